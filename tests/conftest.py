@@ -1,0 +1,75 @@
+"""A home of its own for every test, no key of the user's, no network but this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import PasswordDeleteError
+
+_KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
+_LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")
+
+
+class MemoryKeyring(KeyringBackend):
+    """A keyring that lives as long as one test."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if (service, username) not in self.entries:
+            raise PasswordDeleteError("no such entry")
+        del self.entries[service, username]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary `TOOLKIT_HOME`, an environment without keys, and an in-memory keyring."""
+    for name in list(os.environ):
+        if name.startswith("TOOLKIT_") or name.endswith(_KEY_VARIABLES):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TOOLKIT_HOME", str(folder))
+    monkeypatch.chdir(tmp_path)
+    before = keyring.get_keyring()
+    keyring.set_keyring(MemoryKeyring())
+    yield folder
+    _close_workbench(folder)
+    keyring.set_keyring(before)
+
+
+def _close_workbench(folder: Path) -> None:
+    import sys
+
+    bench = sys.modules.get("toolkit.workbench.bench")
+    if bench is not None and folder.exists():
+        bench.current().close()
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that would leave this machine."""
+    real_connect = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
+            raise OSError(f"tests may not connect to {address[0]}")
+        real_connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)

@@ -1,0 +1,191 @@
+"""LLM Provider Toolkit: `import toolkit as tk`.
+
+The face. Every name here is one line over the workbench and loads what it needs when it is
+first used: `import toolkit` itself loads none of litellm, pandas, duckdb, plotly or streamlit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.calls.client import ReplyStream
+    from toolkit.calls.portal import SyncReplyStream
+    from toolkit.compare.board import Board
+    from toolkit.records import Message, Reply
+    from toolkit.workbench.bench import Workbench
+
+__version__ = "0.1.0"
+
+
+def _bench() -> Workbench:
+    from toolkit.workbench.bench import current
+
+    return current()
+
+
+def complete(model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
+    """Ask one model and wait for its whole reply.
+
+    Args:
+        model: `provider/model_id`, for example `openai/gpt-5-mini` or `local/smollm2-135m`.
+        prompt: the user's text, or a conversation in OpenAI's message form.
+        options: `system` (text), `tags`, `fallbacks` (other models, in order), `timeout_s`,
+            `api_key`, `origin`, `origin_id`; everything else is a parameter of the model
+            (`temperature`, `max_tokens`, `tools`, ...).
+
+    Returns:
+        The `Reply`: text, usage, timing (`ttft_ms`, ...), receipt and all attempts.
+
+    Raises:
+        toolkit.errors.ToolkitError: what went wrong, with which provider, and what to do.
+    """
+    return _bench().complete(model, prompt, **options)
+
+
+async def acomplete(model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
+    """The same as `complete`, for use with `await`."""
+    return await _bench().acomplete(model, prompt, **options)
+
+
+def stream(model: str, prompt: str | Sequence[Message], **options: Any) -> SyncReplyStream:
+    """Ask one model and iterate over its text as it arrives.
+
+    Args and errors are those of `complete`.
+
+    Returns:
+        An iterator of text pieces (`str`); its `reply` is complete after the last one.
+        Use it in a `with` block, or read it to the end, so that the stream is closed.
+    """
+    return _bench().stream(model, prompt, **options)
+
+
+def astream(model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
+    """The same as `stream`, for `async for`."""
+    return _bench().astream(model, prompt, **options)
+
+
+def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: Any) -> Board:
+    """Ask 2 to 8 models the same thing at once and put the answers side by side.
+
+    Args:
+        prompt: the user's text, or a conversation in OpenAI's message form.
+        models: `provider/model_id` of each pane; the same one may stand more than once.
+        options: as for `complete`; `panes=[{...}, ...]` gives each pane options of its own.
+
+    Returns:
+        The `Board`: `panes`, `frame()` (one row per pane), `figure()` and `vote()`.
+        A pane that failed holds its error; the others are complete.
+    """
+    return _bench().compare(prompt, models, **options)
+
+
+def calls(where: str | None = None, *, limit: int | None = None, **filters: Any) -> pd.DataFrame:
+    """The recorded calls, newest first, one row per attempt.
+
+    Args:
+        where: an SQL condition over the columns of `calls`; None for all.
+        limit: at most so many rows; None for all.
+        filters: equality by column, for example `provider="openai"`, `status="error"`.
+
+    Returns:
+        DataFrame with the columns of the table `calls`; times UTC, `*_ms` milliseconds.
+    """
+    return _bench().calls(where, limit=limit, **filters)
+
+
+def models(**filters: Any) -> pd.DataFrame:
+    """The catalog as a DataFrame, one row per model; prices in USD per million tokens."""
+    return _bench().models(**filters)
+
+
+def probes(**filters: Any) -> pd.DataFrame:
+    """The health probes as a DataFrame, newest first, one row per probe."""
+    return _bench().probes(**filters)
+
+
+def sql(query: str) -> pd.DataFrame:
+    """Run one read-only SQL query over the store and return a DataFrame.
+
+    The connection has no file and no network access. Rows still in the journal are seen.
+
+    Raises:
+        toolkit.errors.StoreError: the query is not readable, not allowed, or failed.
+    """
+    return _bench().store.user_frame(query)
+
+
+# Names that are objects or come from a room; loaded when first asked for.
+_BENCH_NAMES = ("providers", "keys", "catalog", "health", "settings")
+_ROOM_NAMES: Mapping[str, tuple[str, str | None]] = {
+    "errors": ("toolkit.errors", None),
+    "charts": ("toolkit.charts", None),
+    "cassette": ("toolkit.replay.cassette", "cassette"),
+    "regress": ("toolkit.replay.suite", "regress"),
+    "evaluate": ("toolkit.evals.runner", "evaluate"),
+    "Dataset": ("toolkit.evals.dataset", "Dataset"),
+    "scorers": ("toolkit.evals.scorers", None),
+    "watch_litellm": ("toolkit.workbench.bench", "watch_litellm"),
+}
+
+__all__ = [
+    "Dataset",
+    "__version__",
+    "acomplete",
+    "astream",
+    "calls",
+    "cassette",
+    "catalog",
+    "charts",
+    "compare",
+    "complete",
+    "errors",
+    "evaluate",
+    "health",
+    "keys",
+    "models",
+    "probes",
+    "providers",
+    "regress",
+    "scorers",
+    "settings",
+    "sql",
+    "stream",
+    "watch_litellm",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BENCH_NAMES:
+        return getattr(_bench(), name)
+    if name in _ROOM_NAMES:
+        module_name, attribute = _ROOM_NAMES[name]
+        module = importlib.import_module(module_name)
+        return module if attribute is None else getattr(module, attribute)
+    raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Face(ModuleType):
+    """Keeps the face's names when a room of the same name is imported.
+
+    The import system binds each submodule to its parent, so importing `toolkit.calls.client`
+    would replace the function `tk.calls` by the package `toolkit.calls`.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and name in __all__:
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

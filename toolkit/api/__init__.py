@@ -1,0 +1,1 @@
+"""The HTTP API: provider management and the OpenAI-compatible gateway."""

@@ -1,0 +1,1 @@
+"""A call, from question to record; read `client` first."""

@@ -1,0 +1,1 @@
+"""Every model that the providers list, with facts, prices and history."""

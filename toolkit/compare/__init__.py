@@ -1,0 +1,1 @@
+"""One prompt, several panes, and the votes over them."""

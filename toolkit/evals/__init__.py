@@ -1,0 +1,1 @@
+"""Models x prompts x data, with statistics one can defend."""

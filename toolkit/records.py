@@ -1,0 +1,313 @@
+"""The nouns of the house: what was asked, what came back, and the row of one attempt.
+
+All are frozen. `Call` equals one row of the table `calls`, column by column; a test holds
+the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+Blame = Literal["provider", "network", "client", "local", "policy"]
+Origin = Literal[
+    "api", "chat", "compare", "eval", "health", "gateway", "regression", "litellm", "demo"
+]
+AttemptKind = Literal["first", "retry", "fallback"]
+Status = Literal["ok", "error", "cancelled"]
+Source = Literal["live", "record", "replay", "cache"]
+UsageSource = Literal["provider", "estimated", "none"]
+Operation = Literal["chat", "embeddings"]
+
+Message = Mapping[str, Any]
+"""One chat message in OpenAI's form: `{"role": ..., "content": ...}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """What the caller asked once.
+
+    Attributes:
+        request_id: UUIDv7 text, shared by all attempts.
+        model: `provider/model_id` as asked for.
+        messages: the conversation in OpenAI's form.
+        params: sampling and other parameters in OpenAI's names (`temperature`, `tools`, ...).
+        stream: whether text is wanted piece by piece.
+        origin: what made the call.
+        origin_id: id of the board, eval run, ... that the call belongs to.
+        tags: the caller's own labels.
+        fallbacks: other `provider/model_id` to ask, in order, when this one fails.
+        timeout_s: total deadline of the request, seconds; None: the setting.
+        operation: `chat` or `embeddings` (then `messages` is empty and `inputs` is set).
+        inputs: the texts to embed.
+    """
+
+    request_id: str
+    model: str
+    messages: tuple[Message, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    origin: Origin = "api"
+    origin_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    fallbacks: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    operation: Operation = "chat"
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call; None where the provider did not say.
+
+    Attributes:
+        input_tokens: all input tokens, cached ones included.
+        output_tokens: all output tokens, reasoning ones included.
+        cached_input_tokens: input tokens read from the provider's cache (part of input).
+        cache_write_tokens: input tokens written to the provider's cache (part of input).
+        reasoning_tokens: output tokens spent on reasoning (part of output).
+        source: who counted: the provider, our tokenizer, or nobody.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    source: UsageSource = "none"
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Input plus output tokens, None when either is unknown."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The measurements of one attempt, on the monotonic clock; None where they do not apply.
+
+    Attributes:
+        queue_ms: waited in our own queue (pacing) before the request was sent.
+        connect_ms: DNS, TCP and TLS of a new connection; None when one was reused.
+        headers_ms: request sent to response headers.
+        first_byte_ms: request sent to first byte of the body.
+        ttft_ms: request sent to first non-empty content, reasoning or tool-call delta.
+        ttfo_ms: request sent to first answer (non-reasoning) token.
+        last_token_ms: request sent to last content delta.
+        duration_ms: request sent to end of the reply.
+        tpot_ms: (last_token_ms - ttft_ms) / (output_tokens - 1); None when output_tokens <= 1.
+        output_tps: output tokens per second, 1000 / tpot_ms.
+        overhead_ms: time spent in this process beside waiting for the network.
+        loop_lag_ms: worst delay of the event loop seen during the call.
+        connection_reused: whether an open connection was used.
+        chunk_offsets_us: arrival of every content chunk since request sent, microseconds.
+        stall_count: gaps between chunks longer than max(1 s, 10 x the median gap).
+        bytes_in: bytes of the body as they came over the wire.
+    """
+
+    queue_ms: float | None = None
+    connect_ms: float | None = None
+    headers_ms: float | None = None
+    first_byte_ms: float | None = None
+    ttft_ms: float | None = None
+    ttfo_ms: float | None = None
+    last_token_ms: float | None = None
+    duration_ms: float | None = None
+    tpot_ms: float | None = None
+    output_tps: float | None = None
+    overhead_ms: float | None = None
+    loop_lag_ms: float | None = None
+    connection_reused: bool | None = None
+    chunk_offsets_us: tuple[int, ...] = ()
+    stall_count: int = 0
+    bytes_in: int | None = None
+
+    @property
+    def itl_ms(self) -> tuple[float, ...]:
+        """Gaps between consecutive content chunks, milliseconds (ITL)."""
+        offsets = self.chunk_offsets_us
+        return tuple((b - a) / 1000 for a, b in zip(offsets, offsets[1:], strict=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptLine:
+    """One class of tokens on a receipt: `tokens` x `usd_per_million` / 1,000,000 = `usd`."""
+
+    token_class: Literal["input", "cached_input", "cache_write", "output", "reasoning", "request"]
+    tokens: int
+    usd_per_million: Decimal
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The arithmetic of a call's cost.
+
+    Attributes:
+        cost_usd: sum of the lines, or None when no price is known (never 0 for unknown).
+        lines: tokens by class with their price.
+        price_id: the price row used.
+        price_source: where the price is from (`litellm`, `genai-prices`, `override`, ...).
+        price_date: date of that price, ISO.
+        cost_reported_usd: what the provider itself said the call cost, where it does.
+        cost_litellm_usd: litellm's own figure, for comparison.
+        mismatch: our cost and another figure differ by more than 1 %.
+        note: why there is no price, or that the usage is an estimate.
+    """
+
+    cost_usd: Decimal | None = None
+    lines: tuple[ReceiptLine, ...] = ()
+    price_id: str | None = None
+    price_source: str | None = None
+    price_date: str | None = None
+    cost_reported_usd: Decimal | None = None
+    cost_litellm_usd: Decimal | None = None
+    mismatch: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that the model wants called; `arguments` is JSON text exactly as it came."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What happened in one attempt: one row of the table `calls`.
+
+    Times are UTC, durations milliseconds since the request was sent (see `Timing`), money USD.
+    None means unknown, never zero.
+    """
+
+    call_id: str
+    request_id: str
+    attempt: int
+    attempt_kind: AttemptKind
+    origin: Origin
+    origin_id: str | None = None
+    started_at: datetime
+    seq: int
+    provider: str
+    model: str
+    response_model: str | None = None
+    operation: Operation = "chat"
+    stream: bool = False
+    source: Source = "live"
+    is_cold: bool = False
+    status: Status
+    error_code: str | None = None
+    error_cause: str | None = None
+    blame: Blame | None = None
+    http_status: int | None = None
+    error_message: str | None = None
+    retry_after_s: float | None = None
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    usage_source: UsageSource = "none"
+    cost_usd: Decimal | None = None
+    price_id: str | None = None
+    cost_reported_usd: Decimal | None = None
+    queue_ms: float | None = None
+    connect_ms: float | None = None
+    headers_ms: float | None = None
+    first_byte_ms: float | None = None
+    ttft_ms: float | None = None
+    ttfo_ms: float | None = None
+    last_token_ms: float | None = None
+    duration_ms: float | None = None
+    tpot_ms: float | None = None
+    output_tps: float | None = None
+    overhead_ms: float | None = None
+    loop_lag_ms: float | None = None
+    connection_reused: bool | None = None
+    chunk_offsets_us: tuple[int, ...] = ()
+    stall_count: int = 0
+    bytes_in: int | None = None
+    provider_request_id: str | None = None
+    system_fingerprint: str | None = None
+    ratelimit_limit_requests: int | None = None
+    ratelimit_remaining_requests: int | None = None
+    ratelimit_reset_requests_s: float | None = None
+    ratelimit_limit_tokens: int | None = None
+    ratelimit_remaining_tokens: int | None = None
+    ratelimit_reset_tokens_s: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[Message] | None = None
+    output_text: str | None = None
+    reasoning_text: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    key_fingerprint: str | None = None
+    recorded_by: Literal["toolkit", "callback"] = "toolkit"
+    toolkit_version: str = ""
+    litellm_version: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        """The call as a mapping from column name to value, in column order."""
+        return {column: getattr(self, column) for column in CALL_COLUMNS}
+
+
+CALL_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Call))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the caller got back.
+
+    Attributes:
+        text: the answer ("" when there is only reasoning or a tool call).
+        reasoning: the model's reasoning, where it shows it.
+        tool_calls: tools the model wants called, in order.
+        usage: tokens by class.
+        finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, the provider's own
+            word where it is none of these, or None where the provider gave none.
+        receipt: the arithmetic of the cost.
+        timing: the measurements of the attempt that answered.
+        attempts: every attempt of the request, failed ones first.
+        call_id: id of the attempt that answered.
+        request_id: id of the request.
+        model: `provider/model_id` that answered.
+        response_model: the model's name in the provider's own words.
+        flags: oddities that were noticed (`truncated_by_limit`, `usage_estimated`, ...).
+        notes: what was changed on the way (a dropped parameter, ...), in words.
+    """
+
+    text: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    receipt: Receipt = Receipt()
+    timing: Timing = Timing()
+    attempts: tuple[Call, ...] = ()
+    call_id: str
+    request_id: str
+    model: str
+    response_model: str | None = None
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The receipt's total, USD, or None when unpriced."""
+        return self.receipt.cost_usd
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __rich__(self) -> str:
+        return self.text

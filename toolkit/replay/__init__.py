@@ -1,0 +1,1 @@
+"""Recorded traffic: cassettes, the replay server, suites and verdicts."""

@@ -1,0 +1,126 @@
+"""Where everything lives and how it behaves: read once, from `TOOLKIT_*` and `settings.toml`.
+
+The home folder is the user's data folder, or `TOOLKIT_HOME`. It is 0700, files in it 0600.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Recording = Literal["full", "hash", "off"]
+
+
+def home_path() -> Path:
+    """The home folder (`TOOLKIT_HOME`, else the platform's data folder); it may not exist yet."""
+    override = os.environ.get("TOOLKIT_HOME")
+    return Path(override).expanduser().absolute() if override else user_data_path("toolkit")
+
+
+class Settings(BaseSettings):
+    """All settings, from init > environment `TOOLKIT_*` > `settings.toml` in the home > defaults.
+
+    Attributes:
+        home: the home folder.
+        store: store URL; a path to a DuckDB file, `quack:host:port` or `ducklake:...`.
+        recording: how prompts and answers are kept: `full`, `hash` (digests only) or `off`.
+        journal_sync: `normal` survives kill -9, `full` survives power loss.
+        lock_wait_s: longest wait for the store's lock, seconds.
+        connect_timeout_s, first_token_timeout_s, chunk_timeout_s, total_timeout_s:
+            deadlines of one call, seconds, on the monotonic clock.
+        max_retries: tries after the first one, per request and provider.
+        health_interval_s: seconds between two probes of a provider.
+        probe_budget_usd: most that health probes may cost per day, USD (0: free listings only).
+        daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
+        proxy: corporate HTTP proxy, used only when set here.
+        keyring_timeout_s: longest wait for the OS keyring, seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TOOLKIT_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=home_path)
+    store: str = ""
+    recording: Recording = "full"
+    journal_sync: Literal["normal", "full"] = "normal"
+    lock_wait_s: float = 10.0
+    connect_timeout_s: float = 5.0
+    first_token_timeout_s: float = 60.0
+    chunk_timeout_s: float = 30.0
+    total_timeout_s: float = 600.0
+    max_retries: int = 2
+    health_interval_s: float = 300.0
+    probe_budget_usd: float = 0.0
+    daily_budget_usd: float | None = None
+    proxy: str | None = None
+    keyring_timeout_s: float = 3.0
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, home_path() / "settings.toml")
+        return init_settings, env_settings, toml
+
+    @property
+    def store_path(self) -> Path:
+        """The DuckDB file of a file store (`toolkit.duckdb` in the home unless `store` is a path)."""
+        return Path(self.store).expanduser() if self.store else self.home / "toolkit.duckdb"
+
+    @property
+    def journal_path(self) -> Path:
+        """The SQLite journal in front of the store."""
+        return self.home / "journal.sqlite"
+
+    @property
+    def registry_path(self) -> Path:
+        """The provider registry, `providers.toml`."""
+        return self.home / "providers.toml"
+
+    @property
+    def vault_path(self) -> Path:
+        """The encrypted key vault."""
+        return self.home / "vault"
+
+    @property
+    def token_path(self) -> Path:
+        """Hashes of the HTTP API's tokens."""
+        return self.home / "token"
+
+    @property
+    def backups_path(self) -> Path:
+        """Folder of backups of the store and the registry."""
+        return self.home / "backups"
+
+    @property
+    def models_path(self) -> Path:
+        """Folder of local model files."""
+        return self.home / "models"
+
+    def make_home(self) -> Path:
+        """Create the home folder (0700) if it is missing and return it.
+
+        Raises:
+            OSError: the folder cannot be made (read-only or full disk).
+        """
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.home

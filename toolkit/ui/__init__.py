@@ -1,0 +1,1 @@
+"""The Streamlit pages: read a query, draw a chart, call one function."""

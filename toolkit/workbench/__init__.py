@@ -1,0 +1,1 @@
+"""Everything put together, once, for the face, the pages, the routes and the commands."""

@@ -1,0 +1,51 @@
+"""From what a person writes to a `ChatRequest`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from uuid_utils import uuid7
+
+from toolkit.errors import InvalidInput
+from toolkit.records import ChatRequest, Message
+
+_REQUEST_OPTIONS = ("origin", "origin_id", "tags", "fallbacks", "timeout_s")
+
+
+def build_request(
+    model: str, prompt: str | Sequence[Message], options: Mapping[str, Any], *, stream: bool = False
+) -> ChatRequest:
+    """Build the request from a prompt or a conversation; options that are not ours are parameters.
+
+    Raises:
+        InvalidInput: the model has no `provider/model_id` form or there is nothing to ask.
+    """
+    rest = dict(options)
+    messages = build_messages(prompt, rest.pop("system", None))
+    own = {name: rest.pop(name) for name in _REQUEST_OPTIONS if name in rest}
+    own["fallbacks"] = tuple(own.get("fallbacks") or ())
+    own["tags"] = {str(k): str(v) for k, v in (own.get("tags") or {}).items()}
+    return ChatRequest(
+        request_id=str(uuid7()),
+        model=model,
+        messages=messages,
+        params=rest,
+        stream=stream,
+        **own,
+    )
+
+
+def build_messages(prompt: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:
+    """Messages in OpenAI's form from a text or a conversation, the system prompt first."""
+    if isinstance(prompt, str):
+        if not prompt.strip():
+            raise InvalidInput("the prompt is empty", hint="Write what the model should answer.")
+        messages: list[Message] = [{"role": "user", "content": prompt}]
+    else:
+        messages = [dict(message) for message in prompt]
+        if not messages or any("role" not in message for message in messages):
+            raise InvalidInput("a conversation needs at least one message, each with a `role`")
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    return tuple(messages)

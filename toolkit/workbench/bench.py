@@ -1,0 +1,138 @@
+"""Everything put together, once: settings, store, registry, keys, client, catalog, health.
+
+The face, the pages, the routes and the commands all work on one `Workbench` per home folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.settings import Settings, home_path
+from toolkit.workbench.ask import build_request
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.calls.client import Client, ReplyStream
+    from toolkit.calls.portal import Portal, SyncReplyStream
+    from toolkit.compare.board import Board
+    from toolkit.providers.keys import Keys
+    from toolkit.records import Call, Message, Reply
+    from toolkit.store.store import Store
+    from toolkit.workbench.providers import Providers
+
+
+class Workbench:
+    """One home folder and all that works on it; parts are made when first used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def store(self) -> Store:
+        """The ledger."""
+        from toolkit.store.store import Store
+
+        return Store(self.settings)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Where the keys are, and which is in force."""
+        from toolkit.providers.keys import Keys
+
+        return Keys(self.settings)
+
+    @cached_property
+    def providers(self) -> Providers:
+        """The registry of providers, with testing, discovery and transfer."""
+        from toolkit.workbench.providers import Providers
+
+        return Providers(self)
+
+    @cached_property
+    def client(self) -> Client:
+        """The call path."""
+        from toolkit.calls.client import Client
+
+        return Client(
+            settings=self.settings,
+            resolve=self.providers.registry.resolve,
+            key_for=self.keys.resolve,
+            record=self.record,
+        )
+
+    @cached_property
+    def portal(self) -> Portal:
+        """The background event loop that synchronous callers share."""
+        from toolkit.calls.portal import Portal
+
+        return Portal()
+
+    def record(self, call: Call) -> None:
+        """Acknowledge one attempt into the journal; it is durable on return."""
+        self.store.append("calls", call.as_row())
+
+    def complete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
+        """See `toolkit.complete`."""
+        return self.portal.run(self.acomplete(model, prompt, **options))
+
+    async def acomplete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
+        """See `toolkit.acomplete`."""
+        api_key = options.pop("api_key", None)
+        return await self.client.complete(build_request(model, prompt, options), api_key=api_key)
+
+    def stream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> SyncReplyStream:
+        """See `toolkit.stream`."""
+        return self.portal.iterate(lambda: self.astream(model, prompt, **options))
+
+    def astream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
+        """See `toolkit.astream`."""
+        api_key = options.pop("api_key", None)
+        request = build_request(model, prompt, options, stream=True)
+        return self.client.stream(request, api_key=api_key)
+
+    def compare(self, prompt: str | Sequence[Message], models: Sequence[str], **options: Any) -> Board:
+        """See `toolkit.compare`."""
+        from toolkit.compare.board import start_board
+
+        return start_board(self, prompt, models, options).wait()
+
+    def calls(
+        self, where: str | None = None, *, limit: int | None = None, **filters: Any
+    ) -> pd.DataFrame:
+        """See `toolkit.calls`."""
+        from toolkit.store import queries
+
+        return queries.calls_df(self.store, where, limit=limit, filters=filters)
+
+    def models(self, **filters: Any) -> pd.DataFrame:
+        """See `toolkit.models`."""
+        from toolkit.store import queries
+
+        return queries.models_df(self.store, filters=filters)
+
+    def probes(self, **filters: Any) -> pd.DataFrame:
+        """See `toolkit.probes`."""
+        from toolkit.store import queries
+
+        return queries.probes_df(self.store, filters=filters)
+
+    def close(self) -> None:
+        """Publish what the journal holds, stop the background loop and close every connection."""
+        if "portal" in self.__dict__:
+            self.portal.close()
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+@cache
+def _open(home: Path) -> Workbench:
+    return Workbench(Settings(home=home))
+
+
+def current() -> Workbench:
+    """The workbench of the present home folder (`TOOLKIT_HOME`), made on first use."""
+    return _open(home_path())
