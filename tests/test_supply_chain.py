@@ -1,0 +1,57 @@
+"""What is installed is what the lock names, and nothing known to be bad."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = {
+    "litellm": "1.84.0",
+    "starlette": "1.3.1",
+    "streamlit": "1.61",
+    "vcrpy": "8.2.1",
+    "duckdb": "1.5.5",
+    "keyring": "25.7",
+    "aiohttp": "3.14.3",
+    "pyyaml": "6.0.3",
+    "jinja2": "3.1.6",
+}
+BANNED = {"litellm": {"1.82.7", "1.82.8"}}
+STARTUP_FILES = {
+    "distutils-precedence.pth",
+    "_virtualenv.pth",
+    "_llm_provider_toolkit.pth",
+    "__editable__.llm_provider_toolkit.pth",
+}
+
+
+@pytest.mark.parametrize(("package", "floor"), FLOORS.items())
+def test_no_package_is_older_than_its_last_known_hole(package, floor):
+    assert Version(version(package)) >= Version(floor)
+
+
+def test_no_banned_release_is_installed():
+    assert not [p for p, bad in BANNED.items() if version(p) in bad]
+
+
+def test_the_lock_is_what_is_installed():
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    pins = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+) \\", text, flags=re.MULTILINE))
+    different = {p: (v, version(p)) for p, v in pins.items() if p in FLOORS and version(p) != v}
+    assert not different
+
+
+def test_nothing_unknown_runs_at_interpreter_start():
+    site_packages = Path(sysconfig.get_path("purelib"))
+    assert {p.name for p in site_packages.glob("*.pth")} <= STARTUP_FILES
+
+
+def test_the_litellm_proxy_is_never_loaded():
+    assert "litellm.proxy.proxy_server" not in sys.modules
