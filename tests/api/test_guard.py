@@ -1,0 +1,150 @@
+"""The door of the API: Host, Origin, token, limits and body, before any route runs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from toolkit.api.guard import MAX_BODY_BYTES, Guard, json_depth
+from toolkit.api.limits import Limits
+from toolkit.api.tokens import Token, Tokens
+
+HOSTS = {"127.0.0.1": True, "127.0.0.1:8601": True, "localhost": True, "[::1]:8601": True,
+         "evil.example": False, "127.0.0.1.evil.example": False}  # fmt: skip
+ORIGINS = {None: True, "http://evil.example": False, "null": False, "http://127.0.0.1:3000": False}
+
+
+async def _echo(scope, receive, send):
+    request = Request(scope, receive)
+    body = await request.body()
+    answer = {"token": request.state.token.name, "bytes": len(body)}
+    await JSONResponse(answer)(scope, receive, send)
+
+
+@pytest.fixture
+def door(tmp_path):
+    tokens = Tokens(tmp_path / "token")
+    text = tokens.create("t").reveal()
+    return Guard(_echo, tokens=tokens, limits=Limits()), {"authorization": f"Bearer {text}"}
+
+
+def _ask(guard, method="GET", path="/v1/models", **options):
+    async def go():
+        transport = httpx.ASGITransport(guard)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.request(method, path, **options)
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(("host", "origin"), itertools.product(HOSTS, ORIGINS))
+def test_only_known_hosts_and_no_foreign_page_may_ask(door, host, origin):
+    guard, auth = door
+    headers = {**auth, "host": host} | ({"origin": origin} if origin else {})
+    answer = _ask(guard, headers=headers)
+    assert (answer.status_code == 200) == (HOSTS[host] and ORIGINS[origin])
+    if answer.status_code != 200:
+        assert answer.json()["error"]["code"] in {"HOST_NOT_ALLOWED", "ORIGIN_NOT_ALLOWED"}
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic dDp0", "Bearer tk_\x7f"]
+)
+def test_without_a_good_token_every_answer_is_the_same_401(door, header):
+    guard, _ = door
+    answer = _ask(guard, headers={"authorization": header} if header is not None else {})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json() == _ask(guard).json()
+
+
+def test_a_token_in_the_query_is_no_token(door):
+    guard, auth = door
+    text = auth["authorization"].split()[1]
+    assert _ask(guard, path=f"/v1/models?token={text}&access_token={text}").status_code == 401
+
+
+def test_a_damaged_token_file_closes_the_door(door):
+    guard, auth = door
+    guard.tokens.path.write_text("{")
+    answer = _ask(guard, headers=auth)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "KEY_STORE_FAILED"
+
+
+def test_a_body_must_be_json(door):
+    guard, auth = door
+    form = _ask(guard, "POST", content=b"a=1", headers={**auth, "content-type": "text/plain"})
+    assert form.status_code == 415
+    good = _ask(guard, "POST", json={"a": 1}, headers=auth)
+    assert good.json() == {"token": "t", "bytes": 7}
+
+
+def test_a_body_is_counted_whatever_length_it_claims(door):
+    guard, auth = door
+
+    async def endless():
+        for _ in range(MAX_BODY_BYTES // 65536 + 2):
+            yield b" " * 65536
+
+    headers = {**auth, "content-type": "application/json", "content-length": "3"}
+    assert _ask(guard, "POST", content=endless(), headers=headers).status_code == 413
+
+
+def test_json_nested_too_deeply_is_refused(door):
+    guard, auth = door
+    headers = {**auth, "content-type": "application/json"}
+    answer = _ask(guard, "POST", content=b"[" * 100_000 + b"]" * 100_000, headers=headers)
+    assert answer.status_code == 400
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+
+
+def _depth(value):
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    return 0
+
+
+@given(json_values)
+def test_depth_is_counted_outside_strings(value):
+    assert json_depth(json.dumps(value).encode()) == _depth(value)
+
+
+def test_a_token_has_its_limits_per_minute_and_at_once():
+    now = [0.0]
+    limits = Limits(clock=lambda: now[0])
+    token = Token(name="t", digest="", requests_per_minute=3, concurrency=2)
+    assert limits.enter(token) is None
+    assert limits.enter(token) is None
+    assert limits.enter(token) == 1.0
+    limits.leave(token)
+    assert limits.enter(token) is None
+    limits.leave(token)
+    now[0] = 20.0
+    assert limits.enter(token) == 40.0
+    now[0] = 60.0
+    assert limits.enter(token) is None
+
+
+def test_one_token_at_its_limit_does_not_hold_up_another():
+    limits = Limits()
+    busy, calm = (Token(name=n, digest="", concurrency=1) for n in ("busy", "calm"))
+    assert limits.enter(busy) is None
+    assert limits.enter(busy) is not None
+    assert limits.enter(calm) is None

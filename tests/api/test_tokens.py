@@ -1,0 +1,67 @@
+"""Tokens: shown once, stored as hashes, refused when in doubt."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from toolkit.api.tokens import Tokens
+from toolkit.errors import InvalidInput, KeyStoreError
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    return Tokens(tmp_path / "home" / "token")
+
+
+def test_a_token_is_found_by_its_text_and_by_nothing_else(tokens):
+    text = tokens.create("script").reveal()
+    assert tokens.find(text).name == "script"
+    assert tokens.find(text[:-1]) is None
+    assert tokens.find("") is None
+
+
+def test_the_file_holds_no_token_and_is_private(tokens):
+    text = tokens.create("script").reveal()
+    assert text not in tokens.path.read_text()
+    if os.name == "posix":
+        assert stat.S_IMODE(tokens.path.stat().st_mode) == 0o600
+
+
+def test_the_first_token_is_made_once(tokens):
+    assert tokens.ensure_first() is not None
+    assert tokens.ensure_first() is None
+
+
+def test_a_revoked_token_is_refused(tokens):
+    text = tokens.create("script").reveal()
+    tokens.revoke("script")
+    assert tokens.find(text) is None
+    with pytest.raises(InvalidInput):
+        tokens.revoke("script")
+
+
+def test_names_are_unique_and_scopes_known(tokens):
+    tokens.create("script")
+    with pytest.raises(InvalidInput, match="script"):
+        tokens.create("script")
+    with pytest.raises(InvalidInput, match="root"):
+        tokens.create("other", scopes=("root",))
+
+
+def test_a_token_may_call_only_its_models(tokens):
+    tokens.create("script", models=("local/*", "openai/gpt-5-mini"))
+    token = tokens.list()[0]
+    assert token.may_call("local/smollm2-135m")
+    assert token.may_call("openai/gpt-5-mini")
+    assert not token.may_call("openai/gpt-5")
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"tokens": 3}', '{"tokens": [{"name": "x"}]}'])
+def test_a_damaged_file_admits_nobody(tokens, content):
+    text = tokens.create("script").reveal()
+    tokens.path.write_text(content)
+    with pytest.raises(KeyStoreError, match="nobody"):
+        tokens.find(text)

@@ -1,0 +1,105 @@
+"""The HTTP API put together: routes behind the guard, for the app and for `toolkit serve`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Mount
+
+from toolkit import __version__
+from toolkit.api.failure import error_body, respond
+from toolkit.api.gateway import build_gateway
+from toolkit.api.guard import Guard
+from toolkit.api.limits import Limits
+from toolkit.api.manage import build_management
+from toolkit.api.reference import add_reference
+from toolkit.api.tokens import Tokens
+from toolkit.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from toolkit.workbench.bench import Workbench
+
+_DESCRIPTION = """\
+Provider management and an OpenAI-compatible gateway. Every request needs a bearer token of this
+server (`toolkit serve token create NAME`). Keys can be written and are never returned. Errors have
+OpenAI's shape, `{"error": {"message", "type", "code", "param"}}`, with this toolkit's codes."""
+
+
+def build_api(bench: Workbench) -> FastAPI:
+    """All routes as one FastAPI application, without the guard."""
+    api = FastAPI(
+        title="LLM Provider Toolkit",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    api.include_router(build_management(bench), prefix="/api")
+    api.include_router(build_gateway(bench), prefix="/v1")
+    add_reference(api)
+    api.add_exception_handler(ToolkitError, _answer_toolkit_error)
+    api.add_exception_handler(RequestValidationError, _answer_invalid)
+    api.add_exception_handler(HTTPException, _answer_http_error)
+    return api
+
+
+def build_routes(bench: Workbench, *, hosts: Collection[str] = ()) -> list[BaseRoute]:
+    """The routes that the app mounts beside its pages: `/api` and `/v1`, guarded."""
+    guarded = _guarded(build_api(bench), bench, hosts)
+    return [Mount("/api", _WholePath(guarded)), Mount("/v1", _WholePath(guarded))]
+
+
+def build_app(bench: Workbench, *, hosts: Collection[str] = ()) -> Starlette:
+    """The API alone, as `toolkit serve` runs it."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await bench.client.aclose()
+
+    guarded = _guarded(build_api(bench), bench, hosts)
+    return Starlette(routes=[Mount("/", guarded)], lifespan=lifespan)
+
+
+def _guarded(api: FastAPI, bench: Workbench, hosts: Collection[str]) -> Guard:
+    allowed = {"localhost", "127.0.0.1", "::1", *hosts}
+    return Guard(api, tokens=Tokens(bench.settings.token_path), limits=Limits(), hosts=allowed)
+
+
+class _WholePath:
+    """Hands a mounted application the whole path again, so that one application serves both."""
+
+    def __init__(self, app: Guard) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app({**scope, "root_path": ""}, receive, send)
+
+
+async def _answer_toolkit_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ToolkitError)
+    return respond(error)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    message = f"{where or 'body'}: {first['msg']}"
+    return JSONResponse(error_body(message, "CLIENT_ERROR", param=where or None), 422)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "CLIENT_ERROR")
+    return JSONResponse(
+        error_body(str(error.detail), code), error.status_code, dict(error.headers or {})
+    )

@@ -1,0 +1,82 @@
+"""Runs the API alone: a uvicorn server on a socket that was free, with header time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from toolkit.api.app import build_app
+from toolkit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from toolkit.workbench.bench import Workbench
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+HEADER_TIMEOUT_S = 10.0
+
+
+class ImpatientProtocol(HttpToolsProtocol):
+    """Closes a connection whose request headers do not arrive in time (uvicorn waits for ever)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock."""
+        super().connection_made(transport)
+        self._impatience = self.loop.call_later(HEADER_TIMEOUT_S, self._close_if_silent)
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock: a whole head has come."""
+        self._impatience.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock with the connection."""
+        self._impatience.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def run_api(
+    bench: Workbench, *, host: str = "127.0.0.1", port: int = 8601, hosts: Collection[str] = ()
+) -> None:
+    """Serve until interrupted.
+
+    Args:
+        bench: the workbench to serve.
+        host: address to bind; another than loopback needs `hosts`.
+        port: TCP port; 0 takes a free one.
+        hosts: Host names that are answered beside the loopback ones.
+
+    Raises:
+        InvalidInput: the address is open to others and no Host name was allowed.
+    """
+    if host not in _LOOPBACK and not hosts:
+        raise InvalidInput(
+            f"serving on {host} lets other machines in",
+            hint="Name the host name they use with --allow-host, or stay on 127.0.0.1.",
+        )
+    uvicorn.Server(server_config(build_app(bench, hosts=hosts), host=host, port=port)).run()
+
+
+def server_config(app: Any, *, host: str, port: int) -> uvicorn.Config:
+    """The uvicorn settings of the API: quiet, bounded, and telling nobody what it runs on."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=ImpatientProtocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        backlog=512,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+    )
