@@ -1,0 +1,87 @@
+"""Where each type of provider lists its models, and with which headers and page size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from toolkit.secret import Secret
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+
+ANTHROPIC_VERSION: Final = "2023-06-01"
+_AZURE_VERSION: Final = "2024-10-21"
+_PAGE_SIZE: Final = "1000"
+_LM_STUDIO_PORT: Final = 1234
+_VERSIONED: Final = re.compile(r"/v\d+(?:beta\d*|alpha\d*)?(?:/|$)")
+
+
+def listing_addresses(provider: Provider) -> tuple[str, ...]:
+    """The addresses to ask, best first; the next one is asked where there is no listing."""
+    base = provider.base_url.split("?")[0].rstrip("/")
+    if provider.type.startswith("anthropic"):
+        return (f"{base.removesuffix('/v1')}/v1/models",)
+    if provider.type == "gemini":
+        base = base.removesuffix("/openai")
+        return (f"{base}/models" if _VERSIONED.search(base) else f"{base}/v1beta/models",)
+    if provider.type == "ollama":
+        root = re.sub(r"/(?:v1|api)$", "", base)
+        return f"{root}/api/tags", f"{root}/v1/models"
+    if provider.type == "azure":
+        root = base.partition("/openai")[0]
+        return f"{root}/openai/v1/models", f"{root}/openai/models?api-version={_AZURE_VERSION}"
+    return _openai_addresses(base)
+
+
+def _openai_addresses(base: str) -> tuple[str, ...]:
+    url = urlsplit(base)
+    origin = f"{url.scheme}://{url.netloc}"
+    host = url.hostname or ""
+    if host == "models.github.ai":
+        return (f"{origin}/catalog/models",)
+    if re.fullmatch(r"api\.cohere\.(?:ai|com)", host):
+        return (f"{origin}/v1/models",)
+    plain: tuple[str, ...] = (f"{base}/models",)
+    if not _VERSIONED.search(url.path):
+        plain = (*plain, f"{base}/v1/models")
+    if _port(base) == _LM_STUDIO_PORT:  # its own listing tells far more than the OpenAI one
+        return (f"{origin}/api/v0/models", *plain)
+    return plain
+
+
+def _port(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None
+
+
+def listing_params(provider: Provider, url: str) -> Mapping[str, str]:
+    """The query of the first page: as large a page as the provider gives."""
+    if provider.type.startswith("anthropic"):
+        return {"limit": _PAGE_SIZE}
+    if provider.type == "gemini":
+        return {"pageSize": _PAGE_SIZE}
+    return {"page_size": _PAGE_SIZE} if "api.cohere." in url else {}
+
+
+def listing_headers(provider: Provider, key: Secret | None) -> dict[str, str]:
+    """The provider's own headers and the key where its type wants it."""
+    headers = {"Accept": "application/json", **{k: str(v) for k, v in provider.headers.items()}}
+    if provider.type.startswith("anthropic"):
+        headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
+    if key:
+        name, prefix = _KEY_HEADERS.get(provider.type, ("Authorization", "Bearer "))
+        headers[name] = prefix + key.reveal()
+    return headers
+
+
+_KEY_HEADERS: Final[Mapping[str, tuple[str, str]]] = {
+    "anthropic": ("x-api-key", ""),
+    "anthropic-compatible": ("x-api-key", ""),
+    "gemini": ("x-goog-api-key", ""),
+    "azure": ("api-key", ""),
+}

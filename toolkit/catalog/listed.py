@@ -1,0 +1,117 @@
+"""What a provider says about a model in its listing: frozen records, before anything is merged.
+
+Every value is the provider's own, brought to our words and units. What was odd about an item
+stands in `flags` as `field:problem`; the item itself is kept whole in `raw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+Kind = Literal[
+    "chat", "completion", "embedding", "rerank", "moderation", "image", "video", "transcription",
+    "speech", "live", "ocr", "other",
+]  # fmt: skip
+ListedStatus = Literal["active", "preview", "deprecated", "offline"]
+PriceClass = Literal[
+    "input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output",
+    "request", "image", "web_search",
+]  # fmt: skip
+
+CAPABILITIES: Final = (
+    "tools", "vision", "reasoning", "json_schema", "json_mode", "audio_input", "audio_output",
+    "video_input", "pdf_input", "caching", "web_search", "streaming",
+)  # fmt: skip
+"""Names of capabilities; a model has each, has it not, or nobody says."""
+
+TOKEN_CLASSES: Final = frozenset(
+    {"input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output"}
+)
+"""Price classes that are counted in tokens; the others are counted in pieces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPrice:
+    """One price in USD per million tokens (per million pieces for `request`, `image`, ...).
+
+    Attributes:
+        token_class: what is counted.
+        usd_per_million: USD for a million of them.
+        tier: service tier: `standard`, `batch`, `flex`, `priority`, ...
+        above_tokens: the price holds where the input is longer than this many tokens.
+    """
+
+    token_class: PriceClass
+    usd_per_million: Decimal
+    tier: str = "standard"
+    above_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedModel:
+    """One model as its provider lists it; None (or absent) where the provider does not say.
+
+    Attributes:
+        model_id: the id to call it by, exactly as listed.
+        display_name, description, owner, family: words of the provider.
+        kind: what it is for.
+        created_at: when the provider says the model came to be, UTC.
+        context_window_tokens: input window, tokens.
+        max_output_tokens: longest answer, tokens.
+        input_modalities, output_modalities: `text`, `image`, `audio`, `video`, `file`, ...
+        capabilities: by name of `CAPABILITIES`; an absent name is unknown.
+        prices: by class, tier and input length.
+        status: what the provider says of its life.
+        retires_on: last day it is served, as announced.
+        successor: model id that the provider names as its replacement.
+        aliases: other ids of the same model.
+        size_bytes, parameters, quantization: weights of an open model.
+        flags: oddities as `field:problem`.
+        raw: the item as it came.
+    """
+
+    model_id: str
+    display_name: str | None = None
+    description: str | None = None
+    owner: str | None = None
+    family: str | None = None
+    kind: Kind | None = None
+    created_at: datetime | None = None
+    context_window_tokens: int | None = None
+    max_output_tokens: int | None = None
+    input_modalities: tuple[str, ...] = ()
+    output_modalities: tuple[str, ...] = ()
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    prices: tuple[ListedPrice, ...] = ()
+    status: ListedStatus = "active"
+    retires_on: date | None = None
+    successor: str | None = None
+    aliases: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    parameters: str | None = None
+    quantization: str | None = None
+    flags: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One provider's whole answer.
+
+    Attributes:
+        models: every readable model once, in the provider's order.
+        complete: False when pages were missing (a loop, a limit): absence then proves nothing.
+        notes: what was odd about the listing as a whole.
+        pages: how many pages were read.
+        url: the address that answered, without query.
+    """
+
+    models: tuple[ListedModel, ...]
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+    pages: int = 1
+    url: str = ""
