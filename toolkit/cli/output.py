@@ -1,0 +1,211 @@
+"""What commands print: JSON or a table on stdout, notices and failures on stderr.
+
+The pattern of a command module:
+
+    app = new_app("Look at recorded calls.")
+
+    @app.command("list")
+    def list_calls(as_json: JsonFlag = False) -> None:
+        '''List calls, newest first.'''
+        with opened_bench() as bench:
+            rows = bench.store.rows("SELECT ...")
+        show_rows(rows, (Column("model", "Model"), ...), as_json=as_json, empty="No calls yet.")
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit.charts.numbers import UNKNOWN
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.errors import ToolkitError
+    from toolkit.workbench.bench import Workbench
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+
+_PIPE_WIDTH = 160
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def new_app(help_text: str) -> typer.Typer:
+    """A `typer.Typer` with the manners of the house; each command module has one named `app`."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+@contextmanager
+def opened_bench() -> Iterator[Workbench]:
+    """The workbench of the present home folder; its store and connections are closed at the end."""
+    from toolkit.workbench.bench import current
+
+    bench = current()
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A Rich console; where nobody looks at a terminal it is wide enough not to cut tables."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def notice(text: str) -> None:
+    """Say something beside the result: on stderr, so that stdout stays what was asked for."""
+    print(plain(text), file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """Text from outside without control characters, which a terminal would obey."""
+    return _CONTROL.sub("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        key: key of the row.
+        title: heading, with the unit where the cells have none.
+        show: value to text; None values become a dash before it is asked.
+        is_number: right-aligned.
+    """
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = str
+    is_number: bool = False
+
+
+def show_rows(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column],
+    *,
+    as_json: bool,
+    title: str | None = None,
+    empty: str = "Nothing to show.",
+) -> None:
+    """Print rows as a JSON list of objects (all keys) or as a table of `columns`."""
+    if as_json:
+        print_json([dict(row) for row in rows])
+    elif not rows:
+        notice(empty)
+    else:
+        print_table(rows, columns, title=title)
+
+
+def show_facts(facts: Mapping[str, Any], *, as_json: bool, title: str | None = None) -> None:
+    """Print one object as JSON, or as two columns: name and value."""
+    if as_json:
+        print_json(dict(facts))
+        return
+    rows = [{"name": name.replace("_", " "), "value": value} for name, value in facts.items()]
+    print_table(rows, (Column("name", ""), Column("value", "")), title=title)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, title: str | None = None
+) -> None:
+    """Print a Rich table: numbers right-aligned, unknown values as a dash, nothing interpreted."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    with_header = any(column.title for column in columns)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_header=with_header,
+        pad_edge=False,
+    )
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.is_number else "left",
+            no_wrap=column.is_number,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(_cell(column, row.get(column.key))) for column in columns))
+    console().print(table)
+
+
+def _cell(column: Column, value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return UNKNOWN if column.show is str else plain(column.show(None))
+    return plain(column.show(value))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, and nothing else, to stdout."""
+    text = json.dumps(_json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(_json_ready(value), indent=2, allow_nan=False)
+    print(text, flush=True)
+
+
+def _json_ready(value: Any) -> Any:
+    """The value in JSON's own types; what is unknown or not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json_ready(item) for item in value]
+    native = getattr(value, "tolist", None)  # numpy's numbers and arrays
+    return _json_ready(native()) if callable(native) else _json_scalar(value)
+
+
+def _json_scalar(value: Any) -> str | int | float | bool | None:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float | Decimal):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return utc.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def print_failure(error: ToolkitError, *, as_json: bool) -> None:
+    """Say what failed, at which provider, and what to do: on stderr, or as JSON on stdout."""
+    if as_json:
+        print_json({"error": error.as_dict()})
+        return
+    where = error.model or error.provider
+    lines = [f"{error.code}{f' [{where}]' if where else ''}: {error.message}"]
+    if error.provider_message:
+        lines.append(f"  The provider said: {error.provider_message}")
+    if error.retry_after is not None:
+        lines.append(f"  Try again in {error.retry_after:g} s.")
+    if error.hint:
+        lines.append(f"  {error.hint}")
+    for line in lines:
+        notice(line)
