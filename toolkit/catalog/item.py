@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -44,7 +43,7 @@ class Item:
     Readers return None for what is missing or unreadable; the latter leaves a flag.
     """
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
         self.flags: list[str] = []
 
@@ -56,9 +55,11 @@ class Item:
 
     def at(self, path: str) -> Any:
         """The value at a dotted path, or None."""
+        if "." not in path:
+            return self.raw.get(path)
         value: Any = self.raw
         for name in path.split("."):
-            if not isinstance(value, Mapping):
+            if not isinstance(value, dict):
                 return None
             value = value.get(name)
         return value
@@ -83,7 +84,7 @@ class Item:
     def truth(self, path: str) -> bool | None:
         """A truth value, or None; Anthropic wraps it as `{"supported": true}`."""
         value = self.at(path)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("supported")
         return value if isinstance(value, bool) else None
 

@@ -7,7 +7,7 @@ is read as OpenAI's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from toolkit.catalog.dialects.amazon import read_bedrock
@@ -29,13 +29,13 @@ from toolkit.catalog.dialects.xai import read_xai
 from toolkit.catalog.item import Item
 from toolkit.catalog.listed import ListedModel
 
-Raw = Mapping[str, Any]
+Raw = dict[str, Any]
 
 
 def _holds(raw: Raw, name: str, *inner: str) -> bool:
     """Whether `raw[name]` is a mapping that has one of `inner`."""
     value = raw.get(name)
-    return isinstance(value, Mapping) and any(key in value for key in inner)
+    return isinstance(value, dict) and any(key in value for key in inner)
 
 
 _DIALECTS: Final[tuple[tuple[Callable[[Raw], bool], Callable[[Item], ListedModel | None]], ...]] = (
@@ -43,7 +43,7 @@ _DIALECTS: Final[tuple[tuple[Callable[[Raw], bool], Callable[[Item], ListedModel
     (lambda raw: str(raw.get("name", "")).startswith("publishers/"), read_vertex),
     (lambda raw: "supportedGenerationMethods" in raw, read_gemini),
     (lambda raw: str(raw.get("name", "")).startswith("models/"), read_gemini),
-    (lambda raw: isinstance(raw.get("model_spec"), Mapping), read_venice),
+    (lambda raw: isinstance(raw.get("model_spec"), dict), read_venice),
     (lambda raw: isinstance(raw.get("providers"), list), read_huggingface),
     (lambda raw: "architecture" in raw and "top_provider" in raw, read_openrouter),
     (lambda raw: _holds(raw, "capabilities", "completion_chat"), read_mistral),
@@ -65,7 +65,7 @@ def read_item(raw: object) -> ListedModel | None:
         item = Item({"id": raw})
         item.flag("item", "bare_name")
         return item.model(raw)
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):
         return None
     item = Item(raw)
     for recognises, read in _DIALECTS:

@@ -40,7 +40,7 @@ def read_gemini(item: Item) -> ListedModel | None:
         max_output_tokens=item.count("max_output", "outputTokenLimit"),
         capabilities=known(
             reasoning=item.truth("thinking"),
-            caching="createCachedContent" in methods if methods else None,
+            caching=True if "createCachedContent" in methods else None,
             streaming=True if "generateContent" in methods else None,
         ),
         status="preview" if "-preview" in str(name) or "-exp" in str(name) else "active",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from toolkit.catalog.dialects.words import kind_of_word
+from toolkit.catalog.dialects.words import kind_of_word, names
 from toolkit.catalog.item import Item, known
 from toolkit.catalog.listed import Kind, ListedModel
 
@@ -18,7 +17,7 @@ def read_ollama(item: Item) -> ListedModel | None:
     """
     can = item.words("show.capabilities", "capabilities")
     info = item.at("show.model_info")
-    window = _trained_window(info) if isinstance(info, Mapping) else None
+    window = _trained_window(info) if isinstance(info, dict) else None
     item_kind: Kind | None = "embedding" if "embedding" in can else "chat" if can else None
     families = item.words("details.families", "details.family")
     if item_kind is None and ("bert" in families or "embed" in str(item.at("name"))):
@@ -41,7 +40,7 @@ def read_ollama(item: Item) -> ListedModel | None:
     )
 
 
-def _trained_window(info: Mapping[str, Any]) -> object:
+def _trained_window(info: dict[str, Any]) -> object:
     """`<architecture>.context_length` of the weights' own header."""
     return next((v for name, v in info.items() if str(name).endswith(".context_length")), None)
 
@@ -83,5 +82,5 @@ def read_llamacpp(item: Item) -> ListedModel | None:
         size_bytes=item.count("size", "meta.size"),
         parameters=None if parameters is None else f"{parameters / 1e9:.3g}B",
         quantization=item.text("meta.ftype"),
-        aliases=tuple(a for a in item.words("aliases") if a != item.at("id")),
+        aliases=tuple(name for name in names(item.at("aliases")) if name != item.at("id")),
     )
