@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from math import sqrt
 from typing import Any, Final, Literal
+
+from toolkit.evals.proportion import wilson_interval
 
 State = Literal["unknown", "healthy", "degraded", "down", "auth_error", "rate_limited", "paused"]
 Outcome = Literal["good", "slow", "bad", "auth", "limited", "neutral"]
@@ -247,7 +248,7 @@ def _why_degraded(health: Health, at: datetime, rules: Rules) -> str | None:
     if n < rules.min_outcomes:
         return None
     bad, slow = outcomes.count("bad"), outcomes.count("slow")
-    if health.good_run < rules.min_outcomes and wilson(bad, n)[0] > rules.degraded_share:
+    if health.good_run < rules.min_outcomes and wilson_interval(bad, n)[0] > rules.degraded_share:
         return f"{bad} of the last {n} failed"
     if slow >= rules.slow_share * n:
         return f"{slow} of the last {n} were slow"
@@ -274,18 +275,3 @@ def _enter(
     if state == health.state:
         return replace(health, reason=reason, evidence=(*health.evidence, *ids)[-5:])
     return replace(health, state=state, reason=reason, since=at, evidence=ids)
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927; z for 95 %).
-
-    Returns:
-        Lower and upper bound, in [0, 1]; (0, 1) when n is 0.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    p = successes / n
-    centre = p + z * z / (2 * n)
-    spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

@@ -1,0 +1,248 @@
+"""Statistics one can defend: intervals, paired comparisons, corrections, power.
+
+Scores are floats (0 to 1 for pass/fail). Repeats of one sample are not independent, so every
+function takes the sample mean first, or resamples whole samples (clusters). Randomness comes
+from a fixed seed, so the same data gives the same interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import asin, comb, copysign, inf, sqrt
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from toolkit.evals.proportion import wilson_interval
+
+_NORMAL: Final = NormalDist()
+RESAMPLES: Final = 10_000
+SEED: Final = 20_260_101
+Scores = Mapping[str, Sequence[float]]
+"""Scores of each repeat, by sample id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with a 95 % interval.
+
+    Attributes:
+        value: the estimate.
+        low, high: bounds of the interval.
+        n: independent samples behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairedComparison:
+    """B against A on the same samples.
+
+    Attributes:
+        difference: mean of B minus A, with its paired bootstrap interval.
+        p_value: exact McNemar for pass/fail scores, else the bootstrap's two-sided p.
+        only_a, only_b: samples that only A, or only B, passed (pass/fail scores; else None).
+        effect: Cohen's h for shares, Cohen's d of the differences otherwise.
+        smallest_detectable: smallest true difference that this many samples would show in
+            80 % of runs at the 5 % level.
+        test: name of the test behind `p_value`.
+    """
+
+    difference: Interval
+    p_value: float
+    only_a: int | None
+    only_b: int | None
+    effect: float
+    smallest_detectable: float
+    test: str
+
+
+def sample_means(scores: Scores) -> dict[str, float]:
+    """The mean of each sample's repeats; samples without a score are left out."""
+    return {sample: float(np.mean(values)) for sample, values in scores.items() if len(values)}
+
+
+def mean_interval(scores: Scores, *, confidence: float = 0.95) -> Interval:
+    """The mean over samples with an interval that respects repeats.
+
+    Pass/fail scores without repeats get Wilson's score interval (Wilson 1927), everything else
+    a percentile bootstrap over whole samples (Efron & Tibshirani 1993, ch. 13; clusters as in
+    Davison & Hinkley 1997, sec. 3.8).
+    """
+    means = np.array(list(sample_means(scores).values()))
+    n = len(means)
+    if n == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    mean = float(means.mean())
+    if is_pass_fail(means) and all(len(values) == 1 for values in scores.values()):
+        low, high = wilson_interval(round(float(means.sum())), n, confidence=confidence)
+        return Interval(mean, low, high, n)
+    low, high = bootstrap_interval(means, confidence=confidence)
+    return Interval(mean, low, high, n)
+
+
+def is_pass_fail(values: np.ndarray) -> bool:
+    """Whether every value is exactly 0 or 1."""
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def bootstrap_interval(
+    values: np.ndarray, *, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean (Efron & Tibshirani 1993, ch. 13)."""
+    means = _bootstrap_means(values, resamples)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def _bootstrap_means(values: np.ndarray, resamples: int) -> np.ndarray:
+    """Means of resamples, drawn in blocks so that memory stays below some 40 MB."""
+    dice = np.random.default_rng(SEED)
+    n = len(values)
+    block = max(1, min(resamples, 4_000_000 // max(n, 1)))
+    parts = []
+    for start in range(0, resamples, block):
+        count = min(block, resamples - start)
+        parts.append(values[dice.integers(0, n, (count, n))].mean(axis=1))
+    return np.concatenate(parts)
+
+
+def compare_paired(a: Scores, b: Scores) -> PairedComparison:
+    """Compare B with A over the samples that both have, pair by pair.
+
+    Raises:
+        ValueError: they share no sample.
+    """
+    means_a, means_b = sample_means(a), sample_means(b)
+    shared = sorted(means_a.keys() & means_b.keys())
+    if not shared:
+        raise ValueError("the two have no sample in common")
+    left = np.array([means_a[sample] for sample in shared])
+    right = np.array([means_b[sample] for sample in shared])
+    differences = right - left
+    n = len(shared)
+    low, high = bootstrap_interval(differences)
+    difference = Interval(float(differences.mean()), low, high, n)
+    detectable = smallest_detectable(differences)
+    if is_pass_fail(left) and is_pass_fail(right):
+        only_a = int(((left == 1) & (right == 0)).sum())
+        only_b = int(((left == 0) & (right == 1)).sum())
+        effect = cohens_h(float(left.mean()), float(right.mean()))
+        p = mcnemar_exact(only_a, only_b)
+        return PairedComparison(difference, p, only_a, only_b, effect, detectable, "McNemar")
+    p = bootstrap_p(differences)
+    effect = cohens_d(differences)
+    return PairedComparison(difference, p, None, None, effect, detectable, "paired bootstrap")
+
+
+def mcnemar_exact(only_a: int, only_b: int) -> float:
+    """Exact two-sided McNemar test: the binomial test of the discordant pairs at 1/2.
+
+    Source: McNemar 1947; the exact form in Fagerland, Lydersen & Laake 2013, eq. 3.
+    """
+    n = only_a + only_b
+    if n == 0:
+        return 1.0
+    tail = sum(comb(n, k) for k in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def bootstrap_p(differences: np.ndarray, *, resamples: int = RESAMPLES) -> float:
+    """Two-sided p of a mean difference of 0, by resampling the centred differences.
+
+    Source: Efron & Tibshirani 1993, sec. 16.4; (k + 1) / (B + 1) so that p is never 0.
+    """
+    observed = abs(float(differences.mean()))
+    if not np.ptp(differences):
+        return 1.0 if observed == 0 else 1 / (resamples + 1)
+    null = np.abs(_bootstrap_means(differences - differences.mean(), resamples))
+    return float((int((null >= observed).sum()) + 1) / (resamples + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction for many tests (Holm 1979); adjusted p, same order."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def cohens_h(share_a: float, share_b: float) -> float:
+    """Effect size of two shares, 2 asin(sqrt(b)) - 2 asin(sqrt(a)) (Cohen 1988, sec. 6.2)."""
+    return 2 * asin(sqrt(share_b)) - 2 * asin(sqrt(share_a))
+
+
+def cohens_d(differences: np.ndarray) -> float:
+    """Effect size of paired differences, mean / standard deviation (Cohen 1988, sec. 2.3)."""
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    mean = float(differences.mean())
+    if spread == 0:
+        return 0.0 if mean == 0 else copysign(inf, mean)
+    return float(mean / spread)
+
+
+def smallest_detectable(
+    differences: np.ndarray, *, power: float = 0.8, alpha: float = 0.05
+) -> float:
+    """Smallest true mean difference that a paired z-test finds with this power.
+
+    (z_{1-alpha/2} + z_{power}) * s / sqrt(n), s the standard deviation of the differences
+    (Bloom 1995). NaN below two samples.
+    """
+    n = len(differences)
+    if n < 2:
+        return float("nan")
+    spread = float(differences.std(ddof=1)) or 1 / n
+    return (_NORMAL.inv_cdf(1 - alpha / 2) + _NORMAL.inv_cdf(power)) * spread / sqrt(n)
+
+
+def power_for(n: int, difference: float, spread: float, *, alpha: float = 0.05) -> float:
+    """Chance that `n` paired samples show a true mean `difference` at the level `alpha`.
+
+    Two-sided paired z-test, `spread` the standard deviation of the differences (Cohen 1988,
+    sec. 2.2 with the normal in place of t).
+    """
+    if n < 1 or spread <= 0:
+        return float("nan")
+    z = _NORMAL.inv_cdf(1 - alpha / 2)
+    shift = abs(difference) * sqrt(n) / spread
+    return 1 - _NORMAL.cdf(z - shift) + _NORMAL.cdf(-z - shift)
+
+
+def flicker(scores: Scores) -> Interval:
+    """Share of samples whose repeats do not all agree, with Wilson's interval.
+
+    Only samples with at least two repeats count.
+    """
+    repeated = [values for values in scores.values() if len(values) >= 2]
+    changed = sum(len(set(values)) > 1 for values in repeated)
+    n = len(repeated)
+    if n == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    return Interval(changed / n, *wilson_interval(changed, n), n)
+
+
+def say_comparison(result: PairedComparison, name_a: str, name_b: str) -> str:
+    """The comparison in words: "B is better by 3.1 points [0.4, 5.9], p = 0.02, 400 samples"."""
+    d = result.difference
+    points, low, high = d.value * 100, d.low * 100, d.high * 100
+    facts = f"p = {result.p_value:.2g}, {d.n:,} samples"
+    if points == 0:
+        return f"{name_a} and {name_b} score the same [{low:+.1f}, {high:+.1f}], {facts}"
+    better, sign = (name_b, 1) if points > 0 else (name_a, -1)
+    bounds = sorted((sign * low, sign * high))
+    text = f"{better} is better by {abs(points):.1f} points [{bounds[0]:.1f}, {bounds[1]:.1f}]"
+    if result.p_value > 0.05:
+        smallest = result.smallest_detectable * 100
+        return f"{text}, {facts}: not shown (smallest change this could see: {smallest:.1f})"
+    return f"{text}, {facts}"
