@@ -1,0 +1,52 @@
+"""Times as pages write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.ui.format import NEVER, ago, at, duration_column
+
+NOW = datetime(2026, 11, 21, 14, 3, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3, "just now"),
+        (42, "42 s ago"),
+        (59.7, "1 min ago"),
+        (180, "3 min ago"),
+        (3_600, "1 h ago"),
+        (86_400 * 3, "3 days ago"),
+        (86_400 * 90, "2 months ago"),
+        (86_400 * 800, "2 years ago"),
+        (-180, "in 3 min"),
+    ],
+)
+def test_how_long_ago(seconds, text):
+    assert ago(NOW - timedelta(seconds=seconds), NOW) == text
+
+
+def test_no_time_is_never():
+    assert ago(None) == at(None) == NEVER
+
+
+def test_a_time_stands_in_the_users_zone_and_a_naive_one_is_utc():
+    assert at(NOW, "Europe/Berlin") == "2026-11-21 15:03:07 CET"
+    assert at(NOW.replace(tzinfo=None)) == "2026-11-21 14:03:07 UTC"
+    assert at(NOW, "Nowhere/Place") == "2026-11-21 14:03:07 UTC"
+    shifted = NOW.astimezone(timezone(timedelta(hours=5)))
+    assert at(shifted) == "2026-11-21 14:03:07 UTC"
+
+
+@given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3000)))
+def test_every_age_reads_as_one_number_and_one_unit(age):
+    assert len(ago(NOW - age, NOW).split()) <= 3
+
+
+def test_a_column_shares_the_unit_of_its_largest_value():
+    assert duration_column([20.0, None, 1_500.0]) == ["0.02 s", "–", "1.50 s"]

@@ -1,0 +1,39 @@
+"""DataFrame -> plotly figure, as pure functions: no page, no store, no network.
+
+Every chart says in its title what it shows, of what, and how many; gaps stay gaps; the same
+provider or model has the same colour everywhere. plotly is loaded when a chart is first drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+_HOMES: Mapping[str, str] = {
+    "ecdf": "distribution",
+    "errors_over_time": "over_time",
+    "percentiles_over_time": "over_time",
+    "pane_bars": "bars",
+    "timeline": "wire",
+    "waterfall": "wire",
+}
+
+__all__ = [
+    "ecdf",
+    "errors_over_time",
+    "pane_bars",
+    "percentiles_over_time",
+    "timeline",
+    "waterfall",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"toolkit.charts.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'toolkit.charts' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

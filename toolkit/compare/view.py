@@ -1,0 +1,131 @@
+"""A board as a table, as a figure and as a notebook card; model text is shown as text only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from toolkit.charts.numbers import duration, money, rate, tokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.compare.pane import Pane
+
+_CARD_TEXT_CHARS = 4_000
+_STATE_MARK = {
+    "waiting": "◌ waiting",
+    "streaming": "◐ streaming",
+    "done": "● done",
+    "failed": "○ failed",
+    "stopped": "⏸ stopped",
+}
+
+
+def panes_frame(panes: Sequence[Pane]) -> pd.DataFrame:
+    """One row per pane, in the order of the board; unknown numbers are missing, never zero."""
+    import pandas as pd
+
+    columns = list(_row_of(panes[0])) if panes else []
+    frame = pd.DataFrame([_row_of(pane) for pane in panes], columns=columns)
+    numbers = ("ttft_ms", "ttfo_ms", "tpot_ms", "output_tps", "duration_ms")
+    whole = ("input_tokens", "output_tokens", "reasoning_tokens")
+    kinds = {name: "Float64" for name in numbers} | {name: "Int64" for name in whole}
+    return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
+
+
+def panes_figure(panes: Sequence[Pane]) -> Any:
+    """All panes on one time axis that begins when each was asked."""
+    from toolkit.charts.phases import phases_of_attempts
+    from toolkit.charts.wire import timeline
+
+    lanes = [
+        phases_of_attempts(
+            [attempt.as_row() for attempt in pane.attempts], f"{pane.index + 1}. {pane.model}"
+        )
+        for pane in panes
+    ]
+    calls = sum(len(pane.attempts) for pane in panes)
+    title = f"Timeline of {len(panes)} panes, n = {calls} call{'' if calls == 1 else 's'}"
+    return timeline([phase for lane in lanes for phase in lane], title)
+
+
+def pane_footer(pane: Pane) -> str:
+    """`TTFT 312 ms · 84 tok/s · 412 tokens · $0.00210`, with `~` while tokens are estimated."""
+    mark = "~" if pane.is_estimate else ""
+    speed = f"{mark}{rate(pane.output_tps, digits=0)}" if pane.output_tps is not None else "– tok/s"
+    parts = [
+        f"TTFT {duration(pane.ttft_ms)}",
+        speed,
+        tokens(pane.output_tokens, is_estimate=pane.is_estimate),
+    ]
+    if pane.is_over:
+        parts.append(money(pane.cost_usd))
+    return " · ".join(parts)
+
+
+def state_mark(pane: Pane) -> str:
+    """The state as shape and word (`● done`), with what a stream is doing while it is silent."""
+    if pane.state == "streaming" and pane.is_stalled and pane.silent_s is not None:
+        return f"⏳ silent for {pane.silent_s:.0f} s"
+    if pane.state == "streaming" and pane.reasoning and not pane.text:
+        return "◐ reasoning"
+    return _STATE_MARK[pane.state]
+
+
+def board_card(prompt: object, panes: Sequence[Pane]) -> str:
+    """The notebook card: escaped text in plain boxes, no script, no link, no image."""
+    asked = prompt if isinstance(prompt, str) else f"{len(list(prompt))} messages"  # type: ignore[call-overload]
+    cells = "".join(
+        "<div style='flex:1 1 20rem;border:1px solid #8a8f9855;border-radius:6px;padding:.6rem'>"
+        f"<div><b>{escape(pane.model)}</b> <span>{escape(state_mark(pane))}</span></div>"
+        f"<div style='white-space:pre-wrap;margin:.4rem 0'>{_body(pane)}</div>"
+        f"<div style='font-variant-numeric:tabular-nums;opacity:.75'>{escape(pane_footer(pane))}"
+        "</div></div>"
+        for pane in panes
+    )
+    return (
+        f"<div><div style='white-space:pre-wrap;opacity:.75'>{_text(asked)}</div>"
+        f"<div style='display:flex;flex-wrap:wrap;gap:.6rem;margin-top:.4rem'>{cells}</div></div>"
+    )
+
+
+def _row_of(pane: Pane) -> dict[str, Any]:
+    reply = pane.reply
+    usage = None if reply is None else reply.usage
+    return {
+        "pane": pane.index,
+        "model": pane.model,
+        "params": dict(pane.params),
+        "state": pane.state,
+        "text": pane.text,
+        "reasoning": pane.reasoning,
+        "finish_reason": None if reply is None else reply.finish_reason,
+        "ttft_ms": pane.ttft_ms,
+        "ttfo_ms": pane.ttfo_ms,
+        "tpot_ms": None if reply is None else reply.timing.tpot_ms,
+        "output_tps": pane.output_tps,
+        "duration_ms": pane.duration_ms if reply is None else reply.timing.duration_ms,
+        "input_tokens": None if usage is None else usage.input_tokens,
+        # Pieces counted while it streamed are an estimate; a table of facts has no place for them.
+        "output_tokens": None if usage is None else usage.output_tokens,
+        "reasoning_tokens": None if usage is None else usage.reasoning_tokens,
+        "cost_usd": pane.cost_usd,
+        "attempts": len(pane.attempts),
+        "error_code": None if pane.error is None else pane.error.code,
+        "error": None if pane.error is None else pane.error.message,
+        "call_id": pane.call_id,
+    }
+
+
+def _body(pane: Pane) -> str:
+    if pane.error is not None:
+        said = f"\n“{pane.error.provider_message}”" if pane.error.provider_message else ""
+        return _text(f"{pane.error.message}{said}\n{pane.error.hint}".strip())
+    return _text(pane.text or pane.reasoning or "–")
+
+
+def _text(text: str) -> str:
+    cut = text if len(text) <= _CARD_TEXT_CHARS else text[:_CARD_TEXT_CHARS] + " …"
+    return escape(cut)

@@ -1,0 +1,110 @@
+"""Model chips: the models to ask, each with its own parameters folded under it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from toolkit.compare.board import MAX_PANES
+from toolkit.errors import ToolkitError
+from toolkit.ui.session import Choice, CompareState
+from toolkit.ui.text import plain
+from toolkit.workbench.bench import Workbench
+
+LOCAL_MODEL = "local/smollm2-135m"
+
+
+def draw_choices(bench: Workbench, state: CompareState) -> None:
+    """One chip per model with its parameters, and a box that adds another."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for choice in state.choices:
+            _chip(choice, state)
+        if len(state.choices) < MAX_PANES:
+            st.selectbox(
+                "Add a model",
+                model_names(bench),
+                index=None,
+                key="compare-add",
+                placeholder="+ add model (provider/model)",
+                accept_new_options=True,
+                label_visibility="collapsed",
+                disabled=state.is_running,
+                on_change=_add,
+                args=(state,),
+                width=280,
+            )
+
+
+def model_names(bench: Workbench) -> list[str]:
+    """What can be asked: models in the catalog, each provider's default, the built-in one."""
+    names = {LOCAL_MODEL: None}
+    try:
+        for provider in bench.providers.list():
+            if provider.is_active and provider.default_model:
+                names.setdefault(f"{provider.name}/{provider.default_model}")
+        for model in _catalog(bench):
+            names.setdefault(model)
+    except ToolkitError as error:
+        st.caption(f"The list of models could not be read: {plain(error.message)}")
+    return list(names)
+
+
+def _catalog(bench: Workbench) -> list[str]:
+    frame = bench.models()
+    if not len(frame) or not {"provider", "model_id"} <= set(frame.columns):
+        return []
+    return [f"{p}/{m}" for p, m in zip(frame["provider"], frame["model_id"], strict=True)]
+
+
+def _add(state: CompareState) -> None:
+    model = st.session_state.get("compare-add")
+    if model and model.strip():
+        state.add(model)
+    st.session_state["compare-add"] = None
+
+
+def _chip(choice: Choice, state: CompareState) -> None:
+    told = f" · {len(choice.params)} set" if choice.params else ""
+    with st.popover(
+        f"{plain(choice.model)}{told}", key=f"chip-{choice.uid}", disabled=state.is_running
+    ):
+        st.caption(f"Parameters of {plain(choice.model)}; empty is the provider's default.")
+        _number(choice, "temperature", "Temperature", 0.0, 2.0, 0.1)
+        _number(choice, "top_p", "Top p", 0.0, 1.0, 0.05)
+        _number(choice, "max_tokens", "Most output tokens", 1, 200_000, 1)
+        _number(choice, "seed", "Seed", 0, 2**31 - 1, 1)
+        _set(
+            choice,
+            "system",
+            st.text_area(
+                "System prompt", value=choice.params.get("system", ""), key=f"system-{choice.uid}"
+            ),
+        )
+        st.button(
+            "Remove",
+            key=f"remove-{choice.uid}",
+            icon=":material/close:",
+            on_click=state.remove,
+            args=(choice.uid,),
+        )
+
+
+def _number(choice: Choice, name: str, label: str, low: Any, high: Any, step: Any) -> None:
+    value = st.number_input(
+        label,
+        min_value=low,
+        max_value=high,
+        step=step,
+        value=choice.params.get(name),
+        key=f"{name}-{choice.uid}",
+        placeholder="default",
+    )
+    _set(choice, name, value)
+
+
+def _set(choice: Choice, name: str, value: Any) -> None:
+    if value in (None, ""):
+        choice.params.pop(name, None)
+    else:
+        choice.params[name] = value

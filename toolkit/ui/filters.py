@@ -1,0 +1,46 @@
+"""The filters of the Calls page; each lives in the address, so that a view can be linked."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from toolkit.store.store import Store
+from toolkit.ui import call_queries as ask
+
+
+def chosen_filter(store: Store) -> ask.CallFilter:
+    """Draw the filters and return what they say."""
+    with st.grid(3, min_column_width=150):
+        text = st.text_input(
+            "Search", key="text", type="search", placeholder="text or id", bind="query-params"
+        )
+        provider = _one_of(store, "provider")
+        model = _one_of(store, "model")
+        status = st.selectbox("Status", ask.STATUSES, **_SELECT, key="status")
+        origin = _one_of(store, "origin")
+        span = st.selectbox(
+            "Time", list(ask.SPANS), **_SELECT | {"placeholder": ask.EVER}, key="time"
+        )
+    board = st.query_params.get("board")
+    if board:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Only the calls of one board.", width="content")
+            st.button("Show all", on_click=lambda: st.query_params.pop("board", None))
+    return ask.CallFilter(
+        provider=provider,
+        model=model,
+        status=status,
+        origin=origin,
+        span=span,
+        text=text or None,
+        board=board,
+    )
+
+
+_SELECT = {"index": None, "placeholder": "all", "bind": "query-params"}
+
+
+def _one_of(store: Store, column: str) -> str | None:
+    values = [row["value"] for row in store.rows(ask.choices(column).sql) if row["value"]]
+    chosen: str | None = st.selectbox(column.capitalize(), values, **_SELECT, key=column)
+    return chosen

@@ -1,0 +1,47 @@
+"""What the app does besides drawing pages: warm up, serve the API where it is, close the books."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from toolkit.secret import redact
+from toolkit.workbench.bench import Workbench, current
+
+_log = logging.getLogger(__name__)
+
+
+def find_routes() -> list[Any]:
+    """The API's routes, or none where the API room is not there."""
+    if importlib.util.find_spec("toolkit.api.app") is None:
+        return []
+    build = getattr(importlib.import_module("toolkit.api.app"), "build_routes", None)
+    return list(build(current())) if build is not None else []
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
+    """Load the call path in the background, so that the first question does not wait for it."""
+    bench = current()
+    warming = asyncio.create_task(asyncio.to_thread(_warm_up, bench))
+    try:
+        yield {}
+    finally:
+        await warming
+        await asyncio.to_thread(bench.close)
+
+
+def on_script_error(error: Exception) -> bool | None:
+    """Keep what a page's failure says free of keys: the page shows none of it, the log a part."""
+    _log.error("a page failed: %s: %s", type(error).__name__, redact(str(error)))
+    return None
+
+
+def _warm_up(bench: Workbench) -> None:
+    bench.client  # noqa: B018 - made here, so that no page waits for it
+    importlib.import_module("toolkit.calls._litellm")
