@@ -1,0 +1,239 @@
+"""The only door to litellm: it writes the request in each provider's language and sends it.
+
+litellm talks, we listen: the request goes out through our guarded transport, and as soon as
+the wire answers litellm's part is over (`Heard`); the answer is read from the wire
+(`reading.py`). No litellm type leaves this file; its retries and downloads are off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+import httpx
+
+from toolkit.calls.reading import Style
+from toolkit.calls.sessions import Sessions
+from toolkit.calls.wire import GuardedTransport
+from toolkit.calls.wire_record import CURRENT, Heard, WireRecord
+from toolkit.records import Message, Operation
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+_ENVIRONMENT: Final = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no download of prices at import
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_OFFLINE_MODE": "true",
+    "LITELLM_MODE": "PRODUCTION",  # else any .env nearby is loaded into the environment
+    "LITELLM_RUST": "0",  # Rust sockets would bypass the guards and the cassettes
+    "HF_HUB_OFFLINE": "1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+_LITELLM_TIMEOUT_S = 86_400.0  # our own deadlines rule
+_NO_KEY = "none"
+_MAX_CLIENTS = 64
+
+# How each type of provider is asked, and in which style it answers. The plain path is used for
+# everything that speaks OpenAI's language: litellm's own paths for Groq, Mistral and the others
+# lose answers and retry in secret.
+_ROUTES: Final[Mapping[str, tuple[str, Style]]] = {
+    "openai": ("openai", "openai"),
+    "openai-compatible": ("custom_openai", "openai"),
+    "ollama": ("custom_openai", "openai"),
+    "azure": ("custom_openai", "openai"),
+    "custom": ("custom_openai", "openai"),
+    "anthropic": ("anthropic", "anthropic"),
+    "anthropic-compatible": ("anthropic", "anthropic"),
+    "gemini": ("gemini", "gemini"),
+}
+
+
+class RequestNotBuilt(Exception):
+    """litellm refused to write the request; nothing was sent. `reason` is its own error."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One attempt's request, in the house's words.
+
+    Attributes:
+        call_id: becomes litellm's call id, so that callbacks can tell our calls from others.
+        type, base_url, headers, is_local: of the provider.
+        key: the key, or None where the provider needs none.
+        model_id: the provider's own name of the model.
+        wants_usage: ask for usage at the end of a stream.
+    """
+
+    call_id: str
+    type: str
+    base_url: str
+    model_id: str
+    messages: Sequence[Message]
+    params: Mapping[str, Any]
+    stream: bool
+    key: Secret | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_local: bool = False
+    operation: Operation = "chat"
+    inputs: Sequence[str] = ()
+    wants_usage: bool = True
+
+
+def style_of(provider_type: str) -> Style:
+    """The API style in which a type of provider answers."""
+    return _ROUTES.get(provider_type, ("custom_openai", "openai"))[1]
+
+
+@cache
+def load() -> Any:
+    """litellm, imported with its environment set and its noise off."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import litellm
+
+    litellm.suppress_debug_info = True
+    litellm.disable_streaming_logging = True
+    litellm.telemetry = False
+    litellm.drop_params = False
+    litellm.num_retries = 0
+    litellm.REPEATED_STREAMING_CHUNK_LIMIT = 10**9
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return litellm
+
+
+async def _warm() -> None:
+    """Import litellm in a thread the first time: its seconds must not stop the event loop."""
+    if "litellm" not in sys.modules:
+        await asyncio.to_thread(load)
+
+
+@cache
+def version() -> str:
+    """litellm's version, without importing it."""
+    from importlib.metadata import version as installed_version
+
+    return installed_version("litellm")
+
+
+class Door:
+    """Sends requests through litellm over guarded connections, one pool per event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._sessions = Sessions(settings.proxy)
+        self._clients: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, dict[tuple[Any, ...], Any]
+        ] = weakref.WeakKeyDictionary()
+
+    async def send(self, ask: Ask, record: WireRecord) -> None:
+        """Send one request; afterwards `record` holds the answer or why there is none.
+
+        Raises:
+            RequestNotBuilt: litellm refused the request before anything was sent.
+        """
+        await _warm()
+        token = CURRENT.set(record)
+        try:
+            await self._call(ask, record)
+        except Heard:
+            return
+        except Exception as error:  # noqa: BLE001 - litellm raises anything; the record is the truth
+            if record.requests == 0:
+                raise RequestNotBuilt(error) from None
+        finally:
+            CURRENT.reset(token)
+        if record.requests == 0:
+            raise RequestNotBuilt(RuntimeError("litellm sent no request"))
+
+    async def _call(self, ask: Ask, record: WireRecord) -> None:
+        litellm = load()
+        route, style = _ROUTES.get(ask.type, ("custom_openai", "openai"))
+        arguments = self._arguments(ask, route, style)
+        if ask.operation == "embeddings":
+            await litellm.aembedding(input=list(ask.inputs), **arguments)
+            return
+        stream = await litellm.acompletion(messages=list(ask.messages), **arguments)
+        if ask.stream and record.requests == 0:
+            await stream.fetch_stream()  # Gemini's path sends only when asked for the first chunk
+
+    def _arguments(self, ask: Ask, route: str, style: Style) -> dict[str, Any]:
+        params = dict(ask.params)
+        arguments: dict[str, Any] = {
+            "model": f"{route}/{ask.model_id}",
+            "api_base": _base_url(ask.base_url, style),
+            "api_key": ask.key.reveal() if ask.key else _NO_KEY,
+            "client": self._client(ask, style),
+            "timeout": _LITELLM_TIMEOUT_S,
+            "max_retries": 0,
+            "litellm_call_id": ask.call_id,
+            **params,
+        }
+        if ask.headers:
+            arguments["extra_headers"] = {**ask.headers, **(params.get("extra_headers") or {})}
+        if ask.operation == "embeddings":
+            return arguments
+        arguments["_skip_mcp_handler"] = True  # it wants a package that nobody needs for tools
+        if style == "openai" and route != "openai":
+            # The provider itself says what it does not take, better than a list in a library.
+            arguments["allowed_openai_params"] = [name for name in params if name != "stream"]
+        if ask.stream:
+            arguments["stream"] = True
+            if style == "openai" and ask.wants_usage:
+                options = params.get("stream_options") or {}
+                arguments["stream_options"] = {"include_usage": True, **options}
+        return arguments
+
+    def _client(self, ask: Ask, style: Style) -> Any:
+        """A client object of the library that litellm uses for this style, over our transport."""
+        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
+        key = ask.key.reveal() if ask.key else _NO_KEY
+        wanted = (
+            (style, ask.is_local, ask.base_url, key)
+            if style == "openai"
+            else (
+                style,
+                ask.is_local,
+            )
+        )
+        client = clients.get(wanted)
+        if client is None:
+            if len(clients) >= _MAX_CLIENTS:
+                clients.clear()
+            transport = GuardedTransport(self._sessions, local=ask.is_local)
+            client = clients[wanted] = _make_client(style, transport, ask.base_url, key)
+        return client
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        await self._sessions.aclose()
+
+
+def _make_client(style: Style, transport: GuardedTransport, base_url: str, key: str) -> Any:
+    http = httpx.AsyncClient(
+        transport=transport, trust_env=False, follow_redirects=False, timeout=_LITELLM_TIMEOUT_S
+    )
+    if style == "openai":
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(api_key=key, base_url=base_url, http_client=http, max_retries=0)
+    load()
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+
+    return AsyncHTTPHandler(transport=transport, follow_redirects=False)
+
+
+def _base_url(base_url: str, style: Style) -> str:
+    base_url = base_url.rstrip("/")
+    # litellm adds Anthropic's version to the path by itself.
+    return base_url.removesuffix("/v1") if style == "anthropic" else base_url

@@ -1,0 +1,287 @@
+"""One attempt: one HTTP request at one provider, and the one row that tells of it.
+
+`Attempt.run` asks for a whole answer, `Attempt.open` for a stream whose first piece has come.
+Whatever happens, success, failure or cancellation, ends in `_close`, which hands the row over
+before the caller gets the end of the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from toolkit.calls import classify
+from toolkit.calls._litellm import Ask, Door, RequestNotBuilt, style_of
+from toolkit.calls.ledger import Ledger, Outcome
+from toolkit.calls.listening import Delta, Listener, read_body
+from toolkit.calls.reading import Reading, choose_reader
+from toolkit.calls.timing import LagMeter
+from toolkit.calls.wire import origin_of
+from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
+from toolkit.errors import CallError, KeyRequired
+from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+if TYPE_CHECKING:
+    from toolkit.providers.keys import ResolvedKey
+    from toolkit.providers.provider import Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every attempt of a client works with."""
+
+    settings: Settings
+    door: Door
+    ledger: Ledger
+    key_for: Callable[[Provider, str | None], ResolvedKey | None]
+    lag: LagMeter = field(default_factory=LagMeter)
+    without_usage: set[str] = field(default_factory=set)  # origins that refuse `stream_options`
+
+
+@dataclass(slots=True, kw_only=True)
+class Try:
+    """Which try this is.
+
+    Attributes:
+        provider, model_id: what is asked.
+        number, kind: its place among the attempts of the request, and why it is made.
+        queue_ms: how long it waited in our own queue.
+        total_at: the request's deadline, a moment of `time.monotonic`.
+        calls: the rows of the request so far; this try adds its own.
+    """
+
+    provider: Provider
+    model_id: str
+    number: int = 1
+    kind: AttemptKind = "first"
+    queue_ms: float | None = None
+    total_at: float
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """`provider/model_id`."""
+        return f"{self.provider.name}/{self.model_id}"
+
+
+class Attempt:
+    """One try of one request; use it once."""
+
+    def __init__(self, tools: Tools, request: ChatRequest, this: Try, api_key: str | None) -> None:
+        self.request = request
+        self.reply: Reply | None = None
+        self.this = this
+        self.started_at = datetime.now(UTC)
+        self.call_id = new_id()
+        self.key: ResolvedKey | None = None
+        self.reading = Reading()
+        self.listener: Listener | None = None
+        self.record = WireRecord(
+            origin=origin_of_url(this.provider.base_url),
+            stream=request.stream,
+            deadlines=_deadlines(tools.settings, this),
+        )
+        self._tools = tools
+        self._api_key = api_key
+        self._style = style_of(this.provider.type)
+        self._lag = tools.lag.enter()
+        self._first: list[Delta] = []
+        self._closed = False
+
+    async def run(self) -> Reply:
+        """Ask and wait for the whole answer.
+
+        Raises:
+            CallError: why there is none; its row is written.
+        """
+        try:
+            await self._send()
+            return self._accept_whole()
+        except (CallError, WireFailure, AnswerRefused) as error:
+            self._fail(error)
+        except BaseException:
+            self._cancel()
+            raise
+
+    async def open(self) -> Attempt:
+        """Ask for a stream and wait for its first piece, kept for `deltas`.
+
+        Raises:
+            CallError: no piece came; the row of the failure is written.
+        """
+        try:
+            await self._send()
+            assert self.record.stream_body is not None
+            self.listener = Listener(self.record.stream_body, self.record, self._style)
+            self.reading = self.listener.reading
+            self._first = await self.listener.next()
+            if not self._first:
+                self._require_sound()
+        except (CallError, WireFailure, AnswerRefused) as error:
+            self._fail(error)
+        except BaseException:
+            self._cancel()
+            raise
+        return self
+
+    async def deltas(self) -> AsyncGenerator[list[Delta]]:
+        """The pieces of an opened stream, in the batches in which they arrived.
+
+        After the last one the row is written and `reply` is there.
+
+        Raises:
+            CallError: the stream broke; `partial_text` holds what came.
+        """
+        listener, batch = self.listener, self._first
+        assert listener is not None
+        try:
+            while batch:
+                yield batch
+                batch = await listener.next()
+            self._require_sound()
+            self._note_end()
+            assert self.record.stream_body is not None
+            await self.record.stream_body.drain()
+            self.reply = self._succeed()
+        except (CallError, WireFailure, AnswerRefused) as error:
+            self._fail(error)
+        except BaseException:
+            self._cancel()
+            raise
+
+    async def _send(self) -> None:
+        """Through the door; afterwards the wire's record holds a 2xx answer."""
+        self._resolve_key()
+        record, this = self.record, self.this
+        ask = Ask(
+            call_id=self.call_id,
+            type=this.provider.type,
+            base_url=this.provider.base_url,
+            model_id=this.model_id,
+            messages=self.request.messages,
+            params=self.request.params,
+            stream=self.request.stream,
+            key=self.key.secret if self.key else None,
+            headers=this.provider.headers,
+            is_local=this.provider.is_local,
+            wants_usage=record.origin not in self._tools.without_usage,
+        )
+        record.has_key = self.key is not None
+        try:
+            async with asyncio.timeout(record.deadlines.left_s() + 0.5):
+                await self._tools.door.send(ask, record)
+        except RequestNotBuilt as refused:
+            raise classify.refused_by_litellm(refused.reason, self._context()) from None
+        except TimeoutError:  # litellm itself hangs: the transport's deadlines come first
+            raise record.fail("deadline", "no answer before the total deadline") from None
+        if record.failure is not None:
+            raise record.failure
+        if record.status is None or record.status >= 400:
+            raise classify.status_error(record, self._context())
+
+    def _resolve_key(self) -> None:
+        provider = self.this.provider
+        self.key = self._tools.key_for(provider, self._api_key)
+        if self.key is None and provider.needs_key:
+            raise KeyRequired(
+                f"{provider.name} needs an API key and none was found",
+                provider=provider.name,
+                model=self.this.model,
+                request_id=self.request.request_id,
+                cause="no_key",
+            )
+
+    def _accept_whole(self) -> Reply:
+        reader = choose_reader(self._style)
+        self.reading = reader.reading
+        read_body(self.record.body or b"", reader)
+        self._require_sound()
+        return self._succeed()
+
+    def _require_sound(self) -> None:
+        """Raise when the answer was read to its end and is no answer."""
+        if error := classify.reading_error(self.reading, self.record, self._context()):
+            raise error
+
+    def _note_end(self) -> None:
+        if self.record.closed_ns is None:
+            self.record.closed_ns = time.monotonic_ns()
+
+    def _succeed(self) -> Reply:
+        return self._tools.ledger.reply(self._outcome("ok"))
+
+    def _fail(self, error: CallError | WireFailure | AnswerRefused) -> NoReturn:
+        """Write the row and raise the error, without the chain of what caused it."""
+        context = self._context()
+        if isinstance(error, WireFailure):
+            error = classify.wire_error(self.record.failure or error, context)
+        elif isinstance(error, AnswerRefused):
+            error = classify.body_error(self.record.body or b"", self.record, context)
+        error.status = error.status or self.record.status
+        error.partial_text = "".join(self.reading.text)
+        self._shut()
+        self._tools.ledger.failure(self._outcome("error", error))
+        raise error from None
+
+    def _cancel(self) -> None:
+        if not self._closed:
+            self._shut()
+            self._tools.ledger.failure(self._outcome("cancelled"))
+
+    def _shut(self) -> None:
+        """Close the connection of a body that was not read to its end."""
+        if self.record.stream_body is not None:
+            self.record.stream_body.close()
+        elif self.record.closed_ns is None:
+            self.record.closed_ns = time.monotonic_ns()
+
+    def _outcome(self, status: Status, error: CallError | None = None) -> Outcome:
+        self._closed = True
+        ended_ns = time.monotonic_ns()
+        lag_ms = self._lag.worst_since_ms(self.record.opened_ns)
+        self._lag.leave()
+        return Outcome(
+            attempt=self, status=status, error=error, ended_ns=ended_ns, loop_lag_ms=lag_ms
+        )
+
+    def _context(self) -> classify.Context:
+        return classify.Context(
+            provider=self.this.provider.name,
+            model=self.this.model,
+            request_id=self.request.request_id,
+            secrets=self.secrets,
+        )
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The key in use, to be taken out of the provider's words."""
+        return (self.key.secret,) if self.key else ()
+
+
+def new_id() -> str:
+    """A UUIDv7 text."""
+    from uuid_utils import uuid7
+
+    return str(uuid7())
+
+
+def origin_of_url(base_url: str) -> str:
+    """`scheme://host:port` of a provider's base URL."""
+    import httpx
+
+    return origin_of(httpx.URL(base_url))
+
+
+def _deadlines(settings: Settings, this: Try) -> Deadlines:
+    return Deadlines(
+        connect_s=settings.connect_timeout_s,
+        first_token_s=settings.first_token_timeout_s,
+        chunk_s=settings.chunk_timeout_s,
+        total_at=this.total_at,
+    )
