@@ -29,6 +29,9 @@ CONTEXT_TOKENS: Final = 2048
 _PROMPT_CACHE_MIB: Final = 256
 _LOOK_EVERY_S: Final = 1.0
 
+UNDER_WAY: Final = ("requests_processing", "requests_deferred")
+_WORK_DONE: Final = ("prompt_tokens_total", "prompt_tokens_cached_total", "tokens_predicted_total")
+
 
 def main() -> int:
     """Serve until ended; the exit code is `ALREADY_RUNNING` when another process serves."""
@@ -108,22 +111,24 @@ def _is_free(port: int) -> bool:
 
 def _stay(server: Any, idle_timeout_s: float | None) -> None:
     """Return when nothing was asked for `idle_timeout_s` seconds; for ever when that is None."""
-    seen, idle_since = _counters(server), time.monotonic()
+    seen: list[float] = []
+    idle_since = time.monotonic()
     while True:
         time.sleep(_LOOK_EVERY_S)
         if idle_timeout_s is None:
             continue
-        now = _counters(server)
-        if now != seen or now["requests_processing"] or now["requests_deferred"]:
+        told = str(server.handle_metrics())
+        now = read_metrics(told, *_WORK_DONE)
+        if now != seen or any(read_metrics(told, *UNDER_WAY)):
             seen, idle_since = now, time.monotonic()
         elif time.monotonic() - idle_since >= idle_timeout_s:
             return
 
 
-def _counters(server: Any) -> dict[str, float]:
-    """The server's own metrics; they stand still exactly while it has nothing to do."""
-    told = re.findall(r"^llamacpp:(\w+) (\S+)$", str(server.handle_metrics()), flags=re.MULTILINE)
-    return {name: float(value) for name, value in told}
+def read_metrics(told: str, *names: str) -> list[float]:
+    """The values of llama.cpp's metrics of these names, in their order; 0 for one not told."""
+    values = dict(re.findall(r"^llamacpp:(\w+) (\S+)$", told, flags=re.MULTILINE))
+    return [float(values.get(name, 0)) for name in names]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ holds its lock (`lifeline`), so that a process id that was used again is never m
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import Final
 from toolkit.errors import LocalModelError
 from toolkit.local.files import BUILTIN_NAME, ModelFile, list_files, require_file
 from toolkit.local.lifeline import is_held
-from toolkit.local.serve import ALREADY_RUNNING
+from toolkit.local.serve import ALREADY_RUNNING, UNDER_WAY, read_metrics
 from toolkit.local.state import (
     RunningServer,
     find_running,
@@ -33,6 +34,7 @@ PREFERRED_PORT: Final = 18135
 START_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.05
+_ASK_S: Final = 2.0
 _LOG_TAIL_CHARS: Final = 600
 
 # A checkout that is not installed must be found from the home folder, where the server runs.
@@ -121,6 +123,17 @@ class LocalServer:
         self._reap()
         return True
 
+    @property
+    def was_started_here(self) -> bool:
+        """Whether the server that runs now was started through this object."""
+        running = self.status()
+        return self._child is not None and running is not None and running.pid == self._child.pid
+
+    def is_busy(self) -> bool:
+        """Whether the server is answering somebody, or somebody waits for it."""
+        running = self.status()
+        return running is not None and _requests_under_way(running) > 0
+
     def _start_new(
         self, name: str, idle_timeout_s: float | None, progress: Progress | None, timeout_s: float
     ) -> RunningServer:
@@ -202,6 +215,18 @@ def _end(pid: int, how: signal.Signals) -> None:
         os.kill(pid, how)
     except ProcessLookupError:
         return
+
+
+def _requests_under_way(running: RunningServer) -> float:
+    """From the server's own metrics; a server that does not tell is taken for busy."""
+    connection = http.client.HTTPConnection(running.host, running.port, timeout=_ASK_S)
+    try:
+        connection.request("GET", "/metrics")
+        return sum(read_metrics(connection.getresponse().read().decode(), *UNDER_WAY))
+    except (OSError, http.client.HTTPException):
+        return 1
+    finally:
+        connection.close()
 
 
 def _cores() -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from toolkit.calls.client import Client, ReplyStream
     from toolkit.calls.portal import Portal, SyncReplyStream
     from toolkit.compare.board import Board
+    from toolkit.local.server import LocalServer
     from toolkit.providers.keys import Keys
     from toolkit.records import Call, Message, Reply
     from toolkit.store.store import Store
@@ -70,6 +71,13 @@ class Workbench:
         from toolkit.calls.portal import Portal
 
         return Portal()
+
+    @cached_property
+    def local(self) -> LocalServer:
+        """The built-in model's server."""
+        from toolkit.local.server import LocalServer
+
+        return LocalServer(self.settings)
 
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""

@@ -1,0 +1,62 @@
+"""The built-in model, there when it is asked: started on demand, found where it really listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from toolkit.calls.source import current_source
+from toolkit.local.server import LocalServer, find_base_url
+from toolkit.local.state import RunningServer
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+    from toolkit.settings import Settings
+    from toolkit.workbench.bench import Workbench
+
+LOCAL: Final = "local"
+IDLE_TIMEOUT_S: Final = 300.0
+"""A server that was started because somebody asked ends after so long without a question."""
+
+
+def ensure_local(
+    bench: Workbench, progress: Callable[[str], None] | None = None, *, model: str | None = None
+) -> RunningServer:
+    """Make sure that the local server runs; blocks while the model loads, about a second.
+
+    Args:
+        bench: the workbench whose home the server belongs to.
+        progress: is told in words what is going on.
+        model: the model file's name; None takes what runs, else the built-in one.
+
+    Raises:
+        LocalModelError: it cannot be started here, or runs another model.
+    """
+    server: LocalServer = bench.local
+    return server.start(model, idle_timeout_s=IDLE_TIMEOUT_S, progress=progress)
+
+
+async def prepare_local(bench: Workbench, model: str) -> None:
+    """Before a call: start the local server if `model` is `local/...`, without holding up the loop.
+
+    A replay needs no server, and starts none.
+
+    Raises:
+        LocalModelError: it cannot be started here, or runs another model.
+    """
+    provider, _, model_id = model.partition("/")
+    if provider != LOCAL or current_source() == "replay":
+        return
+    running = bench.local.status()
+    if running is None or running.model != model_id:
+        await asyncio.to_thread(ensure_local, bench, model=model_id)
+
+
+def at_real_url(settings: Settings, provider: Provider) -> Provider:
+    """The provider `local` with the base URL of the server that runs now; others as they are."""
+    if provider.name != LOCAL:
+        return provider
+    url = find_base_url(settings)
+    return replace(provider, base_url=url) if url else provider
