@@ -1,0 +1,104 @@
+"""The two sides of the call benchmarks: our client with its journal, and bare litellm."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from toolkit.calls._litellm import load
+from toolkit.calls.client import Client
+from toolkit.calls.portal import Portal
+from toolkit.providers.keys import ResolvedKey
+from toolkit.providers.provider import Provider
+from toolkit.records import Call
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+from toolkit.store.store import Store
+from toolkit.workbench.ask import build_request
+
+KEY = "sk-" + "b" * 40
+MESSAGES = [{"role": "user", "content": "How do you do?"}]
+
+
+class Callers:
+    """One request, asked by each side in each form; `calls` are the rows of ours."""
+
+    def __init__(self, base_url: str, home: Path) -> None:
+        self._base_url = base_url
+        self._store = Store(Settings(home=home))
+        self.calls: list[Call] = []
+        provider = Provider(name="mock", type="openai-compatible", base_url=base_url, is_local=True)
+        key = ResolvedKey(Secret(KEY), source="argument", name="default", fingerprint="x")
+        self._portal = Portal()
+        self._client = Client(
+            settings=Settings(home=home),
+            resolve=lambda model: (provider, model.split("/", 1)[1]),
+            key_for=lambda _provider, _explicit: key,
+            record=self._record,
+        )
+
+    def _record(self, call: Call) -> None:
+        self.calls.append(call)
+        self._store.append("calls", call.as_row())
+
+    async def ours(self) -> Any:
+        return await self._client.complete(build_request("mock/m", MESSAGES, {}))
+
+    async def ours_streamed(self) -> Any:
+        stream = self._client.stream(build_request("mock/m", MESSAGES, {}, stream=True))
+        async for _ in stream:
+            pass
+        return stream.reply
+
+    def ours_sync(self) -> Any:
+        stream = self._portal.iterate(
+            lambda: self._client.stream(build_request("mock/m", MESSAGES, {}, stream=True))
+        )
+        for _ in stream:
+            pass
+        return stream.reply
+
+    def _arguments(self, **more: Any) -> dict[str, Any]:
+        return {
+            "model": "openai/m",
+            "messages": MESSAGES,
+            "api_base": self._base_url,
+            "api_key": KEY,
+            "max_retries": 0,
+            "timeout": 60.0,
+            **more,
+        }
+
+    async def bare(self) -> Any:
+        return await load().acompletion(**self._arguments())
+
+    async def bare_streamed(self) -> Any:
+        options = {"include_usage": True}
+        stream = await load().acompletion(**self._arguments(stream=True, stream_options=options))
+        async for _ in stream:
+            pass
+
+    def bare_sync(self) -> Any:
+        litellm, options = load(), {"include_usage": True}
+        litellm.disable_streaming_logging = False  # litellm's default
+        for _ in litellm.completion(**self._arguments(stream=True, stream_options=options)):
+            pass
+        litellm.disable_streaming_logging = True
+
+    def close(self) -> None:
+        self._portal.close()
+        self._store.close()
+
+
+@contextlib.contextmanager
+def open_callers(base_url: str) -> Iterator[Callers]:
+    """Both sides, with a home of their own that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        callers = Callers(base_url, Path(folder))
+        try:
+            yield callers
+        finally:
+            callers.close()
