@@ -22,7 +22,7 @@ from toolkit.calls.reading import Reading, choose_reader
 from toolkit.calls.timing import LagMeter
 from toolkit.calls.wire import origin_of
 from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
-from toolkit.errors import CallError, KeyRequired
+from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
 from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
 from toolkit.secret import Secret
 from toolkit.settings import Settings
@@ -105,6 +105,8 @@ class Attempt:
             return self._accept_whole()
         except (CallError, WireFailure, AnswerRefused) as error:
             self._fail(error)
+        except CassetteError as missing:
+            self._refuse(missing)
         except BaseException:
             self._cancel()
             raise
@@ -125,6 +127,8 @@ class Attempt:
                 self._require_sound()
         except (CallError, WireFailure, AnswerRefused) as error:
             self._fail(error)
+        except CassetteError as missing:
+            self._refuse(missing)
         except BaseException:
             self._cancel()
             raise
@@ -182,6 +186,8 @@ class Attempt:
             raise record.fail("deadline", "no answer before the total deadline") from None
         if record.failure is not None:
             raise record.failure
+        if record.not_recorded is not None:
+            raise record.not_recorded
         if record.status is None or record.status >= 400:
             raise classify.status_error(record, self._context())
 
@@ -229,6 +235,12 @@ class Attempt:
         self._tools.ledger.failure(self._outcome("error", error))
         raise error from None
 
+    def _refuse(self, missing: CassetteError) -> NoReturn:
+        """An open cassette holds no answer: a row of it, and nobody tries again."""
+        self._shut()
+        self._tools.ledger.failure(self._outcome("error", missing))
+        raise missing from None
+
     def _cancel(self) -> None:
         if not self._closed:
             self._shut()
@@ -241,7 +253,7 @@ class Attempt:
         elif self.record.closed_ns is None:
             self.record.closed_ns = time.monotonic_ns()
 
-    def _outcome(self, status: Status, error: CallError | None = None) -> Outcome:
+    def _outcome(self, status: Status, error: ToolkitError | None = None) -> Outcome:
         self._closed = True
         ended_ns = time.monotonic_ns()
         lag_ms = self._lag.worst_since_ms(self.record.opened_ns)

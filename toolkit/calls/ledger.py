@@ -19,7 +19,7 @@ from toolkit.calls._litellm import version as litellm_version
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
 from toolkit.errors import CallError, ToolkitError
-from toolkit.records import Call, Message, Receipt, Reply, Status, Timing, Usage
+from toolkit.records import Call, Receipt, Reply, Status, Timing, Usage
 from toolkit.secret import redact
 from toolkit.settings import Recording
 
@@ -38,7 +38,7 @@ class Outcome:
 
     attempt: Attempt
     status: Status
-    error: CallError | None
+    error: ToolkitError | None
     ended_ns: int
     loop_lag_ms: float | None
 
@@ -96,7 +96,7 @@ class Ledger:
         call = self._call(outcome, usage, timing, receipt)
         self._write(call)
         attempt.this.calls.append(call)
-        if outcome.error is not None:
+        if isinstance(outcome.error, CallError):
             outcome.error.attempts = tuple(attempt.this.calls)
 
     def _write(self, call: Call) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ class Ledger:
         }
 
 
-def _error_columns(error: CallError | None) -> dict[str, Any]:
+def _error_columns(error: ToolkitError | None) -> dict[str, Any]:
     if error is None:
         return {}
     return {

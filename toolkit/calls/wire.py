@@ -30,6 +30,7 @@ from toolkit.calls.wire_record import (
     WireFailure,
     WireRecord,
 )
+from toolkit.errors import CassetteError
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Guard:
                 record.body = await read_whole(response, record)
         except WireFailure as failure:
             record.failure = record.failure or failure
+            raise
+        except CassetteError as missing:
+            record.not_recorded = missing
             raise
 
     def _require_allowed(self, request: httpx.Request, record: WireRecord) -> None:
@@ -139,7 +143,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             Heard: always, once the wire has answered or failed.
         """
         if (record := CURRENT.get()) is not None:
-            with contextlib.suppress(WireFailure):
+            with contextlib.suppress(WireFailure, CassetteError):
                 await self._guard.exchange(request, record)
         raise Heard
 

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from toolkit.errors import CassetteError
+
 if TYPE_CHECKING:
     from toolkit.calls.wire_body import StreamBody
 
@@ -83,6 +85,7 @@ class WireRecord:
         stream_body: the body of a stream, to be read by us.
         bytes_in: bytes of the body as they came, before decompression.
         failure: why the wire failed.
+        not_recorded: an open cassette that has no answer to this request.
     """
 
     origin: str
@@ -106,6 +109,7 @@ class WireRecord:
     stream_body: StreamBody | None = None
     bytes_in: int = 0
     failure: WireFailure | None = None
+    not_recorded: CassetteError | None = None
 
     def fail(self, cause: str, detail: str = "") -> WireFailure:
         """Note a failure (the first one counts) and return it, to be raised."""
