@@ -1,0 +1,119 @@
+"""Where the catalog stands: its rows in the store, read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from uuid_utils import uuid7
+
+from toolkit.catalog.changes import Change
+from toolkit.catalog.claims import Row
+
+if TYPE_CHECKING:
+    from toolkit.catalog.outcome import Outcome, Step
+    from toolkit.store.store import Store
+
+RECENT_SYNCS: Final = 8
+_JSON_COLUMNS: Final = ("facts", "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The tables `models`, `model_changes` and `prices` of one store."""
+
+    store: Store
+
+    def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:
+        """All rows of a provider by model id, gone ones included, JSON columns read."""
+        rows = self.store.rows("SELECT * FROM models WHERE provider = ?", [provider])
+        return {row["model_id"]: _with_json(row) for row in rows}
+
+    def find_row(self, provider: str, model_id: str) -> dict[str, Any] | None:
+        """The row of one model, or None."""
+        query = "SELECT * FROM models WHERE provider = ? AND model_id = ?"
+        rows = self.store.rows(query, [provider, model_id])
+        return _with_json(rows[0]) if rows else None
+
+    def count_listed(self, provider: str) -> int:
+        """How many models of a provider are known and not gone."""
+        query = "SELECT count(*) AS n FROM models WHERE provider = ? AND gone_at IS NULL"
+        return int(self.store.rows(query, [provider])[0]["n"])
+
+    def count_flips(self, provider: str) -> dict[str, int]:
+        """By model id, how often it came or went within the last `RECENT_SYNCS` syncs."""
+        query = """
+            SELECT model_id, count(*) AS n FROM model_changes
+            WHERE provider = ? AND kind IN ('gone', 'back') AND at >= coalesce((
+                SELECT min(at) FROM (
+                    SELECT at FROM model_changes WHERE provider = ? AND kind = 'sync'
+                    ORDER BY at DESC LIMIT ?)), 'epoch'::TIMESTAMPTZ)
+            GROUP BY model_id"""
+        rows = self.store.rows(query, [provider, provider, RECENT_SYNCS])
+        return {row["model_id"]: int(row["n"]) for row in rows}
+
+    def write_sync(self, step: Step, outcome: Outcome) -> None:
+        """Write a sync. The models come last: cut short, a sync is told again, never lost."""
+        name = step.provider.name
+        sync = Change(
+            kind="sync",
+            field="models" if step.listing.complete else "incomplete",
+            old=str(outcome.known_before),
+            new=str(len(step.listing.models)),
+        )
+        changes = [("", sync), *outcome.changes]
+        self.store.append_many("prices", outcome.prices)
+        self.store.append_many("model_changes", _change_rows(name, step.at, step.sync_id, changes))
+        self.store.append_many("models", outcome.rows)
+
+    def write_failure(
+        self, provider: str, at: datetime, message: str | None, rows: Sequence[Row]
+    ) -> None:
+        """Write that a provider could not be read, and the rows marked with the reason."""
+        sync = Change(kind="sync", field="error", new=message)
+        changes = _change_rows(provider, at, str(uuid7()), [("", sync)])
+        self.store.append_many("model_changes", changes)
+        self.store.append_many("models", rows)
+
+    def write_edits(self, rows: Sequence[Row], changes: Sequence[Change], at: datetime) -> None:
+        """Write rows that a person edited; each row comes with its change."""
+        edits = [
+            row
+            for model, change in zip(rows, changes, strict=True)
+            for row in _change_rows(model["provider"], at, None, [(model["model_id"], change)])
+        ]
+        self.store.append_many("model_changes", edits)
+        self.store.append_many("models", rows)
+
+
+def _change_rows(
+    provider: str, at: datetime, sync_id: str | None, changes: Iterable[tuple[str, Change]]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "change_id": str(uuid7()),
+            "at": at,
+            "provider": provider,
+            "model_id": model_id or None,
+            "model": f"{provider}/{model_id}" if model_id else None,
+            "kind": change.kind,
+            "field": change.field,
+            "old": change.old,
+            "new": change.new,
+            "source": change.source,
+            "sync_id": sync_id,
+        }
+        for model_id, change in changes
+    ]
+
+
+def _with_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    parsed = {name: _parse(row.get(name)) for name in _JSON_COLUMNS}
+    return {**row, **parsed}
+
+
+def _parse(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,176 @@
+"""One sync: every provider asked at once, each on its own deadline, and what came of it written.
+
+A provider that cannot be read leaves its models as they were, marked with the reason. A listing
+that may be cut short proves that models are there, never that others are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from uuid_utils import uuid7
+
+from toolkit.catalog.entry import mark_failed
+from toolkit.catalog.listed import Listing
+from toolkit.catalog.listing import DEADLINE_S, fetch_listing
+from toolkit.catalog.outcome import Outcome, Step, compare_listing
+from toolkit.catalog.shelf import Shelf
+from toolkit.errors import CatalogSyncFailed, KeyRequired, ToolkitError
+from toolkit.settings import Settings
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+    from toolkit.secret import Secret
+
+SyncState = Literal["ok", "incomplete", "error", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncResult:
+    """What one provider's sync came to.
+
+    Attributes:
+        provider: its name.
+        status: `ok`; `incomplete` (pages were missing); `error` (nothing was changed);
+            `skipped` (a key is needed and there is none).
+        models: how many the listing holds.
+        new, gone, back, changed: how many models are such.
+        message, hint, cause: why it failed.
+        notes: oddities of the listing as a whole.
+        network_ms, local_ms: time spent asking, and reading, comparing and writing.
+        at: when the listing was read, UTC.
+    """
+
+    provider: str
+    status: SyncState
+    at: datetime
+    models: int = 0
+    new: int = 0
+    gone: int = 0
+    back: int = 0
+    changed: int = 0
+    message: str | None = None
+    hint: str | None = None
+    cause: str | None = None
+    notes: tuple[str, ...] = ()
+    network_ms: float | None = None
+    local_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Syncer:
+    """Asks providers for their models and keeps the shelf of rows up to date.
+
+    Attributes:
+        settings: proxy and connect deadline.
+        shelf: the catalog's rows in the store.
+        key_for: the key of a provider, or None.
+        deadline_s: longest wait for one provider's whole listing, seconds.
+    """
+
+    settings: Settings
+    shelf: Shelf
+    key_for: Callable[[Provider], Secret | None]
+    deadline_s: float = DEADLINE_S
+
+    async def sync(
+        self,
+        providers: Iterable[Provider],
+        on_result: Callable[[SyncResult], None] | None = None,
+    ) -> list[SyncResult]:
+        """Sync all providers at once; `on_result` hears of each as soon as it is done."""
+
+        async def run(provider: Provider) -> SyncResult:
+            result = await self.sync_one(provider)
+            if on_result is not None:
+                on_result(result)
+            return result
+
+        return list(await asyncio.gather(*(run(provider) for provider in providers)))
+
+    async def sync_one(self, provider: Provider) -> SyncResult:
+        """Ask one provider and write what is new; never raises for a provider's failure."""
+        began = time.monotonic()
+        try:
+            listing = await self._ask(provider)
+        except KeyRequired as error:
+            return _failure(provider, error, began, status="skipped")
+        except ToolkitError as error:
+            result = _failure(provider, error, began)
+            await asyncio.to_thread(self._write_failure, provider, result)
+            return result
+        asked = time.monotonic()
+        step = Step(provider, listing, datetime.now(UTC), str(uuid7()))
+        outcome = await asyncio.to_thread(self._write, step)
+        return _counted(step, outcome, began, asked)
+
+    async def _ask(self, provider: Provider) -> Listing:
+        from toolkit.calls.wire import open_http
+
+        key = await asyncio.to_thread(self._require_key, provider)
+        async with open_http(self.settings, local=provider.is_local) as http:
+            listing = await fetch_listing(provider, key, http, deadline_s=self.deadline_s)
+        if listing.models or provider.is_local:
+            return listing
+        known = await asyncio.to_thread(self.shelf.count_listed, provider.name)
+        if known:
+            raise CatalogSyncFailed(
+                f"{provider.name} answered with an empty list, though {known:,} models are known",
+                provider=provider.name,
+                cause="empty",
+                hint="They are left as they were. Check that the key belongs to the right project.",
+            )
+        return listing
+
+    def _require_key(self, provider: Provider) -> Secret | None:
+        key = self.key_for(provider)
+        if key is None and provider.needs_key:
+            raise KeyRequired(f"{provider.name} needs a key", provider=provider.name)
+        return key
+
+    def _write(self, step: Step) -> Outcome:
+        name = step.provider.name
+        outcome = compare_listing(step, self.shelf.rows_of(name), self.shelf.count_flips(name))
+        self.shelf.write_sync(step, outcome)
+        return outcome
+
+    def _write_failure(self, provider: Provider, result: SyncResult) -> None:
+        rows = self.shelf.rows_of(provider.name).values()
+        failed = [mark_failed(row, result.message or "") for row in rows]
+        self.shelf.write_failure(provider.name, result.at, result.message, failed)
+
+
+def _counted(step: Step, outcome: Outcome, began: float, asked: float) -> SyncResult:
+    now, counts = time.monotonic(), outcome.counts()
+    return SyncResult(
+        provider=step.provider.name,
+        status="ok" if step.listing.complete else "incomplete",
+        at=step.at,
+        models=len(step.listing.models),
+        notes=step.listing.notes,
+        network_ms=(asked - began) * 1000,
+        local_ms=(now - asked) * 1000,
+        new=counts["new"],
+        gone=counts["gone"],
+        back=counts["back"],
+        changed=counts["changed"],
+    )
+
+
+def _failure(
+    provider: Provider, error: ToolkitError, began: float, status: SyncState = "error"
+) -> SyncResult:
+    return SyncResult(
+        provider=provider.name,
+        status=status,
+        at=datetime.now(UTC),
+        message=error.message,
+        hint=error.hint or None,
+        cause=error.cause or error.code.lower(),
+        network_ms=(time.monotonic() - began) * 1000,
+    )
