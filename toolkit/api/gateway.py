@@ -114,7 +114,7 @@ async def _stream(stream: ReplyStream, body: ChatBody) -> StreamingResponse:
     writer = ChunkWriter(stream.request.request_id, body.model)
     headers = {
         "x-toolkit-request-id": stream.request.request_id,
-        "x-toolkit-provider": stream.progress.model.partition("/")[0],
+        "x-toolkit-model": body.model,
         "cache-control": "no-store",
     }
     events = _events(stream, deltas, first, writer, with_usage=body.wants_usage)

@@ -147,7 +147,7 @@ class Tokens:
                 found = token
         return found
 
-    def _write(self, tokens: list[Token]) -> None:
+    def _write(self, tokens: Iterable[Token]) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".token-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:

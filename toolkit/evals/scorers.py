@@ -302,7 +302,8 @@ def find_choice(text: str, letters: str = "ABCD") -> str | None:
         return bare
     told = re.findall(rf"(?i:answer|option|choice)\W+(?:is\W+)?\(?([{letters}])\b", text)
     free = re.findall(rf"(?<![\w'])([{letters}])(?![\w'])", text)
-    return (told or free or [None])[-1]
+    found = told or free
+    return str(found[-1]) if found else None
 
 
 def strip_fence(text: str) -> str:
