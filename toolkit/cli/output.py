@@ -163,22 +163,22 @@ def _cell(column: Column, value: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Print one JSON document, and nothing else, to stdout."""
-    text = json.dumps(_json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(_json_ready(value), indent=2, allow_nan=False)
+        text = json.dumps(json_ready(value), indent=2, allow_nan=False)
     print(text, flush=True)
 
 
-def _json_ready(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """The value in JSON's own types; what is unknown or not finite becomes null."""
     if isinstance(value, Mapping):
-        return {str(key): _json_ready(item) for key, item in value.items()}
+        return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_json_ready(item) for item in value]
+        return [json_ready(item) for item in value]
     native = getattr(value, "tolist", None)  # numpy's numbers and arrays
-    return _json_ready(native()) if callable(native) else _json_scalar(value)
+    return json_ready(native()) if callable(native) else _json_scalar(value)
 
 
 def _json_scalar(value: Any) -> str | int | float | bool | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from toolkit.errors import LocalModelError
+from toolkit.local.apart import start_apart
 from toolkit.local.files import BUILTIN_NAME, ModelFile, list_files, require_file
 from toolkit.local.lifeline import is_held
 from toolkit.local.serve import ALREADY_RUNNING, UNDER_WAY, read_metrics
@@ -172,16 +173,7 @@ class LocalServer:
             command += ["--idle-timeout-s", str(idle_timeout_s)]
         descriptor = os.open(log_path(settings), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as log:
-            return subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=settings.home,
-                # A process group of its own: Ctrl-C in the terminal is meant for the command.
-                start_new_session=sys.platform != "win32",
-                creationflags=_windows_flags(),
-            )
+            return start_apart(command, stdout=log, stderr=log, cwd=settings.home)
 
     def _somebody_loads(self) -> bool:
         """Whether another process was quicker and is loading the model."""
@@ -233,9 +225,3 @@ def _cores() -> int:
     """Cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     return len(allowed(0)) if allowed else (os.cpu_count() or 2)
-
-
-def _windows_flags() -> int:
-    if sys.platform != "win32":
-        return 0
-    return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW

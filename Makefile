@@ -1,0 +1,86 @@
+# Every target says what it does: `make help`. GNU make 3.81 and later, Python 3.11 and later.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+UV     ?= $(shell command -v uv || echo pipx run uv)
+VENV   := .venv
+ifeq ($(OS),Windows_NT)
+BIN    := $(VENV)/Scripts
+else
+BIN    := $(VENV)/bin
+endif
+
+# pip takes exactly what the lock names; compiled once here, so that the first start is quick.
+INSTALL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --disable-pip-version-check \
+           --require-hashes --no-deps --compile --progress-bar on
+PROJECT := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --disable-pip-version-check \
+           --no-deps --no-build-isolation --quiet --editable .
+MADE    := $(VENV)/made.stamp
+READY   := $(VENV)/ready.stamp
+DEV     := $(VENV)/dev.stamp
+
+.PHONY: run demo test check lint types contracts notebooks lock clean help
+
+run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
+	@$(BIN)/toolkit demo
+	@$(BIN)/toolkit app
+
+demo: $(READY) ## The same without serving the app.
+	@$(BIN)/toolkit demo
+
+test: $(DEV) ## Set up and run all tests.
+	$(BIN)/python -m pytest --durations=15
+
+check: $(DEV) lint types contracts ## Lint, types, import contracts and the quick tests.
+	$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+lint: $(DEV) ## Style and formatting, by ruff.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV) ## Types, by mypy in strict mode.
+	$(BIN)/mypy
+
+contracts: $(DEV) ## Which room may import which.
+	$(BIN)/lint-imports --no-cache
+
+notebooks: $(DEV) ## Run every notebook top to bottom.
+	$(BIN)/python -m pytest -q tests/test_notebooks.py
+
+lock: ## Resolve the dependencies again and write both lock files (needs uv).
+	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	  --all-extras --no-header --no-annotate --group build -o requirements.lock
+	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	  --all-extras --no-header --no-annotate --group build --group dev \
+	  -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the virtual environment and every cache; the home folder stays.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	find toolkit tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## Print this.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A stamp is written when its step has ended well, so that a broken-off step is done again and
+# a finished one is not.
+$(MADE):
+	@test -n "$(PYTHON)" || { echo "No Python found. Install Python 3.11 or later."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+	  f"{sys.executable} is Python {v[0]}.{v[1]}; 3.11 or later is needed (make PYTHON=...)")'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make a \
+	virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON) ..."
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+$(READY): $(MADE) requirements.lock pyproject.toml
+	@echo "Installing what requirements.lock names (once, two or three minutes) ..."
+	@$(INSTALL) -r requirements.lock
+	@$(PROJECT)
+	@touch $@
+
+$(DEV): $(READY) requirements-dev.lock
+	@echo "Installing what requirements-dev.lock names ..."
+	@$(INSTALL) -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,66 @@
+"""Rows to a file of a kind that its name tells; readable by its owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from toolkit.cli.output import json_ready
+from toolkit.errors import InvalidInput
+
+
+def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as Parquet, CSV or JSON lines, whole or not at all.
+
+    Raises:
+        InvalidInput: the name tells no known kind, or the file cannot be written.
+    """
+    write = _WRITERS.get(file.suffix.lower())
+    if write is None:
+        kinds = ", ".join(_WRITERS)
+        raise InvalidInput(f"{file} has none of the endings {kinds}", hint="Name the kind by it.")
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            write(stream, rows)
+        beside.replace(file)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write_jsonl(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        line = json.dumps(json_ready(row), ensure_ascii=False, allow_nan=False)
+        stream.write(line.encode("utf-8", "replace") + b"\n")
+
+
+def _write_csv(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
+    flat = [
+        {name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in row.items()}
+        for row in (json_ready(row) for row in rows)
+    ]
+    _frame(flat).to_csv(stream, index=False)
+
+
+def _write_parquet(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
+    # Maps and JSON as text: Parquet wants one type for each column, and these have many.
+    flat = [
+        {name: json.dumps(json_ready(v)) if isinstance(v, dict) else v for name, v in row.items()}
+        for row in rows
+    ]
+    _frame(flat).to_parquet(stream, index=False)
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows))
+
+
+_WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}
