@@ -1,0 +1,84 @@
+"""Journal entries as typed rows: DuckDB reads the JSON text with the types of its own tables."""
+
+# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.store.journal import Entry
+from toolkit.store.tables import TABLES, Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SOURCE: Final = "journal_batch"
+_LIST: Final = re.compile(r"^(.*)\[\]$")
+
+Structures = dict[str, str]
+
+
+def read_structures(connection: duckdb.DuckDBPyConnection, catalog: str) -> Structures:
+    """For each table of `catalog` what `from_json` needs to read its rows."""
+    found = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = ? AND schema_name = 'main' ORDER BY table_name, column_index",
+        [catalog],
+    ).fetchall()
+    shapes: dict[str, dict[str, Any]] = {}
+    for table, column, kind in found:
+        listed = _LIST.match(kind)
+        shapes.setdefault(table, {})[column] = [listed.group(1)] if listed else kind
+    return {table: json.dumps(shape) for table, shape in shapes.items()}
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    entries: Sequence[Entry],
+    structures: Structures,
+    prefix: str,
+) -> list[Table]:
+    """Make a temporary table `{prefix}{table}` of the entries of each table; returns the tables.
+
+    Of several entries with one key the last stays where a newer row replaces the older one,
+    else the first.
+    """
+    import pyarrow as pa
+
+    batch = pa.table(
+        {
+            "entry": pa.array([entry.number for entry in entries], pa.int64()),
+            "target": pa.array([entry.target for entry in entries], pa.string()),
+            "row": pa.array([entry.row for entry in entries], pa.string()),
+        }
+    )
+    connection.register(_SOURCE, batch)
+    try:
+        targets = {entry.target for entry in entries}
+        tables = [table for name, table in TABLES.items() if name in targets]
+        for table in tables:
+            _load_table(connection, table, structures[table.name], prefix)
+        return tables
+    finally:
+        connection.unregister(_SOURCE)
+
+
+def _load_table(
+    connection: duckdb.DuckDBPyConnection, table: Table, structure: str, prefix: str
+) -> None:
+    name = f"{prefix}{table.name}"
+    keys = ", ".join(table.key)
+    wins = "max" if table.is_replacing else "min"
+    # The names are the house's own; the structure is bound.
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT entry, "
+        f"unnest(from_json(row, ?)) FROM {_SOURCE} WHERE target = ?",
+        [structure, table.name],
+    )
+    connection.execute(
+        f"DELETE FROM {name} WHERE entry NOT IN (SELECT {wins}(entry) FROM {name} GROUP BY {keys})"
+    )
+    connection.execute(f"ALTER TABLE {name} DROP entry")

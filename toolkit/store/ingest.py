@@ -1,0 +1,196 @@
+"""From the journal into the ledger: exactly once, by id.
+
+A batch of rows, its roll-ups and the journal's high-water mark are committed in one transaction.
+Entries are dropped from the journal only after a checkpoint, and after count and content of what
+stands in the ledger were compared with what the journal held. A crash at any step leaves either
+the old state or the new one, and entries that are in both are found by their ids.
+"""
+
+# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from toolkit.errors import StoreCorrupt
+from toolkit.store import incoming, rollup
+from toolkit.store.database import Database
+from toolkit.store.incoming import Structures
+from toolkit.store.journal import Entry, Journal
+from toolkit.store.migrate import OnStep
+from toolkit.store.tables import Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+BATCH_ROWS: Final = 20_000
+_PREFIX: Final = "incoming_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What one run moved.
+
+    Attributes:
+        entries: journal entries that were read.
+        rows: rows that are new in the ledger, by table.
+        repeated: entries whose id was there already (or that a newer entry replaced at once).
+        recovered: rows that had been moved before, were missing, and were moved again.
+        duration_ms: the whole run.
+    """
+
+    entries: int = 0
+    rows: dict[str, int]
+    repeated: int = 0
+    recovered: int = 0
+    duration_ms: float = 0.0
+
+
+def ingest(
+    journal: Journal, database: Database, on_step: OnStep, wait_s: float | None = None
+) -> IngestReport:
+    """Move everything that the journal holds into the ledger.
+
+    Raises:
+        StoreLocked: the ledger was not free within `wait_s` seconds (default: the setting).
+        StoreError: nothing was moved, or only whole batches; the rest stays in the journal.
+    """
+    began = time.perf_counter()
+    if journal.last() == 0:
+        return IngestReport(rows={})
+    with database.writing(wait_s) as connection:
+        mover = _Mover(connection, journal, on_step)
+        mover.move_all()
+    return IngestReport(
+        entries=mover.entries,
+        rows=mover.rows,
+        repeated=mover.entries - sum(mover.rows.values()) - mover.settled,
+        recovered=mover.recovered,
+        duration_ms=(time.perf_counter() - began) * 1000,
+    )
+
+
+class _Mover:
+    """One run over one journal, on an open ledger that nobody else can touch."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, journal: Journal, on_step: OnStep
+    ) -> None:
+        self._connection = connection
+        self._journal = journal
+        self._on_step = on_step
+        catalog = connection.execute("SELECT current_database()").fetchone()
+        assert catalog is not None
+        self._structures: Structures = incoming.read_structures(connection, catalog[0])
+        self.entries = 0
+        self.rows: dict[str, int] = {}
+        self.settled = 0
+        self.recovered = 0
+
+    def move_all(self) -> None:
+        journal_id = self._journal.identity()
+        if journal_id is None:
+            return
+        mark = read_mark(self._connection, journal_id)
+        self._settle(journal_id, mark)
+        while entries := self._journal.read(after=mark, limit=BATCH_ROWS):
+            mark = entries[-1].number
+            for table, count in self._move(entries, journal_id, mark).items():
+                self.rows[table] = self.rows.get(table, 0) + count
+        self._connection.execute("CHECKPOINT")
+        self._on_step("ingest:checkpointed")
+        self._journal.drop(mark)
+        self._on_step("ingest:dropped")
+
+    def _settle(self, journal_id: str, mark: int) -> None:
+        """Look again at entries at or below the mark: a run that moved them died too early."""
+        after = 0
+        while entries := self._journal.read(after=after, upto=mark, limit=BATCH_ROWS):
+            after = entries[-1].number
+            found = self._move(entries, journal_id, mark)
+            self.settled += len(entries) - sum(found.values())
+            self.recovered += sum(found.values())
+
+    def _move(self, entries: Sequence[Entry], journal_id: str, mark: int) -> dict[str, int]:
+        """One batch in one transaction; returns how many rows were new, by table."""
+        connection = self._connection
+        connection.execute("BEGIN")
+        self._on_step("ingest:begun")
+        tables = incoming.load(connection, entries, self._structures, _PREFIX)
+        counts = {table.name: _insert(connection, table) for table in tables}
+        if counts.get("calls"):
+            rollup.add(connection, f"{_PREFIX}calls")
+        self._on_step("ingest:inserted")
+        _write_mark(connection, journal_id, mark)
+        self._on_step("ingest:marked")
+        connection.execute("COMMIT")
+        self._on_step("ingest:committed")
+        for table in tables:
+            _require_same(connection, table)
+        self.entries += len(entries)
+        return counts
+
+
+def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: str = "main") -> int:
+    """The last entry of that journal which is in the ledger, 0 for none."""
+    found = connection.execute(
+        f"SELECT max(high_water) FROM {schema}.journal_marks WHERE journal_id = ?",
+        [journal_id],
+    ).fetchone()
+    return 0 if found is None or found[0] is None else int(found[0])
+
+
+def _write_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int) -> None:
+    connection.execute("DELETE FROM journal_marks WHERE journal_id = ?", [journal_id])
+    connection.execute("INSERT INTO journal_marks VALUES (?, ?, now())", [journal_id, mark])
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Put the incoming rows of one table in; what stays in the temporary table is what was new."""
+    fresh = f"{_PREFIX}{table.name}"
+    if table.is_replacing:
+        connection.execute(
+            f"DELETE FROM {table.name} AS old WHERE EXISTS "
+            f"(FROM {fresh} AS new WHERE {_same_key(table)})"
+        )
+    else:
+        connection.execute(
+            f"DELETE FROM {fresh} AS new WHERE EXISTS "
+            f"(FROM {table.name} AS old WHERE {_same_key(table)} AND {_not_older(table)})"
+        )
+    done = connection.execute(f"INSERT INTO {table.name} BY NAME FROM {fresh}").fetchone()
+    return 0 if done is None else int(done[0])
+
+
+def _same_key(table: Table) -> str:
+    return " AND ".join(f"old.{name} = new.{name}" for name in table.key)
+
+
+def _not_older(table: Table) -> str:
+    """Ids grow with time (UUIDv7), so this bound lets DuckDB skip all old row groups."""
+    first = table.key[0]
+    return f"old.{first} >= (SELECT min({first}) FROM {_PREFIX}{table.name})"
+
+
+def _require_same(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Compare count and content of what was put in with what stands in the ledger.
+
+    Raises:
+        StoreCorrupt: they differ; the journal keeps its entries.
+    """
+    columns = ", ".join(table.columns)
+    content = f"count(*), bit_xor(hash(row({columns})))"
+    fresh = f"{_PREFIX}{table.name}"
+    wanted = connection.execute(f"SELECT {content} FROM {fresh}").fetchone()
+    stored = connection.execute(
+        f"SELECT {content} FROM {table.name} AS old WHERE {_not_older(table)} "
+        f"AND EXISTS (FROM {fresh} AS new WHERE {_same_key(table)})"
+    ).fetchone()
+    if wanted != stored:
+        raise StoreCorrupt(
+            f"rows of {table.name} came out of the ledger otherwise than they went in",
+            hint="Nothing is lost: the journal keeps them. Run `toolkit store verify`.",
+        )

@@ -1,0 +1,228 @@
+"""Reading the ledger together with what the journal still holds, as one consistent picture."""
+
+# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import StoreError
+from toolkit.store import incoming, rollup
+from toolkit.store.database import Database, explain
+from toolkit.store.ingest import read_mark
+from toolkit.store.journal import Journal
+from toolkit.store.tables import Table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+USER_SQL_TIMEOUT_S: Final = 60.0
+USER_SQL_MEMORY: Final = "2GB"
+
+_PREFIX: Final = "pending_"
+# Table functions that change the engine's state or run text that nobody has looked at.
+_REFUSED_FUNCTIONS: Final = frozenset(
+    {"enable_logging", "disable_logging", "truncate_duckdb_logs", "write_log"}
+    | {"enable_profiling", "disable_profiling", "checkpoint", "force_checkpoint"}
+    | {"query", "query_table", "json_execute_serialized_sql", "read_duckdb"}
+    | {"arrow_scan", "arrow_scan_dumb", "pandas_scan", "python_map_function"}
+)
+
+
+class Reader:
+    """One open picture of the ledger; several questions to it see the same rows."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
+        """The house's own SQL as a DataFrame, values bound.
+
+        Raises:
+            StoreError: the SQL failed.
+        """
+        with _told():
+            return self._connection.execute(sql, list(params)).df()
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The same as plain values: times as `datetime` in UTC, money as `Decimal`."""
+        with _told():
+            result = self._connection.execute(sql, list(params))
+            names = [column[0] for column in result.description or ()]
+            return [
+                dict(zip(names, map(_plain, values), strict=True)) for values in result.fetchall()
+            ]
+
+    def user_frame(
+        self, sql: str, params: Sequence[Any] = (), timeout_s: float = USER_SQL_TIMEOUT_S
+    ) -> pd.DataFrame:
+        """A person's SQL: one reading statement, without files, network or settings.
+
+        Raises:
+            StoreError: it is not one reading statement, not allowed, failed, or took too long.
+        """
+        with _told():
+            self._connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
+            self._connection.execute("SET lock_configuration = true")
+            require_one_query(self._connection, sql)
+            with _time_limit(self._connection, timeout_s):
+                return self._connection.execute(sql, list(params)).df()
+
+
+@contextmanager
+def reading(journal: Journal, database: Database, wait_s: float | None = None) -> Iterator[Reader]:
+    """Open the ledger and lay what is still in the journal over it.
+
+    Raises:
+        StoreLocked: a writer held the ledger for `wait_s` seconds (default: the setting).
+        StoreError: it cannot be read.
+    """
+    with database.reading(wait_s) as connection:
+        connection.execute("SET python_enable_replacements = false")
+        _lay_over(connection, journal)
+        connection.execute("SET search_path = 'memory.main,ledger.main'")
+        connection.execute("SET enable_external_access = false")
+        yield Reader(connection)
+
+
+def _lay_over(connection: duckdb.DuckDBPyConnection, journal: Journal) -> None:
+    """Views of the ledger's names that add the entries above its mark.
+
+    The file cannot change while we have it open, and entries leave the journal only at or below
+    the mark: what is read here is exactly what is missing there.
+    """
+    journal_id = journal.identity()
+    if journal_id is None:
+        return
+    entries = journal.read(after=read_mark(connection, journal_id, "ledger.main"))
+    if not entries:
+        return
+    structures = incoming.read_structures(connection, "ledger")
+    for table in incoming.load(connection, entries, structures, _PREFIX):
+        connection.execute(f"CREATE VIEW memory.main.{table.name} AS {_union(table)}")
+        if table.name == "calls":
+            _lay_over_rollups(connection)
+
+
+def _union(table: Table) -> str:
+    stored, pending = f"ledger.main.{table.name}", f"{_PREFIX}{table.name}"
+    same = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
+    if table.is_replacing:
+        left, right = (
+            f"{stored} AS old WHERE NOT EXISTS (FROM {pending} AS new WHERE {same})",
+            pending,
+        )
+    else:
+        left = stored
+        right = f"{pending} AS new WHERE NOT EXISTS (FROM {stored} AS old WHERE {same})"
+    return f"SELECT * FROM {left} UNION ALL BY NAME SELECT * FROM {right}"
+
+
+def _lay_over_rollups(connection: duckdb.DuckDBPyConnection) -> None:
+    pending = f"{_PREFIX}calls"
+    for name, sql in (
+        ("rollup_hourly", rollup.counts_sql(pending)),
+        ("rollup_hourly_histogram", rollup.histogram_sql(pending)),
+    ):
+        connection.execute(
+            f"CREATE VIEW memory.main.{name} AS "
+            f"SELECT * FROM ledger.main.{name} UNION ALL BY NAME ({sql})"
+        )
+
+
+def require_one_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse everything but one reading statement.
+
+    Raises:
+        StoreError: what was given is something else, and why it is refused.
+    """
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise StoreError(
+            "only one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE, SHOW) can be run here",
+            hint="The store is read-only; records come from calls, probes and evals.",
+            cause="not_allowed",
+        )
+    refused = _functions_of(connection, sql) & _REFUSED_FUNCTIONS
+    if refused:
+        raise StoreError(f"{', '.join(sorted(refused))} is not allowed here", cause="not_allowed")
+
+
+def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """Names of all functions in a statement, from DuckDB's own parse of it."""
+    import json
+
+    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    tree = json.loads(found[0]) if found else {}
+    names: set[str] = set()
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            name = node.get("function_name")
+            if isinstance(name, str):
+                names.add(name.lower())
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+    return names
+
+
+@contextmanager
+def _time_limit(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
+    timer = threading.Timer(timeout_s, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """An SQL error in words, without a traceback through DuckDB."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise StoreError(
+            "the query took too long and was stopped",
+            hint="Ask for fewer rows, or restrict `started_at`.",
+            cause="timeout",
+        ) from None
+    except duckdb.PermissionException:
+        raise StoreError(
+            "files, network and extensions cannot be reached from here",
+            hint="Read only the tables of the store; `SHOW TABLES` lists them.",
+            cause="not_allowed",
+        ) from None
+    except duckdb.OutOfMemoryException:
+        raise StoreError(
+            f"the query needs more than {USER_SQL_MEMORY} of memory",
+            hint="Ask for fewer rows or columns.",
+            cause="memory",
+        ) from None
+    except duckdb.Error as error:
+        raise _sql_error(error) from None
+
+
+def _sql_error(error: Exception) -> StoreError:
+    found = explain(error, path=_nowhere())
+    return found if found.cause != "duckdb" else StoreError(str(error), hint="", cause="sql")
+
+
+def _nowhere() -> Any:
+    return "the store"
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value

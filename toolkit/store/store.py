@@ -1,0 +1,184 @@
+"""The ledger of one home folder: append to the journal, read everything, keep it safe.
+
+`append` acknowledges into the journal and is done; a background thread moves records into the
+DuckDB file; every read sees both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import StoreError
+from toolkit.settings import Settings
+from toolkit.store.encode import encode_row, require_table
+from toolkit.store.journal import Journal
+from toolkit.store.migrate import OnStep
+from toolkit.store.publisher import Publisher
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.store.database import Database
+    from toolkit.store.info import Check, StoreInfo
+    from toolkit.store.ingest import IngestReport
+    from toolkit.store.reader import Reader
+
+_CLOSE_WAIT_S: Final = 2.0
+# So many waiting entries slow a read down more than moving them first.
+_MANY_PENDING: Final = 5_000
+
+
+def _pass(step: str) -> None:
+    """Nobody listens."""
+
+
+class Store:
+    """The ledger; opening it touches nothing. Safe to use from several threads.
+
+    Args:
+        settings: where the store is, and how long to wait for it.
+        on_step: told the name of each step of moving and migrating (for tests that crash there).
+    """
+
+    def __init__(self, settings: Settings, on_step: OnStep = _pass) -> None:
+        self.settings = settings
+        self._on_step = on_step
+        self._journal = Journal(settings.journal_path, settings.journal_sync)
+        self._publisher = Publisher(self._publish)
+
+    @cached_property
+    def _database(self) -> Database:
+        from toolkit.store.database import Database
+
+        return Database(_file_of(self.settings), self.settings.lock_wait_s, self._on_step)
+
+    def append(self, table: str, row: Mapping[str, Any]) -> None:
+        """Acknowledge one row; it is durable on return.
+
+        Args:
+            table: name of a table, see `toolkit.store.tables`.
+            row: values by column; None and missing columns are unknown.
+
+        Raises:
+            StoreError: the row does not fit the table, or the journal cannot be written.
+        """
+        self._journal.append(table, encode_row(require_table(table), row))
+        self._publisher.notice()
+
+    def append_many(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Acknowledge all rows or none, in one transaction. Errors as `append`."""
+        target = require_table(table)
+        texts = [encode_row(target, row) for row in rows]
+        if texts:
+            self._journal.append_many(table, texts)
+            self._publisher.notice(len(texts))
+
+    def ingest(self, wait_s: float | None = None) -> IngestReport:
+        """Move what the journal holds into the DuckDB file, exactly once by id.
+
+        Args:
+            wait_s: longest wait for the file, seconds; None: the setting.
+
+        Raises:
+            StoreLocked: another process kept the file.
+            StoreError: it cannot be written; the journal keeps the rows.
+        """
+        from toolkit.store.ingest import ingest
+
+        return ingest(self._journal, self._database, self._on_step, wait_s)
+
+    @contextmanager
+    def reading(self, wait_s: float | None = None) -> Iterator[Reader]:
+        """Several questions to one consistent picture: `with store.reading() as reader: ...`.
+
+        Raises:
+            StoreLocked, StoreCorrupt, StoreTooNew, StoreError: the store cannot be read.
+        """
+        from toolkit.store.reader import reading
+
+        if self._journal.count() > _MANY_PENDING:
+            with suppress(StoreError):
+                self.ingest(wait_s=0)
+        with reading(self._journal, self._database, wait_s) as reader:
+            yield reader
+
+    def frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
+        """The house's own SQL as a DataFrame; values are always bound. Errors as `reading`."""
+        with self.reading() as reader:
+            return reader.frame(sql, params)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The same as plain values, without pandas. Errors as `reading`."""
+        with self.reading() as reader:
+            return reader.rows(sql, params)
+
+    def user_frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
+        """A person's SQL: one reading statement, without files or network, limited in time.
+
+        Raises:
+            StoreError: it is not allowed, failed or took too long; or as `reading`.
+        """
+        with self.reading() as reader:
+            return reader.user_frame(sql, params)
+
+    def info(self) -> StoreInfo:
+        """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""
+        from toolkit.store.info import read_info
+
+        return read_info(self._journal, self._database, self.reading)
+
+    def verify(self) -> list[Check]:
+        """Look whether everything is as it must be; one entry per check."""
+        from toolkit.store.info import verify
+
+        return verify(self._journal, self._database)
+
+    def backup(self, path: Path) -> Path:
+        """Write a consistent copy of the ledger, journal included, to `path` and check it.
+
+        Raises:
+            StoreError: the copy could not be made or differs.
+        """
+        from toolkit.store.backup import back_up
+
+        self.ingest()
+        return back_up(self._database, path)
+
+    def restore(self, path: Path) -> None:
+        """Put a backup in the place of the ledger; the present file stays beside it as `.bak`.
+
+        Raises:
+            StoreError: the backup is no store, damaged or of a newer version; nothing changed.
+        """
+        from toolkit.store.backup import restore
+
+        restore(self._database, path)
+
+    def close(self) -> None:
+        """Publish what can be published now and close; whatever is left waits in the journal."""
+        self._publisher.stop()
+        with suppress(StoreError):
+            self.ingest(wait_s=min(_CLOSE_WAIT_S, self.settings.lock_wait_s))
+        self._journal.close()
+
+    def _publish(self) -> None:
+        self.ingest()
+
+
+def _file_of(settings: Settings) -> Path:
+    """The DuckDB file of a file store.
+
+    Raises:
+        StoreError: the store URL is of another kind.
+    """
+    for scheme in ("quack:", "ducklake:", "md:"):
+        if settings.store.startswith(scheme):
+            raise StoreError(
+                f"store URLs that begin with {scheme} are not supported yet",
+                hint="Use the path of a DuckDB file, or leave TOOLKIT_STORE empty.",
+            )
+    return settings.store_path
