@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from toolkit.catalog.facts import RULE, SourceFacts, merge_facts
 from toolkit.catalog.listed import ListedPrice
 from toolkit.catalog.price_rows import build_price_rows, parse_price_name
 from toolkit.catalog.serving import UNKNOWN, Host, host_of
+from toolkit.providers.provider import Provider
 
 OPENAI = Host("openai", "openai")
 
@@ -131,10 +133,8 @@ def test_tiers_of_genai_prices_are_told_only_where_they_differ() -> None:
 
 
 def test_hosts_are_known_by_address_not_by_name() -> None:
-    from types import SimpleNamespace
-
-    def host(url: str, type: str = "openai-compatible") -> Host:
-        return host_of(SimpleNamespace(base_url=url, type=type))  # type: ignore[arg-type]
+    def host(url: str, type: Any = "openai-compatible") -> Host:
+        return host_of(Provider(name="x", base_url=url, type=type))
 
     assert host("https://api.openai.com/v1") == OPENAI
     assert host("https://my-team.openai.azure.com").litellm == "azure"

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from toolkit.catalog.gathering import Gathering
 from toolkit.catalog.listed import Listing
 from toolkit.catalog.listing import MAX_PAGES, fetch_listing, find_items, next_cursor
 from toolkit.errors import CatalogSyncFailed
+from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 
 
@@ -29,10 +29,8 @@ def server() -> Iterator[ListingServer]:
         yield running
 
 
-def provider(base_url: str, type: str = "openai-compatible", **fields: Any) -> Any:
-    return SimpleNamespace(
-        name="some", type=type, base_url=base_url, headers=fields.get("headers", {})
-    )
+def provider(base_url: str, type: Any = "openai-compatible", **fields: Any) -> Provider:
+    return Provider(name="some", type=type, base_url=base_url, is_local=True, **fields)
 
 
 def fetch(asked: Any, key: str | None = None, deadline_s: float = 10.0) -> Listing:
@@ -68,6 +66,7 @@ def ids(listing: Listing) -> list[str]:
         ("ollama", "", "/api/tags", {}),
         ("ollama", "/v1", "/api/tags", {}),
         ("azure", "/openai", "/openai/v1/models", {}),
+        ("azure", "/openai/v1", "/openai/v1/models", {}),
     ],
 )
 def test_each_type_is_asked_where_it_lists(
@@ -111,6 +110,15 @@ def test_a_listing_under_v1_is_found_where_the_base_url_leaves_it_out(
     server.put("/v1/models", {"data": [{"id": "sonar"}]})
     assert ids(fetch(provider(server.origin))) == ["sonar"]
     assert [asked.path for asked in server.asked] == ["/models", "/v1/models"]
+
+
+def test_lm_studio_is_asked_for_its_own_listing_first(server: ListingServer) -> None:
+    asked = provider(server.origin + "/v1", listing="lm-studio")
+    server.put("/v1/models", {"data": [{"id": "q"}]})
+    assert fetch(asked).models[0].context_window_tokens is None
+    own = {"id": "q", "type": "llm", "arch": "qwen2", "max_context_length": 32768}
+    server.put("/api/v0/models", {"data": [own]})
+    assert fetch(asked).models[0].context_window_tokens == 32_768
 
 
 def test_azure_falls_back_to_its_dated_api(server: ListingServer) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,10 +14,9 @@ from toolkit.catalog.changes import describe
 from toolkit.catalog.entry import FLAPPING, mark_failed
 from toolkit.catalog.listed import ListedModel, ListedPrice, Listing
 from toolkit.catalog.outcome import Outcome, Step, compare_listing
+from toolkit.providers.provider import Provider
 
-PROVIDER: Any = SimpleNamespace(
-    name="acme", type="openai-compatible", base_url="http://127.0.0.1:9/v1", is_local=False
-)
+PROVIDER = Provider(name="acme", base_url="http://127.0.0.1:9/v1")
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 Rows = dict[str, dict[str, Any]]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 ANTHROPIC_VERSION: Final = "2023-06-01"
 _AZURE_VERSION: Final = "2024-10-21"
 _PAGE_SIZE: Final = "1000"
-_LM_STUDIO_PORT: Final = 1234
 _VERSIONED: Final = re.compile(r"/v\d+(?:beta\d*|alpha\d*)?(?:/|$)")
 
 
@@ -33,10 +32,10 @@ def listing_addresses(provider: Provider) -> tuple[str, ...]:
     if provider.type == "azure":
         root = base.partition("/openai")[0]
         return f"{root}/openai/v1/models", f"{root}/openai/models?api-version={_AZURE_VERSION}"
-    return _openai_addresses(base)
+    return _openai_addresses(base, provider.listing)
 
 
-def _openai_addresses(base: str) -> tuple[str, ...]:
+def _openai_addresses(base: str, listing: str) -> tuple[str, ...]:
     url = urlsplit(base)
     origin = f"{url.scheme}://{url.netloc}"
     host = url.hostname or ""
@@ -47,16 +46,9 @@ def _openai_addresses(base: str) -> tuple[str, ...]:
     plain: tuple[str, ...] = (f"{base}/models",)
     if not _VERSIONED.search(url.path):
         plain = (*plain, f"{base}/v1/models")
-    if _port(base) == _LM_STUDIO_PORT:  # its own listing tells far more than the OpenAI one
+    if listing == "lm-studio":  # its own listing tells far more than the OpenAI one
         return (f"{origin}/api/v0/models", *plain)
     return plain
-
-
-def _port(url: str) -> int | None:
-    try:
-        return urlsplit(url).port
-    except ValueError:
-        return None
 
 
 def listing_params(provider: Provider, url: str) -> Mapping[str, str]:

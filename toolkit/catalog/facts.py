@@ -134,6 +134,8 @@ def _spread(facts: SourceFacts) -> Iterable[tuple[str, Any]]:
 
 
 def _disagree(name: str, claims: list[Claim]) -> bool:
+    if len(claims) == 1:
+        return False
     values = [claim.value for claim in claims]
     if name.startswith("price:"):
         low, high = min(values), max(values)

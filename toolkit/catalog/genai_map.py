@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -30,12 +30,18 @@ _TIERS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
 
 
 @cache
-def _find_model(genai_name: str, model_id: str) -> Any:
-    """genai-prices' record of a model, or None; its matching costs about a millisecond."""
+def load() -> Any:
+    """The bundled snapshot; the first time takes half a second."""
     from genai_prices.data_snapshot import get_snapshot
 
+    return get_snapshot()
+
+
+@lru_cache(maxsize=50_000)
+def _find_model(genai_name: str, model_id: str) -> Any:
+    """genai-prices' record of a model, or None; its matching costs about a millisecond."""
     try:
-        _, model = get_snapshot().find_provider_model(model_id, None, genai_name, None)
+        _, model = load().find_provider_model(model_id, None, genai_name, None)
     except LookupError:
         return None
     return model

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from toolkit.store.store import Store
 
 RECENT_SYNCS: Final = 8
-_JSON_COLUMNS: Final = ("facts", "raw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +27,15 @@ class Shelf:
     store: Store
 
     def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:
-        """All rows of a provider by model id, gone ones included, JSON columns read."""
+        """All rows of a provider by model id, gone ones included; `facts` is read as JSON."""
         rows = self.store.rows("SELECT * FROM models WHERE provider = ?", [provider])
-        return {row["model_id"]: _with_json(row) for row in rows}
+        return {row["model_id"]: _with_facts(row) for row in rows}
 
     def find_row(self, provider: str, model_id: str) -> dict[str, Any] | None:
         """The row of one model, or None."""
         query = "SELECT * FROM models WHERE provider = ? AND model_id = ?"
         rows = self.store.rows(query, [provider, model_id])
-        return _with_json(rows[0]) if rows else None
+        return _with_facts(rows[0]) if rows else None
 
     def count_listed(self, provider: str) -> int:
         """How many models of a provider are known and not gone."""
@@ -47,10 +46,10 @@ class Shelf:
         """By model id, how often it came or went within the last `RECENT_SYNCS` syncs."""
         query = """
             SELECT model_id, count(*) AS n FROM model_changes
-            WHERE provider = ? AND kind IN ('gone', 'back') AND at >= coalesce((
-                SELECT min(at) FROM (
-                    SELECT at FROM model_changes WHERE provider = ? AND kind = 'sync'
-                    ORDER BY at DESC LIMIT ?)), 'epoch'::TIMESTAMPTZ)
+            WHERE provider = ? AND kind IN ('gone', 'back') AND changed_at >= coalesce((
+                SELECT min(changed_at) FROM (
+                    SELECT changed_at FROM model_changes WHERE provider = ? AND kind = 'sync'
+                    ORDER BY changed_at DESC LIMIT ?)), 'epoch'::TIMESTAMPTZ)
             GROUP BY model_id"""
         rows = self.store.rows(query, [provider, provider, RECENT_SYNCS])
         return {row["model_id"]: int(row["n"]) for row in rows}
@@ -67,7 +66,7 @@ class Shelf:
         changes = [("", sync), *outcome.changes]
         self.store.append_many("prices", outcome.prices)
         self.store.append_many("model_changes", _change_rows(name, step.at, step.sync_id, changes))
-        self.store.append_many("models", outcome.rows)
+        self._write_models(outcome.rows)
 
     def write_failure(
         self, provider: str, at: datetime, message: str | None, rows: Sequence[Row]
@@ -76,7 +75,7 @@ class Shelf:
         sync = Change(kind="sync", field="error", new=message)
         changes = _change_rows(provider, at, str(uuid7()), [("", sync)])
         self.store.append_many("model_changes", changes)
-        self.store.append_many("models", rows)
+        self._write_models(rows)
 
     def write_edits(self, rows: Sequence[Row], changes: Sequence[Change], at: datetime) -> None:
         """Write rows that a person edited; each row comes with its change."""
@@ -86,7 +85,11 @@ class Shelf:
             for row in _change_rows(model["provider"], at, None, [(model["model_id"], change)])
         ]
         self.store.append_many("model_changes", edits)
-        self.store.append_many("models", rows)
+        self._write_models(rows)
+
+    def _write_models(self, rows: Sequence[Row]) -> None:
+        """Rows that were read hold the provider's item as text; it goes back as JSON."""
+        self.store.append_many("models", [{**row, "raw": _parse(row.get("raw"))} for row in rows])
 
 
 def _change_rows(
@@ -95,7 +98,7 @@ def _change_rows(
     return [
         {
             "change_id": str(uuid7()),
-            "at": at,
+            "changed_at": at,
             "provider": provider,
             "model_id": model_id or None,
             "model": f"{provider}/{model_id}" if model_id else None,
@@ -110,9 +113,8 @@ def _change_rows(
     ]
 
 
-def _with_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    parsed = {name: _parse(row.get(name)) for name in _JSON_COLUMNS}
-    return {**row, **parsed}
+def _with_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "facts": _parse(row.get("facts"))}
 
 
 def _parse(value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from uuid_utils import uuid7
 
+from toolkit.catalog import genai_map, litellm_map
 from toolkit.catalog.entry import mark_failed
 from toolkit.catalog.listed import Listing
 from toolkit.catalog.listing import DEADLINE_S, fetch_listing
@@ -91,7 +92,16 @@ class Syncer:
                 on_result(result)
             return result
 
-        return list(await asyncio.gather(*(run(provider) for provider in providers)))
+        warming = asyncio.create_task(asyncio.to_thread(self._warm_up))
+        results = await asyncio.gather(*(run(provider) for provider in providers))
+        await warming
+        return list(results)
+
+    def _warm_up(self) -> None:
+        """Load the price maps and open the store while the providers are being asked."""
+        litellm_map.bundled_map()
+        genai_map.load()
+        self.shelf.count_listed("")
 
     async def sync_one(self, provider: Provider) -> SyncResult:
         """Ask one provider and write what is new; never raises for a provider's failure."""
