@@ -40,6 +40,13 @@ _LITELLM_TIMEOUT_S = 86_400.0  # our own deadlines rule
 _NO_KEY = "none"
 _MAX_CLIENTS = 64
 
+# What would send the request somewhere else, or nowhere, or more than once.
+_RESERVED: Final = frozenset(
+    "api_base api_key api_version base_url cache caching client custom_llm_provider fallbacks "
+    "litellm_call_id max_retries messages metadata_litellm mock_delay mock_response mock_timeout "
+    "mock_tool_calls model model_list num_retries organization stream timeout".split()
+)
+
 # How each type of provider is asked, and in which style it answers. The plain path is used for
 # everything that speaks OpenAI's language: litellm's own paths for Groq, Mistral and the others
 # lose answers and retry in secret.
@@ -169,15 +176,17 @@ class Door:
 
     def _arguments(self, ask: Ask, route: str, style: Style) -> dict[str, Any]:
         params = dict(ask.params)
+        if taken := _RESERVED & params.keys():
+            raise RequestNotBuilt(ValueError(f"not a parameter of a model: {sorted(taken)}"))
         arguments: dict[str, Any] = {
+            **params,
             "model": f"{route}/{ask.model_id}",
-            "api_base": _base_url(ask.base_url, style),
+            "api_base": _base_url(ask, style),
             "api_key": ask.key.reveal() if ask.key else _NO_KEY,
             "client": self._client(ask, style),
             "timeout": _LITELLM_TIMEOUT_S,
             "max_retries": 0,
             "litellm_call_id": ask.call_id,
-            **params,
         }
         if ask.headers:
             arguments["extra_headers"] = {**ask.headers, **(params.get("extra_headers") or {})}
@@ -186,7 +195,7 @@ class Door:
         arguments["_skip_mcp_handler"] = True  # it wants a package that nobody needs for tools
         if style == "openai" and route != "openai":
             # The provider itself says what it does not take, better than a list in a library.
-            arguments["allowed_openai_params"] = [name for name in params if name != "stream"]
+            arguments["allowed_openai_params"] = list(params)
         if ask.stream:
             arguments["stream"] = True
             if style == "openai" and ask.wants_usage:
@@ -198,20 +207,15 @@ class Door:
         """A client object of the library that litellm uses for this style, over our transport."""
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
         key = ask.key.reveal() if ask.key else _NO_KEY
-        wanted = (
-            (style, ask.is_local, ask.base_url, key)
-            if style == "openai"
-            else (
-                style,
-                ask.is_local,
-            )
-        )
+        wanted: tuple[Any, ...] = (style, ask.is_local)
+        if style == "openai":  # this library's client holds address and key
+            wanted = (ask.type, ask.is_local, ask.base_url, key)
         client = clients.get(wanted)
         if client is None:
             if len(clients) >= _MAX_CLIENTS:
                 clients.clear()
             transport = GuardedTransport(self._sessions, local=ask.is_local)
-            client = clients[wanted] = _make_client(style, transport, ask.base_url, key)
+            client = clients[wanted] = _make_client(ask, style, transport, key)
         return client
 
     async def aclose(self) -> None:
@@ -219,21 +223,31 @@ class Door:
         await self._sessions.aclose()
 
 
-def _make_client(style: Style, transport: GuardedTransport, base_url: str, key: str) -> Any:
+def _make_client(ask: Ask, style: Style, transport: GuardedTransport, key: str) -> Any:
+    if style != "openai":
+        from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+
+        return AsyncHTTPHandler(transport=transport, follow_redirects=False)
+    from openai import AsyncOpenAI
+
     http = httpx.AsyncClient(
         transport=transport, trust_env=False, follow_redirects=False, timeout=_LITELLM_TIMEOUT_S
     )
-    if style == "openai":
-        from openai import AsyncOpenAI
+    return AsyncOpenAI(
+        api_key=key,
+        base_url=_base_url(ask, style),
+        http_client=http,
+        max_retries=0,
+        default_headers={"api-key": key} if ask.type == "azure" else None,
+    )
 
-        return AsyncOpenAI(api_key=key, base_url=base_url, http_client=http, max_retries=0)
-    load()
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    return AsyncHTTPHandler(transport=transport, follow_redirects=False)
-
-
-def _base_url(base_url: str, style: Style) -> str:
-    base_url = base_url.rstrip("/")
-    # litellm adds Anthropic's version to the path by itself.
-    return base_url.removesuffix("/v1") if style == "anthropic" else base_url
+def _base_url(ask: Ask, style: Style) -> str:
+    """The base URL as the client library wants it."""
+    base_url = ask.base_url.rstrip("/")
+    has_path = bool(httpx.URL(base_url).path.strip("/"))
+    if style == "anthropic":  # litellm adds the version to the path by itself
+        return base_url.removesuffix("/v1")
+    if ask.type == "azure" and not has_path:
+        return f"{base_url}/openai/v1"
+    return f"{base_url}/v1" if ask.type == "ollama" and not has_path else base_url

@@ -20,7 +20,6 @@ from toolkit.calls.ledger import Ledger, Outcome
 from toolkit.calls.listening import Delta, Listener, read_body
 from toolkit.calls.reading import Reading, choose_reader
 from toolkit.calls.timing import LagMeter
-from toolkit.calls.wire import origin_of
 from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
 from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
 from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
@@ -83,7 +82,7 @@ class Attempt:
         self.reading = Reading()
         self.listener: Listener | None = None
         self.record = WireRecord(
-            origin=origin_of_url(this.provider.base_url),
+            origin=this.provider.origin,
             stream=request.stream,
             deadlines=_deadlines(tools.settings, this),
         )
@@ -281,13 +280,6 @@ def new_id() -> str:
     from uuid_utils import uuid7
 
     return str(uuid7())
-
-
-def origin_of_url(base_url: str) -> str:
-    """`scheme://host:port` of a provider's base URL."""
-    import httpx
-
-    return origin_of(httpx.URL(base_url))
 
 
 def _deadlines(settings: Settings, this: Try) -> Deadlines:

@@ -31,6 +31,7 @@ from toolkit.calls.wire_record import (
     WireRecord,
 )
 from toolkit.errors import CassetteError
+from toolkit.providers.provider import origin_of
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Guard:
         record.requests += 1
         if record.requests > 1:
             raise record.fail("second_request", "one attempt is one request")
-        if (origin := origin_of(request.url)) != record.origin:
+        if (origin := origin_of(str(request.url))) != record.origin:
             raise record.fail("foreign_origin", f"{origin} is not {record.origin}")
         with contextlib.suppress(ValueError):
             host = request.url.host.strip("[]")
@@ -163,7 +164,7 @@ class _ListingTransport(httpx.AsyncBaseTransport):
         timeout = request.extensions.get("timeout", {})
         total_s, connect_s = timeout.get("read") or 30.0, timeout.get("connect") or 5.0
         record = WireRecord(
-            origin=origin_of(request.url),
+            origin=origin_of(str(request.url)),
             stream=False,
             deadlines=Deadlines(connect_s, total_s, total_s, time.monotonic() + total_s),
         )
@@ -213,12 +214,6 @@ def open_http(settings: Settings, *, local: bool = False) -> httpx.AsyncClient:
         toolkit.errors.ConnectionFailed, RequestTimeout, MalformedResponse: as in a call.
     """
     return GuardedClient(settings, local=local)
-
-
-def origin_of(url: httpx.URL) -> str:
-    """`scheme://host:port` of a URL, the port always written."""
-    port = url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
-    return f"{url.scheme}://{url.host}:{port}"
 
 
 def _headers(request: httpx.Request, record: WireRecord) -> dict[str, str]:
