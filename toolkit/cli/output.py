@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.charts.numbers import UNKNOWN
+from toolkit.errors import InvalidInput, ToolkitError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from toolkit.errors import ToolkitError
     from toolkit.workbench.bench import Workbench
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
@@ -55,14 +55,32 @@ def new_app(help_text: str) -> typer.Typer:
 
 @contextmanager
 def opened_bench() -> Iterator[Workbench]:
-    """The workbench of the present home folder; its store and connections are closed at the end."""
+    """The workbench of the present home folder; its store and connections are closed at the end.
+
+    Raises:
+        InvalidInput: a setting in the environment or in `settings.toml` is not acceptable.
+    """
     from toolkit.workbench.bench import current
 
-    bench = current()
+    try:
+        bench = current()
+    except ValueError as error:
+        raise InvalidInput(
+            f"the settings are not acceptable: {_what_is_wrong(error)}",
+            hint="Mend the variable TOOLKIT_... or the line in settings.toml.",
+        ) from None
     try:
         yield bench
     finally:
         bench.close()
+
+
+def _what_is_wrong(error: ValueError) -> str:
+    """Names and reasons; never the value, which may hold a password."""
+    entries = getattr(error, "errors", None)
+    if not callable(entries):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in entries())
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -123,8 +141,15 @@ def show_facts(facts: Mapping[str, Any], *, as_json: bool, title: str | None = N
     if as_json:
         print_json(dict(facts))
         return
-    rows = [{"name": name.replace("_", " "), "value": value} for name, value in facts.items()]
+    rows = [{"name": name.replace("_", " "), "value": _flat(v)} for name, v in facts.items()]
     print_table(rows, (Column("name", ""), Column("value", "")), title=title)
+
+
+def _flat(value: Any) -> Any:
+    """A mapping within facts as one cell; what is nil in it goes without saying."""
+    if not isinstance(value, Mapping):
+        return value
+    return ", ".join(f"{name} {item}" for name, item in value.items() if item) or None
 
 
 def print_table(

@@ -29,6 +29,9 @@ def run_command(command: Command, args: Sequence[str]) -> int:
     except BrokenPipeError:
         silence_stdout()
         return FAILED
+    except OSError as error:
+        print_failure(_as_failure(error), as_json=as_json)
+        return FAILED
     except (KeyboardInterrupt, typer.Abort):
         print("\nInterrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -47,6 +50,12 @@ def _invoke(command: Command, args: Sequence[str]) -> int:
     if done == INTERRUPTED:
         raise KeyboardInterrupt
     return done if isinstance(done, int) else OK
+
+
+def _as_failure(error: OSError) -> ToolkitError:
+    """A full disk, a folder that may not be written, a file that is not there."""
+    where = f"{error.filename}: " if error.filename else ""
+    return ToolkitError(f"{where}{error.strerror or error}")
 
 
 def _refuse(error: typer.TyperException, *, as_json: bool) -> int:

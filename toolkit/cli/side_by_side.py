@@ -32,11 +32,13 @@ class Seat:
         model: `provider/model_id`.
         label: what tells it from the others.
         options: this pane's own options (`temperature`, `system`, ...).
+        is_asked_for: somebody wants this very model; one that was merely found may fail.
     """
 
     model: str
     label: str
     options: Mapping[str, Any]
+    is_asked_for: bool = True
 
 
 def watch(running: RunningBoard, seats: Sequence[Seat]) -> Board:

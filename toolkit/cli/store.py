@@ -29,10 +29,12 @@ app = new_app("Look into the store and take care of it.")
 
 @app.command()
 def info(as_json: JsonFlag = False) -> None:
-    """Tell where the store is, how large, its version, and how many rows each table holds."""
+    """Tell where the store is, its size, version and rows; exit code 1 when it cannot be read."""
     with opened_bench() as bench:
-        facts = asdict(bench.store.info())
-    show_facts(facts, as_json=as_json)
+        found = bench.store.info()
+    show_facts(asdict(found), as_json=as_json)
+    if found.error is not None:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -107,8 +109,8 @@ def sql(
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows with None where something is missing."""
-    whole = frame.astype(object)
+    """The rows with None where something is missing; whole numbers stay whole beside a None."""
+    whole = frame.convert_dtypes(convert_string=False, convert_floating=False).astype(object)
     rows = whole.where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 

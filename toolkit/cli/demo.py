@@ -1,0 +1,127 @@
+"""`toolkit demo`: three questions to at least two panes at once, measured and recorded.
+
+It asks the built-in model and the local servers it finds; a cloud model only when it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from toolkit.cli.output import JsonFlag, new_app, notice, opened_bench, print_json
+from toolkit.cli.side_by_side import Seat, show_figures, watch
+from toolkit.cli.status_line import status_line
+from toolkit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from toolkit.compare.board import Board
+    from toolkit.workbench.bench import Workbench
+
+app = new_app("Ask the built-in model three things, two panes at once.")
+
+PROMPTS: Final = (
+    "Name three rivers in Europe and say one thing about each.",
+    "Explain to a ten-year-old what a hash table is.",
+    "Write two lines about the sea at night.",
+)
+MAX_TOKENS: Final = 96
+MAX_PANES: Final = 8
+BUILTIN: Final = "local/smollm2-135m"
+
+# One model, two ways: the same question shows what temperature and system prompt do.
+_SOBER: Final = {"temperature": 0.0, "seed": 1, "system": "Answer in one plain sentence."}
+_LIVELY: Final = {"temperature": 1.0, "seed": 1, "system": "You are a cheerful storyteller."}
+
+
+@app.command()
+def demo(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Ask this provider/model_id too; may cost money."),
+    ] = None,
+    builtin: Annotated[
+        bool, typer.Option("--builtin/--no-builtin", help="The built-in model.")
+    ] = True,
+    discover: Annotated[
+        bool, typer.Option("--discover/--no-discover", help="Look for local servers.")
+    ] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask three things, stream the answers side by side, and show what was measured."""
+    with opened_bench() as bench:
+        try:
+            seats = _take_seats(bench, model or [], builtin=builtin, discover=discover)
+            boards = [_ask(bench, prompt, seats, is_quiet=as_json) for prompt in PROMPTS]
+            failed = _report(bench, boards, seats, as_json=as_json)
+        finally:
+            if bench.local.was_started_here and not bench.local.is_busy():
+                bench.local.stop()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _take_seats(
+    bench: Workbench, named: Sequence[str], *, builtin: bool, discover: bool
+) -> list[Seat]:
+    """Who is asked: the built-in model, local servers that were found, and who was named."""
+    from toolkit.workbench.local import ensure_local
+
+    with status_line() as progress:
+        if builtin:
+            ensure_local(bench, progress)
+        found = _find_servers(bench, progress) if discover else []
+    others = [
+        *(Seat(model=m, label=m, options={}) for m in named),
+        *(Seat(model=m, label=m, options={}, is_asked_for=False) for m in found),
+    ]
+    sober = Seat(model=BUILTIN, label="built-in, temperature 0, plain", options=_SOBER)
+    lively = Seat(model=BUILTIN, label="built-in, temperature 1, storyteller", options=_LIVELY)
+    seats = [*([sober] if builtin else []), *others]
+    if builtin and len(seats) < 2:
+        seats.append(lively)
+    if len(seats) < 2:
+        raise InvalidInput(
+            "a comparison needs at least two panes",
+            hint="Name models with -m provider/model, or leave --no-builtin out.",
+        )
+    return seats[:MAX_PANES]
+
+
+def _ask(bench: Workbench, prompt: str, seats: Sequence[Seat], *, is_quiet: bool) -> Board:
+    from toolkit.compare.board import start_board
+
+    panes = [{"max_tokens": MAX_TOKENS, **seat.options} for seat in seats]
+    if not is_quiet:
+        print(f"\n> {prompt}", flush=True)
+    running = start_board(bench, prompt, [seat.model for seat in seats], {"panes": panes})
+    return running.wait() if is_quiet else watch(running, seats)
+
+
+def _report(
+    bench: Workbench, boards: Sequence[Board], seats: Sequence[Seat], *, as_json: bool
+) -> bool:
+    """Read back what was recorded and show it; whether a pane that was asked for failed."""
+    from toolkit.cli.call_queries import count_rows, pane_figures
+
+    ids = [board.board_id for board in boards]
+    bench.store.ingest()
+    figures = pane_figures(bench.store, ids)
+    rows = count_rows(bench.store, ids)
+    path = bench.settings.store_path
+    if as_json:
+        print_json({"panes": figures, "boards": ids, "store": str(path), "rows": rows})
+    else:
+        print()
+        show_figures(figures, seats, title=f"{len(boards)} questions, as the store has them")
+        told = ", ".join(f"{n} {name}" for name, n in rows.items())
+        print(f"Recorded in {path}: {told}.", flush=True)
+        notice("Look closer with `toolkit calls list`, or `toolkit app`.")
+    return any(row["errors"] and seats[row["position"]].is_asked_for for row in figures)
+
+
+def _find_servers(bench: Workbench, progress: Any) -> list[str]:
+    """One model of each local server that answers on its default port, the built-in one aside."""
+    progress("Looking for local servers")
+    return []
