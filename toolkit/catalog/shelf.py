@@ -77,12 +77,14 @@ class Shelf:
         self.store.append_many("model_changes", changes)
         self._write_models(rows)
 
-    def write_edits(self, rows: Sequence[Row], changes: Sequence[Change], at: datetime) -> None:
-        """Write rows that a person edited; each row comes with its change."""
+    def write_edits(
+        self, rows: Sequence[Row], changes: Sequence[tuple[str, str, Change]], at: datetime
+    ) -> None:
+        """Write rows that a person edited, and what was changed, by provider and model id."""
         edits = [
             row
-            for model, change in zip(rows, changes, strict=True)
-            for row in _change_rows(model["provider"], at, None, [(model["model_id"], change)])
+            for provider, model_id, change in changes
+            for row in _change_rows(provider, at, None, [(model_id, change)])
         ]
         self.store.append_many("model_changes", edits)
         self._write_models(rows)

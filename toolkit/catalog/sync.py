@@ -125,9 +125,14 @@ class Syncer:
         key = await asyncio.to_thread(self._require_key, provider)
         async with open_http(self.settings, local=provider.is_local) as http:
             listing = await fetch_listing(provider, key, http, deadline_s=self.deadline_s)
+        await asyncio.to_thread(self._require_believable, provider, listing)
+        return listing
+
+    def _require_believable(self, provider: Provider, listing: Listing) -> None:
+        """A cloud provider does not lose all its models at once; a local server may."""
         if listing.models or provider.is_local:
-            return listing
-        known = await asyncio.to_thread(self.shelf.count_listed, provider.name)
+            return
+        known = self.shelf.count_listed(provider.name)
         if known:
             raise CatalogSyncFailed(
                 f"{provider.name} answered with an empty list, though {known:,} models are known",
@@ -135,7 +140,6 @@ class Syncer:
                 cause="empty",
                 hint="They are left as they were. Check that the key belongs to the right project.",
             )
-        return listing
 
     def _require_key(self, provider: Provider) -> Secret | None:
         key = self.key_for(provider)
