@@ -34,7 +34,7 @@ def back_up(database: Database, path: Path) -> Path:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate.remove_database(aside)
-        with database.reading() as connection:
+        with database.reading_apart() as connection:
             wanted = _contents(connection, "ledger")
             _copy(connection, aside)
         if _contents_of(aside) != wanted:

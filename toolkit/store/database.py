@@ -1,7 +1,7 @@
 """The only door to DuckDB: short connections, each after its fair turn at the file.
 
-A writer holds the file alone. A reader gets a small database in memory with the file attached
-read-only as `ledger`, so that records which are still in the journal can stand beside it.
+A writer holds the file alone. A reader gets a database in memory with the file attached read-only
+as `ledger`, so that records which are still in the journal can stand beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,11 +18,14 @@ from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
 from toolkit.store import migrate
 from toolkit.store.migrate import OnStep
 from toolkit.store.turns import Kind, Turns, locked
+from toolkit.store.viewer import Viewer, look_at_ledger, start_engine
 
 if TYPE_CHECKING:
     import duckdb
 
 _T = TypeVar("_T")
+
+OLD_SCHEMA: Final = "old_schema"
 
 _HOLDER: Final = re.compile(r"\(PID (\d+)\)")
 _LOCK_WORDS: Final = (
@@ -46,12 +49,6 @@ _DAMAGE_WORDS: Final = (
 )
 _NEWER_WORDS: Final = ("we can only read version", "newer version of DuckDB", "storage version")
 _RETRY_S: Final = 0.02
-_READER_CONFIG: Final = {
-    "autoload_known_extensions": "false",
-    "autoinstall_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "temp_directory": "",
-}
 
 
 class Database:
@@ -68,11 +65,13 @@ class Database:
         self.wait_s = wait_s
         self.turns = Turns(path.with_name(f"{path.name}.queue"), f"the store {path}")
         self._on_step = on_step
+        self._viewer = Viewer(self._attach)
+        self._known_file: tuple[int, int] | None = None
 
     @contextmanager
     def alone(self, wait_s: float | None = None) -> Iterator[None]:
         """Keep everybody else away from the file, without opening it."""
-        with self._turn("w", self._wait(wait_s)):
+        with self._turn("w", self._wait(wait_s)), self._explained():
             yield
 
     @contextmanager
@@ -89,27 +88,40 @@ class Database:
             self._prepare(deadline)
             connection = self._patiently(lambda: _connect(self.path), deadline)
             try:
+                migrate.require_readable(migrate.find_version(connection), self.path)
                 yield connection
             finally:
                 connection.close()
 
     @contextmanager
     def reading(self, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A database in memory that has the file attached read-only as `ledger`.
+        """A connection to the process's engine, which has the file attached as `ledger`.
 
         Where there is no file yet, `ledger` has the same tables, empty. Errors as `writing`.
         """
-        import duckdb
-
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
         with self._turn("r", wait_s), self._explained():
-            connection = duckdb.connect(":memory:", config=dict(_READER_CONFIG))
+            connection = self._patiently(self._viewer.lend, deadline)
             try:
-                self._patiently(lambda: self._attach(connection), deadline)
+                look_at_ledger(connection)
                 yield connection
             finally:
-                connection.close()
+                self._viewer.take_back(connection)
+
+    @contextmanager
+    def reading_apart(self, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The same on an engine of its own, which can be locked down without hindering others."""
+        wait_s = self._wait(wait_s)
+        deadline = time.monotonic() + wait_s
+        with self._turn("r", wait_s), self._explained(), closing(start_engine()) as connection:
+            self._patiently(lambda: self._attach(connection), deadline)
+            look_at_ledger(connection)
+            yield connection
+
+    def close(self) -> None:
+        """Stop the process's engine; it starts again when needed."""
+        self._viewer.close()
 
     def _wait(self, wait_s: float | None) -> float:
         return self.wait_s if wait_s is None else wait_s
@@ -134,11 +146,14 @@ class Database:
         if not self.path.exists():
             migrate.create(self.path, self._on_step)
             return
+        if self._known_file == _file_id(self.path):
+            return
         version = self._patiently(self._version, deadline)
         migrate.require_readable(version, self.path)
         if version < migrate.latest_version():
             self._patiently(lambda: _connect(self.path), deadline).close()  # folds its WAL in
             migrate.upgrade(self.path, version, self._on_step)
+        self._known_file = _file_id(self.path)
 
     def _version(self) -> int:
         import duckdb
@@ -147,7 +162,6 @@ class Database:
             return migrate.find_version(connection)
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("SET TimeZone = 'UTC'")
         if not self.path.exists():
             connection.execute("ATTACH ':memory:' AS ledger")
             connection.execute("USE ledger")
@@ -157,13 +171,19 @@ class Database:
         # A path is no value that can be bound here; quotes are doubled.
         quoted = str(self.path).replace("'", "''")
         connection.execute(f"ATTACH '{quoted}' AS ledger (READ_ONLY)")
-        version = migrate.find_version(connection, "ledger.main")
+        try:
+            self._require_current(migrate.find_version(connection, "ledger.main"))
+        except BaseException:
+            connection.execute("DETACH ledger")
+            raise
+
+    def _require_current(self, version: int) -> None:
         migrate.require_readable(version, self.path)
         if version < migrate.latest_version():
             raise StoreError(
                 f"{self.path} has the older schema {version}",
                 hint="It is upgraded when first written: make its folder writable, or copy it.",
-                cause="old_schema",
+                cause=OLD_SCHEMA,
             )
 
     def _patiently(self, open_it: Callable[[], _T], deadline: float) -> _T:
@@ -233,6 +253,11 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     )
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _file_id(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _is_lock(error: Exception) -> bool:

@@ -104,7 +104,6 @@ def verify(journal: Journal, database: Database) -> list[Check]:
     checks = [_run("journal", lambda: "; ".join(journal.check()))]
     try:
         with database.reading() as connection:
-            connection.execute("USE ledger")
             checks += _ledger_checks(connection, journal)
     except StoreError as error:
         checks.append(Check(name="ledger", is_ok=False, detail=str(error)))

@@ -21,7 +21,7 @@ from toolkit.store.database import Database
 from toolkit.store.incoming import Structures
 from toolkit.store.journal import Entry, Journal
 from toolkit.store.migrate import OnStep
-from toolkit.store.tables import Table
+from toolkit.store.tables import TABLES, Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,16 +35,18 @@ class IngestReport:
     """What one run moved.
 
     Attributes:
-        entries: journal entries that were read.
+        entries: journal entries that were new.
         rows: rows that are new in the ledger, by table.
         repeated: entries whose id was there already (or that a newer entry replaced at once).
-        recovered: rows that had been moved before, were missing, and were moved again.
+        settled: entries that a run which died had moved but not dropped.
+        recovered: those of them that were missing in the ledger and were moved again.
         duration_ms: the whole run.
     """
 
     entries: int = 0
     rows: dict[str, int]
     repeated: int = 0
+    settled: int = 0
     recovered: int = 0
     duration_ms: float = 0.0
 
@@ -67,7 +69,8 @@ def ingest(
     return IngestReport(
         entries=mover.entries,
         rows=mover.rows,
-        repeated=mover.entries - sum(mover.rows.values()) - mover.settled,
+        repeated=mover.entries - sum(mover.rows.values()),
+        settled=mover.settled,
         recovered=mover.recovered,
         duration_ms=(time.perf_counter() - began) * 1000,
     )
@@ -98,6 +101,7 @@ class _Mover:
         self._settle(journal_id, mark)
         while entries := self._journal.read(after=mark, limit=BATCH_ROWS):
             mark = entries[-1].number
+            self.entries += len(entries)
             for table, count in self._move(entries, journal_id, mark).items():
                 self.rows[table] = self.rows.get(table, 0) + count
         self._connection.execute("CHECKPOINT")
@@ -111,8 +115,10 @@ class _Mover:
         while entries := self._journal.read(after=after, upto=mark, limit=BATCH_ROWS):
             after = entries[-1].number
             found = self._move(entries, journal_id, mark)
-            self.settled += len(entries) - sum(found.values())
-            self.recovered += sum(found.values())
+            # Rows that replace always count as put in; missing is told by the others alone.
+            missing = sum(n for name, n in found.items() if not TABLES[name].is_replacing)
+            self.settled += len(entries)
+            self.recovered += missing
 
     def _move(self, entries: Sequence[Entry], journal_id: str, mark: int) -> dict[str, int]:
         """One batch in one transaction; returns how many rows were new, by table."""
@@ -130,7 +136,6 @@ class _Mover:
         self._on_step("ingest:committed")
         for table in tables:
             _require_same(connection, table)
-        self.entries += len(entries)
         return counts
 
 

@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -204,38 +204,34 @@ class Journal:
             if not _has_content(self.path):
                 yield None
                 return
-            with tempfile.TemporaryDirectory(prefix="toolkit-") as folder:
-                connection = self._open_reader(Path(folder))
-                try:
-                    version = connection.execute("PRAGMA user_version").fetchone()[0]
-                    if version > _FORMAT:
-                        raise _too_new(self.path)
-                    yield connection if version == _FORMAT else None
-                finally:
-                    connection.close()
+            with ExitStack() as stack:
+                connection, version = self._open_reader(stack)
+                if version > _FORMAT:
+                    raise _too_new(self.path)
+                yield connection if version == _FORMAT else None
 
-    def _open_reader(self, folder: Path) -> sqlite3.Connection:
+    def _open_reader(self, stack: ExitStack) -> tuple[sqlite3.Connection, int]:
         try:
-            return _open_read_only(self.path)
-        except sqlite3.OperationalError:
-            # WAL needs to write beside the file, which a read-only folder forbids: read a copy.
-            for suffix in ("", "-wal"):
-                source = self.path.with_name(self.path.name + suffix)
-                with suppress(FileNotFoundError):
-                    shutil.copyfile(source, folder / source.name)
-            return _open_read_only(folder / self.path.name)
+            return _open_read_only(self.path, stack)
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+                raise
+        # WAL needs to write beside the file, which a read-only folder forbids: read a copy.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-")))
+        for suffix in ("", "-wal"):
+            source = self.path.with_name(self.path.name + suffix)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(source, folder / source.name)
+        return _open_read_only(folder / self.path.name, stack)
 
 
-def _open_read_only(path: Path) -> sqlite3.Connection:
+def _open_read_only(path: Path, stack: ExitStack) -> tuple[sqlite3.Connection, int]:
+    """A connection that the stack closes, and the format of the file."""
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None
     )
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    stack.callback(connection.close)
+    return connection, int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _has_content(path: Path) -> bool:

@@ -42,14 +42,12 @@ def latest_version() -> int:
 
 def find_version(connection: duckdb.DuckDBPyConnection, schema: str = "main") -> int:
     """The schema version of an open file, 0 for an empty one. `schema`: `main` or `ledger.main`."""
-    has_table = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_version' "
-        "AND database_name || '.' || schema_name LIKE '%' || ?",
-        [schema],
-    ).fetchone()
-    if has_table is None or has_table[0] == 0:
+    import duckdb
+
+    try:
+        found = connection.execute(f"SELECT max(version) FROM {schema}.schema_version").fetchone()
+    except duckdb.CatalogException:
         return 0
-    found = connection.execute(f"SELECT max(version) FROM {schema}.schema_version").fetchone()
     return 0 if found is None or found[0] is None else int(found[0])
 
 

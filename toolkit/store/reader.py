@@ -58,7 +58,14 @@ class Reader:
                 dict(zip(names, map(_plain, values), strict=True)) for values in result.fetchall()
             ]
 
-    def user_frame(
+
+class LockedDownReader:
+    """A picture of the ledger for a person's own SQL."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def frame(
         self, sql: str, params: Sequence[Any] = (), timeout_s: float = USER_SQL_TIMEOUT_S
     ) -> pd.DataFrame:
         """A person's SQL: one reading statement, without files, network or settings.
@@ -67,8 +74,6 @@ class Reader:
             StoreError: it is not one reading statement, not allowed, failed, or took too long.
         """
         with _told():
-            self._connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
-            self._connection.execute("SET lock_configuration = true")
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
                 return self._connection.execute(sql, list(params)).df()
@@ -83,11 +88,21 @@ def reading(journal: Journal, database: Database, wait_s: float | None = None) -
         StoreError: it cannot be read.
     """
     with database.reading(wait_s) as connection:
-        connection.execute("SET python_enable_replacements = false")
         _lay_over(connection, journal)
-        connection.execute("SET search_path = 'memory.main,ledger.main'")
-        connection.execute("SET enable_external_access = false")
         yield Reader(connection)
+
+
+@contextmanager
+def reading_locked_down(
+    journal: Journal, database: Database, wait_s: float | None = None
+) -> Iterator[LockedDownReader]:
+    """The same for a person's SQL: no file, no network, no setting can be reached any more."""
+    with database.reading_apart(wait_s) as connection:
+        _lay_over(connection, journal)
+        connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield LockedDownReader(connection)
 
 
 def _lay_over(connection: duckdb.DuckDBPyConnection, journal: Journal) -> None:
@@ -104,13 +119,13 @@ def _lay_over(connection: duckdb.DuckDBPyConnection, journal: Journal) -> None:
         return
     structures = incoming.read_structures(connection, "ledger")
     for table in incoming.load(connection, entries, structures, _PREFIX):
-        connection.execute(f"CREATE VIEW memory.main.{table.name} AS {_union(table)}")
+        connection.execute(f"CREATE TEMP VIEW {table.name} AS {_union(table)}")
         if table.name == "calls":
             _lay_over_rollups(connection)
 
 
 def _union(table: Table) -> str:
-    stored, pending = f"ledger.main.{table.name}", f"{_PREFIX}{table.name}"
+    stored, pending = f"ledger.main.{table.name}", f"temp.main.{_PREFIX}{table.name}"
     same = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
     if table.is_replacing:
         left, right = (
@@ -130,8 +145,7 @@ def _lay_over_rollups(connection: duckdb.DuckDBPyConnection) -> None:
         ("rollup_hourly_histogram", rollup.histogram_sql(pending)),
     ):
         connection.execute(
-            f"CREATE VIEW memory.main.{name} AS "
-            f"SELECT * FROM ledger.main.{name} UNION ALL BY NAME ({sql})"
+            f"CREATE TEMP VIEW {name} AS SELECT * FROM ledger.main.{name} UNION ALL BY NAME ({sql})"
         )
 
 

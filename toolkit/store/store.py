@@ -122,8 +122,12 @@ class Store:
         Raises:
             StoreError: it is not allowed, failed or took too long; or as `reading`.
         """
-        with self.reading() as reader:
-            return reader.user_frame(sql, params)
+        from toolkit.store.reader import reading_locked_down
+
+        with suppress(StoreError):
+            self.ingest(wait_s=0)
+        with reading_locked_down(self._journal, self._database) as reader:
+            return reader.frame(sql, params)
 
     def info(self) -> StoreInfo:
         """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""
@@ -164,6 +168,8 @@ class Store:
         with suppress(StoreError):
             self.ingest(wait_s=min(_CLOSE_WAIT_S, self.settings.lock_wait_s))
         self._journal.close()
+        if "_database" in self.__dict__:
+            self._database.close()
 
     def _publish(self) -> None:
         self.ingest()

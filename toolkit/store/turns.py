@@ -8,6 +8,7 @@ A dead process leaves its ticket unlocked, and the next one removes it.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ Kind = Literal["r", "w"]
 _POLL_MIN_S: Final = 0.001
 _POLL_MAX_S: Final = 0.02
 
-if os.name == "nt":  # pragma: no cover - the counterpart of flock
+if sys.platform == "win32":  # pragma: no cover - the counterpart of flock
     import msvcrt
 
     def _try_lock(descriptor: int) -> bool:
