@@ -127,7 +127,7 @@ _ROOM_NAMES: Mapping[str, tuple[str, str | None]] = {
     "errors": ("toolkit.errors", None),
     "charts": ("toolkit.charts", None),
     "cassette": ("toolkit.replay.cassette", "cassette"),
-    "regress": ("toolkit.replay.suite", "regress"),
+    "regress": ("toolkit.workbench.regression", "regress"),
     "evaluate": ("toolkit.evals.runner", "evaluate"),
     "Dataset": ("toolkit.evals.dataset", "Dataset"),
     "scorers": ("toolkit.evals.scorers", None),
