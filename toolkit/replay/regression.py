@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.replay.baseline import Mode, accept_runs, load_baseline
+from toolkit.replay.baseline import Accepted, Mode, accept_runs, load_baseline
 from toolkit.replay.drift import find_drift
 from toolkit.replay.run import CaseRun, Progress, ask_suite, record_suite, replay_suite
 from toolkit.replay.scrub import Scrubber
@@ -145,7 +145,8 @@ def run_regression(
     else:
         runs = replay_suite(bench, loaded, run_id=run_id)
     verdicts = [
-        _judge(bench, run, baseline.get((run.case.name, run.model)), loaded, mode) for run in runs
+        _judge(bench, run, baseline.get((run.case.name, run.model)), loaded.alpha, mode)
+        for run in runs
     ]
     comparison = compare_with_baseline(runs, baseline, alpha=loaded.alpha) if live else None
     scrubber = Scrubber(secrets_of(bench))
@@ -176,10 +177,10 @@ def record_regression(
     return record_suite(bench, loaded, run_id=_new_id(), progress=progress)
 
 
-def _judge(bench: Bench, run: CaseRun, accepted: Any, suite: Suite, mode: Mode) -> CaseVerdict:
-    from dataclasses import replace
-
-    verdict = judge_run(run, accepted, alpha=suite.alpha)
+def _judge(
+    bench: Bench, run: CaseRun, accepted: Accepted | None, alpha: float, mode: Mode
+) -> CaseVerdict:
+    verdict = judge_run(run, accepted, alpha=alpha)
     if mode == "live" and accepted is not None:
         return replace(verdict, drift=find_drift(bench, run, accepted))
     return verdict
