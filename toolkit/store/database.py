@@ -101,6 +101,7 @@ class Database:
         """
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
+        self._upgrade_if_old(wait_s)
         with self._turn("r", wait_s), self._explained():
             connection = self._patiently(self._viewer.lend, deadline)
             try:
@@ -114,6 +115,7 @@ class Database:
         """The same on an engine of its own, which can be locked down without hindering others."""
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
+        self._upgrade_if_old(wait_s)
         with self._turn("r", wait_s), self._explained(), closing(start_engine()) as connection:
             self._patiently(lambda: self._attach(connection), deadline)
             look_at_ledger(connection)
@@ -154,6 +156,18 @@ class Database:
             self._patiently(lambda: _connect(self.path), deadline).close()  # folds its WAL in
             migrate.upgrade(self.path, version, self._on_step)
         self._known_file = _file_id(self.path)
+
+    def _upgrade_if_old(self, wait_s: float) -> None:
+        """Before reading: bring a file of an older schema up, where it may be written."""
+        if not self.path.exists() or self._known_file == _file_id(self.path):
+            return
+        with self._turn("r", wait_s), self._explained():
+            version = self._patiently(self._version, time.monotonic() + wait_s)
+            self._known_file = _file_id(self.path)
+        if version < migrate.latest_version() and os.access(self.path.parent, os.W_OK):
+            self._known_file = None
+            with self.writing(wait_s):
+                pass
 
     def _version(self) -> int:
         import duckdb

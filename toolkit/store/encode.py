@@ -83,14 +83,17 @@ def _plain(value: Any) -> Any:
 def _encode_carefully(table: Table, row: Mapping[str, Any]) -> str:
     """The slow way: every value is looked at, and what cannot be kept is flagged."""
     cleaner = _Cleaner()
-    kept = {name: cleaner.top(value) for name, value in row.items() if value is not None}
+    try:
+        kept = {name: cleaner.top(value) for name, value in row.items() if value is not None}
+    except RecursionError:
+        raise StoreError(f"a row of {table.name} cannot be written as JSON: too deep") from None
     if cleaner.flags and "flags" in _COLUMNS[table.name]:
         kept["flags"] = sorted({*(kept.get("flags") or ()), *cleaner.flags})
     try:
         return orjson.dumps(
             {name: value for name, value in kept.items() if value is not None}, option=_OPTIONS
         ).decode()
-    except (TypeError, RecursionError) as error:
+    except TypeError as error:
         raise StoreError(f"a row of {table.name} cannot be written as JSON: {error}") from None
 
 
