@@ -1,0 +1,285 @@
+"""Which addresses a provider may have: one parser for base URLs, one rule for IP addresses.
+
+`check_base_url` judges what a person wrote; `check_ip` judges each address at the moment of
+connecting, so that the checked address is the one connected to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from toolkit.errors import ConnectionFailed, InvalidProvider
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_MAX_URL: Final = 2048
+_MAX_HOST: Final = 253
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]*)*")
+_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
+_QUAD: Final = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
+
+# Services that speak other protocols: a request there is an attack on them (after WHATWG fetch).
+_OTHER_PORTS: Final = frozenset(
+    {0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95}
+    | {101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 138, 139, 143, 161}
+    | {179, 389, 427, 445, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563}
+    | {587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3306, 3389, 3659, 4045, 4190}
+    | {5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080, 11211}
+    | {27017}
+)
+
+_METADATA_HOSTS: Final = ("metadata", "instance-data", "metadata.google.internal", "metadata.goog")
+_METADATA_SUFFIXES: Final = (".metadata.google.internal", ".metadata.goog", ".azure.internal")
+_METADATA_IPS: Final = frozenset(
+    ipaddress.ip_address(ip)
+    for ip in (
+        "169.254.169.254",  # AWS, Azure, Google, DigitalOcean
+        "169.254.170.2",  # AWS containers
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+        "168.63.129.16",  # Azure's host
+        "fd00:ec2::254",  # AWS over IPv6
+        "fd20:ce::254",  # Google over IPv6
+    )
+)
+_LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet")
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_DISGUISES: Final = tuple(
+    ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "::/96", "2002::/16", "2001::/32")
+)
+_CARRIER: Final = ipaddress.ip_network("100.64.0.0/10")
+_THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An allowed base URL, taken apart.
+
+    Attributes:
+        url: the URL in its one form: lower-case host, no default port, no slash at the end.
+        scheme: `https` or `http`.
+        host: name or IP address, without brackets.
+        port: always a number.
+        path: "" or `/v1`.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def ip(self) -> IPAddress | None:
+        """The host as an IP address, or None where it is a name."""
+        try:
+            return ipaddress.ip_address(self.host)
+        except ValueError:
+            return None
+
+
+def check_base_url(url: str, local: bool) -> Address:
+    """Take a base URL apart, or say why it may not be one.
+
+    Args:
+        url: what a person, a file or the environment says.
+        local: the provider is marked local: http, loopback and private addresses are allowed.
+
+    Raises:
+        InvalidProvider: the reason in words; `cause` is its short name.
+    """
+    parts = _split(url)
+    host = _check_host(parts, local)
+    port = _check_port(parts)
+    _check_path(parts)
+    if parts.scheme == "http" and not local:
+        raise _refuse(
+            "http",
+            f"http would send the key in the clear to {host}",
+            "Use https, or mark the provider as local (`--local`) if it runs in your network.",
+        )
+    default = 443 if parts.scheme == "https" else 80
+    shown = f"[{host}]" if ":" in host else host
+    netloc = shown if port == default else f"{shown}:{port}"
+    path = parts.path.rstrip("/")
+    address = Address(f"{parts.scheme}://{netloc}{path}", parts.scheme, host, port, path)
+    if address.ip is not None:
+        check_ip(host, local=local)
+        refuse_clear_text(address, host)
+    return address
+
+
+def refuse_clear_text(address: Address, ip: str) -> None:
+    """Refuse http to a public address, also for a provider that is marked local.
+
+    Raises:
+        InvalidProvider: `cause` is `http`.
+    """
+    if address.scheme == "http" and ipaddress.ip_address(ip).is_global:
+        raise _refuse(
+            "http",
+            f"{ip} is a public address, and http would send everything in the clear",
+            "Use https.",
+        )
+
+
+def _split(url: str) -> SplitResult:
+    if not isinstance(url, str) or not url.strip():
+        raise _refuse("empty", "the base URL is empty", "Give one like https://api.example.com/v1.")
+    if len(url) > _MAX_URL:
+        raise _refuse("too_long", f"the base URL is longer than {_MAX_URL} characters")
+    if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in url):
+        raise _refuse("characters", "the base URL holds spaces or control characters")
+    if not url.isascii():
+        raise _refuse(
+            "non_ascii", "the base URL holds characters that are not ASCII", "Write xn--… names."
+        )
+    if "\\" in url:
+        raise _refuse("characters", "the base URL holds a backslash")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _refuse("unreadable", "the base URL cannot be read") from None
+    if parts.scheme not in ("https", "http") or not url[len(parts.scheme) :].startswith("://"):
+        raise _refuse("scheme", "a base URL begins with https:// (or http:// for a local one)")
+    if "@" in parts.netloc:
+        raise _refuse("userinfo", "a base URL holds no user name or password", "Use a key.")
+    if "#" in url or "?" in url:
+        raise _refuse(
+            "query", "a base URL has no query and no fragment", "Use headers or parameters."
+        )
+    return parts
+
+
+def _check_host(parts: SplitResult, local: bool) -> str:
+    netloc = parts.netloc
+    if netloc.startswith("["):
+        return _check_ipv6_literal(netloc)
+    host = netloc.partition(":")[0].lower()
+    if not host or len(host) > _MAX_HOST:
+        raise _refuse("host", "the base URL names no host")
+    if _QUAD.fullmatch(host):
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise _refuse("disguised_ip", f"{host} is no IPv4 address") from None
+    labels = host.split(".")
+    if all(_NUMBER.fullmatch(label) for label in labels if label) or _NUMBER.fullmatch(labels[-1]):
+        raise _refuse("disguised_ip", f"{host} is an IP address in disguise")
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        raise _refuse("host", f"{host!r} is no host name")
+    if host in _METADATA_HOSTS or host.endswith(_METADATA_SUFFIXES):
+        raise _refuse("metadata", f"{host} is a cloud's metadata service")
+    if not local and (host == "localhost" or host.endswith(_LOCAL_SUFFIXES)):
+        raise _refuse("private", f"{host} is in your own network", _MARK_LOCAL)
+    return host
+
+
+_MARK_LOCAL: Final = "Mark the provider as local (`--local`) if that is meant."
+
+
+def _check_ipv6_literal(netloc: str) -> str:
+    literal, closed, rest = netloc[1:].partition("]")
+    if not closed or (rest and not rest.startswith(":")) or "%" in literal:
+        raise _refuse("host", "the IPv6 address in the base URL cannot be read")
+    try:
+        return str(ipaddress.IPv6Address(literal))
+    except ValueError:
+        raise _refuse("host", "the IPv6 address in the base URL cannot be read") from None
+
+
+def _check_port(parts: SplitResult) -> int:
+    try:
+        port = parts.port
+    except ValueError:
+        raise _refuse("port", "the base URL's port is no number from 1 to 65535") from None
+    if parts.netloc.endswith(":"):
+        raise _refuse("port", "the base URL has a colon but no port")
+    if port is None:
+        return 443 if parts.scheme == "https" else 80
+    if port in _OTHER_PORTS:
+        raise _refuse("port", f"port {port} belongs to another protocol")
+    return port
+
+
+def _check_path(parts: SplitResult) -> None:
+    if not _PATH.fullmatch(parts.path):
+        raise _refuse("path", "the base URL's path holds characters that do not belong there")
+    segments = parts.path.split("/")
+    if "." in segments or ".." in segments or "" in segments[1:-1]:
+        raise _refuse("path", "the base URL's path has empty, `.` or `..` parts")
+
+
+def check_ip(ip: str, *, local: bool) -> None:
+    """Refuse an IP address that no provider of this kind may have.
+
+    Args:
+        ip: the address that is about to be connected to.
+        local: the provider is marked local: loopback and private addresses are allowed.
+
+    Raises:
+        InvalidProvider: the reason in words; `cause` is its short name.
+    """
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        raise _refuse("host", f"{ip!r} is no IP address") from None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id:
+            raise _refuse("link_local", f"{ip} is a link-local address")
+        if address in _NAT64:  # the usual form of IPv4 hosts in IPv6-only networks
+            check_ip(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)), local=local)
+            return
+    if reason := _always_refused(address):
+        raise _refuse(*reason)
+    if not local and (not address.is_global or address in _CARRIER):
+        raise _refuse("private", f"{ip} is a private or loopback address", _MARK_LOCAL)
+
+
+def _always_refused(address: IPAddress) -> tuple[str, str] | None:
+    """Why no provider at all may have this address: a short name and words; None when one may."""
+    is_v4 = address.version == 4
+    hides_ipv4 = not is_v4 and not address.is_loopback and any(address in n for n in _DISGUISES)
+    reasons = (
+        (address in _METADATA_IPS, "metadata", "is a cloud's metadata service"),
+        (address.is_link_local, "link_local", "is a link-local address"),
+        (address.is_multicast, "multicast", "is a multicast address"),
+        (
+            address.is_unspecified or (is_v4 and address in _THIS_NETWORK),
+            "unspecified",
+            "is no address of a machine",
+        ),
+        (hides_ipv4, "disguised_ip", "hides an IPv4 address"),
+        (is_v4 and address.is_reserved, "reserved", "is a reserved address"),
+    )
+    return next(((cause, f"{address} {words}") for holds, cause, words in reasons if holds), None)
+
+
+def resolve_checked(host: str, port: int, local: bool) -> list[str]:
+    """Look a host up and check every address that comes back.
+
+    Returns:
+        IP addresses in the resolver's order, each one allowed.
+
+    Raises:
+        ConnectionFailed: the name is unknown (`cause` is `dns`).
+        InvalidProvider: one of the addresses is refused.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ConnectionFailed(f"the name {host} is unknown", cause="dns") from None
+    ips = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for ip in ips:
+        check_ip(ip, local=local)
+    return ips
+
+
+def _refuse(cause: str, message: str, hint: str | None = None) -> InvalidProvider:
+    return InvalidProvider(message, cause=cause, hint=hint)

@@ -1,0 +1,210 @@
+"""One provider's entry in `providers.toml`: which fields it may have and what each must be."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from toolkit.errors import InvalidProvider
+from toolkit.providers.address import check_base_url
+from toolkit.providers.headers import check_header_name, check_headers, is_secret
+from toolkit.providers.names import check_model, check_name, check_text, check_variable, short
+from toolkit.providers.provider import Provider, origin_of
+from toolkit.providers.types import TYPES, complete_base_url, detect_type
+
+_MAX_PARAMS_BYTES: Final = 32 * 1024
+_SOURCES: Final = ("preset", "custom", "environment", "discovered", "plugin")
+
+
+def _check_type(value: Any) -> str:
+    if value not in TYPES:
+        raise InvalidProvider(
+            f"{short(value)} is no type of provider",
+            cause="type",
+            hint=f"One of {', '.join(TYPES)}.",
+        )
+    return str(value)
+
+
+def _check_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidProvider(f"{short(value)} is neither true nor false", cause="value")
+    return value
+
+
+def _number(low: float, high: float, kind: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        if not good or not math.isfinite(value) or not low <= value <= high or kind(value) != value:
+            raise InvalidProvider(
+                f"{short(value)} is no number from {low:g} to {high:,.0f}", cause="value"
+            )
+        return kind(value)
+
+    return check
+
+
+def _check_params(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InvalidProvider("params are pairs of a name and a value", cause="params")
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidProvider(
+            "params hold something that JSON cannot say", cause="params"
+        ) from None
+    if len(text) > _MAX_PARAMS_BYTES:
+        raise InvalidProvider(f"params are larger than {_MAX_PARAMS_BYTES:,} bytes", cause="params")
+    if forbidden := sorted(
+        {"api_key", "api_base", "base_url", "headers", "extra_headers"} & {*value}
+    ):
+        raise InvalidProvider(
+            f"params may not hold {', '.join(forbidden)}",
+            cause="params",
+            hint="Keys, addresses and headers have places of their own.",
+        )
+    return dict(json.loads(text))
+
+
+def _names(check: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
+    def check_all(value: Any) -> tuple[str, ...]:
+        if isinstance(value, str) or not isinstance(value, list | tuple) or len(value) > 32:
+            raise InvalidProvider(f"{short(value)} is no list of names", cause="value")
+        return tuple(dict.fromkeys(check(name) for name in value))
+
+    return check_all
+
+
+def _check_time(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidProvider(f"{short(value)} is no time", cause="value") from None
+    if not isinstance(value, datetime):
+        raise InvalidProvider(f"{short(value)} is no time", cause="value")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _check_source(value: Any) -> str:
+    if value not in _SOURCES:
+        raise InvalidProvider(f"{short(value)} is no source", cause="value")
+    return str(value)
+
+
+def _check_key_url(value: Any) -> str:
+    text = check_text(value, "link to get a key", 500)
+    if not text.startswith(("https://", "http://")):
+        raise InvalidProvider("the link to get a key is no web address", cause="key_url")
+    return text
+
+
+def _check_origin(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) < 300 else ""
+
+
+FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "display_name": lambda value: check_text(value, "display name"),
+    "type": _check_type,
+    "base_url": str,  # checked together with `is_local`
+    "default_model": check_model,
+    "headers": check_headers,
+    "secret_headers": _names(check_header_name),
+    "params": _check_params,
+    "timeout_s": _number(0.001, 86_400, float),
+    "max_retries": _number(0, 20, int),
+    "rpm": _number(1, 1e9, int),
+    "tpm": _number(1, 1e12, int),
+    "auto_sync": _check_flag,
+    "is_active": _check_flag,
+    "is_local": _check_flag,
+    "needs_key": _check_flag,
+    "key_env": _names(check_variable),
+    "key_origin": _check_origin,
+    "key_url": _check_key_url,
+    "source": _check_source,
+    "tested_at": _check_time,
+    "created_at": _check_time,
+    "updated_at": _check_time,
+    "deactivated_at": _check_time,
+}
+"""What an entry may hold, and what brings each value to its one form or refuses it."""
+
+
+def read_entry(name: str, values: Mapping[str, Any], preset: Provider | None) -> Provider:
+    """Build a provider from its entry, over its preset where it has one.
+
+    Args:
+        name: of the provider.
+        values: the entry's fields; those that nobody knows are left out, those that are None
+            count as not given.
+        preset: supplies what the entry does not say.
+
+    Raises:
+        InvalidProvider: a field is not acceptable; the message names the provider and the field.
+    """
+    try:
+        check_name(name)
+        known = {
+            field: _check_field(field, value)
+            for field, value in values.items()
+            if field in FIELDS and value is not None
+        }
+        return _settle(_over(name, known, preset), known, preset)
+    except InvalidProvider as error:
+        error.provider = name if isinstance(name, str) and len(name) <= 63 else None
+        raise
+
+
+def _check_field(field: str, value: Any) -> Any:
+    try:
+        return FIELDS[field](value)
+    except InvalidProvider as error:
+        if (
+            field in ("timeout_s", "max_retries", "rpm", "tpm", "auto_sync")
+            or error.cause == "value"
+        ):
+            error.message = f"{field}: {error.message}"
+        raise
+
+
+def _over(name: str, known: Mapping[str, Any], preset: Provider | None) -> Provider:
+    if preset is not None:
+        return replace(preset, **{"source": "preset", "is_active": True, **known})
+    return Provider(name=name, **{"display_name": name, **known})
+
+
+def _settle(provider: Provider, known: Mapping[str, Any], preset: Provider | None) -> Provider:
+    """Fill in what follows from the other fields: type, form of the URL, whose key it is."""
+    if not provider.base_url and (preset is None or preset.base_url):
+        raise InvalidProvider("it has no base URL", cause="empty", hint="Give one with `--url`.")
+    kind = provider.type
+    if "type" not in known and ("base_url" in known or preset is None):
+        kind = preset.type if preset and not preset.base_url else detect_type(provider.base_url)
+    url = provider.base_url
+    if url:
+        url = check_base_url(complete_base_url(url, kind), provider.is_local).url
+    _refuse_shown_secrets(provider)
+    needs_key = provider.needs_key
+    if preset is None and "needs_key" not in known:
+        needs_key = not provider.is_local
+    key_origin = provider.key_origin
+    if "key_origin" not in known and (preset is None or not preset.base_url or "key_env" in known):
+        key_origin = origin_of(url)
+    return replace(
+        provider, type=kind, base_url=url, needs_key=needs_key, key_origin=key_origin or None
+    )
+
+
+def _refuse_shown_secrets(provider: Provider) -> None:
+    for name, value in provider.headers.items():
+        if is_secret(name, value):
+            raise InvalidProvider(
+                f"the header {name} holds a secret in plain text",
+                cause="header",
+                hint="Add it with `toolkit providers update NAME --header`: it goes to the keys.",
+            )

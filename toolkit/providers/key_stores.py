@@ -1,0 +1,87 @@
+"""Stored keys: their values in the OS keyring or the vault, their names in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from toolkit.providers.key_index import KeyEntry, KeyIndex, StoreName
+from toolkit.providers.os_keyring import OSKeyring
+from toolkit.providers.vault import Vault
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+
+class KeyStores:
+    """Both stores of one home folder; a value is read once per process.
+
+    Args:
+        settings: where they are, and how long to wait.
+        ask_passphrase: asks a person for the vault's passphrase; None where nobody can be asked.
+    """
+
+    def __init__(
+        self, settings: Settings, ask_passphrase: Callable[[], Secret] | None = None
+    ) -> None:
+        self.index = KeyIndex(settings)
+        self.keyring = OSKeyring(settings)
+        self.vault = Vault(settings.vault_path, wait_s=settings.lock_wait_s, ask=ask_passphrase)
+        self._values: dict[KeyEntry, Secret] = {}
+
+    def read(self, entry: KeyEntry) -> Secret | None:
+        """The value of a stored key, or None where its store has lost it.
+
+        Raises:
+            KeyStoreError: the store cannot be used.
+        """
+        if (known := self._values.get(entry)) is not None:
+            return known
+        if entry.store == "keyring":
+            value = self.keyring.get(_username(entry))
+        else:
+            value = self.vault.get(entry.provider, entry.name, entry.origin)
+        if value is not None:
+            self._values[entry] = value
+        return value
+
+    def put(
+        self, provider: str, name: str, origin: str, secret: Secret, store: StoreName
+    ) -> KeyEntry:
+        """Store a value, bound to `origin`, and read it back.
+
+        Raises:
+            KeyStoreError: the store cannot be used; nothing is listed then.
+        """
+        entry = KeyEntry(
+            provider=provider,
+            name=name,
+            origin=origin,
+            store=store,
+            fingerprint=self.index.fingerprint(secret),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if store == "keyring":
+            self.keyring.set(_username(entry), secret)
+        else:
+            self.vault.set(provider, name, origin, secret)
+        self.index.put(entry)
+        self._values[entry] = secret
+        return entry
+
+    def delete(self, entry: KeyEntry) -> None:
+        """Delete a value and its name.
+
+        Raises:
+            KeyStoreError: the store cannot be used; the key stays listed.
+        """
+        if entry.store == "keyring":
+            self.keyring.remove(_username(entry))
+        else:
+            self.vault.remove(entry.provider, entry.name, entry.origin)
+        self.index.drop(entry)
+        self._values.pop(entry, None)
+
+
+def _username(entry: KeyEntry) -> str:
+    """Under which name the keyring keeps a key: the origin is part of it."""
+    return f"{entry.provider}/{entry.name}@{entry.origin}"

@@ -1,0 +1,95 @@
+"""What may be called what: names of providers, keys, variables, and the texts beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from toolkit.errors import InvalidProvider
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_MAX_MODEL: Final = 256
+
+
+def check_name(name: str, what: str = "provider name") -> str:
+    """Return `name`, or say why it is none.
+
+    Raises:
+        InvalidProvider: it is not `[a-z0-9][a-z0-9-]{0,62}`.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise InvalidProvider(
+        f"{short(name)} is no {what}",
+        cause="name",
+        hint="Use 1 to 63 lower-case letters, digits and hyphens, a letter or digit first.",
+    )
+
+
+def check_variable(name: str) -> str:
+    """Return the name of an environment variable, or say why it is none.
+
+    Raises:
+        InvalidProvider: it is no such name (a key that was put there by mistake is not repeated).
+    """
+    if isinstance(name, str) and _VARIABLE.fullmatch(name):
+        return name
+    raise InvalidProvider(
+        "that is no name of an environment variable",
+        cause="variable",
+        hint="Give the variable's name, like ACME_API_KEY, never the key itself.",
+    )
+
+
+def check_text(text: str, what: str, limit: int = 100) -> str:
+    """Return a short text for people, or say why it cannot be one.
+
+    Raises:
+        InvalidProvider: no text, empty, too long, or with control or direction characters.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidProvider(f"the {what} is empty or no text", cause="text")
+    if len(text) > limit:
+        raise InvalidProvider(f"the {what} is longer than {limit} characters", cause="text")
+    if _CONTROL.search(text):
+        raise InvalidProvider(f"the {what} holds control characters", cause="text")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidProvider(f"the {what} holds half a character", cause="text") from None
+    return text
+
+
+def check_model(model_id: str) -> str:
+    """Return a model's id (it may hold slashes), or say why it is none.
+
+    Raises:
+        InvalidProvider: as `check_text`.
+    """
+    return check_text(model_id, "model's id", _MAX_MODEL)
+
+
+def key_variables(name: str) -> tuple[str, ...]:
+    """Variables in which the key of a provider without a preset is looked for."""
+    upper = name.upper().replace("-", "_")
+    own = (f"{upper}_API_KEY",) if not upper[0].isdigit() else ()
+    return (*own, f"PROVIDER_{upper}_KEY")
+
+
+def close_names(name: str, names: Iterable[str]) -> list[str]:
+    """Up to three names that are spelt like `name`, nearest first."""
+    from rapidfuzz import fuzz, process
+
+    found = process.extract(
+        name.lower(), list(names), scorer=fuzz.WRatio, limit=3, score_cutoff=72.0
+    )
+    return [match[0] for match in found]
+
+
+def short(value: object, limit: int = 60) -> str:
+    """A value from outside as it may stand in a message: quoted, escaped and cut."""
+    text = ascii(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

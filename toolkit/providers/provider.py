@@ -1,0 +1,141 @@
+"""The noun of this room: one configured endpoint that serves models, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+ProviderType = Literal[
+    "openai",
+    "openai-compatible",
+    "anthropic",
+    "anthropic-compatible",
+    "gemini",
+    "ollama",
+    "azure",
+    "custom",
+]
+ProviderSource = Literal["preset", "custom", "environment", "discovered", "plugin"]
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A configured endpoint that serves models.
+
+    Attributes:
+        name: unique, `[a-z0-9][a-z0-9-]{0,62}`; the part before the slash of `provider/model_id`.
+        display_name: its name for people.
+        type: the API style it speaks.
+        base_url: where it is; "" where a preset cannot know (Azure: your own resource).
+        default_model: the model when none is named.
+        headers: extra headers of every request. Secret values are looked up in the key store
+            when they are read and never printed.
+        params: default parameters of its calls, in OpenAI's names.
+        timeout_s: total deadline of a call, seconds; None: the setting.
+        max_retries: tries after the first; None: the setting.
+        rpm, tpm: requests and tokens per minute that may be used; None: no limit known.
+        auto_sync: its models are listed again without asking.
+        is_default: failover starts here.
+        is_active: it is in use; a preset that nobody has set up is not.
+        is_local: it runs on this machine or network; private addresses and http are allowed.
+        key_env: environment variables that may hold its key, first one first.
+        key_origin: the origin that those variables' keys are meant for; None: for none until
+            somebody confirms it.
+        key_url: where to get a key.
+        needs_key: it refuses to answer without a key.
+        source: where its entry is from.
+        secret_headers: names of headers whose values are in the key store.
+        listing: the style of its model listing.
+        listing_is_public: its listing is shown to anybody, so it says nothing about a key.
+        key_check_path: a free address, relative to the base URL, that does check the key.
+        default_port: usual port of a local server.
+        url_env: environment variables that may hold its base URL.
+        tested_at: last test that found nothing wrong, UTC; None: untested.
+        created_at, updated_at: of its entry, UTC; None for an untouched preset.
+        deactivated_at: when it was removed (softly), UTC.
+    """
+
+    name: str
+    display_name: str = ""
+    type: ProviderType = "openai-compatible"
+    base_url: str = ""
+    default_model: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
+    max_retries: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    auto_sync: bool = True
+    is_default: bool = False
+    is_active: bool = True
+    is_local: bool = False
+    key_env: tuple[str, ...] = ()
+    key_origin: str | None = None
+    key_url: str | None = None
+    needs_key: bool = True
+    source: ProviderSource = "custom"
+    secret_headers: tuple[str, ...] = ()
+    listing: str = "openai"
+    listing_is_public: bool = False
+    key_check_path: str | None = None
+    default_port: int | None = None
+    url_env: tuple[str, ...] = ()
+    tested_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    deactivated_at: datetime | None = None
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host:port` that its keys are bound to ("" without a base URL)."""
+        return origin_of(self.base_url)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether it was removed and can be restored."""
+        return self.deactivated_at is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as plain values for `--json` and the HTTP API; no secret value."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["headers"] = public_headers(self.headers)
+        values["params"] = dict(self.params)
+        for name in ("key_env", "secret_headers", "url_env"):
+            values[name] = list(values[name])
+        values["base_url"] = self.base_url or None
+        values["origin"] = self.origin or None
+        return values
+
+    def as_row(self) -> dict[str, Any]:
+        """The row of the table `providers`, its mirror for joins."""
+        names = (
+            "name display_name type base_url origin default_model source is_local is_default "
+            "is_active needs_key auto_sync timeout_s max_retries rpm tpm params tested_at "
+            "created_at updated_at deactivated_at"
+        )
+        return {name: getattr(self, name) for name in names.split()} | {"params": dict(self.params)}
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host:port` of a URL in lower case, the port always written; "" of none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return ""
+    if not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers as they may be shown: secret values are replaced by `…`."""
+    public = getattr(headers, "public", None)
+    return dict(public() if callable(public) else headers)

@@ -1,0 +1,225 @@
+"""`providers.toml`: read quickly, edited so that comments survive, left alone when broken."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from toolkit.errors import InvalidProvider, ProviderError
+from toolkit.providers.private_file import locked, write_private
+from toolkit.settings import Settings
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+T = TypeVar("T")
+
+VERSION: Final = 1
+_MAX_BYTES: Final = 4 * 1024 * 1024
+_BACKUPS: Final = 10
+_HEADER: Final = (
+    "# The providers of the LLM Provider Toolkit. Edit it freely: comments survive.\n"
+    "# No key belongs here: `toolkit keys set NAME` keeps it where it is safe.\n"
+    f"version = {VERSION}\n"
+)
+_WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+_Stamp = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the file says.
+
+    Attributes:
+        providers: entries by name.
+        default: name of the default provider, or None.
+        aliases: names of failover chains -> models.
+    """
+
+    providers: Mapping[str, Mapping[str, Any]]
+    default: str | None
+    aliases: Mapping[str, tuple[str, ...]]
+
+
+_EMPTY: Final = Content({}, None, {})
+
+
+class RegistryFile:
+    """The file of one home folder; reading is cached until the file changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.registry_path
+        self._backups = settings.backups_path
+        self._wait_s = settings.lock_wait_s
+        self._cached: tuple[_Stamp, Content] | None = None
+
+    @property
+    def last_good_path(self) -> Path:
+        """The copy that is made after every change."""
+        return self._backups / "providers.last-good.toml"
+
+    def stamp(self) -> _Stamp:
+        """What changes when the file changes; None where there is none."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def read(self) -> Content:
+        """What the file says now; nothing where there is none.
+
+        Raises:
+            InvalidProvider: it cannot be read; the message names line and column
+                (`cause` is `broken_file`, `too_new` or `unreadable`).
+        """
+        stamp = self.stamp()
+        if self._cached is None or self._cached[0] != stamp:
+            self._cached = (stamp, _EMPTY if stamp is None else self._content(self._text()))
+        return self._cached[1]
+
+    def change(self, edit: Callable[[TOMLDocument, Content], T]) -> T:
+        """Change the file under its lock: read, `edit`, write whole, keep a copy of before.
+
+        Raises:
+            InvalidProvider: the file cannot be read; it is left as it is.
+            ProviderError: the lock or the disk is not to be had; nothing was saved.
+        """
+        import tomlkit
+
+        try:
+            with locked(self.path, self._wait_s):
+                text = self._text() if self.path.exists() else ""
+                content = self._content(text) if text else _EMPTY
+                document = tomlkit.parse(text or _HEADER)
+                result = edit(document, content)
+                written = tomlkit.dumps(document)
+                self._content(written)  # what cannot be read back is not written
+                if written != text:
+                    self._replace(text, written)
+        except OSError as error:
+            raise ProviderError(
+                f"{self.path} cannot be written ({error.strerror or error})",
+                cause="not_written",
+                hint="Check the home folder's rights and the space on the disk.",
+            ) from None
+        self._cached = None
+        return result
+
+    def recover(self) -> Path:
+        """Put the last good copy back; the broken file is kept beside it.
+
+        Returns:
+            Where the broken file is now.
+
+        Raises:
+            ProviderError: there is no copy.
+        """
+        try:
+            good = self.last_good_path.read_bytes()
+        except FileNotFoundError:
+            raise ProviderError(
+                f"there is no good copy of {self.path.name}",
+                hint="Correct the file by hand, or move it away and begin anew.",
+            ) from None
+        with locked(self.path, self._wait_s):
+            aside = self.path.with_name(f"{self.path.name}.broken-{_now_text()}")
+            if self.path.exists():
+                self.path.rename(aside)
+            write_private(self.path, good)
+        self._cached = None
+        return aside
+
+    def _text(self) -> str:
+        try:
+            raw = self.path.read_bytes()
+        except OSError as error:
+            raise self._broken("unreadable", f"cannot be read ({error.strerror})") from None
+        if len(raw) > _MAX_BYTES:
+            raise self._broken("broken_file", f"is larger than {_MAX_BYTES:,} bytes")
+        try:
+            return raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            column = error.start - raw.rfind(b"\n", 0, error.start)
+            raise self._broken(
+                "broken_file", f"is not UTF-8 at line {line}, column {column}"
+            ) from None
+
+    def _content(self, text: str) -> Content:
+        try:
+            told = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise self._broken("broken_file", f"is broken {_where(str(error), text)}") from None
+        except RecursionError:
+            raise self._broken("broken_file", "is nested too deeply") from None
+        version = told.get("version", VERSION)
+        if not isinstance(version, int) or version > VERSION:
+            raise InvalidProvider(
+                f"{self.path.name} is of version {version!r}, this toolkit knows {VERSION}",
+                cause="too_new",
+                hint="Update the toolkit; the file is left untouched.",
+            )
+        providers = told.get("providers", {})
+        if not isinstance(providers, dict) or not all(
+            isinstance(p, dict) for p in providers.values()
+        ):
+            raise self._broken("broken_file", "has something else than tables under [providers]")
+        return Content(providers, _default(told), _aliases(told))
+
+    def _broken(self, cause: str, what: str) -> InvalidProvider:
+        offer = (
+            "Correct it by hand, or take the last good copy with "
+            "`toolkit providers restore --last-good`."
+            if self.last_good_path.exists()
+            else "Correct it by hand."
+        )
+        return InvalidProvider(
+            f"{self.path} {what}", cause=cause, hint=f"{offer} Nothing was changed."
+        )
+
+    def _replace(self, before: str, after: str) -> None:
+        if before:
+            write_private(self._backups / f"providers-{_now_text()}.toml", before.encode())
+            for old in sorted(self._backups.glob("providers-*.toml"))[:-_BACKUPS]:
+                old.unlink(missing_ok=True)
+        write_private(self.path, after.encode())
+        write_private(self.last_good_path, after.encode())
+
+
+def _where(words: str, text: str) -> str:
+    """`at line 3, column 5: what is wrong`, from the parser's words."""
+    found = _WHERE.search(words)
+    line, column = (found.group(1), found.group(2)) if found and found.group(1) else (None, None)
+    if line is None:
+        lines = text.splitlines() or [""]
+        line, column = str(len(lines)), str(len(lines[-1]) + 1)
+    return f"at line {line}, column {column}: {_WHERE.sub('', words)}"
+
+
+def _default(told: Mapping[str, Any]) -> str | None:
+    table = told.get("defaults", {})
+    name = table.get("provider") if isinstance(table, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _aliases(told: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    table = told.get("aliases", {})
+    if not isinstance(table, dict):
+        return {}
+    return {
+        name: tuple(models)
+        for name, models in table.items()
+        if isinstance(models, list) and models and all(isinstance(m, str) for m in models)
+    }
+
+
+def _now_text() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
