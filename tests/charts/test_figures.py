@@ -18,7 +18,7 @@ def call(**fields):
     return {
         "started_at": START,
         "provider": "p",
-        "model": "m",
+        "model": "p/m",
         "status": "ok",
         "ttft_ms": 100.0,
         "last_token_ms": 300.0,
@@ -65,8 +65,8 @@ def test_a_failed_attempt_is_a_mark_and_the_retry_stands_after_it():
     failed = call(status="error", error_code="SERVER_ERROR", ttft_ms=None, chunk_offsets_us=[])
     figure = charts.waterfall([failed, call(started_at=START + timedelta(seconds=2))])
     mark = next(trace for trace in figure.data if trace.name == "failed")
-    assert list(mark.x) == [310.0]
-    assert figure.data[-1].x[0] == 2100.0
+    assert list(mark.x) == [0.31]  # an axis longer than two seconds counts in seconds
+    assert figure.data[-1].x[0] == 2.1
 
 
 def test_panes_share_one_axis_in_their_own_order():
@@ -93,16 +93,17 @@ def test_an_ecdf_draws_six_series_and_the_rest_as_others():
 
 
 def test_an_hour_without_calls_is_a_gap_in_the_line():
-    figure = charts.percentiles_over_time(buckets(10, 0, 10), of="p/m")
+    figure = charts.percentiles_over_time(buckets(30, 0, 30), of="p/m")
     p50 = figure.data[0]
     assert len(p50.y) == 3 and pd.isna(p50.y[1])
     assert p50.connectgaps is False
-    assert "n = 20" in figure.layout.title.text
+    assert "n = 60" in figure.layout.title.text
 
 
 def test_a_bucket_with_few_calls_shows_its_maximum_and_no_percentile():
     figure = charts.percentiles_over_time(buckets(10, 2), of="p/m")
-    assert pd.isna(figure.data[0].y[1])
+    assert figure.data[0].y[0] == 100.0 and pd.isna(figure.data[0].y[1])
+    assert pd.isna(figure.data[1].y).all()  # ten calls have a median, no 95th percentile
     few = figure.data[2]
     assert list(few.y) == [60.0] and "n < 5" in few.name
 

@@ -23,7 +23,7 @@ def test_each_filter_is_a_bound_value():
     where, values = chosen.where()
     assert where.count("?") == len(values) == 5
     assert "'" not in where
-    assert chosen.words == "p/m, compare, error, one board, all time"
+    assert chosen.words == "m, compare, error, one board, all time"
 
 
 def test_a_time_span_counts_back_from_now():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.hostile import HOSTILE
-from toolkit.ui.text import parts_of, plain, visible
+from toolkit.ui.text import own, parts_of, plain, visible
 
 
 def draw(texts):
@@ -37,9 +37,26 @@ def test_a_hostile_name_in_a_label_has_every_mark_escaped(payload):
 
 
 @given(st.text())
-def test_escaping_adds_nothing_but_backslashes(text):
+def test_escaping_adds_nothing_but_backslashes_and_joiners(text):
     shown = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", plain(text, limit=10**6))
-    assert shown == " ".join(visible(text).split())
+    assert shown.replace("\u2060", "") == " ".join(visible(text).split())
+
+
+@pytest.mark.parametrize(
+    "address", ["http://a.example", "HTTPS://a.example", "www.a.example", "me@a.example"]
+)
+def test_an_address_in_a_label_is_broken_so_that_it_cannot_become_a_link(address):
+    """Autolinks are found after escapes are read: only a joiner keeps an address text."""
+    bare = plain(address).replace("\\", "")
+    assert "\u2060" in bare
+    assert not re.search(r"(?i)https?://|www\.|[\w.]@", bare)
+
+
+def test_our_own_sentences_keep_their_code_and_nothing_else():
+    assert own("Run `toolkit keys set x` on <b>a</b>.") == (
+        "Run `toolkit keys set x` on \\<b\\>a\\<\\/b\\>\\."
+    )
+    assert "`" not in own("one ` alone").replace("\\`", "")
 
 
 @given(st.text(alphabet="ab`~ \n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -32,7 +33,7 @@ def ecdf(calls: pd.DataFrame, column: str = "ttft_ms", by: str = "model") -> go.
     name = column.removesuffix("_ms").replace("_", " ")
     label = name.upper() if name in ("ttft", "ttfo", "tpot") else name
     title = f"{label} by {by}, share of calls at most so slow, n = {count(len(known))}"
-    figure = new_figure(title, x=f"{label}, ms (log scale)", y="share of calls, %", log_x=True)
+    figure = new_figure(title, x=f"{label} (log scale)", y="share of calls, %", log_x=True)
     if not len(known):
         figure.update_xaxes(type="linear")
         return say(figure, f"no call with a known {label}")
@@ -43,7 +44,17 @@ def ecdf(calls: pd.DataFrame, column: str = "ttft_ms", by: str = "model") -> go.
         values = group[column].astype(float).sort_values().to_numpy()
         figure.add_trace(_steps(str(key), values, colours.get(str(key), "#8A8F98")))
     figure.update_yaxes(range=[0, 101])
+    ticks = _ticks(float(known[column].min()), float(known[column].max()))
+    figure.update_xaxes(tickvals=ticks, ticktext=[duration(tick) for tick in ticks])
     return figure
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of every power of ten that the values reach; only tens where those are many."""
+    first = math.floor(math.log10(max(low, 1e-3)))
+    powers = range(first, math.ceil(math.log10(max(high, 1e-3))) + 1)
+    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
+    return [step * 10.0**power for power in powers for step in steps]
 
 
 def _steps(name: str, values: object, colour: str) -> go.Scatter:

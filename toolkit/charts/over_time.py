@@ -13,7 +13,7 @@ from toolkit.charts.style import new_figure, plain, say
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_FOR_PERCENTILE = 5
+MIN_FOR_PERCENTILE = {"p50": 5, "p95": 20}
 MAX_CLASSES = 6
 
 
@@ -26,7 +26,7 @@ def percentiles_over_time(buckets: pd.DataFrame, *, of: str, metric: str = "TTFT
         of: what is drawn (`openai/gpt-5-mini, last 7 days`).
         metric: name of the duration.
 
-    A bucket with fewer than 5 calls has no percentile: its maximum is a hollow point.
+    A bucket with fewer than 5 calls has no p50 (20: no p95): its maximum is a hollow point.
     """
     total = int(buckets["n"].sum()) if len(buckets) else 0
     title = f"{metric} p50 and p95, {plain(of)}, n = {count(total)}"
@@ -34,10 +34,10 @@ def percentiles_over_time(buckets: pd.DataFrame, *, of: str, metric: str = "TTFT
     if not total:
         return say(figure, f"no call with a known {metric}")
     whole = _with_gaps(buckets)
-    enough = whole["n"] >= MIN_FOR_PERCENTILE
     for name, column, colour in (("p50", "p50_ms", BLUE), ("p95", "p95_ms", ORANGE)):
+        enough = whole["n"] >= MIN_FOR_PERCENTILE[name]
         figure.add_trace(_line(name, whole, whole[column].where(enough), colour))
-    few = whole[(whole["n"] > 0) & ~enough]
+    few = whole[(whole["n"] > 0) & (whole["n"] < MIN_FOR_PERCENTILE["p50"])]
     if len(few):
         figure.add_trace(_few(few))
     figure.update_yaxes(rangemode="tozero")
@@ -68,7 +68,8 @@ def errors_over_time(buckets: pd.DataFrame, *, of: str) -> go.Figure:
             colour = CATEGORIES[index] if code != "others" else GREY
             figure.add_trace(_stack(str(code), own, width_ms, colour))
     figure.update_layout(barmode="stack", bargap=0.1)
-    figure.update_yaxes(rangemode="tozero", tickformat=",d")
+    highest = int(buckets.groupby("bucket_at")["n"].sum().max())
+    figure.update_yaxes(rangemode="tozero", dtick=max(1, round(highest / 5)))
     return figure
 
 
@@ -108,7 +109,7 @@ def _line(name: str, rows: pd.DataFrame, values: pd.Series[float], colour: str) 
 
 def _few(rows: pd.DataFrame) -> go.Scatter:
     return go.Scatter(
-        name=f"maximum (n < {MIN_FOR_PERCENTILE})",
+        name=f"maximum (n < {MIN_FOR_PERCENTILE['p50']})",
         mode="markers",
         x=rows["bucket_at"],
         y=rows["max_ms"],

@@ -12,6 +12,7 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 PURPLE, SKY, VERMILION = "#CC79A7", "#56B4E9", "#D55E00"
 CATEGORIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 GREY = "#8A8F98"
+_CALM = CATEGORIES[:-1]
 
 PHASES = {
     "queued": "#9AA0A6",
@@ -35,7 +36,8 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for name in sorted(set(names)):
         first = blake2b(name.encode(), digest_size=2).digest()
-        start = int.from_bytes(first) % len(CATEGORIES)
-        hues = (CATEGORIES[(start + i) % len(CATEGORIES)] for i in range(len(CATEGORIES)))
+        start = int.from_bytes(first) % len(_CALM)
+        # Vermilion comes last: red is for what is broken, and a model is not.
+        hues = (*_CALM[start:], *_CALM[:start], VERMILION)
         chosen[name] = next((hue for hue in hues if hue not in chosen.values()), GREY)
     return chosen

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 _TOO_SHORT_MS = 0.01
@@ -69,10 +69,10 @@ def phases_of_attempts(rows: Sequence[Mapping[str, Any]], lane: str) -> list[Pha
     """
     if not rows:
         return []
-    first = _start(rows[0])
+    first = _asked_at(rows[0])
     phases: list[Phase] = []
     for row in rows:
-        start = _start(row)
+        start = _asked_at(row)
         offset_ms = (start - first).total_seconds() * 1000 if start and first else 0.0
         own = phases_of(row, lane, offset_ms)
         phases += own
@@ -102,6 +102,9 @@ def _at(sent_ms: float, *candidates: float | None) -> float | None:
     return None if found is None else sent_ms + found
 
 
-def _start(row: Mapping[str, Any]) -> datetime | None:
+def _asked_at(row: Mapping[str, Any]) -> datetime | None:
+    """`started_at` is when an attempt left our own queue; it was asked before that."""
     value = row.get("started_at")
-    return value if isinstance(value, datetime) else None
+    if not isinstance(value, datetime):
+        return None
+    return value - timedelta(milliseconds=number(row, "queue_ms") or 0.0)

@@ -13,11 +13,18 @@ def new_figure(
     """An empty figure with the house's layout; `x` and `y` are axis titles with their units."""
     figure = go.Figure()
     figure.update_layout(
-        title={"text": title, "font": {"size": 14}, "x": 0, "xref": "paper", "automargin": True},
+        title={
+            "text": title,
+            "font": {"size": 14},
+            "x": 0,
+            "xref": "paper",
+            "y": 0.98,
+            "yanchor": "top",
+        },
         height=height_px,
-        margin={"l": 8, "r": 16, "t": 48, "b": 8},
+        margin={"l": 8, "r": 16, "t": 72, "b": 8},
         hovermode="closest",
-        legend={"orientation": "h", "y": -0.25, "x": 0, "title": None},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "title": None},
         template="plotly_white",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

@@ -27,16 +27,17 @@ def timeline(phases: Iterable[Phase], title: str) -> go.Figure:
     """
     found = list(phases)
     lanes = list(dict.fromkeys(phase.lane for phase in found))
-    height_px = 110 + 44 * max(len(lanes), 1)
-    figure = new_figure(title, x="ms since asked", y="", height_px=height_px)
+    height_px = 140 + 44 * max(len(lanes), 1)
+    unit, scale = _axis_unit(found)
+    figure = new_figure(title, x=f"{unit} since asked", y="", height_px=height_px)
     if not found:
         return say(figure, "no call was measured")
     for name, colour in PHASES.items():
         own = [phase for phase in found if phase.phase == name]
         if own and name == "failed":
-            figure.add_trace(_failures(own))
+            figure.add_trace(_failures(own, scale))
         elif own:
-            figure.add_trace(_bars(name, colour, own))
+            figure.add_trace(_bars(name, colour, own, scale))
     figure.update_layout(barmode="overlay", bargap=0.35)
     figure.update_yaxes(
         categoryorder="array", categoryarray=[plain(lane) for lane in reversed(lanes)]
@@ -59,22 +60,29 @@ def waterfall(attempts: pd.DataFrame | Sequence[Any], title: str | None = None) 
     stepped = [_on_its_own_line(phase) for phase in phases]
     last = rows[-1] if rows else {}
     tokens_us = _offsets(last)
-    made = f"Wire timeline, {last.get('provider', '')}/{last.get('model', '')}"
+    made = f"Wire timeline, {plain(last.get('model', 'no call'))}"
     figure = timeline(stepped, title or f"{made}, n = {len(tokens_us)} content chunks")
     if len(tokens_us):
         start_ms = _sent_ms(phases, last)
         step = max(1, len(tokens_us) // _MAX_TICKS)
-        figure.add_trace(_ticks([start_ms + us / 1000 for us in tokens_us[::step]]))
+        _, scale = _axis_unit(stepped)
+        figure.add_trace(_ticks([start_ms + us / 1000 for us in tokens_us[::step]], scale))
     return figure
 
 
-def _bars(name: str, colour: str, phases: Sequence[Phase]) -> go.Bar:
+def _axis_unit(phases: Sequence[Phase]) -> tuple[str, float]:
+    """The unit of the time axis, and how many milliseconds one of it is."""
+    longest_ms = max((phase.end_ms for phase in phases), default=0.0)
+    return ("ms", 1.0) if longest_ms < 2_000 else ("s", 1_000.0)
+
+
+def _bars(name: str, colour: str, phases: Sequence[Phase], scale: float) -> go.Bar:
     return go.Bar(
         name=name,
         orientation="h",
         y=[plain(phase.lane) for phase in phases],
-        base=[phase.start_ms for phase in phases],
-        x=[phase.end_ms - phase.start_ms for phase in phases],
+        base=[phase.start_ms / scale for phase in phases],
+        x=[(phase.end_ms - phase.start_ms) / scale for phase in phases],
         marker={"color": colour, "line": {"width": 0}},
         customdata=[
             (duration(p.end_ms - p.start_ms), duration(p.start_ms), plain(p.note)) for p in phases
@@ -84,11 +92,11 @@ def _bars(name: str, colour: str, phases: Sequence[Phase]) -> go.Bar:
     )
 
 
-def _failures(phases: Sequence[Phase]) -> go.Scatter:
+def _failures(phases: Sequence[Phase], scale: float) -> go.Scatter:
     return go.Scatter(
         name="failed",
         mode="markers",
-        x=[phase.end_ms for phase in phases],
+        x=[phase.end_ms / scale for phase in phases],
         y=[plain(phase.lane) for phase in phases],
         marker={"symbol": "x", "size": 11, "color": VERMILION},
         customdata=[(plain(phase.note), duration(phase.end_ms)) for phase in phases],
@@ -96,11 +104,11 @@ def _failures(phases: Sequence[Phase]) -> go.Scatter:
     )
 
 
-def _ticks(at_ms: Sequence[float]) -> go.Scatter:
+def _ticks(at_ms: Sequence[float], scale: float) -> go.Scatter:
     return go.Scatter(
         name="content chunks",
         mode="markers",
-        x=list(at_ms),
+        x=[ms / scale for ms in at_ms],
         y=["chunks"] * len(at_ms),
         marker={"symbol": "line-ns-open", "size": 12, "color": PHASES["answering"]},
         customdata=[(index + 1, duration(ms)) for index, ms in enumerate(at_ms)],

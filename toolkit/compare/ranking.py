@@ -69,7 +69,7 @@ def leaderboard(
     low, high = np.quantile(spread, [tail, 1 - tail], axis=0)
     tally = _tally(games, names)
     groups = groups_of([(a, b) for a, b, _ in kinds])
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "rank": 1 + int((low > high[index]).sum()),
             "model": name,
@@ -136,7 +136,8 @@ def _ratings(wins: np.ndarray) -> np.ndarray:
         strength = updated
         if moved < _CLOSE_ENOUGH:
             break
-    return MIDDLE + SPREAD * np.log10(strength)
+    ratings: np.ndarray = MIDDLE + SPREAD * np.log10(strength)
+    return ratings
 
 
 def _tally(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ _STATE_MARK = {
     "streaming": "◐ streaming",
     "done": "● done",
     "failed": "○ failed",
-    "stopped": "⏸ stopped",
+    "stopped": "■ stopped",
 }
 
 
@@ -41,18 +41,18 @@ def panes_figure(panes: Sequence[Pane]) -> Any:
     from toolkit.charts.wire import timeline
 
     lanes = [
-        phases_of_attempts(
-            [attempt.as_row() for attempt in pane.attempts], f"{pane.index + 1}. {pane.model}"
-        )
-        for pane in panes
+        phases_of_attempts(_attempt_rows(pane), f"{pane.index + 1}. {pane.model}") for pane in panes
     ]
-    calls = sum(len(pane.attempts) for pane in panes)
+    calls = sum(len(_attempt_rows(pane)) for pane in panes)
     title = f"Timeline of {len(panes)} panes, n = {calls} call{'' if calls == 1 else 's'}"
     return timeline([phase for lane in lanes for phase in lane], title)
 
 
 def pane_footer(pane: Pane) -> str:
     """`TTFT 312 ms · 84 tok/s · 412 tokens · $0.00210`, with `~` while tokens are estimated."""
+    if pane.is_over and pane.output_tokens is None and pane.ttft_ms is None:
+        tries = f" · {len(pane.attempts)} attempts" if len(pane.attempts) > 1 else ""
+        return f"{pane.state} after {duration(pane.duration_ms)}{tries}"
     mark = "~" if pane.is_estimate else ""
     speed = f"{mark}{rate(pane.output_tps, digits=0)}" if pane.output_tps is not None else "– tok/s"
     parts = [
@@ -68,7 +68,7 @@ def pane_footer(pane: Pane) -> str:
 def state_mark(pane: Pane) -> str:
     """The state as shape and word (`● done`), with what a stream is doing while it is silent."""
     if pane.state == "streaming" and pane.is_stalled and pane.silent_s is not None:
-        return f"⏳ silent for {pane.silent_s:.0f} s"
+        return f"◔ silent for {pane.silent_s:.0f} s"
     if pane.state == "streaming" and pane.reasoning and not pane.text:
         return "◐ reasoning"
     return _STATE_MARK[pane.state]
@@ -89,6 +89,21 @@ def board_card(prompt: object, panes: Sequence[Pane]) -> str:
         f"<div><div style='white-space:pre-wrap;opacity:.75'>{_text(asked)}</div>"
         f"<div style='display:flex;flex-wrap:wrap;gap:.6rem;margin-top:.4rem'>{cells}</div></div>"
     )
+
+
+def _attempt_rows(pane: Pane) -> list[Mapping[str, Any]]:
+    """The pane's rows; a stopped pane has none at hand, but it has its own measurements."""
+    if pane.attempts or pane.ttft_ms is None:
+        return [attempt.as_row() for attempt in pane.attempts]
+    return [
+        {
+            "ttft_ms": pane.ttft_ms,
+            "ttfo_ms": pane.ttfo_ms,
+            "duration_ms": pane.duration_ms,
+            "reasoning_text": pane.reasoning,
+            "status": "cancelled",
+        }
+    ]
 
 
 def _row_of(pane: Pane) -> dict[str, Any]:

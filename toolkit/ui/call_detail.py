@@ -10,6 +10,7 @@ import streamlit as st
 
 from toolkit.charts import waterfall
 from toolkit.charts.phases import number
+from toolkit.ui.call_queries import Query
 from toolkit.ui.chart_block import draw_chart
 from toolkit.ui.format import UNKNOWN, ago, at, count, duration, money, rate, tokens
 from toolkit.ui.text import plain, show_text
@@ -26,10 +27,10 @@ _TOKENS = {
 _LIMITS = ("limit_requests", "remaining_requests", "limit_tokens", "remaining_tokens")
 
 
-def draw_request(attempts: Sequence[Row], sql: str) -> None:
+def draw_request(attempts: Sequence[Row], query: Query) -> None:
     """Draw it; `attempts` are rows of `calls`, first attempt first."""
     last = attempts[-1]
-    st.markdown(f"**{plain(last['provider'])}/{plain(last['model'])}** · {_state(last)}")
+    st.markdown(f"**{plain(last['model'])}** · {_state(last)}")
     st.caption(f"{at(last['started_at'], st.context.timezone)} · {ago(last['started_at'])}")
     st.markdown(_numbers(last))
     if last.get("error_code"):
@@ -38,9 +39,8 @@ def draw_request(attempts: Sequence[Row], sql: str) -> None:
     draw_chart(
         waterfall(list(attempts)),
         key="waterfall",
-        alt="Wire timeline of the call",
-        sql=sql,
-        python=f'import toolkit as tk\n\ntk.charts.waterfall(tk.sql("""{sql}"""))',
+        sql=query.text,
+        python=f"import toolkit as tk\n\ntk.charts.waterfall({query.python})",
     )
     _attempts(attempts)
     _receipt(last)
@@ -49,7 +49,7 @@ def draw_request(attempts: Sequence[Row], sql: str) -> None:
 
 def _state(row: Row) -> str:
     status = str(row["status"])
-    mark = {"ok": "● ok", "error": "○ error", "cancelled": "⏸ cancelled"}.get(status, status)
+    mark = {"ok": "● ok", "error": "○ error", "cancelled": "■ cancelled"}.get(status, status)
     finish = row.get("finish_reason")
     return mark + (f", finish {plain(finish)}" if finish else "")
 
@@ -93,7 +93,7 @@ def _attempts(attempts: Sequence[Row]) -> None:
             wait_s = number(row, "retry_after_s")
             waits = f" · asked to wait {duration(wait_s * 1000)}" if wait_s is not None else ""
             st.text(
-                f"{branch} {row['attempt_kind']}: {row['provider']}/{row['model']} · {what}{http}"
+                f"{branch} {row['attempt_kind']}: {row['model']} · {what}{http}"
                 f" · {duration(number(row, 'duration_ms'))} · {money(row.get('cost_usd'))}{waits}"
             )
 
@@ -112,7 +112,7 @@ def _receipt(row: Row) -> None:
         st.caption(f"Counted by {source.get(str(row['usage_source']), 'nobody')}.")
         st.text(f"Cost: {money(row.get('cost_usd'))}")
         reported = row.get("cost_reported_usd")
-        if _known(reported):
+        if reported is not None:
             st.text(f"The provider says: {money(reported)}")
         st.caption(f"Price row: {plain(row.get('price_id') or 'none is known for this model')}")
 
@@ -126,26 +126,19 @@ def _ids(row: Row) -> None:
             "connection reused": row.get("connection_reused"),
         }
         told |= {"recorded by": row.get("recorded_by"), "litellm": row.get("litellm_version")}
-        told["flags"] = ", ".join(_sequence(row.get("flags"))) or None
+        told["flags"] = ", ".join(row.get("flags") or ())
         told["parameters"] = json.dumps(_json(row.get("params")) or {})
-        lines = [f"{name}: {value if _known(value) else UNKNOWN}" for name, value in told.items()]
+        lines = [
+            f"{name}: {UNKNOWN if value in (None, '') else value}" for name, value in told.items()
+        ]
         st.text("\n".join(lines))
 
 
 def _json(value: Any) -> Any:
     """A JSON column as values, whether the store gives text or values."""
     if not isinstance(value, str):
-        return value if _known(value) else None
+        return value
     try:
         return json.loads(value)
     except ValueError:
         return None
-
-
-def _sequence(value: Any) -> list[str]:
-    return [str(item) for item in value] if _known(value) and not isinstance(value, str) else []
-
-
-def _known(value: Any) -> bool:
-    """Whether a cell holds something; a frame writes a missing number as NaN."""
-    return value is not None and value == value  # noqa: PLR0124 - NaN is the only such value

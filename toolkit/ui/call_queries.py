@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.store.store import Store
+    from toolkit.store.reader import Reader
 
 SPANS: Final[Mapping[str, timedelta]] = {
     "last hour": timedelta(hours=1),
@@ -31,7 +31,7 @@ _LAST_OF_REQUEST: Final = (
     *("ttft_ms", "output_tps", "input_tokens", "output_tokens"),
 )
 _BUCKETS_S: Final = (10, 60, 300, 900, 3_600, 21_600, 86_400, 604_800)
-_BUCKETS_WANTED: Final = 120
+_BUCKETS_WANTED: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,16 @@ class Query:
 
     @property
     def python(self) -> str:
-        """Python that runs it in a notebook."""
-        return f'import toolkit as tk\n\ntk.sql("""\n{self.text}\n""")'
+        """The expression that runs it in a notebook."""
+        return f'tk.sql("""\n{self.text}\n""")'
 
-    def frame(self, store: Store) -> pd.DataFrame:
-        """Run it."""
-        frame: pd.DataFrame = store.frame(self.sql, self.params)
-        return frame
+    def frame(self, reader: Reader) -> pd.DataFrame:
+        """Run it, for a chart."""
+        return reader.frame(self.sql, self.params)
+
+    def rows(self, reader: Reader) -> list[dict[str, Any]]:
+        """Run it, for plain values: what is unknown is None."""
+        return reader.rows(self.sql, self.params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +105,6 @@ class CallFilter:
     def words(self) -> str:
         """What is shown, in words, for the title of a chart."""
         named = [self.model or self.provider or "all models"]
-        if self.provider and self.model:
-            named = [f"{self.provider}/{self.model}"]
         named += [value for value in (self.origin, self.status) if value]
         if self.board:
             named.append("one board")
@@ -125,9 +126,10 @@ def requests(chosen: CallFilter) -> Query:
     where, values = chosen.where()
     last = ", ".join(f"last({column} ORDER BY attempt) AS {column}" for column in _LAST_OF_REQUEST)
     return Query(
+        f"WITH shown AS (FROM calls SELECT request_id WHERE {where})\n"
         f"SELECT request_id, min(started_at) AS started_at, count(*) AS attempts, {last},\n"
         "  sum(duration_ms) AS duration_ms, sum(cost_usd) AS cost_usd\n"
-        f"FROM calls\nWHERE request_id IN (SELECT request_id FROM calls WHERE {where})\n"
+        "FROM calls\nWHERE request_id IN (FROM shown)\n"
         f"GROUP BY request_id\nORDER BY started_at DESC, request_id DESC\nLIMIT {REQUESTS_SHOWN}",
         values,
     )
@@ -159,7 +161,7 @@ def latencies(chosen: CallFilter, column: str = "ttft_ms") -> Query:
     where, values = chosen.where()
     name = _checked(column)
     return Query(
-        f"SELECT provider || '/' || model AS model, {name}\nFROM calls\n"
+        f"SELECT model, {name}\nFROM calls\n"
         f"WHERE source = 'live' AND {name} IS NOT NULL AND {where}\n"
         f"ORDER BY started_at DESC LIMIT {SAMPLE_SHOWN}",
         values,
@@ -199,7 +201,7 @@ def choices(column: str) -> Query:
 
 
 def bucket_of(first_at: datetime | None, last_at: datetime | None) -> int:
-    """The width of a time bucket, seconds, that gives about a hundred of them."""
+    """The width of a time bucket, seconds, that gives at most about sixty of them."""
     if first_at is None or last_at is None:
         return 3_600
     wanted_s = (last_at - first_at).total_seconds() / _BUCKETS_WANTED

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import streamlit as st
 
-from toolkit.store.store import Store
 from toolkit.ui import call_queries as ask
 
+FILTERED_BY = ("provider", "model", "origin")
 
-def chosen_filter(store: Store) -> ask.CallFilter:
-    """Draw the filters and return what they say."""
+
+def chosen_filter(known: Mapping[str, Iterable[str]]) -> ask.CallFilter:
+    """Draw the filters and return what they say; `known` holds the values of each column."""
     with st.grid(3, min_column_width=150):
         text = st.text_input(
             "Search", key="text", type="search", placeholder="text or id", bind="query-params"
         )
-        provider = _one_of(store, "provider")
-        model = _one_of(store, "model")
+        provider = _one_of(known, "provider")
+        model = _one_of(known, "model")
         status = st.selectbox("Status", ask.STATUSES, **_SELECT, key="status")
-        origin = _one_of(store, "origin")
+        origin = _one_of(known, "origin")
         span = st.selectbox(
             "Time", list(ask.SPANS), **_SELECT | {"placeholder": ask.EVER}, key="time"
         )
@@ -40,7 +43,7 @@ def chosen_filter(store: Store) -> ask.CallFilter:
 _SELECT = {"index": None, "placeholder": "all", "bind": "query-params"}
 
 
-def _one_of(store: Store, column: str) -> str | None:
-    values = [row["value"] for row in store.rows(ask.choices(column).sql) if row["value"]]
+def _one_of(known: Mapping[str, Iterable[str]], column: str) -> str | None:
+    values = [value for value in known[column] if value]
     chosen: str | None = st.selectbox(column.capitalize(), values, **_SELECT, key=column)
     return chosen

@@ -33,7 +33,7 @@ def ask_two_models(bench: Workbench, state: CompareState) -> None:
         error_card(error)
         return
     begin(bench, state)
-    st.switch_page("pages/compare.py")
+    st.switch_page("compare.py")
 
 
 def begin(bench: Workbench, state: CompareState) -> None:

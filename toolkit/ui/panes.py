@@ -10,7 +10,7 @@ import streamlit as st
 from toolkit.compare.pane import Pane
 from toolkit.compare.view import pane_footer, state_mark
 from toolkit.errors import ToolkitError
-from toolkit.ui.text import plain, show_text
+from toolkit.ui.text import own, plain, show_text
 
 _PER_ROW = 2
 _BODY_HEIGHT_PX = 260
@@ -37,11 +37,11 @@ def draw_panes(
 
 def error_card(error: ToolkitError) -> None:
     """What happened, the provider's own words, what to do."""
-    lines = [plain(error.message)]
+    lines = [own(error.message)]
     if error.provider_message:
         lines.append(f"The provider says: “{plain(error.provider_message, limit=600)}”")
     if error.hint:
-        lines.append(f"**What to do:** {plain(error.hint)}")
+        lines.append(f"**What to do:** {own(error.hint)}")
     lines.append(f"`{error.code}`" + (f" · HTTP {error.status}" if error.status else ""))
     st.error("\n\n".join(lines), title=_headline(error), icon=":material/error:")
 

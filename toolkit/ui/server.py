@@ -45,4 +45,4 @@ def serve_command(port: int = DEFAULT_PORT) -> list[str]:
 
 def frame_script_path() -> Path:
     """The script that draws the navigation and the page chosen in it."""
-    return Path(__file__).resolve().parent / "frame.py"
+    return Path(__file__).resolve().parent / "pages" / "frame.py"

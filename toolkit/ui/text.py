@@ -16,6 +16,10 @@ import streamlit as st
 
 MAX_SHOWN_CHARS: Final = 200_000
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
+# Addresses become links even when every mark in them is escaped; a joiner, which has no width,
+# keeps them text.
+_LINKED: Final = re.compile(r"(?i)(?<=http)(?=s?://)|(?<=www)(?=\.)|(?=@)")
+_JOINER: Final = "\u2060"
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$")
 _LANGUAGES: Final = frozenset(
     {"bash", "c", "cpp", "css", "diff", "go", "html", "java", "javascript", "json", "markdown"}
@@ -42,8 +46,18 @@ def show_text(text: str) -> None:
 def plain(text: object, *, limit: int = 2_000) -> str:
     """`text` for a place that reads markdown: every punctuation mark escaped, on one line."""
     shown = " ".join(visible(str(text)).split())
-    cut = shown if len(shown) <= limit else shown[: limit - 1] + "…"
-    return _PUNCTUATION.sub(r"\\\1", cut)
+    return _escaped(shown if len(shown) <= limit else shown[: limit - 1] + "…")
+
+
+def own(text: str) -> str:
+    """One of our own sentences, which may hold a foreign name: only `code` in it is read."""
+    parts = " ".join(visible(text).split()).split("`")
+    if len(parts) % 2 == 0:
+        return plain(text)
+    return "".join(
+        f"`{part}`" if index % 2 and part.strip() else _escaped(part)
+        for index, part in enumerate(parts)
+    )
 
 
 def visible(text: str) -> str:
@@ -75,6 +89,10 @@ def parts_of(text: str) -> Iterator[Part]:
         yield "code", "\n".join(lines), language
     else:
         yield from _prose(lines)
+
+
+def _escaped(text: str) -> str:
+    return _PUNCTUATION.sub(r"\\\1", _LINKED.sub(_JOINER, text))
 
 
 def _prose(lines: list[str]) -> Iterator[Part]:

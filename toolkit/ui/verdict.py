@@ -8,6 +8,7 @@ from toolkit.compare.board import Board
 from toolkit.compare.pane import Pane
 from toolkit.compare.vote import Choice as Winner
 from toolkit.errors import ToolkitError
+from toolkit.ui.chart_block import draw_figure
 from toolkit.ui.format import UNKNOWN, count, duration_column, money, rate
 from toolkit.ui.session import CompareState, answer_names
 from toolkit.ui.text import plain
@@ -22,12 +23,7 @@ def draw_verdict(state: CompareState) -> None:
     if state.hides_names:
         st.caption("Timeline, table and code name the models: they appear once you have voted.")
         return
-    st.plotly_chart(
-        board.figure(),
-        key="compare-timeline",
-        config={"displaylogo": False, "displayModeBar": False},
-        alt="Timeline of all panes on one axis",
-    )
+    draw_figure(board.figure(), key="compare-timeline")
     st.dataframe(_table(board.panes), hide_index=True, alt="One row per pane, with its numbers")
     _ways_out(board)
 
@@ -92,7 +88,7 @@ def _table(panes: tuple[Pane, ...]) -> dict[str, list[str]]:
 def _ways_out(board: Board) -> None:
     with st.container(horizontal=True):
         st.page_link(
-            "pages/calls.py",
+            "calls.py",
             label="The calls of this board",
             icon=":material/receipt_long:",
             query_params={"board": board.board_id},

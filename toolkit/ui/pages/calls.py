@@ -1,6 +1,7 @@
 """Calls: every request with its attempts, what it cost, where its time went, and what failed."""
 
 import streamlit as st
+from pandas import DataFrame
 
 from toolkit.charts import ecdf, errors_over_time, percentiles_over_time
 from toolkit.errors import ToolkitError
@@ -8,7 +9,7 @@ from toolkit.ui import call_queries as ask
 from toolkit.ui.call_detail import draw_request
 from toolkit.ui.call_table import draw_summary, draw_table
 from toolkit.ui.chart_block import draw_chart
-from toolkit.ui.filters import chosen_filter
+from toolkit.ui.filters import FILTERED_BY, chosen_filter
 from toolkit.ui.first_use import ask_two_models
 from toolkit.ui.panes import error_card
 from toolkit.ui.session import compare_state
@@ -26,50 +27,62 @@ def forget_request() -> None:
 def request_panel(request_id: str) -> None:
     """One request, in a panel at the side."""
     query = ask.attempts_of(request_id)
-    rows = query.frame(bench.store).to_dict("records")
+    with bench.store.reading() as reader:
+        rows = query.rows(reader)
     if rows:
-        draw_request(rows, query.text)
+        draw_request(rows, query)
     else:
         st.caption("No such request is recorded here.")
 
 
-def charts(chosen: ask.CallFilter, first_at: object, last_at: object) -> None:
+def draw_charts(chosen: ask.CallFilter, drawn: list[tuple[ask.Query, DataFrame]]) -> None:
     """Latency as a distribution and over time, and errors by class."""
-    width_s = ask.bucket_of(first_at, last_at)  # type: ignore[arg-type]
-    told = (
-        ("ttft-ecdf", ask.latencies(chosen), lambda rows: ecdf(rows), "ecdf(rows)"),
-        (
-            "ttft-time",
-            ask.percentiles(chosen, width_s),
-            lambda rows: percentiles_over_time(rows, of=chosen.words),
-            f"percentiles_over_time(rows, of={chosen.words!r})",
-        ),
-        (
-            "errors-time",
-            ask.errors(chosen, width_s),
-            lambda rows: errors_over_time(rows, of=chosen.words),
-            f"errors_over_time(rows, of={chosen.words!r})",
-        ),
+    named = {"of": chosen.words}
+    figures = (
+        ("ttft-ecdf", ecdf, {}),
+        ("ttft-time", percentiles_over_time, named),
+        ("errors-time", errors_over_time, named),
     )
-    for key, query, draw, python in told:
-        code = f'import toolkit as tk\n\nrows = tk.sql("""\n{query.text}\n""")\ntk.charts.{python}'
-        figure = draw(query.frame(bench.store))
-        draw_chart(figure, key=key, alt=figure.layout.title.text, sql=query.text, python=code)
+    for (key, draw, options), (query, rows) in zip(figures, drawn, strict=True):
+        figure = draw(rows, **options)
+        told = "".join(f", {name}={value!r}" for name, value in options.items())
+        code = (
+            f"import toolkit as tk\n\nrows = {query.python}\ntk.charts.{draw.__name__}(rows{told})"
+        )
+        draw_chart(figure, key=key, sql=query.text, python=code)
+
+
+def draw_calls() -> None:
+    """Filters, totals, table and charts of one consistent picture of the store."""
+    with bench.store.reading() as reader:
+        known = {
+            name: [row["value"] for row in ask.choices(name).rows(reader)] for name in FILTERED_BY
+        }
+    if not known["origin"]:
+        st.caption("Every call made from here, from Python or from the shell is listed here.")
+        ask_two_models(bench, compare_state())
+        return
+    chosen = chosen_filter(known)
+    with bench.store.reading() as reader:
+        totals = ask.summary(chosen).rows(reader)[0]
+        listed = ask.requests(chosen).rows(reader)
+        width_s = ask.bucket_of(totals["first_at"], totals["last_at"])
+        queries = (
+            ask.latencies(chosen),
+            ask.percentiles(chosen, width_s),
+            ask.errors(chosen, width_s),
+        )
+        drawn = [(query, query.frame(reader)) for query in queries]
+    draw_summary(totals)
+    wanted = draw_table(listed) or st.query_params.get("request")
+    draw_charts(chosen, drawn)
+    if wanted:
+        st.query_params["request"] = wanted
+        request_panel(wanted)
 
 
 st.title("Calls")
 try:
-    if not bench.store.rows("SELECT 1 FROM calls LIMIT 1"):
-        st.caption("Every call made from here, from Python or from the shell is listed here.")
-        ask_two_models(bench, compare_state())
-        st.stop()
-    chosen = chosen_filter(bench.store)
-    totals = ask.summary(chosen).frame(bench.store).to_dict("records")[0]
-    draw_summary(totals)
-    wanted = draw_table(ask.requests(chosen).frame(bench.store)) or st.query_params.get("request")
-    charts(chosen, totals["first_at"], totals["last_at"])
-    if wanted:
-        st.query_params["request"] = wanted
-        request_panel(wanted)
+    draw_calls()
 except ToolkitError as error:
     error_card(error)
