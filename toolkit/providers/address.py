@@ -115,6 +115,21 @@ def check_base_url(url: str, local: bool) -> Address:
     return address
 
 
+def looks_local(url: str) -> bool:
+    """Whether a URL plainly points into this machine or network: by a name or a private address."""
+    try:
+        host = (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return False
+    if host == "localhost" or host.endswith(_LOCAL_SUFFIXES):
+        return True
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return ip.is_loopback or (ip.is_private and not ip.is_link_local) or ip in _CARRIER
+
+
 def refuse_clear_text(address: Address, ip: str) -> None:
     """Refuse http to a public address, also for a provider that is marked local.
 

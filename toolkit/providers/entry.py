@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidProvider
 from toolkit.providers.address import check_base_url
@@ -15,6 +15,9 @@ from toolkit.providers.headers import check_header_name, check_headers, is_secre
 from toolkit.providers.names import check_model, check_name, check_text, check_variable, short
 from toolkit.providers.provider import Provider, origin_of
 from toolkit.providers.types import TYPES, complete_base_url, detect_type
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 _MAX_PARAMS_BYTES: Final = 32 * 1024
 _SOURCES: Final = ("preset", "custom", "environment", "discovered", "plugin")
@@ -160,6 +163,37 @@ def read_entry(name: str, values: Mapping[str, Any], preset: Provider | None) ->
         raise
 
 
+def refuse_unknown(values: Mapping[str, Any]) -> None:
+    """Say which field no provider has.
+
+    Raises:
+        InvalidProvider: there is one.
+    """
+    if unknown := sorted(set(values) - set(FIELDS)):
+        raise InvalidProvider(
+            f"a provider has no field {short(unknown[0])}",
+            cause="field",
+            hint=f"Fields are {', '.join(sorted(FIELDS))}.",
+        )
+
+
+def put_fields(document: TOMLDocument, name: str, values: Mapping[str, Any]) -> None:
+    """Write fields into an entry; None takes a field out, everything else stays as it stands."""
+    import tomlkit
+
+    if "providers" not in document:
+        document["providers"] = tomlkit.table(is_super_table=True)
+    providers: Any = document["providers"]
+    if name not in providers:
+        providers[name] = tomlkit.table()
+    entry = providers[name]
+    for field, value in values.items():
+        if value is None:
+            entry.pop(field, None)
+        elif entry.get(field) != value:
+            entry[field] = list(value) if isinstance(value, tuple) else value
+
+
 def _check_field(field: str, value: Any) -> Any:
     try:
         return FIELDS[field](value)
@@ -196,7 +230,12 @@ def _settle(provider: Provider, known: Mapping[str, Any], preset: Provider | Non
     if "key_origin" not in known and (preset is None or not preset.base_url or "key_env" in known):
         key_origin = origin_of(url)
     return replace(
-        provider, type=kind, base_url=url, needs_key=needs_key, key_origin=key_origin or None
+        provider,
+        type=kind,
+        base_url=url,
+        needs_key=needs_key,
+        key_origin=key_origin or None,
+        is_active=provider.is_active and not provider.is_removed,
     )
 
 

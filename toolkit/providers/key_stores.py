@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
+from toolkit.errors import InvalidInput
 from toolkit.providers.key_index import KeyEntry, KeyIndex, StoreName
 from toolkit.providers.os_keyring import OSKeyring
 from toolkit.providers.vault import Vault
 from toolkit.secret import Secret
 from toolkit.settings import Settings
+
+_MAX_KEY: Final = 16 * 1024
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class KeyStores:
@@ -85,3 +91,21 @@ class KeyStores:
 def _username(entry: KeyEntry) -> str:
     """Under which name the keyring keeps a key: the origin is part of it."""
     return f"{entry.provider}/{entry.name}@{entry.origin}"
+
+
+def check_key(value: str) -> Secret:
+    """Return a key, or say why a text cannot be one; the text itself is never repeated.
+
+    Raises:
+        InvalidInput: empty, over 16 KiB, or with anything but visible ASCII.
+    """
+    if not value:
+        raise InvalidInput("the key is empty", hint="Copy it again from the provider's page.")
+    if len(value) > _MAX_KEY:
+        raise InvalidInput(f"a key of {len(value):,} characters is none", hint="Copy it again.")
+    if not _VISIBLE.fullmatch(value):
+        holds = "spaces or control characters" if value.isascii() else "letters that are not ASCII"
+        raise InvalidInput(
+            f"the key holds {holds}", hint="Copy it again, without what stands around it."
+        )
+    return Secret(value)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.errors import InvalidProvider, ProviderExists, ProviderNotFound, ToolkitError
-from toolkit.providers.entry import FIELDS
+from toolkit.providers.entry import put_fields, refuse_unknown
 from toolkit.providers.names import check_model, check_name, close_names, short
 from toolkit.providers.presets import presets
 from toolkit.providers.provider import Provider
@@ -81,9 +81,9 @@ class Registry:
         return found
 
     def problems(self) -> dict[str, ToolkitError]:
-        """Entries of the file that are not acceptable, by name, with what is wrong."""
+        """Providers whose entry or variable is not acceptable, by name, with what is wrong."""
         wrong: dict[str, ToolkitError] = {}
-        for name in self.file.read().providers:
+        for name in (*presets(), *self.file.read().providers):
             try:
                 self._roster.find(name)
             except InvalidProvider as error:
@@ -211,14 +211,14 @@ class Registry:
                 check_name(name)
                 if name not in replaced:
                     self._refuse_taken(name, content)
-                _refuse_unknown(values)
+                refuse_unknown(values)
                 full = {"is_active": True, **values}
                 provider = self._roster.build(name, full)
                 now = _now()
-                bound = {"key_origin": provider.key_origin or ""} if name not in presets() else {}
-                if "key_env" in values:
-                    bound = {"key_origin": provider.key_origin or ""}
-                _put(document, name, {**bound, **full, "created_at": now, "updated_at": now})
+                preset = presets().get(name)
+                if preset is None or not preset.base_url or "key_env" in values:
+                    full.setdefault("key_origin", provider.key_origin or "")
+                put_fields(document, name, {**full, "created_at": now, "updated_at": now})
 
         self.file.change(edit)
 
@@ -232,22 +232,20 @@ class Registry:
             ProviderNotFound, InvalidProvider: nothing is saved.
         """
         before = self.require(name)
-        _refuse_unknown(changes)
+        refuse_unknown(changes)
 
         def edit(document: TOMLDocument, content: Content) -> None:
             values = {**content.providers.get(name, {}), **changes}
             values = {field: value for field, value in values.items() if value is not None}
-            if name not in presets() and "base_url" in changes and "type" not in changes:
-                values.pop("type", None)
             after = self._roster.build(name, values)
             extra: dict[str, Any] = {"updated_at": _now()}
-            if changes.get("key_env"):
+            if changes.get("key_env") or not before.origin:
                 extra["key_origin"] = after.origin
-            if after.origin != before.origin or "type" in changes:
+            if after.origin != before.origin:
                 extra["tested_at"] = changes.get("tested_at")
-            if "type" not in values:
-                extra["type"] = None
-            _put(document, name, {**changes, **extra})
+            if name not in content.providers:
+                extra["created_at"] = _now()
+            put_fields(document, name, {**changes, **extra})
 
         self.file.change(edit)
         return self.require(name)
@@ -258,7 +256,8 @@ class Registry:
         Raises:
             ProviderNotFound: there is none.
         """
-        return self._mark(name, deactivated_at=_now(), is_active=False)
+        self.require(name)
+        return self._mark(name, deactivated_at=_now())
 
     def restore(self, name: str) -> Provider:
         """Bring a removed provider back as it was.
@@ -272,7 +271,7 @@ class Registry:
             raise self._not_found(name)
         if not provider.is_removed:
             raise InvalidProvider(f"the provider {name} was not removed", provider=name)
-        return self._mark(name, deactivated_at=None, is_active=True)
+        return self._mark(name, deactivated_at=None)
 
     def enable(self, name: str) -> Provider:
         """Put a provider to use (also a preset that has no entry yet).
@@ -374,7 +373,7 @@ class Registry:
     def _mark(self, name: str, **fields: Any) -> Provider:
         def edit(document: TOMLDocument, content: Content) -> None:
             created = {} if name in content.providers else {"created_at": _now()}
-            _put(document, name, {**created, **fields, "updated_at": _now()})
+            put_fields(document, name, {**created, **fields, "updated_at": _now()})
 
         self.file.change(edit)
         provider = self.find(name)
@@ -385,32 +384,6 @@ class Registry:
 def _holds(provider: Provider, text: str) -> bool:
     told = (provider.name, provider.display_name, provider.type, provider.base_url)
     return any(text in value.casefold() for value in told)
-
-
-def _refuse_unknown(values: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(values) - set(FIELDS)):
-        raise InvalidProvider(
-            f"a provider has no field {short(unknown[0])}",
-            cause="field",
-            hint=f"Fields are {', '.join(sorted(FIELDS))}.",
-        )
-
-
-def _put(document: TOMLDocument, name: str, values: Mapping[str, Any]) -> None:
-    """Write fields into an entry; None takes a field out, everything else stays as it stands."""
-    import tomlkit
-
-    if "providers" not in document:
-        document["providers"] = tomlkit.table(is_super_table=True)
-    providers: Any = document["providers"]
-    if name not in providers:
-        providers[name] = tomlkit.table()
-    entry = providers[name]
-    for field, value in values.items():
-        if value is None:
-            entry.pop(field, None)
-        elif entry.get(field) != value:
-            entry[field] = list(value) if isinstance(value, tuple) else value
 
 
 def _now() -> datetime:

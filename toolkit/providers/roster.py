@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from toolkit.errors import InvalidProvider
+from toolkit.providers.address import looks_local
 from toolkit.providers.entry import read_entry
 from toolkit.providers.headers import Headers
 from toolkit.providers.key_index import KeyIndex
@@ -66,7 +67,7 @@ class Roster:
         """
         content = self._file.read()
         if (values := content.providers.get(name)) is not None:
-            provider = self.build(name, values)
+            provider = self.build(name, {**_given_address(name, values), **values})
         elif name in self.registered:
             provider = self.registered[name]
         elif name in presets():
@@ -104,12 +105,19 @@ class Roster:
 
     def _from_environment(self, preset: Provider) -> Provider:
         """A preset that nobody has touched: in use when the environment or a key says so."""
-        if (url := find_base_url(preset)) is not None:
-            # Address and key come from the same hand, so that key may be sent there.
-            values = {"base_url": url, "source": "environment", "key_env": preset.key_env}
-            return read_entry(preset.name, values, preset)
+        if given := _given_address(preset.name, {}):
+            return read_entry(preset.name, {**given, "source": "environment"}, preset)
         if preset.is_active:
             return preset
         if has_key(preset):
             return replace(preset, is_active=True, source="environment")
         return replace(preset, is_active=bool(self._index.names(preset.name, preset.origin)))
+
+
+def _given_address(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the environment says of a preset's address, where its entry says nothing."""
+    preset = presets().get(name)
+    if preset is None or "base_url" in values or (url := find_base_url(preset)) is None:
+        return {}
+    # Address and key come from the same hand, so that key may be sent there.
+    return {"base_url": url, "key_env": preset.key_env, "is_local": looks_local(url)}
