@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, cast
 
 from toolkit.catalog.facts import Claim, Facts, SourceFacts
+from toolkit.catalog.listed import ListedPrice, PriceClass
 
 Row = Mapping[str, Any]
+
+_PRICE_NAME: Final = re.compile(
+    r"price:(?P<token_class>\w+)(?:@(?P<tier>[\w-]+))?(?:>(?P<above>\d+))?"
+)
 
 
 def write_facts(facts: Facts, sources: tuple[SourceFacts, ...]) -> dict[str, Any]:
@@ -18,7 +24,7 @@ def write_facts(facts: Facts, sources: tuple[SourceFacts, ...]) -> dict[str, Any
     return {
         "claims": {
             name: [
-                {"source": c.source, "value": _plain(c.value), "as_of": _plain(c.as_of)}
+                {"source": c.source, "value": plain_value(c.value), "as_of": plain_value(c.as_of)}
                 for c in said
             ]
             for name, said in facts.claims.items()
@@ -62,8 +68,28 @@ def override_facts(said: Mapping[str, Mapping[str, Any]]) -> SourceFacts:
             for name, value in values.items()
             if name.startswith("capability:")
         },
+        prices=tuple(
+            read_price(name, value) for name, value in values.items() if name.startswith("price:")
+        ),
         retires_on=_day(values.get("retires_on")),
         successor=values.get("successor"),
+    )
+
+
+def read_price(name: str, value: Any) -> ListedPrice:
+    """A price from its name (`price:output@batch>200000`) and its written value.
+
+    Raises:
+        ValueError: no name of a price.
+    """
+    match = _PRICE_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no name of a price")
+    return ListedPrice(
+        token_class=cast("PriceClass", match["token_class"]),
+        usd_per_million=Decimal(str(value)),
+        tier=match["tier"] or "standard",
+        above_tokens=int(match["above"] or 0),
     )
 
 
@@ -77,7 +103,8 @@ def claim_value(name: str, claim: Claim | Mapping[str, Any]) -> Any:
     return Decimal(str(value)) if name.startswith("price:") else value
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A fact's value in JSON's own types: money and days as text."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, date | datetime):

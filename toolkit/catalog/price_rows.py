@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
 from uuid_utils import uuid7
 
-from toolkit.catalog.claims import Row, claim_value, read_claims
+from toolkit.catalog.claims import Row, claim_value, read_claims, read_price
 
-_NAME: Final = re.compile(r"price:(?P<token_class>\w+)(?:@(?P<tier>[\w-]+))?(?:>(?P<above>\d+))?")
 _LISTING: Final = {"provider": "listing"}
-
-
-def parse_price_name(name: str) -> tuple[str, str, int]:
-    """Token class, tier and threshold of a price fact (`price:output@batch>200000`).
-
-    Raises:
-        ValueError: no name of a price.
-    """
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name!r} is no name of a price")
-    return match["token_class"], match["tier"] or "standard", int(match["above"] or 0)
 
 
 def build_price_rows(before: Row | None, after: Row, at: datetime) -> list[dict[str, Any]]:
@@ -49,7 +35,7 @@ def find_input_price_id(rows: Iterable[Row]) -> str | None:
 
 
 def _row(model: Row, name: str, claim: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    token_class, tier, above_tokens = parse_price_name(name)
+    price = read_price(name, claim["value"])
     as_of = claim.get("as_of")
     source_date = date.fromisoformat(as_of) if isinstance(as_of, str) else None
     return {
@@ -57,10 +43,10 @@ def _row(model: Row, name: str, claim: Mapping[str, Any], at: datetime) -> dict[
         "provider": model["provider"],
         "model_id": model["model_id"],
         "model": model["model"],
-        "token_class": token_class,
-        "usd_per_million": claim_value(name, claim),
-        "tier": tier,
-        "above_tokens": above_tokens,
+        "token_class": price.token_class,
+        "usd_per_million": price.usd_per_million,
+        "tier": price.tier,
+        "above_tokens": price.above_tokens,
         "valid_from": source_date or at.date(),
         "valid_to": None,
         "source": _LISTING.get(claim["source"], claim["source"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
@@ -37,6 +37,35 @@ class Shelf:
         rows = self.store.rows(query, [provider, model_id])
         return _with_facts(rows[0]) if rows else None
 
+    def rows_named(self, models: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of some `provider/model_id`."""
+        query = "SELECT * FROM models WHERE list_contains(?, model)"
+        return [_with_facts(row) for row in self.store.rows(query, [list(models)])]
+
+    def find_names(self) -> list[str]:
+        """`provider/model_id` of every model, gone ones included."""
+        rows = self.store.rows("SELECT model FROM models ORDER BY model")
+        return [row["model"] for row in rows]
+
+    def find_choices(self) -> list[str]:
+        """`provider/model_id` of the models that can be picked: enabled, listed, for chat."""
+        rows = self.store.rows(
+            "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL "
+            "AND coalesce(kind, 'chat') = 'chat' AND status <> 'offline' ORDER BY model"
+        )
+        return [row["model"] for row in rows]
+
+    def find_elsewhere(self, provider: str, model_id: str) -> list[dict[str, Any]]:
+        """The same model at other providers: ids that end alike, listed ones only."""
+        query = """
+            SELECT model, context_window, input_usd_per_mtok, output_usd_per_mtok, status
+            FROM models
+            WHERE provider <> ? AND gone_at IS NULL
+              AND lower(regexp_extract(model_id, '[^/]*$')) =
+                  lower(regexp_extract(?, '[^/]*$'))
+            ORDER BY output_usd_per_mtok NULLS LAST, model"""
+        return self.store.rows(query, [provider, model_id])
+
     def count_listed(self, provider: str) -> int:
         """How many models of a provider are known and not gone."""
         query = "SELECT count(*) AS n FROM models WHERE provider = ? AND gone_at IS NULL"
@@ -53,6 +82,15 @@ class Shelf:
             GROUP BY model_id"""
         rows = self.store.rows(query, [provider, provider, RECENT_SYNCS])
         return {row["model_id"]: int(row["n"]) for row in rows}
+
+    def price_rows(self, provider: str, model_id: str, on: date) -> list[dict[str, Any]]:
+        """The price rows of a model that hold on a day, later ones last."""
+        query = """
+            SELECT * FROM prices
+            WHERE provider = ? AND model_id = ? AND valid_from <= ?
+              AND (valid_to IS NULL OR valid_to >= ?)
+            ORDER BY valid_from, recorded_at, price_id"""
+        return self.store.rows(query, [provider, model_id, on, on])
 
     def write_sync(self, step: Step, outcome: Outcome) -> None:
         """Write a sync. The models come last: cut short, a sync is told again, never lost."""
@@ -78,9 +116,14 @@ class Shelf:
         self._write_models(rows)
 
     def write_edits(
-        self, rows: Sequence[Row], changes: Sequence[tuple[str, str, Change]], at: datetime
+        self,
+        rows: Sequence[Row],
+        changes: Sequence[tuple[str, str, Change]],
+        at: datetime,
+        prices: Sequence[Row] = (),
     ) -> None:
         """Write rows that a person edited, and what was changed, by provider and model id."""
+        self.store.append_many("prices", prices)
         edits = [
             row
             for provider, model_id, change in changes

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +25,8 @@ from toolkit.errors import CatalogSyncFailed, KeyRequired, ToolkitError
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from toolkit.providers.provider import Provider
     from toolkit.secret import Secret
 
@@ -61,6 +63,34 @@ class SyncResult:
     notes: tuple[str, ...] = ()
     network_ms: float | None = None
     local_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync came to: one `SyncResult` per provider, in the order in which they were asked."""
+
+    results: tuple[SyncResult, ...]
+
+    def __iter__(self) -> Iterator[SyncResult]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @property
+    def failed(self) -> tuple[SyncResult, ...]:
+        """Those whose listing could not be read; their models are as they were."""
+        return tuple(result for result in self.results if result.status == "error")
+
+    def frame(self) -> pd.DataFrame:
+        """One row per provider; times in milliseconds."""
+        import pandas as pd
+
+        names = list(SyncResult.__dataclass_fields__)
+        return pd.DataFrame([asdict(result) for result in self.results], columns=names)
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().dropna(axis="columns", how="all").to_html(index=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from toolkit.providers.keys import Keys
     from toolkit.records import Call, Message, Reply
     from toolkit.store.store import Store
+    from toolkit.workbench.catalog import Catalog
     from toolkit.workbench.providers import Providers
 
 
@@ -78,6 +79,13 @@ class Workbench:
         from toolkit.local.server import LocalServer
 
         return LocalServer(self.settings)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Every model, with facts, prices and history."""
+        from toolkit.workbench.catalog import Catalog
+
+        return Catalog(self)
 
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""
