@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,12 +132,11 @@ class OpenCassette:
             # A provider's failure is what was to be recorded; any other error leaves half of it.
             is_whole = error is None or isinstance(error, CallError)
             if self.mode == "record" and is_whole:
-                self._write()
+                self._write([t.finish(self._scrubber) for t in self._takes if t.is_answered])
         if self.misses and error is None:
             raise self._missing(self.misses[0])
 
-    def _write(self) -> None:
-        exchanges = [take.finish(self._scrubber) for take in self._takes if take.is_answered]
+    def _write(self, exchanges: Sequence[Exchange]) -> None:
         if not exchanges:
             raise CassetteError(
                 f"nothing was recorded into {self.name}: no answer came over HTTP",

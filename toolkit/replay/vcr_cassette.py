@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vcr.cassette import Cassette
 from vcr.filters import decode_response
@@ -15,6 +15,10 @@ from toolkit.replay.tap_httpx import build_httpx_taps
 
 if TYPE_CHECKING:
     from toolkit.replay.cassette import OpenCassette
+
+
+# A local server that is started within a recording is asked how it is; that is no traffic of ours.
+_HEALTH_PATHS: Final = ("/health", "/metrics", "/props")
 
 
 class VcrCassette(Cassette):  # type: ignore[misc]
@@ -45,6 +49,8 @@ class VcrCassette(Cassette):  # type: ignore[misc]
 
     def append(self, request: Request, response: dict[str, Any]) -> None:
         """Keep an exchange that a stub of vcrpy's has recorded."""
+        if request.path in _HEALTH_PATHS:
+            return
         plain = decode_response(response)
         take = self._opened.start_take(self._scrubbed(request))
         status = plain["status"]
