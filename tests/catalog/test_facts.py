@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.catalog import genai_map, litellm_map
-from toolkit.catalog.claims import read_claims, read_override, write_facts
+from toolkit.catalog.claims import read_claims, read_override, read_price, write_facts
 from toolkit.catalog.facts import RULE, SourceFacts, merge_facts
 from toolkit.catalog.listed import ListedPrice
-from toolkit.catalog.price_rows import build_price_rows, parse_price_name
+from toolkit.catalog.price_rows import build_price_rows
 from toolkit.catalog.serving import UNKNOWN, Host, host_of
 from toolkit.providers.provider import Provider
 
@@ -57,7 +57,8 @@ def test_classes_tiers_and_thresholds_are_facts_of_their_own() -> None:
     rows = (price("1"), price("0.5", tier="batch"), price("2", above_tokens=200_000))
     facts = merge_facts([SourceFacts(source="litellm", prices=rows)])
     assert set(facts.values) == {"price:input", "price:input@batch", "price:input>200000"}
-    assert parse_price_name("price:input@batch>200000") == ("input", "batch", 200_000)
+    written = read_price("price:input@batch>200000", "0.5")
+    assert written == price("0.5", tier="batch", above_tokens=200_000)
 
 
 def test_modalities_in_another_order_are_no_conflict() -> None:
