@@ -145,9 +145,14 @@ class LivePane:
     def fail(self, error: ToolkitError) -> None:
         """The request failed for good; what had arrived is kept."""
         with self._lock:
-            attempts = tuple(getattr(error, "attempts", ()))
+            now = self._measured()
             self._pane = replace(
-                self._measured(), state="failed", error=error, attempts=attempts, silent_s=None
+                now,
+                state="failed",
+                text=now.text or getattr(error, "partial_text", ""),
+                error=error,
+                attempts=tuple(getattr(error, "attempts", ())),
+                silent_s=None,
             )
 
     def stop(self, attempts: tuple[Call, ...] = ()) -> None:

@@ -35,11 +35,11 @@ def draw_table(records: Sequence[Mapping[str, Any]]) -> str | None:
         "when": [ago(row["started_at"]) for row in records],
         "model": [str(row["model"]) for row in records],
         "state": [_state(row) for row in records],
-        "TTFT": duration_column(row["ttft_ms"]) for row in records),
+        "TTFT": duration_column(row["ttft_ms"] for row in records),
         "speed": [rate(row["output_tps"]) for row in records],
         "output tokens": [count(row["output_tokens"]) for row in records],
         "cost": [money(row["cost_usd"]) for row in records],
-        "duration": duration_column(row["duration_ms"]) for row in records),
+        "duration": duration_column(row["duration_ms"] for row in records),
         "attempts": [count(row["attempts"]) for row in records],
         "origin": [str(row["origin"]) for row in records],
     }

@@ -1,0 +1,23 @@
+"""A workbench whose provider `mock` is a scripted server on a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import MockProvider
+from toolkit.workbench.bench import Workbench, current
+
+
+@pytest.fixture
+def mock() -> Iterator[MockProvider]:
+    with MockProvider() as server:
+        yield server
+
+
+@pytest.fixture
+def bench(mock: MockProvider) -> Workbench:
+    workbench = current()
+    workbench.providers.registry.add("mock", base_url=mock.base_url, is_local=True)
+    return workbench
