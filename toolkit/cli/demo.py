@@ -102,7 +102,7 @@ def _ask(bench: Workbench, prompt: str, seats: Sequence[Seat], *, is_quiet: bool
 def _report(
     bench: Workbench, boards: Sequence[Board], seats: Sequence[Seat], *, as_json: bool
 ) -> bool:
-    """Read back what was recorded and show it; whether a pane that was asked for failed."""
+    """Read back what was recorded and show it; whether an answer that was asked for is missing."""
     from toolkit.cli.call_queries import count_rows, pane_figures
 
     ids = [board.board_id for board in boards]
@@ -118,7 +118,11 @@ def _report(
         told = ", ".join(f"{n} {name}" for name, n in rows.items())
         print(f"Recorded in {path}: {told}.", flush=True)
         notice("Look closer with `toolkit calls list`, or `toolkit app`.")
-    return any(row["errors"] and seats[row["position"]].is_asked_for for row in figures)
+    answered = {row["position"]: row["answers"] for row in figures}
+    return any(
+        seat.is_asked_for and answered.get(position, 0) < len(boards)
+        for position, seat in enumerate(seats)
+    )
 
 
 def _find_servers(bench: Workbench, progress: Any) -> list[str]:

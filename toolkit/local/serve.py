@@ -91,6 +91,7 @@ def _load(options: argparse.Namespace) -> Any:
     params.n_ctx = SLOTS * CONTEXT_TOKENS
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0  # no busy waiting: cores are shared
     params.cache_ram_mib = _PROMPT_CACHE_MIB
     params.endpoint_metrics = True
     # Its own web page is not ours to serve, and no web page elsewhere may ask it.
