@@ -5,6 +5,7 @@ The home folder is the user's data folder, or `TOOLKIT_HOME`. It is 0700, files 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -88,8 +89,11 @@ class Settings(BaseSettings):
 
     @property
     def journal_path(self) -> Path:
-        """The SQLite journal in front of the store."""
-        return self.home / "journal.sqlite"
+        """The SQLite journal in front of the store; each store that is named has one of its own."""
+        if not self.store:
+            return self.home / "journal.sqlite"
+        digest = hashlib.sha256(str(self.store_path.absolute()).encode()).hexdigest()
+        return self.home / f"journal-{digest[:12]}.sqlite"
 
     @property
     def registry_path(self) -> Path:

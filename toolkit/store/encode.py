@@ -119,7 +119,9 @@ class _Cleaner:
             return str(value)
         if isinstance(value, Mapping):
             return {self.text(str(name)): self.clean(item) for name, item in value.items()}
-        if isinstance(value, list | tuple | Set):
+        if isinstance(value, Set):
+            value = sorted(value, key=str)
+        if isinstance(value, list | tuple):
             return [self.clean(item) for item in value]
         return self.clean(_plain(value)) if isinstance(value, Decimal | PathLike) else value
 

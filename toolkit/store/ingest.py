@@ -141,11 +141,11 @@ class _Mover:
 
 def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: str = "main") -> int:
     """The last entry of that journal which is in the ledger, 0 for none."""
-    found = connection.execute(
-        f"SELECT max(high_water) FROM {schema}.journal_marks WHERE journal_id = ?",
-        [journal_id],
-    ).fetchone()
-    return 0 if found is None or found[0] is None else int(found[0])
+    # Without a bound value: DuckDB imports pandas for the first one, and reads come this way.
+    marks = connection.execute(
+        f"SELECT journal_id, max(high_water) FROM {schema}.journal_marks GROUP BY ALL"
+    ).fetchall()
+    return int(dict(marks).get(journal_id, 0))
 
 
 def _write_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int) -> None:
