@@ -133,13 +133,17 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=100)
     options = parser.parse_args()
     results: dict[str, Any] = {}
-    with serving(text="fine, thank you", first_delay_s=0.005) as server:
-        with open_callers(server.base_url) as callers:
-            results["whole"] = asyncio.run(whole(callers, options.rounds, options.calls))
-    with serving(chunks=["word "] * CHUNKS, chunk_delay_s=0.0005) as server:
-        with open_callers(server.base_url) as callers:
-            results["streams"] = asyncio.run(streams(callers, options.rounds, options.calls))
-            results["sync_streams"] = synchronous(callers, options.rounds, options.calls)
+    with (
+        serving(text="fine, thank you", first_delay_s=0.005) as server,
+        open_callers(server.base_url) as callers,
+    ):
+        results["whole"] = asyncio.run(whole(callers, options.rounds, options.calls))
+    with (
+        serving(chunks=["word "] * CHUNKS, chunk_delay_s=0.0005) as server,
+        open_callers(server.base_url) as callers,
+    ):
+        results["streams"] = asyncio.run(streams(callers, options.rounds, options.calls))
+        results["sync_streams"] = synchronous(callers, options.rounds, options.calls)
     targets = {
         "whole.c1.wall_ratio": "<= 1.05",
         "whole.c64 calls_per_s ours / litellm": ">= 0.95",

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolkit.providers.keys import ResolvedKey
-
 from toolkit.calls.client import Client
+from toolkit.providers.keys import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.records import Call, ChatRequest
 from toolkit.secret import Secret

@@ -8,15 +8,20 @@ but right, an answer. In every case one row per attempt is written, and it agree
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.calls.asking import KEY, Asking, asking, make_provider, quick_settings
 from tests.servers.fault_server import FaultServer, black_hole, closed_port
-from tests.servers.faults import CONTEXT_WORDINGS, FAULTS, RETRY_AFTERS
+from tests.servers.faults import CONTEXT_WORDINGS, FAULTS, RETRY_AFTERS, bomb
 from toolkit import errors
 from toolkit.calls.portal import Portal
 from toolkit.records import Reply
@@ -165,6 +170,7 @@ def rows() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultServer]:
+    bomb()  # made once, before any deadline runs
     with FaultServer(FAULTS) as server:
         server.key = KEY  # type: ignore[attr-defined]
         yield server
@@ -331,6 +337,45 @@ class TestBeforeHttp:
     ) -> None:
         url = f"https://127.0.0.1:{server.port}/good/v1"
         self.check(url, errors.ConnectionFailed, "tls", "client", (style, way, mode, portal))
+
+    @pytest.mark.parametrize("flaw", ["unknown_ca", "expired", "wrong_name"])
+    def test_04_a_certificate_that_is_not_valid(
+        self,
+        flaw: str,
+        style: str,
+        way: str,
+        mode: str,
+        portal: Portal,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        with _tls_server(flaw, monkeypatch, tmp_path) as secure:
+            url = secure.base_url("good", "openai")
+            self.check(url, errors.ConnectionFailed, "tls", "network", (style, way, mode, portal))
+
+
+def test_a_valid_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with _tls_server("", monkeypatch, tmp_path) as secure:
+        reply = asyncio.run(asking(secure.base_url("good", "openai")).complete())
+    assert reply.text == "all is well"
+    assert reply.timing.connect_ms is not None
+
+
+@contextlib.contextmanager
+def _tls_server(
+    flaw: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[FaultServer]:
+    """A TLS server whose certificate has a flaw; its authority is trusted unless unknown."""
+    authority = trustme.CA()
+    if flaw != "unknown_ca":
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    name = "elsewhere.example" if flaw == "wrong_name" else "127.0.0.1"
+    past = datetime(2020, 1, 1, tzinfo=UTC) if flaw == "expired" else None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name, not_after=past).configure_cert(context)
+    with FaultServer(FAULTS, tls=context) as server:
+        yield server
 
 
 def test_the_address_is_checked_where_it_is_connected_to(server: FaultServer) -> None:

@@ -180,7 +180,11 @@ class FaultServer:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first = await reader.readexactly(1)
+                if first == b"\x16":  # a TLS greeting: answer as plain servers do
+                    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    break
+                head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 path = head.split(" ", 2)[1]
                 sizes = [line for line in head.lower().split("\r\n") if "content-length" in line]
                 size = int(sizes[0].partition(":")[2]) if sizes else 0

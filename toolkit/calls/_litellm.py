@@ -42,9 +42,10 @@ _MAX_CLIENTS = 64
 
 # What would send the request somewhere else, or nowhere, or more than once.
 _RESERVED: Final = frozenset(
-    "api_base api_key api_version base_url cache caching client custom_llm_provider fallbacks "
-    "litellm_call_id max_retries messages metadata_litellm mock_delay mock_response mock_timeout "
-    "mock_tool_calls model model_list num_retries organization stream timeout".split()
+    ("api_base", "api_key", "api_version", "base_url", "cache", "caching", "client")
+    + ("custom_llm_provider", "fallbacks", "litellm_call_id", "max_retries", "messages", "model")
+    + ("mock_delay", "mock_response", "mock_timeout", "mock_tool_calls", "model_list")
+    + ("num_retries", "organization", "stream", "timeout")
 )
 
 # How each type of provider is asked, and in which style it answers. The plain path is used for
@@ -120,7 +121,7 @@ def load() -> Any:
     return litellm
 
 
-async def _warm() -> None:
+async def warm() -> None:
     """Import litellm in a thread the first time: its seconds must not stop the event loop."""
     if "litellm" not in sys.modules:
         await asyncio.to_thread(load)
@@ -149,7 +150,6 @@ class Door:
         Raises:
             RequestNotBuilt: litellm refused the request before anything was sent.
         """
-        await _warm()
         token = CURRENT.set(record)
         try:
             await self._call(ask, record)

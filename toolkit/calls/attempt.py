@@ -38,9 +38,23 @@ class Tools:
     settings: Settings
     door: Door
     ledger: Ledger
-    key_for: Callable[[Provider, str | None], ResolvedKey | None]
     lag: LagMeter = field(default_factory=LagMeter)
     without_usage: set[str] = field(default_factory=set)  # origins that refuse `stream_options`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a try ended, as policy needs to know it.
+
+    Attributes:
+        status: `ok`, `error` or `cancelled`.
+        error: why it failed.
+        total_tokens: input and output tokens, where the provider counted them.
+    """
+
+    status: Status
+    error: CallError | None = None
+    total_tokens: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,19 +63,23 @@ class Try:
 
     Attributes:
         provider, model_id: what is asked.
+        key: the key in force, or None.
         number, kind: its place among the attempts of the request, and why it is made.
         queue_ms: how long it waited in our own queue.
         total_at: the request's deadline, a moment of `time.monotonic`.
         calls: the rows of the request so far; this try adds its own.
+        settle: told once how the try ended (a stream: at its end).
     """
 
     provider: Provider
     model_id: str
+    key: ResolvedKey | None = None
     number: int = 1
     kind: AttemptKind = "first"
     queue_ms: float | None = None
     total_at: float
     calls: list[Call] = field(default_factory=list)
+    settle: Callable[[End], None] = lambda end: None
 
     @property
     def model(self) -> str:
@@ -72,13 +90,13 @@ class Try:
 class Attempt:
     """One try of one request; use it once."""
 
-    def __init__(self, tools: Tools, request: ChatRequest, this: Try, api_key: str | None) -> None:
+    def __init__(self, tools: Tools, request: ChatRequest, this: Try) -> None:
         self.request = request
         self.reply: Reply | None = None
         self.this = this
         self.started_at = datetime.now(UTC)
         self.call_id = new_id()
-        self.key: ResolvedKey | None = None
+        self.key = this.key
         self.reading = Reading()
         self.listener: Listener | None = None
         self.record = WireRecord(
@@ -87,7 +105,6 @@ class Attempt:
             deadlines=_deadlines(tools.settings, this),
         )
         self._tools = tools
-        self._api_key = api_key
         self._style = style_of(this.provider.type)
         self._lag = tools.lag.enter()
         self._first: list[Delta] = []
@@ -160,7 +177,7 @@ class Attempt:
 
     async def _send(self) -> None:
         """Through the door; afterwards the wire's record holds a 2xx answer."""
-        self._resolve_key()
+        self._require_key()
         record, this = self.record, self.this
         ask = Ask(
             call_id=self.call_id,
@@ -190,9 +207,8 @@ class Attempt:
         if record.status is None or record.status >= 400:
             raise classify.status_error(record, self._context())
 
-    def _resolve_key(self) -> None:
+    def _require_key(self) -> None:
         provider = self.this.provider
-        self.key = self._tools.key_for(provider, self._api_key)
         if self.key is None and provider.needs_key:
             raise KeyRequired(
                 f"{provider.name} needs an API key and none was found",
@@ -219,7 +235,9 @@ class Attempt:
             self.record.closed_ns = time.monotonic_ns()
 
     def _succeed(self) -> Reply:
-        return self._tools.ledger.reply(self._outcome("ok"))
+        reply = self._tools.ledger.reply(self._outcome("ok"))
+        self.this.settle(End(status="ok", total_tokens=reply.usage.total_tokens))
+        return reply
 
     def _fail(self, error: CallError | WireFailure | AnswerRefused) -> NoReturn:
         """Write the row and raise the error, without the chain of what caused it."""
@@ -232,6 +250,7 @@ class Attempt:
         error.partial_text = "".join(self.reading.text)
         self._shut()
         self._tools.ledger.failure(self._outcome("error", error))
+        self.this.settle(End(status="error", error=error))
         raise error from None
 
     def _refuse(self, missing: CassetteError) -> NoReturn:
@@ -244,6 +263,7 @@ class Attempt:
         if not self._closed:
             self._shut()
             self._tools.ledger.failure(self._outcome("cancelled"))
+            self.this.settle(End(status="cancelled"))
 
     def _shut(self) -> None:
         """Close the connection of a body that was not read to its end."""

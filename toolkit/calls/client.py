@@ -1,7 +1,7 @@
 """A CALL, FROM QUESTION TO RECORD: read this file first.
 
 complete / stream      what the caller asks for
-  -> _processed        the pipeline of processors may change or refuse the request
+  -> Pipeline          the pipeline of processors may change or refuse the request
   -> _with_policy      pacing, retries, breaker, failover: each try is one
   -> Attempt           one HTTP request, one row                      (attempt.py)
   -> Door              litellm writes the request in the provider's language  (_litellm.py)
@@ -12,14 +12,17 @@ complete / stream      what the caller asks for
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from toolkit.calls._litellm import Door
+from toolkit.calls._litellm import Door, warm
 from toolkit.calls.attempt import Attempt, Tools, Try
 from toolkit.calls.ledger import Ledger
 from toolkit.calls.listening import Delta
+from toolkit.calls.pipeline import Passage, Pipeline
+from toolkit.calls.policy import Policy, Target
+from toolkit.calls.receipt import Prices, PricesFor
 from toolkit.calls.reply_stream import Progress, ReplyStream
 from toolkit.records import Call, ChatRequest, Reply
 from toolkit.settings import Settings
@@ -41,6 +44,9 @@ class Client:
         resolve: `"provider/model_id"` -> (provider, model_id); raises what is wrong with it.
         key_for: (provider, explicit key) -> the key in force, or None.
         record: acknowledges one row; called once per attempt.
+        prices_for: (provider, model_id, moment) -> what it costs.
+        window_of: context window of a target in tokens, where it is known.
+        processors: what every request passes, in order.
     """
 
     def __init__(
@@ -49,13 +55,16 @@ class Client:
         resolve: Callable[[str], tuple[Provider, str]],
         key_for: Callable[[Provider, str | None], ResolvedKey | None],
         record: Callable[[Call], None],
+        *,
+        prices_for: PricesFor = lambda provider, model_id, at: Prices(),
+        window_of: Callable[[Target], int | None] = lambda target: None,
+        processors: Iterable[Any] = (),
     ) -> None:
-        self._settings = settings
         self._resolve = resolve
-        self.ledger = Ledger(record, settings.recording)
-        self._tools = Tools(
-            settings=settings, door=Door(settings), ledger=self.ledger, key_for=key_for
-        )
+        self.ledger = Ledger(record, settings.recording, prices_for)
+        self.pipeline = Pipeline(processors)
+        self._policy = Policy(settings, key_for, window_of)
+        self._tools = Tools(settings=settings, door=Door(settings), ledger=self.ledger)
 
     async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:
         """Ask and wait for the whole reply.
@@ -63,11 +72,24 @@ class Client:
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
         """
-        return await self._with_policy(request, api_key, Attempt.run)
+        passage = self.pipeline.enter(request)
+        try:
+            reply = await self._with_policy(passage.request, api_key, Attempt.run)
+            return passage.finish(reply)
+        finally:
+            passage.leave(())
 
     def stream(self, request: ChatRequest, api_key: str | None = None) -> ReplyStream:
         """Ask for a stream; it starts with the first `await` on it (or at once in a loop)."""
-        return ReplyStream(request, lambda: self._with_policy(request, api_key, Attempt.open))
+        return ReplyStream(request, lambda: self._open(request, api_key))
+
+    async def _open(self, request: ChatRequest, api_key: str | None) -> Opened:
+        passage = self.pipeline.enter(request)
+        try:
+            return Opened(await self._with_policy(passage.request, api_key, Attempt.open), passage)
+        except BaseException:
+            passage.leave(())
+            raise
 
     async def _with_policy(
         self,
@@ -75,11 +97,37 @@ class Client:
         api_key: str | None,
         act: Callable[[Attempt], Awaitable[T]],
     ) -> T:
-        provider, model_id = self._resolve(request.model)
-        total_s = request.timeout_s or self._settings.total_timeout_s
-        this = Try(provider=provider, model_id=model_id, total_at=time.monotonic() + total_s)
-        return await act(Attempt(self._tools, request, this, api_key))
+        chain = [self._target(model) for model in (request.model, *request.fallbacks)]
+        await warm()  # its seconds are no part of any deadline
+
+        async def make_try(this: Try) -> T:
+            return await act(Attempt(self._tools, request, this))
+
+        return await self._policy.run(request, chain, make_try, api_key)
+
+    def _target(self, model: str) -> Target:
+        provider, model_id = self._resolve(model)
+        return Target(provider=provider, model_id=model_id)
 
     async def aclose(self) -> None:
         """Close the running loop's connections."""
         await self._tools.door.aclose()
+
+
+class Opened:
+    """A stream whose first piece has come, and its way back through the pipeline."""
+
+    def __init__(self, attempt: Attempt, passage: Passage) -> None:
+        self._attempt, self._passage = attempt, passage
+        self.reply: Reply | None = None
+
+    async def deltas(self) -> AsyncGenerator[list[Delta]]:
+        """The pieces, in the batches in which they arrived; `reply` is there after the last."""
+        try:
+            async with aclosing(self._attempt.deltas()) as batches:
+                async for batch in batches:
+                    yield batch
+            if self._attempt.reply is not None:
+                self.reply = self._passage.finish(self._attempt.reply)
+        finally:
+            self._passage.leave(())

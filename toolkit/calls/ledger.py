@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import __version__
 from toolkit.calls._litellm import version as litellm_version
+from toolkit.calls.headroom import read_ratelimit_headers
+from toolkit.calls.receipt import Prices, PricesFor, build_receipt
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
 from toolkit.errors import CallError, ToolkitError
@@ -49,13 +51,20 @@ class Ledger:
     Args:
         record: acknowledges one row.
         recording: how prompts and answers are kept.
+        prices_for: what a model costs at a provider at a moment.
 
     Attributes:
         lost: how many rows could not be written.
     """
 
-    def __init__(self, record: Callable[[Call], None], recording: Recording) -> None:
+    def __init__(
+        self,
+        record: Callable[[Call], None],
+        recording: Recording,
+        prices_for: PricesFor = lambda provider, model_id, at: Prices(),
+    ) -> None:
         self._record = record
+        self._prices_for = prices_for
         self._recording = recording
         self._seq = itertools.count(1)
         self._warmed: set[tuple[str, str]] = set()
@@ -112,7 +121,15 @@ class Ledger:
         return attempt.reading.usage()
 
     def _receipt(self, attempt: Attempt, usage: Usage) -> Receipt:
-        return Receipt(cost_reported_usd=attempt.reading.cost_reported_usd)
+        this = attempt.this
+        prices = self._prices_for(this.provider, this.model_id, attempt.started_at)
+        by_litellm = build_receipt(usage, prices.litellm).cost_usd if prices.litellm else None
+        return build_receipt(
+            usage,
+            prices.in_force,
+            reported_usd=attempt.reading.cost_reported_usd,
+            litellm_usd=by_litellm,
+        )
 
     def _timing(self, outcome: Outcome, usage: Usage) -> Timing:
         attempt, listener = outcome.attempt, outcome.attempt.listener
@@ -156,7 +173,7 @@ class Ledger:
             **_timing_columns(timing),
             provider_request_id=_request_id(record.headers) or reading.response_id,
             system_fingerprint=reading.system_fingerprint,
-            **_headroom_columns(record.headers),
+            **read_ratelimit_headers(record.headers, attempt.started_at),
             params=_params(request.params),
             **self._bodies(attempt),
             tags=dict(request.tags),
@@ -228,10 +245,6 @@ _TIMING_NAMES = tuple(Timing.__dataclass_fields__)
 
 def _timing_columns(timing: Timing) -> dict[str, Any]:
     return {name: getattr(timing, name) for name in _TIMING_NAMES}
-
-
-def _headroom_columns(headers: Mapping[str, str]) -> dict[str, Any]:
-    return {}
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:

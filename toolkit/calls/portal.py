@@ -14,7 +14,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -48,9 +48,9 @@ class Portal:
             raise RuntimeError("the portal cannot wait for itself; use the asynchronous form")
         future = self.start(work)
         try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    return _result(future)
+            while not wait([future], _POLL_S).done:
+                pass
+            return future.result()
         except BaseException:
             future.cancel()
             raise
@@ -86,16 +86,6 @@ class Portal:
                 )
                 self._thread.start()
             return self._loop
-
-
-def _result(future: Future[T]) -> T:
-    """Wait one poll; a timeout of the work itself is an answer, not a poll."""
-    try:
-        return future.result(_POLL_S)
-    except TimeoutError:
-        if future.done():
-            return future.result()
-        raise
 
 
 def _launch(work: Coroutine[Any, Any, T], future: Future[T], context: contextvars.Context) -> None:

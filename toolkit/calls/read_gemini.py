@@ -21,6 +21,7 @@ class GeminiReader:
     def take_whole(self, value: Mapping[str, Any]) -> None:
         """Take a whole body."""
         self._take(value)
+        self.reading.is_null = self.reading.is_null or not value.get("candidates")
         self.reading.is_ended = True
 
     def take_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:

@@ -37,6 +37,7 @@ class OpenAIReader:
             self._take_head(value)
         _take_usage(reading, value)
         if not choices or not isinstance(choices, list):
+            reading.is_null = reading.is_null or part == "message"
             return ()
         choice = next((c for c in choices if isinstance(c, Mapping) and not c.get("index")), None)
         return self._take_choice(choice, part) if choice is not None else ()

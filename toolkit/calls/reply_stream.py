@@ -10,18 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Protocol, Self
 
 from toolkit.calls.listening import Delta
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.records import Call, ChatRequest, Reply
 
-if TYPE_CHECKING:
-    from toolkit.calls.attempt import Attempt
+
+class Source(Protocol):
+    """An opened stream: its pieces, and its reply after the last one."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """The whole reply, once `deltas` is at its end."""
+
+    def deltas(self) -> AsyncGenerator[list[Delta]]:
+        """The pieces, in the batches in which they arrived."""
+
 
 State = Literal["waiting", "streaming", "done", "failed", "cancelled"]
 End = ToolkitError | Reply | None
@@ -112,9 +121,7 @@ class ReplyStream:
     Use it in `async with`, or read it to the end.
     """
 
-    def __init__(
-        self, request: ChatRequest, open_attempt: Callable[[], Awaitable[Attempt]]
-    ) -> None:
+    def __init__(self, request: ChatRequest, open_attempt: Callable[[], Awaitable[Source]]) -> None:
         self.request = request
         self._open_attempt = open_attempt
         self._feed = Feed()
@@ -239,7 +246,7 @@ class ReplyStream:
                 loop.call_soon_threadsafe(task.cancel)
 
 
-async def _pump(open_attempt: Callable[[], Awaitable[Attempt]], feed: Feed) -> None:
+async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: Feed) -> None:
     """Read one stream to its end into the feed."""
     end: End = None
     try:

@@ -8,7 +8,9 @@ generator guards each pool, so that nothing is left open and nobody has to remem
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import ssl
 import time
 import weakref
 from collections.abc import AsyncGenerator
@@ -68,6 +70,7 @@ def _make_session(*, local: bool, through_proxy: bool) -> aiohttp.ClientSession:
         ttl_dns_cache=_DNS_CACHE_S,
         resolver=None if through_proxy else _checked_resolver(local=local),
         socket_factory=_make_socket,
+        ssl=_trust(),
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -80,6 +83,16 @@ def _make_session(*, local: bool, through_proxy: bool) -> aiohttp.ClientSession:
         trace_configs=[_stamps()],
         timeout=aiohttp.ClientTimeout(total=None),
     )
+
+
+def _trust() -> ssl.SSLContext:
+    """The system's authorities (`SSL_CERT_FILE` included), or certifi's where it has none."""
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_DIR"):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
 
 
 def _make_socket(address: Any) -> socket.socket:

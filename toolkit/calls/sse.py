@@ -112,7 +112,7 @@ class EventSplitter:
         elif line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line.startswith(b"event:"):
-            self._name = line[6:].strip().decode("utf-8", "replace")
+            self._name = line[6:].removeprefix(b" ").decode("utf-8", "replace")
         elif line.startswith(b":"):
             self.comments += 1
         elif not line.startswith((b"id:", b"retry:")) and len(self.foreign) < _MAX_FOREIGN:

@@ -274,6 +274,8 @@ def _cause_of(error: BaseException, record: WireRecord, *, in_body: bool) -> str
         (OSError, "reset"),
     )
     cause = next((name for kind, name in table if isinstance(error, kind)), "protocol")
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return "protocol"  # it holds the half head that had come
     if cause == "connect" and any(getattr(e, "errno", None) == 110 for e in chain):
         return "timeout_connect"
     if cause == "reset" and in_body:

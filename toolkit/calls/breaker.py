@@ -1,0 +1,133 @@
+"""A circuit breaker: after many failures a provider is left alone for a while.
+
+Pure: every method is told the time. Closed counts outcomes in a sliding window; open refuses;
+half-open lets exactly one call through, which has a time-out of its own, so that a call that
+hangs does not keep the breaker half-open for ever.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerRules:
+    """The numbers behind a breaker.
+
+    Attributes:
+        window: outcomes that count.
+        window_s: seconds that they count for.
+        min_calls: fewer outcomes never open it by their share.
+        failure_share: share of failures that opens it.
+        failures_in_row: failures in a row that open it.
+        open_s, max_open_s: first and longest time it stays open, doubled each time.
+        trial_timeout_s: how long one half-open call may take.
+        successes_to_close: good half-open calls that close it.
+    """
+
+    window: int = 20
+    window_s: float = 60.0
+    min_calls: int = 5
+    failure_share: float = 0.5
+    failures_in_row: int = 3
+    open_s: float = 15.0
+    max_open_s: float = 300.0
+    trial_timeout_s: float = 60.0
+    successes_to_close: int = 2
+
+
+DEFAULT_RULES: Final = BreakerRules()
+
+
+class Breaker:
+    """One breaker; see `Breakers` for the set of them.
+
+    Args:
+        rules: its numbers.
+        random: gives a number in [0, 1), for the jitter of the time it stays open.
+    """
+
+    def __init__(
+        self, rules: BreakerRules = DEFAULT_RULES, random: Callable[[], float] = lambda: 0.5
+    ) -> None:
+        self._rules, self._random = rules, random
+        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=rules.window)
+        self._failures_in_row = 0
+        self._open_until: float | None = None
+        self._opened = 0
+        self._trial_until: float | None = None
+        self._good_trials = 0
+
+    def state(self, now: float) -> BreakerState:
+        """The state at `now`, seconds of a monotonic clock."""
+        if self._open_until is None:
+            return "closed"
+        return "open" if now < self._open_until else "half_open"
+
+    def enter(self, now: float) -> float | None:
+        """Let a call through (None), or say after how many seconds one may be let through."""
+        state = self.state(now)
+        if state == "closed":
+            return None
+        if state == "open":
+            assert self._open_until is not None
+            return self._open_until - now
+        if self._trial_until is not None and now < self._trial_until:
+            return self._trial_until - now
+        self._trial_until = now + self._rules.trial_timeout_s
+        return None
+
+    def succeed(self, now: float) -> None:
+        """A call ended well (a stream: at its verified end)."""
+        state = self.state(now)
+        self._failures_in_row = 0
+        if state == "closed":
+            self._outcomes.append((now, True))
+        elif state == "half_open":
+            self._trial_until = None
+            self._good_trials += 1
+            if self._good_trials >= self._rules.successes_to_close:
+                self._close()
+
+    def fail(self, now: float, *, retry_after_s: float | None = None) -> None:
+        """A call failed by a fault of provider or network; a longer deadline always wins."""
+        state = self.state(now)
+        self._failures_in_row += 1
+        self._outcomes.append((now, False))
+        if state == "half_open" or (state == "closed" and self._is_too_much(now)):
+            self._open(now)
+        if self._open_until is not None and retry_after_s is not None:
+            self._open_until = max(self._open_until, now + retry_after_s)
+
+    def forget(self, now: float) -> None:
+        """A call that was let through says nothing (cancelled, the client's own fault)."""
+        if self.state(now) == "half_open":
+            self._trial_until = None
+
+    def _is_too_much(self, now: float) -> bool:
+        rules = self._rules
+        if self._failures_in_row >= rules.failures_in_row:
+            return True
+        recent = [good for at, good in self._outcomes if now - at <= rules.window_s]
+        failures = len(recent) - sum(recent)
+        return len(recent) >= rules.min_calls and failures >= rules.failure_share * len(recent)
+
+    def _open(self, now: float) -> None:
+        rules = self._rules
+        longest = min(rules.max_open_s, rules.open_s * 2.0**self._opened)
+        until = now + longest * (0.8 + 0.4 * self._random())
+        self._open_until = max(until, self._open_until or until)
+        self._opened = min(self._opened + 1, 16)
+        self._trial_until = None
+        self._good_trials = 0
+
+    def _close(self) -> None:
+        self._open_until = None
+        self._opened = 0
+        self._good_trials = 0
+        self._outcomes.clear()

@@ -1,0 +1,121 @@
+"""What is left of a rate limit, read from the headers of any provider."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_MAX_COUNT: Final = 2**63 - 1
+_MAX_RESET_S: Final = 366 * 86_400.0
+_EPOCH_FROM_S: Final = 1_000_000_000.0
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
+_UNIT_S: Final = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0,
+}  # fmt: skip
+
+# What stands before and after the words "limit", "remaining" and "reset", by what is counted;
+# the first header that is there counts. Anthropic, OpenAI and those who copy them, Azure,
+# Mistral, GitHub, Cerebras, OpenRouter.
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "requests": (
+        "x-ratelimit-{}-requests",
+        "anthropic-ratelimit-requests-{}",
+        "x-ratelimit-{}-requests-minute",
+        "x-ratelimit-{}-req-minute",
+        "x-ratelimit-{}-requests-day",
+        "ratelimit-{}-requests",
+        "x-ratelimit-{}",
+        "ratelimit-{}",
+        "x-rate-limit-{}",
+    ),
+    "tokens": (
+        "x-ratelimit-{}-tokens",
+        "anthropic-ratelimit-tokens-{}",
+        "anthropic-ratelimit-input-tokens-{}",
+        "x-ratelimit-{}-tokens-minute",
+        "x-ratelimitbysize-{}-minute",
+        "ratelimitbysize-{}",
+        "ratelimit-{}-tokens",
+    ),
+}
+
+
+def read_ratelimit_headers(
+    headers: Mapping[str, str], at: datetime | None = None
+) -> dict[str, Any]:
+    """The `ratelimit_*` columns of a row; None where the provider does not say.
+
+    Args:
+        headers: response headers, names in lower case.
+        at: when they came, UTC, against which dates and epochs are read.
+
+    Returns:
+        `ratelimit_limit_requests`, `..._remaining_...` (counts) and `..._reset_..._s` (seconds
+        until it is full again), for requests and tokens.
+    """
+    if not any("ratelimit" in name or "rate-limit" in name for name in headers):
+        return {}
+    at = at or datetime.now(UTC)
+    columns: dict[str, Any] = {}
+    for counted, patterns in _NAMES.items():
+        columns[f"ratelimit_limit_{counted}"] = _read_count(_find(headers, patterns, "limit"))
+        columns[f"ratelimit_remaining_{counted}"] = _read_count(
+            _find(headers, patterns, "remaining")
+        )
+        columns[f"ratelimit_reset_{counted}_s"] = _read_reset(_find(headers, patterns, "reset"), at)
+    return columns
+
+
+def _find(headers: Mapping[str, str], patterns: Iterable[str], word: str) -> str | None:
+    names = (pattern.format(word) for pattern in patterns)
+    return next((headers[name] for name in names if name in headers), None)
+
+
+def _read_count(text: str | None) -> int | None:
+    """A whole number; several of them (`100;w=60, 1000`) give the first."""
+    if text is None:
+        return None
+    try:
+        value = float(re.split(r"[,;\s]", text.strip(), maxsplit=1)[0])
+    except ValueError:
+        return None
+    return int(value) if math.isfinite(value) and 0 <= value <= _MAX_COUNT else None
+
+
+def _read_reset(text: str | None, at: datetime) -> float | None:
+    """Seconds from a duration (`6m0s`, `20ms`), a number, an epoch or a date."""
+    if text is None:
+        return None
+    text = text.strip()
+    seconds = _read_seconds(text, at)
+    if seconds is None or not math.isfinite(seconds) or seconds > _MAX_RESET_S:
+        return None
+    return max(0.0, seconds)
+
+
+def _read_seconds(text: str, at: datetime) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return _read_duration(text) if _PART.match(text) else _read_date(text, at)
+    if value >= _EPOCH_FROM_S * 1000:
+        value /= 1000
+    return value - at.timestamp() if value >= _EPOCH_FROM_S else value
+
+
+def _read_duration(text: str) -> float | None:
+    if _PART.sub("", text):
+        return None
+    return sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(text))
+
+
+def _read_date(text: str, at: datetime) -> float | None:
+    try:
+        reset = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    reset = reset if reset.tzinfo else reset.replace(tzinfo=UTC)
+    return (reset - at).total_seconds()

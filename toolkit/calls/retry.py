@@ -1,0 +1,138 @@
+"""When another try makes sense: Retry-After in every form, back-off with full jitter, a quota."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from toolkit.errors import CallError, RequestTimeout
+
+MAX_BACKOFF_S: Final = 8.0
+FIRST_BACKOFF_S: Final = 0.5
+_MAX_STATED_S: Final = 366 * 86_400.0
+_MAX_BODY: Final = 100_000
+_DURATION: Final = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*$")
+_UNIT_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+def read_retry_after(
+    headers: Mapping[str, str], body: bytes = b"", *, now: datetime | None = None
+) -> float | None:
+    """Seconds until the provider wants to be asked again; None where it does not say.
+
+    Reads `retry-after-ms`, `retry-after` (seconds, a float, a duration, an HTTP date) and Google's
+    `RetryInfo.retryDelay` in the body. Junk, negative and endless values count as not said.
+
+    Args:
+        headers: response headers, names in lower case.
+        body: the answer's body.
+        now: the present moment, UTC, against which dates are read.
+    """
+    millis = _read_number(headers.get("retry-after-ms", ""))
+    if millis is not None:
+        return millis / 1000
+    stated = headers.get("retry-after")
+    if stated is not None:
+        seconds = _read_duration(stated)
+        return seconds if seconds is not None else _read_date(stated, now or datetime.now(UTC))
+    return _read_retry_info(body)
+
+
+def backoff_s(tries: int, random: Callable[[], float]) -> float:
+    """Wait after `tries` tries: full jitter, U(0, min(8, 0.5 * 2^(tries-1))) seconds.
+
+    Source: Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+
+    Args:
+        tries: tries made so far, 1 or more.
+        random: gives a number in [0, 1).
+    """
+    return random() * min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(tries - 1, 10))
+
+
+class RetryQuota:
+    """A budget of retries per provider, so that an outage is not met with a storm.
+
+    Every retry takes 5 (10 after a time-out) of 100; a success gives back 1, and the success of
+    a retry gives back what that retry took. After the scheme of AWS's standard retry mode.
+    """
+
+    SIZE: Final = 100.0
+    COST: Final = 5.0
+    TIMEOUT_COST: Final = 10.0
+
+    def __init__(self) -> None:
+        self._left: dict[str, float] = {}
+
+    def take(self, provider: str, error: CallError) -> float | None:
+        """Take the price of one retry and return it; None when too little is left."""
+        price = self.TIMEOUT_COST if isinstance(error, RequestTimeout) else self.COST
+        left = self._left.get(provider, self.SIZE)
+        if left < price:
+            return None
+        self._left[provider] = left - price
+        return price
+
+    def give_back(self, provider: str, taken: float | None) -> None:
+        """After a success: what the retry took, or 1 for a first try."""
+        left = self._left.get(provider, self.SIZE)
+        self._left[provider] = min(self.SIZE, left + (taken or 1.0))
+
+
+def _read_number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _read_duration(text: str) -> float | None:
+    match = _DURATION.match(text)
+    if match is None:
+        return None
+    value = float(match[1]) * _UNIT_S[match[2]]
+    return value if value <= _MAX_STATED_S else None
+
+
+def _read_date(text: str, now: datetime) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    seconds = (at - now).total_seconds()
+    return seconds if 0 <= seconds <= _MAX_STATED_S else None
+
+
+def _read_retry_info(body: bytes) -> float | None:
+    if b"retryDelay" not in body or len(body) > _MAX_BODY:
+        return None
+    try:
+        whole = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    delay = _find_retry_delay(whole)
+    return None if delay is None else _read_duration(delay)
+
+
+def _find_retry_delay(value: Any, depth: int = 0) -> str | None:
+    if depth > 8:
+        return None
+    if isinstance(value, Mapping):
+        if isinstance(value.get("retryDelay"), str):
+            return str(value["retryDelay"])
+        children: Any = value.values()
+    elif isinstance(value, list):
+        children = value
+    else:
+        return None
+    return next(
+        (found for child in children if (found := _find_retry_delay(child, depth + 1))), None
+    )
