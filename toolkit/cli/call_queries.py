@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from toolkit.store.store import Store
 
 MIN_FOR_P95: Final = 20
+_JSON_COLUMNS: Final = ("params", "messages", "tool_calls")
 _SPAN: Final = re.compile(r"(\d+)\s*(m|min|h|d|w)$")
 _SPAN_MINUTES: Final = {"m": 1, "min": 1, "h": 60, "d": 1440, "w": 10_080}
 
@@ -45,7 +47,7 @@ class CallFilter:
                 parts.append(f"{column} = ?")
                 values.append(value)
         if self.model is not None:
-            parts.append("(model = ? OR provider || '/' || model = ?)")
+            parts.append("(model = ? OR model = provider || '/' || ?)")
             values += [self.model, self.model]
         if self.since is not None:
             parts.append("started_at >= ?")
@@ -79,7 +81,7 @@ def list_calls(store: Store, which: CallFilter, limit: int) -> list[dict[str, An
     """The newest calls first, every column."""
     where, values = which.where()
     sql = f"SELECT * FROM calls WHERE {where} ORDER BY started_at DESC, seq DESC LIMIT ?"  # noqa: S608 - columns of a fixed list, values bound
-    return store.rows(sql, [*values, limit])
+    return [_parsed(row) for row in store.rows(sql, [*values, limit])]
 
 
 def find_calls(store: Store, part: str) -> list[dict[str, Any]]:
@@ -89,7 +91,13 @@ def find_calls(store: Store, part: str) -> list[dict[str, Any]]:
         WHERE starts_with(call_id, ?) OR suffix(call_id, ?) OR request_id = ?
         ORDER BY started_at, seq LIMIT 10
     """
-    return store.rows(sql, [part, part, part])
+    return [_parsed(row) for row in store.rows(sql, [part, part, part])]
+
+
+def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its JSON columns as what they hold."""
+    held = {name: json.loads(row[name]) for name in _JSON_COLUMNS if isinstance(row[name], str)}
+    return {**row, **held}
 
 
 def call_statistics(store: Store, which: CallFilter) -> list[dict[str, Any]]:
@@ -99,7 +107,7 @@ def call_statistics(store: Store, which: CallFilter) -> list[dict[str, Any]]:
     """
     where, values = which.where()
     sql = f"""
-        SELECT provider || '/' || model AS model,
+        SELECT model,
                count(*) AS calls,
                count(*) FILTER (status = 'ok') AS answers,
                count(*) FILTER (status = 'error') AS errors,
@@ -116,7 +124,7 @@ def call_statistics(store: Store, which: CallFilter) -> list[dict[str, Any]]:
                count(*) FILTER (status = 'ok' AND cost_usd IS NULL) AS unpriced,
                max(started_at) AS last_at
         FROM calls WHERE {where}
-        GROUP BY ALL ORDER BY calls DESC, model
+        GROUP BY model ORDER BY calls DESC, model
     """  # noqa: S608 - columns of a fixed list, values bound
     return store.rows(sql, values)
 

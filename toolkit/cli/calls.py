@@ -11,7 +11,6 @@ import typer
 
 from toolkit.charts.numbers import count, duration, duration_unit, money, rate
 from toolkit.cli.call_queries import (
-    MIN_FOR_P95,
     CallFilter,
     call_statistics,
     find_calls,
@@ -56,22 +55,22 @@ def list_(
     which = _filter(provider, model, status, origin, since)
     with opened_bench() as bench:
         rows = list_calls(bench.store, which, limit)
-    shown = [{**row, "asked": f"{row['provider']}/{row['model']}"} for row in rows]
+    failed = any(row["error_code"] for row in rows)
     columns = (
-        Column("started_at", "Started (UTC)", _short_time),
+        Column("started_at", "UTC", _short_time, is_number=True),
         Column("call_id", "Call", lambda call_id: str(call_id)[-8:]),
-        Column("asked", "Model"),
-        Column("origin", "From"),
+        Column("model", "Model"),
+        Column("origin", "From", is_optional=True),
         Column("status", "Status"),
         _durations("ttft_ms", "TTFT", rows),
-        Column("output_tps", "Speed", rate, is_number=True),
-        Column("input_tokens", "In", count, is_number=True),
+        Column("output_tps", "Speed", rate, is_number=True, is_optional=True),
+        Column("input_tokens", "In", count, is_number=True, is_optional=True),
         Column("output_tokens", "Out", count, is_number=True),
         Column("cost_usd", "Cost", money, is_number=True),
-        Column("error_code", "Error", lambda code: str(code or "")),
+        Column("error_code", "Error", lambda code: str(code or ""), is_optional=not failed),
     )
     empty = "No calls match." if which != CallFilter() else "No calls yet. Try `toolkit demo`."
-    show_rows(rows if as_json else shown, columns, as_json=as_json, empty=empty)
+    show_rows(rows, columns, as_json=as_json, empty=empty)
 
 
 @app.command()
@@ -116,9 +115,9 @@ def stats(
         Column("errors", "Errors", count, is_number=True),
         _durations("ttft_p50_ms", "TTFT p50", rows),
         Column("ttft_high", "TTFT p95", is_number=True),
-        _durations("tpot_p50_ms", "TPOT p50", rows),
+        _durations("tpot_p50_ms", "TPOT p50", rows, is_optional=True),
         Column("output_tps_p50", "Speed p50", rate, is_number=True),
-        Column("input_tokens", "In", count, is_number=True),
+        Column("input_tokens", "In", count, is_number=True, is_optional=True),
         Column("output_tokens", "Out", count, is_number=True),
         Column("cost_usd", "Cost", money, is_number=True),
     )
@@ -169,31 +168,42 @@ def _filter(
     )
 
 
-def _durations(key: str, title: str, rows: list[dict[str, Any]]) -> Column:
+def _durations(
+    key: str, title: str, rows: list[dict[str, Any]], *, is_optional: bool = False
+) -> Column:
     """A column of durations, all in the unit of the largest."""
     unit = duration_unit([row[key] for row in rows])
-    return Column(key, title, lambda ms: duration(ms, unit), is_number=True)
+    return Column(key, title, lambda ms: duration(ms, unit), True, is_optional)
 
 
 def _high(row: Mapping[str, Any]) -> str | None:
-    """The 95th percentile, or, with too few answers for one, the maximum and n."""
+    """The 95th percentile; with too few answers for one, the maximum (n stands beside it)."""
     if row["ttft_p95_ms"] is not None:
         return duration(row["ttft_p95_ms"])
     if row["ttft_max_ms"] is None:
         return None
-    return f"max {duration(row['ttft_max_ms'])} (n = {row['answers']} < {MIN_FOR_P95})"
+    return f"max {duration(row['ttft_max_ms'])}"
 
 
 def _show_one(row: Mapping[str, Any]) -> None:
-    title = f"{row['provider']}/{row['model']}  {row['status']}  {row['call_id']}"
+    title = f"{row['model']}  {row['status']}  {row['call_id']}"
     offsets = row.get("chunk_offsets_us") or ()
     facts = {k: v for k, v in row.items() if k not in (*_LONG_COLUMNS, "chunk_offsets_us")}
     known = {name: value for name, value in facts.items() if value not in (None, "", [], {})}
     show_facts({**known, "chunks": len(offsets)}, as_json=False, title=title)
     for name in _LONG_COLUMNS:
         if row.get(name):
-            console().print(f"{name}:\n{plain(str(row[name]))}\n")
+            console().print(f"{name}:\n{plain(_text(row[name]))}\n")
+
+
+def _text(value: Any) -> str:
+    """Text as it is; a conversation as `role: what was said`."""
+    if isinstance(value, str):
+        return value
+    return "\n".join(f"{m.get('role')}: {m.get('content') or ''}" for m in value)
 
 
 def _short_time(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%m-%d %H:%M:%S")
+    utc = when.astimezone(UTC)
+    is_today = utc.date() == datetime.now(UTC).date()
+    return utc.strftime("%H:%M:%S" if is_today else "%m-%d %H:%M")

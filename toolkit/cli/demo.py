@@ -5,8 +5,8 @@ It asks the built-in model and the local servers it finds; a cloud model only wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -76,8 +76,8 @@ def _take_seats(
         *(Seat(model=m, label=m, options={}) for m in named),
         *(Seat(model=m, label=m, options={}, is_asked_for=False) for m in found),
     ]
-    sober = Seat(model=BUILTIN, label="built-in, temperature 0, plain", options=_SOBER)
-    lively = Seat(model=BUILTIN, label="built-in, temperature 1, storyteller", options=_LIVELY)
+    sober = Seat(model=BUILTIN, label="built-in, temperature 0", options=_SOBER)
+    lively = Seat(model=BUILTIN, label="built-in, temperature 1", options=_LIVELY)
     seats = [*([sober] if builtin else []), *others]
     if builtin and len(seats) < 2:
         seats.append(lively)
@@ -125,7 +125,14 @@ def _report(
     )
 
 
-def _find_servers(bench: Workbench, progress: Any) -> list[str]:
-    """One model of each local server that answers on its default port, the built-in one aside."""
+def _find_servers(bench: Workbench, progress: Callable[[str], None]) -> list[str]:
+    """One model of each local server that answers on its usual port; the server becomes known."""
+    from toolkit.providers.discovery import find_local_servers
+
     progress("Looking for local servers")
-    return []
+    servers = bench.portal.run(find_local_servers())
+    if servers:
+        bench.providers.discover()
+    usable = {provider.name for provider in bench.providers.list() if provider.is_active}
+    models = ((s.name, [m for m in s.models if "embed" not in m.lower()]) for s in servers)
+    return [f"{name}/{chat[0]}" for name, chat in models if chat and name in usable]

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 
 _PIPE_WIDTH = 160
+_COLUMN_GAP = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -111,12 +112,14 @@ class Column:
         title: heading, with the unit where the cells have none.
         show: value to text; None values become a dash before it is asked.
         is_number: right-aligned.
+        is_optional: left out, the last one first, where the terminal is too narrow for all.
     """
 
     key: str
     title: str
     show: Callable[[Any], str] = str
     is_number: bool = False
+    is_optional: bool = False
 
 
 def show_rows(
@@ -160,24 +163,33 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    with_header = any(column.title for column in columns)
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_header=with_header,
-        pad_edge=False,
-    )
+    out = console()
+    columns = _that_fit(rows, columns, out.width)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.show_header = any(column.title for column in columns)
     for column in columns:
-        table.add_column(
-            column.title,
-            justify="right" if column.is_number else "left",
-            no_wrap=column.is_number,
-            overflow="fold",
-        )
+        side: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(column.title, justify=side, no_wrap=column.is_number, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(column, row.get(column.key))) for column in columns))
-    console().print(table)
+    out.print(table)
+
+
+def _that_fit(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int
+) -> list[Column]:
+    """The columns without those optional ones that would squeeze the others."""
+
+    def wanted(column: Column) -> int:
+        cells = (_cell(column, row.get(column.key)) for row in rows)
+        return max(len(column.title), *map(len, cells)) + _COLUMN_GAP
+
+    kept = list(columns)
+    for column in reversed([column for column in columns if column.is_optional]):
+        if sum(map(wanted, kept)) <= width:
+            break
+        kept.remove(column)
+    return kept
 
 
 def _cell(column: Column, value: Any) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from toolkit.compare.board import Board, RunningBoard
     from toolkit.compare.pane import Pane
 
-_LOOK_EVERY_S: Final = 0.08
+# Drawing takes the interpreter from the loop that stamps the streams: eight times a second will do.
+_LOOK_EVERY_S: Final = 0.12
 _PANE_MIN_WIDTH: Final = 36
 _STATE_STYLE: Final = {"done": "green", "failed": "red", "stopped": "yellow", "streaming": "cyan"}
 
@@ -78,12 +79,12 @@ def _columns(
 
     across = max(1, min(len(panes), out.width // _PANE_MIN_WIDTH))
     rows = -(-len(panes) // across)
-    each = None if height is None else max(3, height // rows - 3)
+    each = None if height is None else max(3, height // rows - 4)
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in range(across):
         grid.add_column(ratio=1)
     cells = [
-        _panel(pane, seat.label, out.width // across - 6, each)
+        _panel(pane, seat.label, out, out.width // across - 6, each)
         for pane, seat in zip(panes, seats, strict=True)
     ]
     for begin in range(0, len(cells), across):
@@ -91,8 +92,8 @@ def _columns(
     return grid
 
 
-def _panel(pane: Pane, label: str, width: int, height: int | None) -> RenderableType:
-    from rich.console import Console as Measure
+def _panel(pane: Pane, label: str, out: Console, width: int, height: int | None) -> RenderableType:
+    from rich.console import Group
     from rich.panel import Panel
     from rich.text import Text
 
@@ -100,11 +101,11 @@ def _panel(pane: Pane, label: str, width: int, height: int | None) -> Renderable
 
     text = Text(_body(pane))
     if height is not None:
-        lines = text.wrap(Measure(width=width), width)
-        text = Text("\n").join(lines[-height:])
+        text = Text("\n").join(text.wrap(out, width)[-height:])
     style = _STATE_STYLE.get(pane.state, "dim")
     title = Text.assemble(plain(label), "  ", (state_mark(pane), style))
-    return Panel(text, title=title, title_align="left", subtitle=pane_footer(pane), style="none")
+    footer = Text(pane_footer(pane), style="dim")
+    return Panel(Group(text, footer), title=title, title_align="left")
 
 
 def _body(pane: Pane) -> str:
@@ -127,7 +128,8 @@ def _watch_lines(running: RunningBoard, seats: Sequence[Seat]) -> None:
             text = _body(pane)
             for line in _whole_lines(text, printed[index], is_over=pane.is_over):
                 printed[index] += len(line)
-                print(f"[{index + 1}] {line.rstrip()}", flush=True)
+                if line.strip():
+                    print(f"[{index + 1}] {line.rstrip()}", flush=True)
             if pane.is_over and index not in closed:
                 closed.add(index)
                 end = f"{state_mark(pane)} · {pane_footer(pane)}"
@@ -162,8 +164,8 @@ def show_figures(
         _durations("ttft_p50_ms", "TTFT p50", rows),
         _durations("tpot_p50_ms", "TPOT p50", rows),
         Column("output_tps_p50", "Speed p50", rate, is_number=True),
-        Column("input_tokens", "Tokens in", count, is_number=True),
-        Column("output_tokens", "out", count, is_number=True),
+        Column("input_tokens", "Tok in", count, is_number=True, is_optional=True),
+        Column("output_tokens", "Tok out", count, is_number=True),
         Column("cost", "Cost", is_number=True),
         Column("errors", "Errors", count, is_number=True),
     ]

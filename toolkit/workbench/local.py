@@ -1,19 +1,16 @@
-"""The built-in model, there when it is asked: started on demand, found where it really listens."""
+"""The built-in model, there when it is asked: its server is started on demand."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from toolkit.calls.source import current_source
-from toolkit.local.server import LocalServer, find_base_url
+from toolkit.local.server import LocalServer
 from toolkit.local.state import RunningServer
 
 if TYPE_CHECKING:
-    from toolkit.providers.provider import Provider
-    from toolkit.settings import Settings
     from toolkit.workbench.bench import Workbench
 
 LOCAL: Final = "local"
@@ -52,11 +49,3 @@ async def prepare_local(bench: Workbench, model: str) -> None:
     running = bench.local.status()
     if running is None or running.model != model_id:
         await asyncio.to_thread(ensure_local, bench, model=model_id)
-
-
-def at_real_url(settings: Settings, provider: Provider) -> Provider:
-    """The provider `local` with the base URL of the server that runs now; others as they are."""
-    if provider.name != LOCAL:
-        return provider
-    url = find_base_url(settings)
-    return replace(provider, base_url=url) if url else provider
