@@ -87,6 +87,7 @@ class OpenCassette:
         self._takes: list[Take] = []
         self._opened_ns = 0
         self._stack = ExitStack()
+        self._is_discarded = False
 
     # ---- opening and closing ----------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class OpenCassette:
         with self._stack:
             # A provider's failure is what was to be recorded; any other error leaves half of it.
             is_whole = error is None or isinstance(error, CallError)
-            if self.mode == "record" and is_whole:
+            if self.mode == "record" and is_whole and not self._is_discarded:
                 self._write([t.finish(self._scrubber) for t in self._takes if t.is_answered])
         if self.misses and error is None:
             raise self._missing(self.misses[0])
@@ -207,6 +208,11 @@ class OpenCassette:
             f"the cassette {self.name} holds no such request: {miss}",
             hint="If the request was meant to change, record the cassette again.",
         )
+
+    def discard(self) -> None:
+        """Write nothing at the end, and keep silent about misses: what was to happen did not."""
+        self._is_discarded = True
+        self.misses.clear()
 
     # ---- what a test asks -------------------------------------------------------------------
 

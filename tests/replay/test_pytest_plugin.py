@@ -1,0 +1,121 @@
+"""The plugin as a project uses it: a pytest of its own, offline by default."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from tests.servers.mock_provider import MockProvider
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "toolkit.replay.pytest_plugin"
+TESTS = """
+import httpx, os, pytest
+
+URL = os.environ["MOCK_URL"]
+
+def ask(n=1):
+    return httpx.post(f"{URL}/chat/completions", json={"n": n, "messages": []}).json()
+
+@pytest.mark.cassette("named/by-hand")
+def test_marked():
+    assert ask()["choices"]
+
+def test_with_fixture(cassette):
+    assert ask()["choices"]
+
+@pytest.mark.cassette
+@pytest.mark.parametrize("n", [1, 2])
+def test_each_parameter_has_its_own(n):
+    assert ask(n)["choices"]
+
+@pytest.mark.cassette
+def test_two_calls():
+    ask(1)
+    if not os.environ.get("ONLY_ONE"):
+        ask(2)
+
+def test_without():
+    pass
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    (tmp_path / "test_it.py").write_text(TESTS)
+    return tmp_path
+
+
+@pytest.fixture
+def provider() -> Iterator[MockProvider]:
+    with MockProvider() as server:
+        yield server
+
+
+def run(project: Path, url: str, *options: str, **variables: str) -> tuple[int, str]:
+    # Where the package is installed its entry point loads the plugin; in a checkout -p does.
+    known = any(point.value == PLUGIN for point in entry_points(group="pytest11"))
+    command = [sys.executable, "-m", "pytest", "-q", *([] if known else ["-p", PLUGIN]), *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MOCK_URL": url} | variables
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=90
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_project_records_once_and_then_tests_offline(project, provider):
+    code, out = run(project, provider.base_url)
+    assert code == 1
+    assert "CassetteMissing" in out
+    assert "1 passed" in out
+    assert not provider.requests
+
+    code, out = run(project, provider.base_url, "--cassettes=record")
+    assert (code, len(provider.requests)) == (0, 6), out
+    names = sorted(str(p.relative_to(project)) for p in project.rglob("*.yaml"))
+    assert names == [
+        "cassettes/named/by-hand.yaml",
+        "cassettes/test_it/test_each_parameter_has_its_own-1.yaml",
+        "cassettes/test_it/test_each_parameter_has_its_own-2.yaml",
+        "cassettes/test_it/test_two_calls.yaml",
+        "cassettes/test_it/test_with_fixture.yaml",
+    ]
+
+    code, out = run(project, "http://127.0.0.1:9/v1")
+    assert code == 0, out
+    assert len(provider.requests) == 6
+
+
+def test_a_call_that_is_not_made_any_more_fails_the_test(project, provider):
+    run(project, provider.base_url, "--cassettes=auto")
+    code, out = run(project, provider.base_url, ONLY_ONE="1")
+    assert code == 1
+    assert "holds calls that nobody made" in out
+    assert len(provider.requests) == 6
+
+
+def test_a_test_that_fails_while_recording_leaves_no_cassette(project, provider):
+    (project / "test_it.py").write_text(
+        TESTS + "\n@pytest.mark.cassette('a/b')\ndef test_bad():\n    ask()\n    assert 0\n"
+    )
+    code, out = run(project, provider.base_url, "--cassettes=record", "-k", "test_bad")
+    assert (code, len(provider.requests)) == (1, 1), out
+    assert "1 failed" in out
+    assert "error" not in out.splitlines()[-1]
+    assert not list(project.rglob("*.yaml"))
+
+
+def test_the_plugin_costs_a_session_nothing_until_it_is_used():
+    code = f"import sys, {PLUGIN}; print(*sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert not {"vcr", "litellm", "httpx", "aiohttp", "yaml"} & set(done.stdout.split())
