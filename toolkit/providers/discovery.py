@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from toolkit.providers.address import looks_local
+from toolkit.providers.dotenv_file import read_dotenv
 from toolkit.providers.presets import LOCAL, presets
-from toolkit.providers.provider import Provider, ProviderType
+from toolkit.providers.provider import Provider, ProviderType, origin_of
+from toolkit.providers.types import complete_base_url, detect_type
 
 _MAX_BODY: Final = 4 * 1024 * 1024
+_NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
+
+
+def find_named() -> dict[str, dict[str, Any]]:
+    """Providers that `PROVIDER_<NAME>_URL` names, in the environment and in `./.env`.
+
+    Returns:
+        Fields of an entry by name; presets are left out (they read that variable themselves).
+        Their key is `PROVIDER_<NAME>_KEY` from the same place as the URL: a `.env` in a foreign
+        folder must not lead a key of the environment elsewhere.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for place in (read_dotenv(), os.environ):  # the environment wins
+        for variable, url in place.items():
+            named = _NAMED.fullmatch(variable)
+            if named and url.strip():
+                name = named.group(1).lower().replace("_", "-")
+                if name not in presets():
+                    found[name] = _entry(named.group(1), url.strip(), place)
+    return found
+
+
+def _entry(upper: str, url: str, place: Mapping[str, str]) -> dict[str, Any]:
+    key = f"PROVIDER_{upper}_KEY"
+    is_ours = place is os.environ or key not in os.environ
+    full = complete_base_url(url, detect_type(url))
+    return {
+        "base_url": url,
+        "source": "environment",
+        "is_local": looks_local(url),
+        "key_env": (key,),
+        "key_origin": origin_of(full) if is_ours else "",
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,12 @@ def put_fields(document: TOMLDocument, name: str, values: Mapping[str, Any]) -> 
             entry[field] = list(value) if isinstance(value, tuple) else value
 
 
+def drop_entry(document: TOMLDocument, name: str) -> None:
+    """Take an entry out of the document."""
+    providers: Any = document.get("providers", {})
+    providers.pop(name, None)
+
+
 def _check_field(field: str, value: Any) -> Any:
     try:
         return FIELDS[field](value)

@@ -30,7 +30,7 @@ from toolkit.providers.key_places import (
 from toolkit.providers.key_stores import KeyStores, check_key
 from toolkit.providers.names import check_name
 from toolkit.providers.provider import Provider
-from toolkit.providers.registry import Registry
+from toolkit.providers.roster import Roster
 from toolkit.providers.tokens import TokenSources
 from toolkit.secret import Secret
 from toolkit.settings import Settings
@@ -68,7 +68,7 @@ class Keys:
     ) -> None:
         self.stores = KeyStores(settings, ask_passphrase)
         self.tokens = TokenSources()
-        self._registry = Registry(settings)
+        self._registry = Roster(settings)
         self._given: dict[Secret, None] = {}
 
     # ---- the key in force ---------------------------------------------------------------------

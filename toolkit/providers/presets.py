@@ -26,8 +26,9 @@ def presets() -> Mapping[str, Provider]:
 
 def _read(name: str, row: Mapping[str, Any]) -> Provider:
     values = dict(row)
-    for field in ("key_env", "url_env"):
-        values[field] = tuple(values.get(field, ()))
+    upper = name.upper().replace("-", "_")
+    values["key_env"] = (*values.get("key_env", ()), f"PROVIDER_{upper}_KEY")
+    values["url_env"] = (*values.get("url_env", ()), f"PROVIDER_{upper}_URL")
     return Provider(
         name=name,
         source="preset",

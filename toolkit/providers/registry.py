@@ -6,166 +6,28 @@ An untouched preset has no entry in the file and can be called all the same. Rem
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InvalidProvider, ProviderExists, ProviderNotFound, ToolkitError
-from toolkit.providers.entry import put_fields, refuse_unknown
-from toolkit.providers.names import check_model, check_name, close_names, short
+from toolkit.errors import InvalidProvider, ProviderExists
+from toolkit.providers.discovery import find_named
+from toolkit.providers.entry import drop_entry, put_fields, refuse_unknown
+from toolkit.providers.names import check_model, check_name
 from toolkit.providers.presets import presets
 from toolkit.providers.provider import Provider
-from toolkit.providers.registry_file import Content, RegistryFile
-from toolkit.providers.roster import FindHeader, FindUrl, Roster
-from toolkit.settings import Settings
+from toolkit.providers.registry_file import Content
+from toolkit.providers.roster import Roster
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-Place = Literal["cloud", "local"]
 
+class Registry(Roster):
+    """The providers of one home folder, to look at and to change.
 
-class Registry:
-    """The providers of one home folder.
-
-    Args:
-        settings: where the home folder is.
-        find_header: (provider, header) -> the secret value of a header, or None.
-        find_local_url: the base URL of the built-in local server while it runs, or None.
+    Every change is made under a lock of the file, whole or not at all.
     """
-
-    def __init__(
-        self,
-        settings: Settings,
-        find_header: FindHeader | None = None,
-        find_local_url: FindUrl | None = None,
-    ) -> None:
-        self.file = RegistryFile(settings)
-        self._roster = Roster(
-            settings,
-            self.file,
-            find_header or (lambda provider, name: None),
-            find_local_url or (lambda: None),
-        )
-
-    # ---- reading ----------------------------------------------------------------------------
-
-    def list(
-        self,
-        *,
-        type: str | None = None,
-        place: Place | None = None,
-        active: bool | None = None,
-        search: str | None = None,
-        removed: bool = False,
-    ) -> list[Provider]:
-        """Presets and custom providers in one list, presets first, each group in its own order.
-
-        Args:
-            type: only this type.
-            place: only `cloud` or only `local` ones.
-            active: only those in use, or only those not in use.
-            search: text that the name, display name, type or base URL holds.
-            removed: only those that were removed (they are left out otherwise).
-
-        An entry that is not acceptable is left out; `problems` tells of it.
-        """
-        found = [p for p in self._roster.all() if p.is_removed == removed]
-        if type is not None:
-            found = [p for p in found if p.type == type]
-        if place is not None:
-            found = [p for p in found if p.is_local == (place == "local")]
-        if active is not None:
-            found = [p for p in found if p.is_active == active]
-        if search:
-            found = [p for p in found if _holds(p, search.casefold())]
-        return found
-
-    def problems(self) -> dict[str, ToolkitError]:
-        """Providers whose entry or variable is not acceptable, by name, with what is wrong."""
-        wrong: dict[str, ToolkitError] = {}
-        for name in (*presets(), *self.file.read().providers):
-            try:
-                self._roster.find(name)
-            except InvalidProvider as error:
-                wrong[name] = error
-        return wrong
-
-    def find(self, name: str) -> Provider | None:
-        """The provider of that name, removed ones included, or None.
-
-        Raises:
-            InvalidProvider: its entry or the whole file is not acceptable.
-        """
-        return self._roster.find(name)
-
-    def require(self, name: str) -> Provider:
-        """The provider of that name; removed ones do not count.
-
-        Raises:
-            ProviderNotFound: there is none; the hint names similar ones.
-            InvalidProvider: its entry or the whole file is not acceptable.
-        """
-        provider = self.find(name)
-        if provider is None:
-            raise self._not_found(name)
-        if provider.is_removed:
-            raise ProviderNotFound(
-                f"the provider {name} was removed",
-                provider=name,
-                hint=f"`toolkit providers restore {name}` brings it back.",
-            )
-        return provider
-
-    def resolve(self, model: str) -> tuple[Provider, str]:
-        """Take `provider/model_id` apart; the id may hold slashes itself.
-
-        A provider's name alone, or with nothing after the slash, means its default model.
-
-        Raises:
-            InvalidProvider: no such form, disabled, or without a base URL or default model.
-            ProviderNotFound: no provider of that name.
-        """
-        name, _, model_id = model.partition("/")
-        provider = self.require(name)
-        if not provider.is_active and not self._roster.is_untouched(name):
-            raise InvalidProvider(
-                f"the provider {name} is disabled",
-                provider=name,
-                cause="disabled",
-                hint=f"`toolkit providers enable {name}` puts it back to work.",
-            )
-        if not provider.base_url:
-            raise InvalidProvider(
-                f"{provider.display_name} has no base URL yet",
-                provider=name,
-                cause="empty",
-                hint=f"Give yours with `toolkit providers add {name} --url URL`"
-                + (f" or {provider.url_env[0]}." if provider.url_env else "."),
-            )
-        model_id = model_id or provider.default_model or ""
-        if not model_id:
-            raise InvalidProvider(
-                f"{short(model)} names no model",
-                provider=name,
-                cause="model",
-                hint=f"Write {name}/MODEL, or set one with `toolkit providers update {name} "
-                "--default-model MODEL`.",
-            )
-        return provider, model_id
-
-    def find_default(self) -> Provider | None:
-        """The provider that failover starts from, or None where none is set."""
-        return next((p for p in self._roster.all() if p.is_default and not p.is_removed), None)
-
-    def aliases(self) -> dict[str, tuple[str, ...]]:
-        """Names of failover chains and the models each stands for."""
-        return dict(self.file.read().aliases)
-
-    def find_alias(self, name: str) -> tuple[str, ...]:
-        """The models that a failover chain's name stands for; empty when it is no such name."""
-        return self.file.read().aliases.get(name, ())
-
-    # ---- changing ---------------------------------------------------------------------------
 
     def check(self, name: str, values: Mapping[str, Any]) -> Provider:
         """The provider that `add` would save, with everything checked and nothing saved.
@@ -175,7 +37,7 @@ class Registry:
         """
         check_name(name)
         self._refuse_taken(name, self.file.read())
-        return self._roster.complete(self._roster.build(name, {"is_active": True, **values}))
+        return self.complete(self.build(name, {"is_active": True, **values}))
 
     def add(self, name: str, *, tested_at: datetime | None = None, **values: Any) -> Provider:
         """Save a new provider, or the set-up of a preset.
@@ -213,14 +75,40 @@ class Registry:
                     self._refuse_taken(name, content)
                 refuse_unknown(values)
                 full = {"is_active": True, **values}
-                provider = self._roster.build(name, full)
+                provider = self.build(name, full)
                 now = _now()
                 preset = presets().get(name)
                 if preset is None or not preset.base_url or "key_env" in values:
                     full.setdefault("key_origin", provider.key_origin or "")
-                put_fields(document, name, {**full, "created_at": now, "updated_at": now})
+                if name in replaced:
+                    created = content.providers.get(name, {}).get("created_at", now)
+                    full["created_at"] = created
+                    drop_entry(document, name)
+                put_fields(document, name, {"created_at": now, **full, "updated_at": now})
 
         self.file.change(edit)
+
+    def preview(self, name: str, changes: Mapping[str, Any]) -> Provider:
+        """The provider as it would be after `update`; nothing is saved.
+
+        Raises:
+            ProviderNotFound, InvalidProvider: as `update`.
+        """
+        before = self.require(name)
+        refuse_unknown(changes)
+        after = self.build(name, {**_entry_of(name, self.file.read()), **changes})
+        if changes.get("key_env") or not before.origin:
+            after = replace(after, key_origin=after.origin)
+        return self.complete(after)
+
+    def draft(self, name: str, values: Mapping[str, Any]) -> Provider:
+        """The provider that an entry of these fields would be; nothing is saved or compared.
+
+        Raises:
+            InvalidProvider: a field is not acceptable.
+        """
+        check_name(name)
+        return self.build(name, values)
 
     def update(self, name: str, **changes: Any) -> Provider:
         """Change fields of a provider; None takes a field back to its default.
@@ -232,20 +120,16 @@ class Registry:
             ProviderNotFound, InvalidProvider: nothing is saved.
         """
         before = self.require(name)
-        refuse_unknown(changes)
+        self.preview(name, changes)
 
         def edit(document: TOMLDocument, content: Content) -> None:
-            values = {**content.providers.get(name, {}), **changes}
-            values = {field: value for field, value in values.items() if value is not None}
-            after = self._roster.build(name, values)
+            after = self.build(name, {**_entry_of(name, content), **changes})
             extra: dict[str, Any] = {"updated_at": _now()}
             if changes.get("key_env") or not before.origin:
                 extra["key_origin"] = after.origin
             if after.origin != before.origin:
                 extra["tested_at"] = changes.get("tested_at")
-            if name not in content.providers:
-                extra["created_at"] = _now()
-            put_fields(document, name, {**changes, **extra})
+            put_fields(document, name, {**_first_fields(name, content), **changes, **extra})
 
         self.file.change(edit)
         return self.require(name)
@@ -345,13 +229,11 @@ class Registry:
     def register(self, provider: Provider) -> None:
         """Add a provider for this process only (a plugin in a notebook); nothing is saved."""
         check_name(provider.name)
-        self._roster.registered[provider.name] = provider
-
-    # ---- how ----------------------------------------------------------------------------------
+        self.registered[provider.name] = provider
 
     def _refuse_taken(self, name: str, content: Content) -> None:
         values = content.providers.get(name)
-        if values is None and name not in self._roster.registered:
+        if values is None and name not in self.registered:
             return
         removed = values is not None and values.get("deactivated_at") is not None
         raise ProviderExists(
@@ -361,19 +243,10 @@ class Registry:
             "name.",
         )
 
-    def _not_found(self, name: str) -> ProviderNotFound:
-        names = [p.name for p in self._roster.all() if not p.is_removed]
-        close = close_names(name, names) if name else []
-        hint = f"Did you mean {' or '.join(close)}? " if close else ""
-        return ProviderNotFound(
-            f"there is no provider {short(name)}",
-            hint=f"{hint}See `toolkit providers list` and `toolkit providers presets`.",
-        )
-
     def _mark(self, name: str, **fields: Any) -> Provider:
         def edit(document: TOMLDocument, content: Content) -> None:
-            created = {} if name in content.providers else {"created_at": _now()}
-            put_fields(document, name, {**created, **fields, "updated_at": _now()})
+            first = _first_fields(name, content)
+            put_fields(document, name, {**first, **fields, "updated_at": _now()})
 
         self.file.change(edit)
         provider = self.find(name)
@@ -381,9 +254,17 @@ class Registry:
         return provider
 
 
-def _holds(provider: Provider, text: str) -> bool:
-    told = (provider.name, provider.display_name, provider.type, provider.base_url)
-    return any(text in value.casefold() for value in told)
+def _entry_of(name: str, content: Content) -> Mapping[str, Any]:
+    """What is known of a provider beside its preset: its entry, or the environment's words."""
+    known = content.providers.get(name)
+    return find_named().get(name, {}) if known is None else known
+
+
+def _first_fields(name: str, content: Content) -> dict[str, Any]:
+    """What a new entry begins with; nothing where there is one."""
+    if name in content.providers:
+        return {}
+    return {**find_named().get(name, {}), "created_at": _now()}
 
 
 def _now() -> datetime:

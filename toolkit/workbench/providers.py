@@ -1,19 +1,35 @@
-"""What `tk.providers` is: the registry, with testing, discovery, transfer and plugins."""
+"""What `tk.providers` is: the registry, with testing, discovery, transfer and plugins.
+
+The registry knows nothing of keys and of the network; here they come together.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from toolkit.errors import StoreError
+from toolkit.providers.headers import check_headers, is_secret
+from toolkit.providers.key_index import KeyEntry, StoreName
 from toolkit.providers.provider import Provider
 from toolkit.providers.registry import Registry
+from toolkit.workbench.provider_discovery import Discovered, discover
+from toolkit.workbench.provider_transfer import Transfer
+from toolkit.workbench.provider_trial import refusal_of, try_provider
 
 if TYPE_CHECKING:
+    from toolkit.health.lights import ProbeResult
     from toolkit.workbench.bench import Workbench
 
 
 class Providers:
-    """The providers of one workbench."""
+    """The providers of one workbench.
+
+    `registry` keeps and resolves them; `transfer` exports and imports them.
+    """
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
@@ -27,11 +43,302 @@ class Providers:
             find_local_url=self._find_local_url,
         )
 
+    @cached_property
+    def transfer(self) -> Transfer:
+        """Export and import, with and without keys."""
+        return Transfer(self.registry, self._bench.keys)
+
+    # ---- looking ------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Provider | None:
+        """The provider of that name, or None; see `Registry.find`."""
+        return self.registry.find(name)
+
+    def require(self, name: str) -> Provider:
+        """The provider of that name; see `Registry.require`."""
+        return self.registry.require(name)
+
+    def presets(self) -> tuple[Provider, ...]:
+        """The built-in presets as they are delivered."""
+        from toolkit.providers.presets import presets
+
+        return tuple(presets().values())
+
+    # ---- changing -----------------------------------------------------------------------------
+
+    def add(  # noqa: PLR0913 - an interface that scripts rely on
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        type: str | None = None,
+        api_key: str | None = None,
+        local: bool = False,
+        headers: Mapping[str, str] | None = None,
+        default_model: str | None = None,
+        test: bool = True,
+        key_store: StoreName = "keyring",
+        **fields: Any,
+    ) -> Provider:
+        """Add a provider, or set a preset up: it is tested first, then saved, whole or not at all.
+
+        Args:
+            name: unique, `[a-z0-9][a-z0-9-]{0,62}`; a preset's name takes over its facts.
+            base_url: where it is; None where the preset knows.
+            type: the API style; None detects it from the URL.
+            api_key: its key; it goes into the key store, bound to this address.
+            local: it runs on this machine or network.
+            headers: extra headers; values that look secret go into the key store.
+            default_model: the model when none is named.
+            test: test it first, and save nothing when a test says no. False saves it untested.
+            key_store: `keyring`, or `vault` where that was chosen.
+            fields: other fields of `Provider` (`display_name`, `rpm`, `params`, ...).
+
+        Raises:
+            ProviderExists, InvalidProvider: the name is taken, or a field is not acceptable.
+            ToolkitError: a test said no (its class says which); `test=False` saves all the same.
+            KeyStoreError: the key cannot be stored; nothing is saved.
+        """
+        plain, secret = split_headers(headers or {})
+        values = {
+            "base_url": base_url,
+            "type": type,
+            "is_local": local or None,
+            "headers": plain or None,
+            "secret_headers": tuple(secret) or None,
+            "default_model": default_model,
+            **fields,
+        }
+        values = {field: value for field, value in values.items() if value is not None}
+        provider = self.registry.check(name, values)
+        tested_at = None
+        if test:
+            result = self._probe(provider, api_key, secret)
+            if result.refusals:
+                raise refusal_of(result)
+            tested_at = _now() if result.is_good else None
+        with self._stored(provider, api_key, secret, key_store):
+            added = self.registry.add(name, tested_at=tested_at, **values)
+        return self._mirror(added)
+
+    def update(
+        self,
+        name: str,
+        *,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key_store: StoreName = "keyring",
+        **changes: Any,
+    ) -> Provider:
+        """Change fields of a provider; None takes a field back to its default.
+
+        Args:
+            name: of the provider.
+            api_key: a new key for its address after the change.
+            headers: replace all its headers.
+            key_store: where a key or secret header goes.
+            changes: fields of `Provider`.
+
+        Raises:
+            ProviderNotFound, InvalidProvider, KeyStoreError: nothing is saved.
+        """
+        secret: dict[str, str] = {}
+        if headers is not None:
+            plain, secret = split_headers(headers)
+            changes |= {"headers": plain or None, "secret_headers": tuple(secret) or None}
+        after = self.registry.preview(name, changes)
+        with self._stored(after, api_key, secret, key_store):
+            updated = self.registry.update(name, **changes) if changes else after
+        return self._mirror(updated)
+
+    def set_headers(self, name: str, changes: Mapping[str, str | None]) -> Provider:
+        """Set single headers and leave the others; None takes one away.
+
+        Raises:
+            ProviderNotFound, InvalidProvider, KeyStoreError: nothing is saved.
+        """
+        provider = self.require(name)
+        lower = {header.lower() for header in changes}
+        kept = {h: v for h, v in provider.headers.items() if h.lower() not in lower}
+        new = {header: value for header, value in changes.items() if value is not None}
+        return self.update(name, headers={**kept, **new})
+
+    def remove(self, name: str) -> Provider:
+        """Take a provider out of use, softly; see `Registry.remove`."""
+        return self._mirror(self.registry.remove(name))
+
+    def restore(self, name: str) -> Provider:
+        """Bring a removed provider back; see `Registry.restore`."""
+        return self._mirror(self.registry.restore(name))
+
+    def enable(self, name: str) -> Provider:
+        """Put a provider to use; see `Registry.enable`."""
+        return self._mirror(self.registry.enable(name))
+
+    def disable(self, name: str) -> Provider:
+        """Keep a provider but refuse to call it; see `Registry.disable`."""
+        return self._mirror(self.registry.disable(name))
+
+    def set_default(self, name: str | None) -> Provider | None:
+        """Choose the provider that failover starts from; see `Registry.set_default`."""
+        before = self.registry.find_default()
+        provider = self.registry.set_default(name)
+        for changed in (before and self.registry.find(before.name), provider):
+            if changed is not None:
+                self._mirror(changed)
+        return provider
+
+    # ---- testing and discovery ----------------------------------------------------------------
+
+    def test(self, name: str | None = None, **options: Any) -> ProbeResult:
+        """Test a provider: address allowed, reachable, key accepted, model callable.
+
+        See `atest` for arguments and result.
+        """
+        return self._bench.portal.run(self.atest(name, **options))
+
+    async def atest(
+        self,
+        name: str | None = None,
+        *,
+        api_key: str | None = None,
+        call: bool = False,
+        model: str | None = None,
+        **values: Any,
+    ) -> ProbeResult:
+        """Test a saved provider by its name, or one that is not saved by its fields.
+
+        Args:
+            name: of a saved provider; with `values` a saved provider is tested as it would be
+                after that change.
+            api_key: the key to test; None takes the one in force. A stored key is only used
+                at the origin that it was stored for.
+            call: also call the model, which may cost money.
+            model: the model to look for or to call; None takes the default.
+            values: fields of `Provider` (`base_url`, `type`, `headers`, `local`, ...).
+
+        Returns:
+            Four answers; what a test finds wrong is an answer, not an exception.
+
+        Raises:
+            ProviderNotFound, InvalidProvider: there is nothing that could be tested.
+        """
+        provider, secret = self._to_test(name, values)
+        result = await try_provider(
+            self._bench, provider, api_key=api_key, headers=secret, call=call, model=model
+        )
+        if name is not None and not values and api_key is None and result.is_good:
+            self._note_tested(name)
+        return result
+
+    def discover(self) -> list[Discovered]:
+        """Look at the environment, `.env` and the usual local ports for providers.
+
+        Servers that answer are added, once; what a person edited or removed stays as it is.
+        """
+        found = self._bench.portal.run(discover(self.registry))
+        for one in found:
+            if one.outcome == "added" and (provider := self.registry.find(one.name)):
+                self._mirror(provider)
+        return found
+
+    def headroom(self, name: str) -> dict[str, Any] | None:
+        """How much the provider said may still be used, from its newest answer that said so.
+
+        Returns:
+            Limits, what remains and when it is reset (seconds after `seen_at`, UTC), for
+            requests and tokens; None where no answer ever said.
+        """
+        columns = ", ".join(
+            f"ratelimit_{what}_{kind}{'_s' if what == 'reset' else ''}"
+            for kind in ("requests", "tokens")
+            for what in ("limit", "remaining", "reset")
+        )
+        rows = self._bench.store.rows(
+            f"SELECT started_at AS seen_at, {columns} FROM calls "  # noqa: S608 - fixed names
+            "WHERE provider = ? AND source = 'live' AND (ratelimit_remaining_requests IS NOT NULL "
+            "OR ratelimit_remaining_tokens IS NOT NULL) ORDER BY started_at DESC LIMIT 1",
+            (self.require(name).name,),
+        )
+        return rows[0] if rows else None
+
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
         return self.registry.list(**filters)
+
+    # ---- how ----------------------------------------------------------------------------------
+
+    def _to_test(
+        self, name: str | None, values: dict[str, Any]
+    ) -> tuple[Provider, Mapping[str, str]]:
+        values = {field: value for field, value in values.items() if value is not None}
+        if values.pop("local", False):
+            values["is_local"] = True
+        headers = values.pop("headers", None)
+        plain, secret = split_headers(headers or {})
+        if headers is not None:
+            values |= {"headers": plain, "secret_headers": tuple(secret)}
+        if name is not None and self.registry.find(name) is not None:
+            provider = self.registry.preview(name, values) if values else self.require(name)
+        else:
+            provider = self.registry.check(name or "unsaved", values)
+        return provider, secret
+
+    def _probe(
+        self, provider: Provider, api_key: str | None, headers: Mapping[str, str]
+    ) -> ProbeResult:
+        return self._bench.portal.run(
+            try_provider(self._bench, provider, api_key=api_key, headers=headers)
+        )
+
+    @contextlib.contextmanager
+    def _stored(
+        self,
+        provider: Provider,
+        api_key: str | None,
+        headers: Mapping[str, str],
+        store: StoreName,
+    ) -> Any:
+        """Store keys first; when what follows fails they are taken away again."""
+        keys = self._bench.keys
+        stored: list[KeyEntry] = []
+        try:
+            if api_key is not None:
+                stored.append(keys.set(provider, api_key, store=store))
+            for header, value in headers.items():
+                stored.append(keys.set_header(provider, header, value, store=store))
+            yield
+        except BaseException:
+            for entry in stored:
+                keys.stores.delete(entry)
+            raise
+
+    def _note_tested(self, name: str) -> None:
+        if not self.registry.is_untouched(name):
+            self._mirror(self.registry.mark_tested(name, _now()))
+
+    def _mirror(self, provider: Provider) -> Provider:
+        """Keep the store's table for joins up; the registry stays the truth."""
+        with contextlib.suppress(StoreError):
+            self._bench.store.append("providers", provider.as_row())
+        return provider
 
     def _find_local_url(self) -> str | None:
         from toolkit.local.server import find_base_url
 
         return find_base_url(self._bench.settings)
+
+
+def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Headers that may stand in a file, and those whose value is kept like a key.
+
+    Raises:
+        InvalidProvider: a header is not acceptable.
+    """
+    checked = check_headers(headers)
+    secret = {name: value for name, value in checked.items() if is_secret(name, value)}
+    return {name: value for name, value in checked.items() if name not in secret}, secret
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

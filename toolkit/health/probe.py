@@ -1,0 +1,290 @@
+"""The ladder that tests a provider: is its address allowed, is it reachable, is the key accepted,
+is the model callable. Each rung is asked only where the one below holds.
+
+It asks for the free model listing and nothing else, unless a call is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.calls.wire import open_http
+from toolkit.catalog.addresses import listing_addresses, listing_headers
+from toolkit.catalog.listing import fetch_listing
+from toolkit.errors import (
+    AuthenticationFailed,
+    CatalogSyncFailed,
+    ConnectionFailed,
+    InvalidProvider,
+    InvalidRequest,
+    KeyRequired,
+    ModelNotFound,
+    PermissionDenied,
+    QuotaExceeded,
+    ToolkitError,
+)
+from toolkit.health.lights import Answer, Light, ProbeResult, Question
+from toolkit.providers.address import check_base_url, refuse_clear_text, resolve_checked
+from toolkit.providers.names import close_names
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
+
+    from toolkit.providers.provider import Provider
+    from toolkit.records import Reply
+
+AskModel = Callable[[str, Mapping[str, Any]], Awaitable["Reply"]]
+"""Asks one model one short thing: (model_id, params) -> reply."""
+
+MAX_TOKENS: Final = 2048
+"""Room for a reasoning model to think before its first word."""
+
+_DEADLINE_S: Final = 15.0
+
+# What a failed listing says: about reachability, and about the key.
+_REACHED: Final[Mapping[str, tuple[Answer, Answer]]] = {
+    "auth": ("works", "refused"),
+    "forbidden": ("works", "could_not_check"),
+    "rate_limited": ("works", "could_not_check"),
+    "not_found": ("works", "could_not_check"),
+    "http_status": ("works", "could_not_check"),
+    "error_in_body": ("works", "could_not_check"),
+    "no_list": ("could_not_check", "could_not_check"),
+}
+_NO: Final = (
+    ModelNotFound,
+    PermissionDenied,
+    InvalidRequest,
+    QuotaExceeded,
+)
+
+
+async def probe_provider(
+    provider: Provider,
+    key: Secret | None,
+    *,
+    settings: Settings,
+    call: bool = False,
+    model: str | None = None,
+    ask: AskModel | None = None,
+    verify_key: bool = True,
+) -> ProbeResult:
+    """Test one provider; it need not be saved, and nothing is recorded here.
+
+    Args:
+        provider: whom to test.
+        key: the key to test, or None.
+        settings: proxy and deadlines.
+        call: also call a model, which may cost money; needs `ask`.
+        model: the model to look for or to call; None takes the provider's default.
+        ask: makes and records the call.
+        verify_key: where the listing was given, ask once more without the key: a listing that
+            anybody gets proves nothing about the key.
+
+    Returns:
+        Four answers. A failure is an answer, not an exception.
+    """
+    ladder = _Ladder(provider, key, settings, model or provider.default_model)
+    if await ladder.check_address():
+        async with open_http(settings, local=provider.is_local) as http:
+            await ladder.check_listing(http)
+            if verify_key and ladder.answer("key") == "works" and key is not None:
+                await ladder.check_key_matters(http)
+    if ladder.answer("reachable") == "works":
+        ladder.look_for_model()
+        if call and ask is not None and ladder.answer("key") != "refused":
+            await ladder.call_model(ask)
+    return ladder.result()
+
+
+@dataclass
+class _Ladder:
+    """One probe in the making: the rungs set lights, `result` hands them over."""
+
+    provider: Provider
+    key: Secret | None
+    settings: Settings
+    model: str | None
+    lights: dict[Question, Light] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    latency_ms: float | None = None
+    error: ToolkitError | None = None
+    model_asked: str | None = None
+
+    def set(self, question: Question, answer: Answer, reason: str, hint: str = "") -> None:
+        self.lights[question] = Light(question, answer, reason, hint)
+
+    def answer(self, question: Question) -> Answer | None:
+        light = self.lights.get(question)
+        return None if light is None else light.answer
+
+    async def check_address(self) -> bool:
+        provider = self.provider
+        try:
+            address = check_base_url(provider.base_url, provider.is_local)
+            if self.settings.proxy is None:  # a proxy looks names up by itself
+                ips = await asyncio.to_thread(
+                    resolve_checked, address.host, address.port, provider.is_local
+                )
+                for ip in ips:
+                    refuse_clear_text(address, ip)
+        except InvalidProvider as error:
+            self.error = error
+            self.set("address", "refused", error.message, error.hint)
+            return False
+        except ConnectionFailed as error:
+            self.error = error
+            self.set("address", "could_not_check", error.message, error.hint)
+            self.set("reachable", "refused", error.message, "Check the host's name.")
+            return False
+        self.set("address", "works", address.url)
+        return True
+
+    async def check_listing(self, http: httpx.AsyncClient) -> None:
+        began = time.perf_counter()
+        try:
+            listing = await fetch_listing(self.provider, self.key, http, deadline_s=_DEADLINE_S)
+        except CatalogSyncFailed as error:
+            self.note_failure(error)
+            return
+        finally:
+            self.latency_ms = (time.perf_counter() - began) * 1000
+        self.models = tuple(model.model_id for model in listing.models)
+        count = len(self.models)
+        self.set("reachable", "works", f"it lists {count} model{'' if count == 1 else 's'}")
+        if self.key is not None:
+            self.set("key", "works", "it lists its models with this key")
+        elif self.provider.needs_key:
+            self.set("key", "could_not_check", "no key is set", self.key_hint())
+        else:
+            self.set("key", "works", "no key is needed")
+
+    def note_failure(self, error: CatalogSyncFailed) -> None:
+        self.error = error
+        reached, accepted = _REACHED.get(error.cause or "", ("refused", "could_not_check"))
+        if error.cause == "address_refused":
+            self.set("address", "refused", error.message, error.hint)
+            return
+        if error.cause == "auth":
+            self.set("reachable", "works", "it answers")
+            self.note_refused_key(error)
+            return
+        self.set("reachable", reached, error.message, error.hint)
+        if reached == "works":
+            self.set("key", accepted, error.message, error.hint)
+
+    def note_refused_key(self, error: ToolkitError) -> None:
+        if self.key is not None:
+            self.set("key", "refused", error.message, error.hint)
+        elif self.provider.needs_key:
+            self.set("key", "could_not_check", "it wants a key and none is set", self.key_hint())
+        else:
+            self.set("key", "refused", "it wants a key and none is set", self.key_hint())
+
+    async def check_key_matters(self, http: httpx.AsyncClient) -> None:
+        """Whether the listing said anything about the key: not where anybody gets it."""
+        if path := self.provider.key_check_path:
+            url = self.provider.base_url.rstrip("/") + path
+            status = await self.ask_status(http, url, self.key)
+            if status in (401, 403):
+                self.set("key", "refused", f"it answers {status} to this key", self.key_hint())
+            elif status != 200:
+                self.set(
+                    "key", "could_not_check", f"its check of keys answers {status or 'nothing'}"
+                )
+            return
+        status = await self.ask_status(http, listing_addresses(self.provider)[0], None)
+        if status == 200:
+            self.set(
+                "key",
+                "could_not_check",
+                "it lists its models to anybody",
+                "A call tells: `toolkit providers test NAME --call`.",
+            )
+
+    async def ask_status(self, http: httpx.AsyncClient, url: str, key: Secret | None) -> int | None:
+        import httpx
+
+        try:
+            response = await http.get(url, headers=listing_headers(self.provider, key))
+        except (ToolkitError, httpx.HTTPError, OSError):
+            return None
+        return response.status_code
+
+    def look_for_model(self) -> None:
+        call_it = "Only a call tells whether it answers: `--call`."
+        if self.model is None:
+            self.set("model", "could_not_check", "no model is named", "Name one with `--model`.")
+        elif self.model in self.models:
+            self.set("model", "could_not_check", f"{self.model} is listed", call_it)
+        elif not self.models:
+            self.set("model", "could_not_check", "it lists no models", call_it)
+        else:
+            close = close_names(self.model, self.models)
+            meant = f"Did you mean {' or '.join(close)}? " if close else ""
+            reason = f"{self.model} is not among the {len(self.models)} listed models"
+            self.set("model", "could_not_check", reason, meant + call_it)
+
+    async def call_model(self, ask: AskModel) -> None:
+        model = self.model
+        if model is None and self.provider.is_local and self.models:
+            model = self.models[0]
+        if model is None:
+            return
+        self.model_asked = model
+        try:
+            await _ask_generously(ask, model)
+        except (AuthenticationFailed, KeyRequired) as error:
+            self.error = error
+            self.note_refused_key(error)
+        except ToolkitError as error:
+            self.error = error
+            answer: Answer = "refused" if isinstance(error, _NO) else "could_not_check"
+            words = f": {error.provider_message}" if error.provider_message else ""
+            self.set("model", answer, f"{model}: {error.message}{words}", error.hint)
+        else:
+            self.set("model", "works", f"{model} answered")
+            if self.key is not None and self.provider.needs_key:
+                self.set("key", "works", f"{model} answered with this key")
+
+    def key_hint(self) -> str:
+        return f"`toolkit keys set {self.provider.name}`" + (
+            f" (get one at {self.provider.key_url})." if self.provider.key_url else "."
+        )
+
+    def result(self) -> ProbeResult:
+        unknown = {
+            "reachable": "the address was not allowed",
+            "key": "nothing was reached",
+            "model": "nothing was reached" if self.answer("reachable") != "works" else "no answer",
+        }
+        for question in ("address", "reachable", "key", "model"):
+            if question not in self.lights:
+                self.set(question, "could_not_check", unknown.get(question, ""))
+        return ProbeResult(
+            provider=self.provider.name,
+            address=self.lights["address"],
+            reachable=self.lights["reachable"],
+            key=self.lights["key"],
+            model=self.lights["model"],
+            models=self.models,
+            latency_ms=self.latency_ms,
+            model_asked=self.model_asked,
+            error=self.error,
+        )
+
+
+async def _ask_generously(ask: AskModel, model: str) -> None:
+    """Ask with room to think, in the name that this provider has for the limit."""
+    try:
+        await ask(model, {"max_tokens": MAX_TOKENS})
+    except InvalidRequest as error:
+        if "max_completion_tokens" not in (error.provider_message or ""):
+            raise
+        await ask(model, {"max_completion_tokens": MAX_TOKENS})
