@@ -131,8 +131,9 @@ def _find_servers(bench: Workbench, progress: Callable[[str], None]) -> list[str
 
     progress("Looking for local servers")
     servers = bench.portal.run(find_local_servers())
-    if servers:
-        bench.providers.discover()
+    if not servers:
+        return []
+    bench.providers.discover()
     usable = {provider.name for provider in bench.providers.list() if provider.is_active}
     models = ((s.name, [m for m in s.models if "embed" not in m.lower()]) for s in servers)
     return [f"{name}/{chat[0]}" for name, chat in models if chat and name in usable]

@@ -219,10 +219,12 @@ def json_ready(value: Any) -> Any:
 
 
 def _json_scalar(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, Decimal):
+        value = float(value) if value.is_finite() else None
     if value is None or isinstance(value, str | bool | int):
         return value
-    if isinstance(value, float | Decimal):
-        return float(value) if math.isfinite(value) else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, datetime):
         utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return utc.isoformat().replace("+00:00", "Z")
