@@ -1,5 +1,7 @@
 """Calls: every request with its attempts, what it cost, where its time went, and what failed."""
 
+from typing import Any
+
 import streamlit as st
 from pandas import DataFrame
 
@@ -38,7 +40,7 @@ def request_panel(request_id: str) -> None:
 def draw_charts(chosen: ask.CallFilter, drawn: list[tuple[ask.Query, DataFrame]]) -> None:
     """Latency as a distribution and over time, and errors by class."""
     named = {"of": chosen.words}
-    figures = (
+    figures: tuple[tuple[str, Any, dict[str, str]], ...] = (
         ("ttft-ecdf", ecdf, {}),
         ("ttft-time", percentiles_over_time, named),
         ("errors-time", errors_over_time, named),

@@ -1,0 +1,123 @@
+"""Models: everything that can be called, what it can do and costs, and what changed."""
+
+import streamlit as st
+from pandas import DataFrame
+
+from toolkit.charts import price_against
+from toolkit.errors import ToolkitError
+from toolkit.ui.chart_block import draw_chart
+from toolkit.ui.format import at, count
+from toolkit.ui.models_panel import draw_model
+from toolkit.ui.models_read import chosen_filter, filter_models, read_models
+from toolkit.ui.models_sync import draw_ages, draw_refresh
+from toolkit.ui.models_table import draw_models
+from toolkit.ui.panes import error_card
+from toolkit.workbench.bench import current
+
+bench = current()
+
+CHANGES_SHOWN = 500
+_SQL = """SELECT model, provider, context_window, output_usd_per_mtok
+FROM models WHERE gone_at IS NULL"""
+
+
+def forget_model() -> None:
+    """The side panel was closed."""
+    st.query_params.pop("model", None)
+
+
+@st.dialog("Model", width=720, position="right", on_dismiss=forget_model)  # type: ignore[untyped-decorator]
+def model_panel(model: str) -> None:
+    """One model, in a panel at the side."""
+    try:
+        draw_model(bench, model)
+    except ToolkitError as error:
+        error_card(error)
+
+
+def draw_list(models: DataFrame) -> None:
+    """Filters on the left, the table, and two charts of what is left."""
+    left, right = st.columns([1, 4], gap="medium")
+    with left:
+        wanted = chosen_filter(models)
+    with right:
+        found = filter_models(models, wanted)
+        st.caption(f"{count(len(found))} of {count(len(models))} models")
+        chosen = draw_models(bench, found) or st.query_params.get("model")
+        for column in ("context_window", "output_tps"):
+            figure = price_against(found, column)
+            python = (
+                "import toolkit as tk\n\n"
+                f"tk.charts.price_against(tk.catalog.overview(), {column!r})"
+            )
+            draw_chart(figure, key=f"price-{column}", sql=_SQL, python=python)
+    if chosen:
+        st.query_params["model"] = chosen
+        model_panel(chosen)
+
+
+def draw_changes() -> None:
+    """What changed, by date, in words."""
+    changes = bench.catalog.changes().head(CHANGES_SHOWN)
+    if not len(changes):
+        st.caption("Each refresh is kept with its date; what is different is told here.")
+        return
+    days = changes["changed_at"].dt.date
+    for day in days.unique():
+        rows = changes[days == day]
+        st.markdown(f"**{day}** · {count(len(rows))} changes")
+        shown = {
+            "when": [at(when.to_pydatetime()) for when in rows["changed_at"]],
+            "model": list(rows["model"]),
+            "what": list(rows["words"]),
+            "source": list(rows["source"]),
+        }
+        st.dataframe(shown, hide_index=True, key=f"changes-{day}", alt=f"Changes of {day}")
+
+
+def draw_ending() -> None:
+    """Models that end soon, with their successors."""
+    ending = bench.catalog.retirements()
+    if not len(ending):
+        st.caption("No listed model ends within 90 days.")
+        return
+    st.dataframe(
+        {
+            "model": list(ending["model"]),
+            "ends on": [f"{day:%Y-%m-%d}" for day in ending["retires_on"]],
+            "days left": list(ending["days_left"]),
+            "successor": list(ending["successor"]),
+            "your calls, 30 days": list(ending["calls_30d"]),
+        },
+        hide_index=True,
+        key="ending",
+        alt="Models that end soon",
+    )
+
+
+def draw_page() -> None:
+    """The refresh button and ages, then the tabs."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        draw_refresh(bench)
+    models = read_models(bench, str(bench.settings.home))
+    if not len(models):
+        st.caption(
+            "The models of your providers, with prices and abilities. Press Refresh to ask for them."
+        )
+        draw_ages(bench)
+        return
+    draw_ages(bench)
+    listed, changed, ending = st.tabs(["Models", "What changed", "Ending soon"])
+    with listed:
+        draw_list(models)
+    with changed:
+        draw_changes()
+    with ending:
+        draw_ending()
+
+
+st.title("Models")
+try:
+    draw_page()
+except ToolkitError as error:
+    error_card(error)

@@ -1,0 +1,152 @@
+"""One provider opened: test, keys, settings, and what cannot be taken back so easily."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from toolkit.errors import ToolkitError
+from toolkit.health.lights import QUESTIONS, ProbeResult
+from toolkit.providers.key_places import KeyPlace
+from toolkit.secret import Secret
+from toolkit.ui.format import ago
+from toolkit.ui.panes import error_card
+from toolkit.ui.provider_rows import ProviderRow
+from toolkit.ui.text import own, plain
+from toolkit.workbench.bench import Workbench
+
+_LIGHTS = {
+    "works": ("● works", "green"),
+    "refused": ("○ refused", "red"),
+    "could_not_check": ("◌ could not check", "gray"),
+}
+
+
+def draw_panel(bench: Workbench, row: ProviderRow) -> None:
+    """Draw the side panel of one provider."""
+    provider = row.provider
+    st.markdown(f"**{plain(provider.display_name or provider.name)}** · `{provider.name}`")
+    st.text(provider.base_url or "no address yet")
+    _test(bench, row)
+    _keys(bench, row)
+    _settings(bench, row)
+    _danger(bench, row)
+
+
+def draw_lights(result: ProbeResult) -> None:
+    """The four answers, each with its reason and what to do."""
+    for light in result.lights:
+        word, colour = _LIGHTS[light.answer]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(word, color=colour)
+            st.markdown(f"**{QUESTIONS[light.question]}**", width="content")
+        told = own(light.reason) + (f" {own(light.hint)}" if light.hint else "")
+        st.caption(told)
+
+
+def _test(bench: Workbench, row: ProviderRow) -> None:
+    st.subheader("Test", divider="gray")
+    st.caption("Asks for the free model listing, nothing that costs money.")
+    if not st.button("Test now", key=f"test-{row.provider.name}", icon=":material/network_check:"):
+        return
+    try:
+        with st.spinner("Asking the provider", show_time=True):
+            result = bench.providers.test(row.provider.name)
+    except ToolkitError as error:
+        error_card(error)
+        return
+    draw_lights(result)
+    if result.models:
+        st.caption(f"It lists {len(result.models):,} models.")
+
+
+def _keys(bench: Workbench, row: ProviderRow) -> None:
+    provider = row.provider
+    st.subheader("Keys", divider="gray")
+    if row.keys:
+        st.dataframe(
+            {
+                "": ["in force" if place.in_force else "" for place in row.keys],
+                "key": [place.fingerprint for place in row.keys],
+                "from": [f"{place.source} {place.name}" for place in row.keys],
+                "note": [place.note or (place.shadowed_by or "") for place in row.keys],
+            },
+            hide_index=True,
+            alt="Places that hold a key of this provider",
+        )
+    else:
+        st.caption("No key is known." if provider.needs_key else "It answers without a key.")
+    if provider.key_url:
+        st.link_button("Get a key", provider.key_url, icon=":material/open_in_new:")
+    with st.form(f"key-form-{provider.name}", clear_on_submit=True, border=False):
+        value = st.text_input(
+            "New key", type="password", key=f"new-key-{provider.name}", autocomplete="off"
+        )
+        store = st.segmented_control(
+            "Store in", ["keyring", "vault"], default="keyring", key=f"store-{provider.name}"
+        )
+        sent = st.form_submit_button("Save key", icon=":material/key:")
+    if sent and value:
+        _save_key(bench, row, Secret(value), "vault" if store == "vault" else "keyring")
+    for place in row.keys:
+        if place.source in ("keyring", "vault"):
+            st.button(
+                f"Delete {place.fingerprint} from {place.source}",
+                key=f"delete-{provider.name}-{place.source}-{place.name}",
+                on_click=_delete_key,
+                args=(bench, place),
+            )
+
+
+def _delete_key(bench: Workbench, place: KeyPlace) -> None:
+    try:
+        bench.keys.remove(place.provider, name=place.name)
+    except ToolkitError as error:
+        st.session_state["provider-trouble"] = error
+
+
+def _save_key(bench: Workbench, row: ProviderRow, key: Secret, store: str) -> None:
+    try:
+        bench.keys.set(row.provider, key.reveal(), store="vault" if store == "vault" else "keyring")
+    except ToolkitError as error:
+        error_card(error)
+        return
+    st.session_state["provider-told"] = f"A key of {row.provider.name} is stored."
+    st.rerun()
+
+
+def _settings(bench: Workbench, row: ProviderRow) -> None:
+    provider = row.provider
+    st.subheader("Settings", divider="gray")
+    with st.form(f"settings-{provider.name}", border=False):
+        base_url = st.text_input("Base URL", value=provider.base_url)
+        model = st.text_input("Default model", value=provider.default_model or "")
+        rpm = st.number_input("Requests per minute", min_value=1, value=provider.rpm, step=1)
+        tpm = st.number_input("Tokens per minute", min_value=1, value=provider.tpm, step=1)
+        saved = st.form_submit_button("Save settings")
+    if saved:
+        changes = {"default_model": model.strip() or None, "rpm": rpm, "tpm": tpm}
+        if base_url.strip() != provider.base_url:
+            changes["base_url"] = base_url.strip()
+        try:
+            bench.providers.update(provider.name, **changes)
+        except ToolkitError as error:
+            error_card(error)
+            return
+        st.session_state["provider-told"] = f"{provider.name} is saved."
+        st.rerun()
+    st.caption(f"Last test {ago(provider.tested_at)}; models listed {ago(row.synced_at)}.")
+
+
+def _danger(bench: Workbench, row: ProviderRow) -> None:
+    name = row.provider.name
+    st.subheader("Remove", divider="gray")
+    st.caption("It leaves the list; its calls stay, and it can be restored. Keys stay stored.")
+    sure = st.checkbox(f"Remove {name}", key=f"sure-{name}")
+    if st.button("Remove", key=f"remove-{name}", disabled=not sure, icon=":material/delete:"):
+        try:
+            bench.providers.remove(name)
+        except ToolkitError as error:
+            error_card(error)
+            return
+        st.session_state["provider-told"] = f"{name} is removed; Removed brings it back."
+        st.rerun()
