@@ -71,6 +71,34 @@ def models_df(
     return store.frame(sql, values)
 
 
+def overview_df(store: Store) -> pd.DataFrame:
+    """The catalog without its bulky columns, fast at any number of calls (from roll-ups).
+
+    Beside the catalog's own columns: `answered_at` (begin of the hour of the last live
+    answer), `ttft_ms` and `output_tps` (medians of your own live calls, within 1 %).
+    """
+    with store.reading() as reader:
+        models = reader.frame(
+            """
+            SELECT model, provider, model_id, display_name, owner, kind, context_window,
+                   max_output_tokens, input_usd_per_mtok, output_usd_per_mtok, capabilities,
+                   status, is_enabled, is_local, first_seen_at, gone_at, deprecation_date,
+                   successor, flags, answered_at
+            FROM models LEFT JOIN (
+                SELECT provider, model AS model_id, max(hour_at) AS answered_at
+                FROM rollup_hourly WHERE status = 'ok' GROUP BY ALL
+            ) AS answers USING (provider, model_id)
+            ORDER BY provider, model_id"""
+        )
+        ttft = queries.latency_rollup_df(reader, "ttft_ms")
+        tpot = queries.latency_rollup_df(reader, "tpot_ms")
+    keys = ["provider", "model_id"]
+    ttft = ttft.rename(columns={"model": "model_id", "p50_ms": "ttft_ms"})[[*keys, "ttft_ms"]]
+    speed = tpot.assign(model_id=tpot["model"], output_tps=1000 / tpot["p50_ms"])
+    with_ttft = models.merge(ttft, on=keys, how="left")
+    return with_ttft.merge(speed[[*keys, "output_tps"]], on=keys, how="left")
+
+
 def changes_df(
     store: Store,
     *,

@@ -14,6 +14,8 @@ _HOMES: Mapping[str, str] = {
     "ecdf": "distribution",
     "errors_over_time": "over_time",
     "percentiles_over_time": "over_time",
+    "price_against": "prices",
+    "price_steps": "prices",
     "pane_bars": "bars",
     "timeline": "wire",
     "waterfall": "wire",
@@ -24,6 +26,8 @@ __all__ = [
     "errors_over_time",
     "pane_bars",
     "percentiles_over_time",
+    "price_against",
+    "price_steps",
     "timeline",
     "waterfall",
 ]

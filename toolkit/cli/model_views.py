@@ -20,11 +20,17 @@ _SHOWN = (
 )  # fmt: skip
 
 
+_DAYS = ("price_date", "deprecation_date", "retires_on", "valid_from", "price_since")
+
+
 def text_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a DataFrame with None for what is unknown, and prices as one text beside."""
+    days = [name for name in _DAYS if name in frame.columns]
     rows = []
     for raw in frame.astype(object).to_dict("records"):
         row = {str(name): _plain(value) for name, value in raw.items()}
+        for name in days:
+            row[name] = row[name].date() if isinstance(row[name], datetime) else row[name]
         if "input_usd_per_mtok" in row:
             row["prices"] = price(row["input_usd_per_mtok"], row["output_usd_per_mtok"])
         rows.append(row)

@@ -20,7 +20,7 @@ CONTEXTS: Final = {"8k or more": 8_000, "32k or more": 32_000, "128k or more": 1
 PRICES: Final = {"free": 0.0, "up to $1": 1.0, "up to $5": 5.0, "up to $20": 20.0}
 ENABLED: Final = {"on": True, "off": False}
 STATES: Final = ("callable", "flagged", "gone", "preview", "deprecated")
-_SEARCHED: Final = ("model", "display_name", "owner")
+_SEARCHED_TOO: Final = ("display_name", "owner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class ModelFilter:
     state: str | None = None
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner="Reading the catalog", max_entries=4)
+@st.cache_data(ttl=FRESH_S, show_spinner="Reading the catalog", max_entries=4)  # type: ignore[untyped-decorator]
 def read_models(_bench: Workbench, home: str) -> pd.DataFrame:
     """The catalog of one home folder, at most `FRESH_S` old; `read_models.clear()` forgets it."""
     return queries.overview_df(_bench.store)
@@ -57,9 +57,9 @@ def read_models(_bench: Workbench, home: str) -> pd.DataFrame:
 def filter_models(models: pd.DataFrame, wanted: ModelFilter) -> pd.DataFrame:
     """The rows that a filter lets through, in their order."""
     keep = models["gone_at"].notna() if wanted.state == "gone" else models["gone_at"].isna()
-    searched = models[_SEARCHED[0]].str.cat(
-        [models[name].fillna("") for name in _SEARCHED[1:]], sep=" "
-    )
+    searched = models["model"].fillna("")
+    for name in _SEARCHED_TOO:
+        searched = searched + " " + models[name].fillna("")
     for word in wanted.text.split():
         keep &= searched.str.contains(word, case=False, regex=False)
     if wanted.providers:

@@ -55,7 +55,7 @@ def _start(bench: Workbench) -> None:
     st.session_state["models-refresh"] = refresh
 
 
-@st.fragment(run_every=_LOOK_EVERY_S)
+@st.fragment(run_every=_LOOK_EVERY_S)  # type: ignore[untyped-decorator]
 def _watch() -> None:
     refresh: Refresh = st.session_state["models-refresh"]
     done = len(refresh.results)

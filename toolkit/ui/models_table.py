@@ -82,10 +82,8 @@ def _draw_switches(bench: Workbench, chosen: list[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         told = f"{len(chosen)} chosen" if chosen else "Choose rows to switch them or see one."
         st.caption(told, width="content")
-        for label, switch in (
-            ("Switch on", bench.catalog.enable),
-            ("Switch off", bench.catalog.disable),
-        ):
+        catalog = bench.catalog
+        for label, switch in (("Switch on", catalog.enable), ("Switch off", catalog.disable)):
             if st.button(label, disabled=not chosen, key=label):
                 switch(*chosen)
                 read_models.clear()

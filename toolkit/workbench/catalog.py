@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -17,6 +18,7 @@ from toolkit.catalog.shelf import Shelf
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
 from toolkit.catalog.words import Moment, read_day, read_moment, split_model
 from toolkit.errors import ModelNotFound
+from toolkit.workbench.local import LOCAL, ensure_local
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +53,7 @@ class Catalog:
         """Ask providers for their models, all at once, and keep what is new.
 
         Args:
-            names: providers' names; None: all that are in use.
+            names: providers' names; None: all that are in use (the built-in one if it runs).
             on_result: hears of each provider as soon as it is done.
 
         Returns:
@@ -69,8 +71,9 @@ class Catalog:
         on_result: Callable[[SyncResult], None] | None = None,
     ) -> SyncReport:
         """The same as `sync`, for use with `await`."""
+        chosen = await asyncio.to_thread(self._choose, names)
         syncer = Syncer(self._bench.settings, self.shelf, self._key_for)
-        return SyncReport(tuple(await syncer.sync(self._chosen(names), on_result)))
+        return SyncReport(tuple(await syncer.sync(chosen, on_result)))
 
     async def sync_due(self, now: datetime | None = None) -> SyncReport:
         """Sync what is due: providers with `auto_sync` not asked for `SYNC_EVERY`.
@@ -83,6 +86,7 @@ class Catalog:
             provider.name
             for provider in self._bench.providers.registry.list(active=True)
             if provider.auto_sync
+            and provider.name != LOCAL
             and (provider.name not in tried or now - tried[provider.name] >= SYNC_EVERY)
         ]
         return await self.async_sync(due) if due else SyncReport(())
@@ -102,6 +106,10 @@ class Catalog:
         )
 
     list = frame
+
+    def overview(self) -> pd.DataFrame:
+        """The catalog without facts and raw items, with your own median TTFT and speed beside."""
+        return queries.overview_df(self._bench.store)
 
     def show(self, model: str) -> dict[str, Any]:
         """Everything about one model.
@@ -214,7 +222,7 @@ class Catalog:
         """Switch models off; they stay in the catalog. See `enable`."""
         return self._switch(models, False)
 
-    def override(self, model: str, values: dict[str, Any], *, on: date | None = None) -> None:
+    def override(self, model: str, values: dict[str, Any], *, on: date | str | None = None) -> None:
         """Set your own facts or prices of a model; they stand before every other source.
 
         Args:
@@ -228,7 +236,7 @@ class Catalog:
             InvalidInput: no such fact, or a value that it cannot have.
         """
         row, now = self._require_row(model), datetime.now(UTC)
-        edited = override_row(row, values, on or now.date())
+        edited = override_row(row, values, read_day(on) or now.date())
         prices = build_price_rows(row, edited, now)
         found = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
         self.shelf.write_edits([edited], found, now, prices)
@@ -247,11 +255,17 @@ class Catalog:
             "WHERE kind = 'sync' GROUP BY provider"
         )
 
-    def _chosen(self, names: Sequence[str] | str | None) -> Iterable[Provider]:
+    def _choose(self, names: Sequence[str] | str | None) -> Sequence[Provider]:
+        """The providers to ask; the built-in one is started when it is asked for by name."""
         registry = self._bench.providers.registry
         if names is None:
-            return registry.list(active=True)
-        return [registry.require(name) for name in ([names] if isinstance(names, str) else names)]
+            is_running = self._bench.local.status() is not None
+            used = registry.list(active=True)
+            return [provider for provider in used if provider.name != LOCAL or is_running]
+        names = [names] if isinstance(names, str) else names
+        if LOCAL in names:
+            ensure_local(self._bench)
+        return [registry.require(name) for name in names]
 
     def _key_for(self, provider: Provider) -> Secret | None:
         resolved = self._bench.keys.resolve(provider)

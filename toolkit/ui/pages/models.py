@@ -101,9 +101,7 @@ def draw_page() -> None:
         draw_refresh(bench)
     models = read_models(bench, str(bench.settings.home))
     if not len(models):
-        st.caption(
-            "The models of your providers, with prices and abilities. Press Refresh to ask for them."
-        )
+        st.caption("Models of your providers, with prices and abilities. Refresh asks for them.")
         draw_ages(bench)
         return
     draw_ages(bench)
