@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("home.py", title="Home", icon=":material/home:", default=True),
         st.Page("compare.py", title="Compare", icon=":material/view_column_2:"),
         st.Page("calls.py", title="Calls", icon=":material/receipt_long:"),
+        st.Page("models.py", title="Models", icon=":material/deployed_code:"),
         st.Page("providers.py", title="Providers & Keys", icon=":material/key:"),
     ]
 )
