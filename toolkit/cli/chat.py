@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from toolkit.cli.output import JsonFlag, new_app, notice, opened_bench, plain, print_json
+from toolkit.cli.status_line import status_line
 from toolkit.errors import CallError, InvalidInput
 
 if TYPE_CHECKING:
@@ -44,10 +45,24 @@ def chat(
     if system:
         options["system"] = system
     with opened_bench() as bench:
+        _start_local(bench, model)
         if len(model) > 1:
             _chat_side_by_side(bench, text, model, options, as_json=as_json)
         else:
             _chat_alone(bench, text, model[0], options, stream=stream, as_json=as_json)
+
+
+def _start_local(bench: Workbench, models: list[str]) -> None:
+    """Start the built-in model's server if it is asked and does not run yet."""
+    from toolkit.workbench.local import IDLE_TIMEOUT_S, LOCAL, ensure_local
+
+    asked = next((m for m in models if m.startswith(f"{LOCAL}/")), None)
+    if asked is None:
+        return
+    with status_line() as progress:
+        ensure_local(bench, progress, model=asked.partition("/")[2])
+    if bench.local.was_started_here:
+        notice(f"The local server ends by itself after {IDLE_TIMEOUT_S / 60:g} idle minutes.")
 
 
 def read_params(pairs: list[str]) -> dict[str, Any]:

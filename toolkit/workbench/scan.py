@@ -30,7 +30,7 @@ Content = bytes | mmap.mmap
 _SKIPPED_FOLDERS: Final = frozenset({".git", ".venv", "node_modules", "__pycache__", "models"})
 _MIN_SECRET_CHARS: Final = 6
 _BATCH_ROWS: Final = 20_000
-_PLACEHOLDER: Final = re.compile(rb"(?i)\W*(redacted|x{6,}|\*{3,}|your[-_ ]|example)|[$<{\[]")
+_PLACEHOLDER: Final = re.compile(rb"(?i)\W*(redacted|\*{3,}|your[-_ ]|example)|[$<{\[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,106 @@
+"""Asking from the shell: text on stdout, figures beside it, a row for everything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.shell import run, run_json
+from tests.servers import Answer
+from toolkit.cli.chat import read_params
+from toolkit.errors import InvalidInput
+
+
+@pytest.mark.parametrize("how", ["--stream", "--no-stream"])
+def test_the_answer_alone_is_on_stdout_and_the_figures_beside_it(provider, how):
+    done = run("chat", "What is it?", "-m", "mock/mock-model", how)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "The answer is forty-two.\n"
+    assert "unpriced" in done.stderr
+    (row,) = run_json("calls", "list")
+    assert (row["origin"], row["status"]) == ("chat", "ok")
+    assert row["stream"] is (how == "--stream")
+
+
+def test_system_and_parameters_reach_the_provider(provider):
+    args = ["--system", "Be brief.", "--param", "temperature=0.2", "--param", "stop=END"]
+    run_json("chat", "Hello", "-m", "mock/mock-model", *args)
+    asked = provider.requests[-1].json
+    assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert asked["temperature"] == 0.2
+    assert asked["stop"] in ("END", ["END"])
+
+
+def test_the_prompt_comes_from_stdin(provider):
+    run("chat", "-", "-m", "mock/mock-model", stdin="from a pipe")
+    assert provider.requests[-1].json["messages"][-1]["content"] == "from a pipe"
+
+
+def test_json_is_the_whole_reply(provider):
+    reply = run_json("chat", "Hello", "-m", "mock/mock-model")
+    assert reply["text"] == "The answer is forty-two."
+    assert reply["finish_reason"] == "stop"
+    assert reply["timing"]["ttft_ms"] > 0
+    assert reply["cost_usd"] is None
+    assert reply["attempts"][0]["call_id"] == reply["call_id"]
+
+
+def test_a_stream_that_breaks_keeps_what_came_and_is_no_success(provider):
+    provider.default = Answer(text="one two three four", drop_after=2)
+    done = run("chat", "Hello", "-m", "mock/mock-model")
+    assert done.returncode == 1
+    assert done.stdout.startswith("one ")
+    assert "STREAM_ERROR" in done.stderr
+    assert "Traceback" not in done.stderr
+    (row,) = run_json("calls", "list")
+    assert row["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [("nowhere/x", "PROVIDER_NOT_FOUND"), ("justaname", None), ("openai/gpt-5", None)],
+)
+def test_who_cannot_be_asked_is_told_calmly(model, code):
+    done = run("chat", "Hello", "-m", model, "--json")
+    assert done.returncode in (1, 2)
+    error = json.loads(done.stdout)["error"]
+    assert error["hint"]
+    assert code in (None, error["code"])
+
+
+def test_several_models_stream_as_prefixed_lines_and_end_in_a_table(provider):
+    done = run("chat", "Hello", "-m", "mock/mock-model", "-m", "mock/mock-small")
+    assert done.returncode == 0, done.stderr
+    assert "[1] The answer is forty-two." in done.stdout
+    assert "[2] The answer is forty-two." in done.stdout
+    table = done.stdout.rsplit("Pane", 1)[1]
+    assert "1. mock/mock-model" in table
+    assert "2. mock/mock-small" in table
+
+
+def test_one_pane_that_fails_leaves_the_other_whole(provider):
+    args = ["-m", "mock/mock-model", "-m", "nowhere/x"]
+    done = run("chat", "Hello", *args, "--json")
+    assert done.returncode == 1
+    good, bad = json.loads(done.stdout)["panes"]
+    assert good["text"] == "The answer is forty-two."
+    assert bad["error"]["code"] == "PROVIDER_NOT_FOUND"
+    assert (good["answers"], bad["errors"]) == (1, 1)
+
+
+def test_parameters_are_json_where_they_are():
+    pairs = ["temperature=0.5", "stop=END", 'tools=[{"a": 1}]', "seed=7", "note=a=b"]
+    assert read_params(pairs) == {
+        "temperature": 0.5,
+        "stop": "END",
+        "tools": [{"a": 1}],
+        "seed": 7,
+        "note": "a=b",
+    }
+
+
+@pytest.mark.parametrize("pair", ["temperature", "=1", "api_key=abc", "origin=eval", "panes=[]"])
+def test_what_is_no_parameter_is_refused(pair):
+    with pytest.raises(InvalidInput):
+        read_params([pair])
