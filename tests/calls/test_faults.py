@@ -156,7 +156,14 @@ CASES = (
     C(66, "not_streamed", "stream"),
     C(0, "good", "both"),
 )  # fmt: skip
-SLOW = {"gzip_bomb", "large_body", "endless_stream"}  # need more than the quick total deadline
+# Only the faults that are about waiting wait for a short deadline.
+WAITS = {
+    "never_answers": {"first_token_timeout_s": 0.5, "total_timeout_s": 1.0},
+    "drips": {"total_timeout_s": 1.0},
+    "stalls": {"chunk_timeout_s": 0.4},
+    "keepalive_only": {"first_token_timeout_s": 0.6},
+    "slow_stream": {"total_timeout_s": 1.0},
+}
 
 
 def rows() -> Iterator[Any]:
@@ -214,7 +221,7 @@ def ask(asked: Asking, mode: str, way: str, portal: Portal) -> Reply | errors.To
 def test_fault(
     case: Case, style: str, mode: str, way: str, server: FaultServer, portal: Portal
 ) -> None:
-    settings = quick_settings(total_timeout_s=20.0 if case.fault in SLOW else 1.0)
+    settings = quick_settings(**WAITS.get(case.fault, {}))
     asked = asking(server.base_url(case.fault, style), style, settings=settings)
     before = server.hits.get(case.fault, 0), server.hits.get("sink", 0)
 
@@ -308,7 +315,7 @@ class TestBeforeHttp:
         self, url: str, kind: type[errors.CallError], cause: str, blame: str, how: tuple[Any, ...]
     ) -> None:
         style, way, mode, portal = how
-        asked = asking(url, style)
+        asked = asking(url, style, settings=quick_settings(connect_timeout_s=0.5))
         result = ask(asked, mode, way, portal)
         assert isinstance(result, errors.CallError), result
         assert (type(result), result.cause, result.blame) == (kind, cause, blame), result

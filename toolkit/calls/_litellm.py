@@ -8,9 +8,9 @@ the wire answers litellm's part is over (`Heard`); the answer is read from the w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,12 +40,16 @@ _LITELLM_TIMEOUT_S = 86_400.0  # our own deadlines rule
 _NO_KEY = "none"
 _MAX_CLIENTS = 64
 
+_NOT_IN_BODY: Final = frozenset({"drop_params", "extra_body", "extra_headers", "stream_options"})
+
 # What would send the request somewhere else, or nowhere, or more than once.
 _RESERVED: Final = frozenset(
-    ("api_base", "api_key", "api_version", "base_url", "cache", "caching", "client")
-    + ("custom_llm_provider", "fallbacks", "litellm_call_id", "max_retries", "messages", "model")
-    + ("mock_delay", "mock_response", "mock_timeout", "mock_tool_calls", "model_list")
-    + ("num_retries", "organization", "stream", "timeout")
+    (
+        *("api_base", "api_key", "api_version", "base_url", "cache", "caching", "client"),
+        *("custom_llm_provider", "fallbacks", "litellm_call_id", "max_retries", "messages"),
+        *("mock_delay", "mock_response", "mock_timeout", "mock_tool_calls", "model"),
+        *("model_list", "num_retries", "organization", "stream", "timeout"),
+    )
 )
 
 # How each type of provider is asked, and in which style it answers. The plain path is used for
@@ -121,10 +125,39 @@ def load() -> Any:
     return litellm
 
 
-async def warm() -> None:
-    """Import litellm in a thread the first time: its seconds must not stop the event loop."""
-    if "litellm" not in sys.modules:
-        await asyncio.to_thread(load)
+async def warm(provider_type: str) -> None:
+    """Load litellm and what it loads on its first request, in a thread, once per route.
+
+    Those seconds must neither stop the event loop nor count against a deadline.
+    """
+    route = _ROUTES.get(provider_type, _ROUTES["custom"])
+    if route not in _rehearsed:
+        await asyncio.to_thread(_rehearse, provider_type)
+        _rehearsed.add(route)
+
+
+_rehearsed: set[tuple[str, Style]] = set()
+
+
+def _rehearse(provider_type: str) -> None:
+    """Build one request in the way of a route and stop at the transport: nothing is sent."""
+
+    async def build() -> None:
+        ask = Ask(
+            call_id="rehearsal",
+            type=provider_type,
+            base_url="https://rehearsal.invalid/v1",
+            model_id="rehearsal",
+            messages=[{"role": "user", "content": "rehearsal"}],
+            params={},
+            stream=False,
+        )
+        door = Door(Settings())
+        with contextlib.suppress(Heard):  # no attempt, so the transport ends it at once
+            await door.rehearse(ask)
+
+    load()
+    asyncio.run(build())
 
 
 @cache
@@ -163,7 +196,15 @@ class Door:
         if record.requests == 0:
             raise RequestNotBuilt(RuntimeError("litellm sent no request"))
 
-    async def _call(self, ask: Ask, record: WireRecord) -> None:
+    async def rehearse(self, ask: Ask) -> None:
+        """Go through everything up to the transport, which sends nothing outside of an attempt.
+
+        Raises:
+            Heard: always.
+        """
+        await self._call(ask, None)
+
+    async def _call(self, ask: Ask, record: WireRecord | None) -> None:
         litellm = load()
         route, style = _ROUTES.get(ask.type, ("custom_openai", "openai"))
         arguments = self._arguments(ask, route, style)
@@ -171,7 +212,7 @@ class Door:
             await litellm.aembedding(input=list(ask.inputs), **arguments)
             return
         stream = await litellm.acompletion(messages=list(ask.messages), **arguments)
-        if ask.stream and record.requests == 0:
+        if ask.stream and (record is None or record.requests == 0):
             await stream.fetch_stream()  # Gemini's path sends only when asked for the first chunk
 
     def _arguments(self, ask: Ask, route: str, style: Style) -> dict[str, Any]:
@@ -193,9 +234,8 @@ class Door:
         if ask.operation == "embeddings":
             return arguments
         arguments["_skip_mcp_handler"] = True  # it wants a package that nobody needs for tools
-        if style == "openai" and route != "openai":
-            # The provider itself says what it does not take, better than a list in a library.
-            arguments["allowed_openai_params"] = list(params)
+        if route == "custom_openai":
+            _pass_on(arguments, params)
         if ask.stream:
             arguments["stream"] = True
             if style == "openai" and ask.wants_usage:
@@ -221,6 +261,16 @@ class Door:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         await self._sessions.aclose()
+
+
+def _pass_on(arguments: dict[str, Any], params: Mapping[str, Any]) -> None:
+    """Send every parameter as it is: the provider knows what it takes, no list in a library.
+
+    Given by name, some would be dropped in silence and others renamed or doubled.
+    """
+    body = {name: arguments.pop(name) for name in params if name not in _NOT_IN_BODY}
+    arguments["extra_body"] = {**(params.get("extra_body") or {}), **body}
+    arguments.pop("drop_params", None)
 
 
 def _make_client(ask: Ask, style: Style, transport: GuardedTransport, key: str) -> Any:

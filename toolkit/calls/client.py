@@ -98,7 +98,7 @@ class Client:
         act: Callable[[Attempt], Awaitable[T]],
     ) -> T:
         chain = [self._target(model) for model in (request.model, *request.fallbacks)]
-        await warm()  # its seconds are no part of any deadline
+        await warm(chain[0].provider.type)  # its seconds are no part of any deadline
 
         async def make_try(this: Try) -> T:
             return await act(Attempt(self._tools, request, this))
