@@ -70,7 +70,7 @@ class ToolkitError(Exception):
     default_blame: ClassVar[Blame] = "local"
     default_hint: ClassVar[str] = ""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword by keyword, each with a meaning of its own
         self,
         message: str,
         *,
@@ -98,8 +98,8 @@ class ToolkitError(Exception):
 
     def __str__(self) -> str:
         where = f" [{self.model or self.provider}]" if self.model or self.provider else ""
-        hint = f" {self.hint}" if self.hint else ""
-        return f"{self.code}{where}: {self.message}{hint}"
+        told = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+        return f"{self.code}{where}: {told} {self.hint}".rstrip()
 
     def as_dict(self) -> dict[str, object]:
         """The failure as plain JSON-ready values, for `--json`, the HTTP API and rows."""

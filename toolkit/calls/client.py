@@ -47,9 +47,10 @@ class Client:
         prices_for: (provider, model_id, moment) -> what it costs.
         window_of: context window of a target in tokens, where it is known.
         processors: what every request passes, in order.
+        prepare: awaited with each model's name before it is resolved (a local server starts).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword by keyword, each with a meaning of its own
         self,
         settings: Settings,
         resolve: Callable[[str], tuple[Provider, str]],
@@ -59,8 +60,10 @@ class Client:
         prices_for: PricesFor = lambda provider, model_id, at: Prices(),
         window_of: Callable[[Target], int | None] = lambda target: None,
         processors: Iterable[Any] = (),
+        prepare: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._resolve = resolve
+        self._prepare = prepare
         self.ledger = Ledger(record, settings.recording, prices_for)
         self.pipeline = Pipeline(processors)
         self._policy = Policy(settings, key_for, window_of)
@@ -97,7 +100,7 @@ class Client:
         api_key: str | None,
         act: Callable[[Attempt], Awaitable[T]],
     ) -> T:
-        chain = [self._target(model) for model in (request.model, *request.fallbacks)]
+        chain = [await self._target(model) for model in (request.model, *request.fallbacks)]
         await warm(chain[0].provider.type)  # its seconds are no part of any deadline
 
         async def make_try(this: Try) -> T:
@@ -105,7 +108,9 @@ class Client:
 
         return await self._policy.run(request, chain, make_try, api_key)
 
-    def _target(self, model: str) -> Target:
+    async def _target(self, model: str) -> Target:
+        if self._prepare is not None:
+            await self._prepare(model)
         provider, model_id = self._resolve(model)
         return Target(provider=provider, model_id=model_id)
 

@@ -5,8 +5,9 @@ The face, the pages, the routes and the commands all work on one `Workbench` per
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +59,14 @@ class Workbench:
     def client(self) -> Client:
         """The call path."""
         from toolkit.calls.client import Client
+        from toolkit.workbench.local import prepare_local
 
         return Client(
             settings=self.settings,
             resolve=self.providers.registry.resolve,
             key_for=self.keys.resolve,
             record=self.record,
+            prepare=partial(prepare_local, self),
         )
 
     @cached_property
@@ -100,7 +103,9 @@ class Workbench:
         api_key = options.pop("api_key", None)
         return await self.client.complete(build_request(model, prompt, options), api_key=api_key)
 
-    def stream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> SyncReplyStream:
+    def stream(
+        self, model: str, prompt: str | Sequence[Message], **options: Any
+    ) -> SyncReplyStream:
         """See `toolkit.stream`."""
         return self.portal.iterate(lambda: self.astream(model, prompt, **options))
 
@@ -110,7 +115,9 @@ class Workbench:
         request = build_request(model, prompt, options, stream=True)
         return self.client.stream(request, api_key=api_key)
 
-    def compare(self, prompt: str | Sequence[Message], models: Sequence[str], **options: Any) -> Board:
+    def compare(
+        self, prompt: str | Sequence[Message], models: Sequence[str], **options: Any
+    ) -> Board:
         """See `toolkit.compare`."""
         from toolkit.compare.board import start_board
 
@@ -146,7 +153,9 @@ class Workbench:
 
 @cache
 def _open(home: Path) -> Workbench:
-    return Workbench(Settings(home=home))
+    bench = Workbench(Settings(home=home))
+    atexit.register(bench.close)
+    return bench
 
 
 def current() -> Workbench:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from toolkit.calls.source import current_source
+from toolkit.errors import ModelNotFound
 from toolkit.local.server import LocalServer
 from toolkit.local.state import RunningServer
 
@@ -41,11 +42,25 @@ async def prepare_local(bench: Workbench, model: str) -> None:
     A replay needs no server, and starts none.
 
     Raises:
+        ModelNotFound: there is no such model file; llama.cpp itself answers for any name.
         LocalModelError: it cannot be started here, or runs another model.
     """
     provider, _, model_id = model.partition("/")
-    if provider != LOCAL or current_source() == "replay":
+    if provider != LOCAL or not model_id or current_source() == "replay":
         return
     running = bench.local.status()
     if running is None or running.model != model_id:
+        _require_known(bench, model_id)
+    if running is None or running.model != model_id:
         await asyncio.to_thread(ensure_local, bench, model=model_id)
+
+
+def _require_known(bench: Workbench, model_id: str) -> None:
+    known = [file.name for file in bench.local.models()]
+    if model_id not in known:
+        raise ModelNotFound(
+            f"there is no local model {model_id!r}; there are: {', '.join(known) or 'none'}",
+            provider=LOCAL,
+            model=f"{LOCAL}/{model_id}",
+            hint=f"Put a GGUF file into {bench.settings.models_path}.",
+        )
