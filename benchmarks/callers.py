@@ -31,7 +31,9 @@ class Callers:
         self._store = Store(Settings(home=home))
         self.calls: list[Call] = []
         provider = Provider(name="mock", type="openai-compatible", base_url=base_url, is_local=True)
-        key = ResolvedKey(Secret(KEY), source="argument", name="default", fingerprint="x")
+        key = ResolvedKey(
+            secret=Secret(KEY), source="argument", name="default", fingerprint="x" * 8
+        )
         self._portal = Portal()
         self._client = Client(
             settings=Settings(home=home),
@@ -61,7 +63,7 @@ class Callers:
             pass
         return stream.reply
 
-    def _arguments(self, **more: Any) -> dict[str, Any]:
+    def arguments(self, **more: Any) -> dict[str, Any]:
         return {
             "model": "openai/m",
             "messages": MESSAGES,
@@ -73,18 +75,18 @@ class Callers:
         }
 
     async def bare(self) -> Any:
-        return await load().acompletion(**self._arguments())
+        return await load().acompletion(**self.arguments())
 
     async def bare_streamed(self) -> Any:
         options = {"include_usage": True}
-        stream = await load().acompletion(**self._arguments(stream=True, stream_options=options))
+        stream = await load().acompletion(**self.arguments(stream=True, stream_options=options))
         async for _ in stream:
             pass
 
     def bare_sync(self) -> Any:
         litellm, options = load(), {"include_usage": True}
         litellm.disable_streaming_logging = False  # litellm's default
-        for _ in litellm.completion(**self._arguments(stream=True, stream_options=options)):
+        for _ in litellm.completion(**self.arguments(stream=True, stream_options=options)):
             pass
         litellm.disable_streaming_logging = True
 

@@ -44,7 +44,8 @@ class ServerProcess:
 @contextlib.contextmanager
 def serving(**answer: Any) -> Iterator[ServerProcess]:
     """A mock provider that gives the same answer for ever."""
-    command = [sys.executable, "-m", "tests.servers.mock_provider", "--answer", json.dumps(answer)]
+    code = "from tests.servers.mock_provider import main; main()"
+    command = [sys.executable, "-c", code, "--answer", json.dumps(answer)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
