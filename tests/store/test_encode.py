@@ -99,9 +99,11 @@ def test_an_unknown_column_is_refused_by_name():
         encode_row(CALLS, {**call_row(), "colour": 1})
 
 
-def test_a_row_without_its_key_is_refused():
-    with pytest.raises(StoreError, match="needs a value for call_id"):
-        encode_row(CALLS, {"provider": "acme"})
+@pytest.mark.parametrize("key", [None, 5, float("nan"), {}])
+def test_a_row_without_a_text_as_its_key_is_refused(key):
+    """Such a row could never move into the ledger, and everything behind it would wait."""
+    with pytest.raises(StoreError, match="needs a text for call_id"):
+        encode_row(CALLS, {"provider": "acme", "call_id": key})
 
 
 def test_an_unknown_table_is_refused():

@@ -57,7 +57,7 @@ def test_roll_ups_count_what_waits_in_the_journal(store):
     store.ingest()
     store.append("calls", call_row(ttft_ms=20.0))
     assert store.rows("SELECT sum(calls) AS n FROM rollup_hourly") == [{"n": 2}]
-    assert store.rows("SELECT max(highest) AS ms FROM rollup_hourly_histogram") == [{"ms": 20.0}]
+    assert store.rows("SELECT max(highest) AS ms FROM rollup_daily_histogram") == [{"ms": 20.0}]
 
 
 def test_several_questions_to_one_picture_see_the_same_rows(store, settings):

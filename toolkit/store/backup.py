@@ -20,7 +20,7 @@ from toolkit.store.tables import TABLES
 if TYPE_CHECKING:
     import duckdb
 
-_ALL_TABLES = (*TABLES, "journal_marks", "rollup_hourly", "rollup_hourly_histogram")
+_ALL_TABLES = (*TABLES, "journal_marks", "rollup_hourly", "rollup_daily_histogram")
 
 
 def back_up(database: Database, path: Path) -> Path:

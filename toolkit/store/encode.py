@@ -65,8 +65,8 @@ def _check_columns(table: Table, row: Mapping[str, Any]) -> None:
         unknown = ", ".join(sorted(map(str, row.keys() - _COLUMNS[table.name])))
         raise StoreError(f"table {table.name} has no column {unknown}")
     for name in table.key:
-        if row.get(name) is None:
-            raise StoreError(f"a row of {table.name} needs a value for {name}")
+        if not isinstance(row.get(name), str):
+            raise StoreError(f"a row of {table.name} needs a text for {name}")
 
 
 def _plain(value: Any) -> Any:

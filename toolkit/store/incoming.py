@@ -43,6 +43,8 @@ def load(
 ) -> list[Table]:
     """Make a temporary table `{prefix}{table}` of the entries of each table; returns the tables.
 
+    Its columns are those of the table, and `entry`.
+
     Of several entries with one key the last stays where a newer row replaces the older one,
     else the first.
     """
@@ -78,7 +80,11 @@ def _load_table(
         f"unnest(from_json(row, ?)) FROM {_SOURCE} WHERE target = ?",
         [structure, table.name],
     )
-    connection.execute(
-        f"DELETE FROM {name} WHERE entry NOT IN (SELECT {wins}(entry) FROM {name} GROUP BY {keys})"
-    )
-    connection.execute(f"ALTER TABLE {name} DROP entry")
+    distinct = connection.execute(
+        f"SELECT count(*) = count(DISTINCT ({keys})) FROM {name}"
+    ).fetchone()
+    if distinct != (True,):
+        connection.execute(
+            f"DELETE FROM {name} WHERE entry NOT IN "
+            f"(SELECT {wins}(entry) FROM {name} GROUP BY {keys})"
+        )

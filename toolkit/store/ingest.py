@@ -166,7 +166,9 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
             f"DELETE FROM {fresh} AS new WHERE EXISTS "
             f"(FROM {table.name} AS old WHERE {_same_key(table)} AND {_not_older(table)})"
         )
-    done = connection.execute(f"INSERT INTO {table.name} BY NAME FROM {fresh}").fetchone()
+    done = connection.execute(
+        f"INSERT INTO {table.name} BY NAME SELECT * EXCLUDE (entry) FROM {fresh}"
+    ).fetchone()
     return 0 if done is None else int(done[0])
 
 

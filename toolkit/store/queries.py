@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from toolkit.errors import InvalidInput
 from toolkit.store import rollup
+from toolkit.store.rollup import whole_sum_sql
 from toolkit.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -207,9 +208,10 @@ def latency_df(
 def latency_rollup_df(
     store: Asked, metric: str = "ttft_ms", *, since: datetime | None = None
 ) -> pd.DataFrame:
-    """The same columns as `latency_df` from the hourly histograms, within 1 %; fast at any size.
+    """The same columns as `latency_df` from the daily histograms; fast at any size.
 
-    `since` counts from the begin of its hour; `n` and the maximum are exact.
+    A quantile is within 1 % of the value at rank ceil(q * n); `n` and the maximum are exact.
+    `since` counts from the begin of its UTC day: for shorter spans `latency_df` is right.
     """
     if metric not in rollup.METRICS:
         raise InvalidInput(f"no roll-up of {metric!r}", hint=f"There are {rollup.METRICS}.")
@@ -219,8 +221,8 @@ def latency_rollup_df(
         f"""
         WITH merged AS (
             SELECT provider, model, bucket, sum(n) AS n, max(highest) AS highest
-            FROM rollup_hourly_histogram
-            WHERE metric = ? AND {_SINCE_HOUR}
+            FROM rollup_daily_histogram
+            WHERE metric = ? AND day_at >= date_trunc('day', coalesce(?, '-infinity'::TIMESTAMPTZ))
             GROUP BY ALL
         ), ranked AS (
             SELECT *, sum(n) OVER (PARTITION BY provider, model ORDER BY bucket) AS below,
@@ -251,7 +253,7 @@ def errors_over_time_df(
     return store.frame(
         f"""
         SELECT date_trunc('{width}', hour_at) AS bucket_at, provider, error_code, blame,
-               CAST(sum(calls) AS BIGINT) AS n
+               {whole_sum_sql("calls")} AS n
         FROM rollup_hourly
         WHERE status = 'error' AND {_SINCE_HOUR}
         GROUP BY ALL ORDER BY bucket_at, provider, error_code
@@ -268,14 +270,14 @@ def overview_df(store: Asked, *, since: datetime | None = None) -> pd.DataFrame:
     """
     return store.frame(
         f"""
-        SELECT provider, model, CAST(sum(calls) AS BIGINT) AS calls,
-               CAST(sum(requests) AS BIGINT) AS requests,
-               CAST(coalesce(sum(calls) FILTER (status = 'ok'), 0) AS BIGINT) AS ok,
-               CAST(coalesce(sum(calls) FILTER (status = 'error'), 0) AS BIGINT) AS errors,
-               CAST(coalesce(sum(calls) FILTER (status = 'cancelled'), 0) AS BIGINT) AS cancelled,
-               CAST(sum(unpriced) AS BIGINT) AS unpriced,
-               CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-               CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+        SELECT provider, model, {whole_sum_sql("calls")} AS calls,
+               {whole_sum_sql("requests")} AS requests,
+               {whole_sum_sql("calls", "status = 'ok'")} AS ok,
+               {whole_sum_sql("calls", "status = 'error'")} AS errors,
+               {whole_sum_sql("calls", "status = 'cancelled'")} AS cancelled,
+               {whole_sum_sql("unpriced")} AS unpriced,
+               {whole_sum_sql("input_tokens")} AS input_tokens,
+               {whole_sum_sql("output_tokens")} AS output_tokens,
                sum(cost_usd) AS cost_usd, max(hour_at) AS last_hour_at
         FROM rollup_hourly
         WHERE {_SINCE_HOUR}
@@ -296,9 +298,9 @@ def traffic_df(
     return store.frame(
         f"""
         SELECT date_trunc('{width}', hour_at) AS bucket_at, provider, model, status,
-               CAST(sum(calls) AS BIGINT) AS calls,
-               CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-               CAST(sum(output_tokens) AS BIGINT) AS output_tokens, sum(cost_usd) AS cost_usd
+               {whole_sum_sql("calls")} AS calls,
+               {whole_sum_sql("input_tokens")} AS input_tokens,
+               {whole_sum_sql("output_tokens")} AS output_tokens, sum(cost_usd) AS cost_usd
         FROM rollup_hourly
         WHERE {_SINCE_HOUR}
         GROUP BY ALL ORDER BY bucket_at, provider, model, status

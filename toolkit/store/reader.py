@@ -128,21 +128,19 @@ def _union(table: Table) -> str:
     stored, pending = f"ledger.main.{table.name}", f"temp.main.{_PREFIX}{table.name}"
     same = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
     if table.is_replacing:
-        left, right = (
-            f"{stored} AS old WHERE NOT EXISTS (FROM {pending} AS new WHERE {same})",
-            pending,
-        )
+        left = f"{stored} AS old WHERE NOT EXISTS (FROM {pending} AS new WHERE {same})"
+        right = pending
     else:
         left = stored
         right = f"{pending} AS new WHERE NOT EXISTS (FROM {stored} AS old WHERE {same})"
-    return f"SELECT * FROM {left} UNION ALL BY NAME SELECT * FROM {right}"
+    return f"SELECT * FROM {left} UNION ALL BY NAME SELECT * EXCLUDE (entry) FROM {right}"
 
 
 def _lay_over_rollups(connection: duckdb.DuckDBPyConnection) -> None:
     pending = f"{_PREFIX}calls"
     for name, sql in (
         ("rollup_hourly", rollup.counts_sql(pending)),
-        ("rollup_hourly_histogram", rollup.histogram_sql(pending)),
+        ("rollup_daily_histogram", rollup.histogram_sql(pending)),
     ):
         connection.execute(
             f"CREATE TEMP VIEW {name} AS SELECT * FROM ledger.main.{name} UNION ALL BY NAME ({sql})"

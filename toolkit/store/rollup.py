@@ -1,4 +1,4 @@
-"""Hourly roll-ups of live calls: counts, sums, and histograms that can be merged.
+"""Roll-ups of live calls: counts and sums by hour, and histograms by day that can be merged.
 
 Dashboards over millions of calls read these few rows. A duration x falls into bucket
 ceil(ln x / ln 1.02); the middle of a bucket, 2 * 1.02^b / 2.02, is within 1 % of every value in
@@ -29,11 +29,11 @@ _KEYS: Final = (
     "error_code",
     "blame",
 )
-_SUMS: Final = (
+_COUNTS: Final = (
     *("calls", "requests", "unpriced", "input_tokens", "output_tokens"),
-    *("cached_input_tokens", "reasoning_tokens", "cost_usd"),
+    *("cached_input_tokens", "reasoning_tokens"),
 )
-_HISTOGRAM_KEYS: Final = ("hour_at", "provider", "model", "operation", "origin", "metric", "bucket")
+_HISTOGRAM_KEYS: Final = ("day_at", "provider", "model", "operation", "origin", "metric", "bucket")
 
 
 def bucket_sql(value: str) -> str:
@@ -46,7 +46,14 @@ def value_sql(bucket: str) -> str:
     return f"2 * pow({GAMMA}, {bucket}) / ({GAMMA} + 1)"
 
 
-def _counts_of(source: str) -> str:
+def whole_sum_sql(column: str, condition: str = "true") -> str:
+    """SQL for the sum of whole numbers; one beyond 64 bits ends there instead of failing."""
+    total = f"coalesce(sum({column}) FILTER ({condition}), 0)"
+    return f"CAST(least({total}, {2**63 - 1}) AS BIGINT)"
+
+
+def counts_sql(source: str) -> str:
+    """SQL for the rows of `rollup_hourly` that the calls of `source` make."""
     return f"""
         SELECT date_trunc('hour', started_at) AS hour_at, coalesce(provider, '') AS provider,
                coalesce(model, '') AS model, coalesce(operation, '') AS operation,
@@ -54,20 +61,21 @@ def _counts_of(source: str) -> str:
                coalesce(error_code, '') AS error_code, coalesce(blame, '') AS blame,
                count(*) AS calls, count(*) FILTER (attempt = 1) AS requests,
                count(*) FILTER (cost_usd IS NULL) AS unpriced,
-               coalesce(sum(input_tokens), 0) AS input_tokens,
-               coalesce(sum(output_tokens), 0) AS output_tokens,
-               coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,
-               coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+               {whole_sum_sql("input_tokens")} AS input_tokens,
+               {whole_sum_sql("output_tokens")} AS output_tokens,
+               {whole_sum_sql("cached_input_tokens")} AS cached_input_tokens,
+               {whole_sum_sql("reasoning_tokens")} AS reasoning_tokens,
                coalesce(sum(cost_usd), 0) AS cost_usd
         FROM {source} WHERE source = 'live' AND started_at IS NOT NULL
         GROUP BY ALL
     """
 
 
-def _histogram_of(source: str) -> str:
+def histogram_sql(source: str) -> str:
+    """SQL for the rows of `rollup_daily_histogram` that the calls of `source` make."""
     metrics = ", ".join(METRICS)
     return f"""
-        SELECT date_trunc('hour', started_at) AS hour_at, coalesce(provider, '') AS provider,
+        SELECT date_trunc('day', started_at) AS day_at, coalesce(provider, '') AS provider,
                coalesce(model, '') AS model, coalesce(operation, '') AS operation,
                coalesce(origin, '') AS origin, metric, {bucket_sql("value")} AS bucket,
                count(*) AS n, max(value) AS highest
@@ -79,22 +87,13 @@ def _histogram_of(source: str) -> str:
     """
 
 
-def counts_sql(source: str) -> str:
-    """SQL for the rows of `rollup_hourly` that the calls of `source` make."""
-    return _counts_of(source)
-
-
-def histogram_sql(source: str) -> str:
-    """SQL for the rows of `rollup_hourly_histogram` that the calls of `source` make."""
-    return _histogram_of(source)
-
-
 def add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     """Merge the calls of `source` (rows that are new to the ledger) into the roll-ups."""
-    sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
-    _merge(connection, "rollup_hourly", _counts_of(source), _KEYS, sums)
+    sums = ", ".join(f"{whole_sum_sql(name)} AS {name}" for name in _COUNTS)
+    sums += ", sum(cost_usd) AS cost_usd"
+    _merge(connection, "rollup_hourly", counts_sql(source), _KEYS, sums)
     totals = "sum(n) AS n, max(highest) AS highest"
-    _merge(connection, "rollup_hourly_histogram", _histogram_of(source), _HISTOGRAM_KEYS, totals)
+    _merge(connection, "rollup_daily_histogram", histogram_sql(source), _HISTOGRAM_KEYS, totals)
 
 
 def _merge(
@@ -107,10 +106,9 @@ def _merge(
     """Replace the rows of the keys that are touched by their sums, within the open transaction."""
     key_list = ", ".join(keys)
     same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
-    # Bounds on the hour let DuckDB skip every row group of other days.
-    recent = (
-        "old.hour_at BETWEEN (SELECT min(hour_at) FROM fresh) AND (SELECT max(hour_at) FROM fresh)"
-    )
+    # Bounds on the time, which is the first key, let DuckDB skip the row groups of other days.
+    first, last = f"(SELECT min({keys[0]}) FROM fresh)", f"(SELECT max({keys[0]}) FROM fresh)"
+    recent = f"old.{keys[0]} BETWEEN {first} AND {last}"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE fresh AS {fresh_sql}")
     connection.execute(
         f"INSERT INTO fresh SELECT * FROM {table} AS old WHERE {recent} "
@@ -127,7 +125,7 @@ def _merge(
 
 def rebuild(connection: duckdb.DuckDBPyConnection) -> None:
     """Compute all roll-ups anew from the calls."""
-    for table in ("rollup_hourly", "rollup_hourly_histogram"):
+    for table in ("rollup_hourly", "rollup_daily_histogram"):
         connection.execute(f"DELETE FROM {table}")
-    connection.execute(f"INSERT INTO rollup_hourly BY NAME {_counts_of('calls')}")
-    connection.execute(f"INSERT INTO rollup_hourly_histogram BY NAME {_histogram_of('calls')}")
+    connection.execute(f"INSERT INTO rollup_hourly BY NAME {counts_sql('calls')}")
+    connection.execute(f"INSERT INTO rollup_daily_histogram BY NAME {histogram_sql('calls')}")

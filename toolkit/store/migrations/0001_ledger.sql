@@ -359,29 +359,30 @@ CREATE TABLE regressions (
 
 -- Counts and sums of live calls by hour; kept up to date whenever calls move in.
 CREATE TABLE rollup_hourly (
-    hour_at             TIMESTAMPTZ NOT NULL,     -- begin of the hour
-    provider            VARCHAR NOT NULL,         -- '' where the call names none
-    model               VARCHAR NOT NULL,         -- the provider's id of the model
-    operation           VARCHAR NOT NULL,         -- chat | embeddings
-    origin              VARCHAR NOT NULL,         -- what made the calls
-    status              VARCHAR NOT NULL,         -- ok | error | cancelled
-    error_code          VARCHAR NOT NULL,         -- '' for none
-    blame               VARCHAR NOT NULL,         -- '' for none
-    calls               BIGINT NOT NULL,          -- attempts
-    requests            BIGINT NOT NULL,          -- first attempts
-    unpriced            BIGINT NOT NULL,          -- attempts without a price
-    input_tokens        HUGEINT NOT NULL,         -- sums of what is known
-    output_tokens       HUGEINT NOT NULL,         -- sum of what is known
-    cached_input_tokens HUGEINT NOT NULL,         -- sum of what is known
-    reasoning_tokens    HUGEINT NOT NULL,         -- sum of what is known
-    cost_usd            DECIMAL(38, 12) NOT NULL  -- sum of what is known
+    hour_at             TIMESTAMPTZ NOT NULL,      -- begin of the hour, UTC
+    provider            VARCHAR NOT NULL,          -- '' where the call names none
+    model               VARCHAR NOT NULL,          -- the provider's id of the model
+    operation           VARCHAR NOT NULL,          -- chat | embeddings
+    origin              VARCHAR NOT NULL,          -- what made the calls
+    status              VARCHAR NOT NULL,          -- ok | error | cancelled
+    error_code          VARCHAR NOT NULL,          -- '' for none
+    blame               VARCHAR NOT NULL,          -- '' for none
+    calls               BIGINT NOT NULL,           -- attempts
+    requests            BIGINT NOT NULL,           -- first attempts
+    unpriced            BIGINT NOT NULL,           -- attempts without a price
+    input_tokens        BIGINT NOT NULL,           -- sum of what is known, at most 2^63 - 1
+    output_tokens       BIGINT NOT NULL,           -- sum of what is known
+    cached_input_tokens BIGINT NOT NULL,           -- sum of what is known
+    reasoning_tokens    BIGINT NOT NULL,           -- sum of what is known
+    cost_usd            DECIMAL(38, 12) NOT NULL   -- sum of what is known
 );
 
--- Distribution of durations of successful live calls by hour: bucket b holds values in
--- (1.02^(b-1), 1.02^b] ms, so that its middle is within 1 % of each of them.
-CREATE TABLE rollup_hourly_histogram (
-    hour_at   TIMESTAMPTZ NOT NULL,  -- begin of the hour
-    provider  VARCHAR NOT NULL,      -- provider's name in the registry
+-- Distribution of durations of successful live calls by day: bucket b holds values in
+-- (1.02^(b-1), 1.02^b] ms, so that its middle is within 1 % of each of them. By day and not by
+-- hour: with many models an hour has hardly more calls than buckets.
+CREATE TABLE rollup_daily_histogram (
+    day_at    TIMESTAMPTZ NOT NULL,  -- begin of the day, UTC
+    provider  VARCHAR NOT NULL,      -- '' where the call names none
     model     VARCHAR NOT NULL,      -- the provider's id of the model
     operation VARCHAR NOT NULL,      -- chat | embeddings
     origin    VARCHAR NOT NULL,      -- what made the calls
