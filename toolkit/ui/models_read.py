@@ -48,9 +48,12 @@ class ModelFilter:
     state: str | None = None
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner="Reading the catalog", max_entries=4)  # type: ignore[untyped-decorator]
+@st.cache_resource(ttl=FRESH_S, show_spinner="Reading the catalog", max_entries=4)  # type: ignore[untyped-decorator]
 def read_models(_bench: Workbench, home: str) -> pd.DataFrame:
-    """The catalog of one home folder, at most `FRESH_S` old; `read_models.clear()` forgets it."""
+    """The catalog of one home folder, at most `FRESH_S` old; `read_models.clear()` forgets it.
+
+    All sessions share these rows: nobody may change them.
+    """
     return queries.overview_df(_bench.store)
 
 
@@ -77,6 +80,16 @@ def filter_models(models: pd.DataFrame, wanted: ModelFilter) -> pd.DataFrame:
     for name in wanted.capabilities:
         found = found[[name in can for can in found["capabilities"]]]
     return found
+
+
+def find_changes(changes: pd.DataFrame, wanted: ModelFilter) -> pd.DataFrame:
+    """The changes of the providers and models that a filter names; its other parts do not apply."""
+    keep = changes["model"].notna()
+    if wanted.providers:
+        keep &= changes["provider"].isin(wanted.providers)
+    for word in wanted.text.split():
+        keep &= changes["model"].fillna("").str.contains(word, case=False, regex=False)
+    return changes[keep]
 
 
 def _in_state(models: pd.DataFrame, state: str | None) -> pd.Series[bool]:

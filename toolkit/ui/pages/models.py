@@ -8,7 +8,13 @@ from toolkit.errors import ToolkitError
 from toolkit.ui.chart_block import draw_chart
 from toolkit.ui.format import at, count
 from toolkit.ui.models_panel import draw_model
-from toolkit.ui.models_read import chosen_filter, filter_models, read_models
+from toolkit.ui.models_read import (
+    ModelFilter,
+    chosen_filter,
+    filter_models,
+    find_changes,
+    read_models,
+)
 from toolkit.ui.models_sync import draw_ages, draw_refresh
 from toolkit.ui.models_table import draw_models
 from toolkit.ui.panes import error_card
@@ -35,44 +41,45 @@ def model_panel(model: str) -> None:
         error_card(error)
 
 
-def draw_list(models: DataFrame) -> None:
-    """Filters on the left, the table, and two charts of what is left."""
-    left, right = st.columns([1, 4], gap="medium")
-    with left:
-        wanted = chosen_filter(models)
-    with right:
-        found = filter_models(models, wanted)
-        st.caption(f"{count(len(found))} of {count(len(models))} models")
-        chosen = draw_models(bench, found) or st.query_params.get("model")
-        for column in ("context_window", "output_tps"):
-            figure = price_against(found, column)
-            python = (
-                "import toolkit as tk\n\n"
-                f"tk.charts.price_against(tk.catalog.overview(), {column!r})"
-            )
-            draw_chart(figure, key=f"price-{column}", sql=_SQL, python=python)
+def draw_list(models: DataFrame, found: DataFrame) -> None:
+    """The table, and the panel of the chosen model."""
+    st.caption(f"{count(len(found))} of {count(len(models))} models")
+    chosen = draw_models(bench, found) or st.query_params.get("model")
     if chosen:
         st.query_params["model"] = chosen
         model_panel(chosen)
 
 
-def draw_changes() -> None:
+def draw_prices(found: DataFrame) -> None:
+    """What one gets for the money: context windows, and speed as measured."""
+    for column in ("context_window", "output_tps"):
+        python = (
+            f"import toolkit as tk\n\ntk.charts.price_against(tk.catalog.overview(), {column!r})"
+        )
+        figure = price_against(found, column)
+        draw_chart(figure, key=f"price-{column}", sql=_SQL, python=python)
+
+
+def draw_changes(wanted: ModelFilter) -> None:
     """What changed, by date, in words."""
-    changes = bench.catalog.changes().head(CHANGES_SHOWN)
+    changes = find_changes(bench.catalog.changes(), wanted)
     if not len(changes):
         st.caption("Each refresh is kept with its date; what is different is told here.")
         return
-    days = changes["changed_at"].dt.date
+    shown = changes.head(CHANGES_SHOWN)
+    days = shown["changed_at"].dt.date
     for day in days.unique():
-        rows = changes[days == day]
+        rows = shown[days == day]
         st.markdown(f"**{day}** · {count(len(rows))} changes")
-        shown = {
+        table = {
             "when": [at(when.to_pydatetime()) for when in rows["changed_at"]],
             "model": list(rows["model"]),
             "what": list(rows["words"]),
             "source": list(rows["source"]),
         }
-        st.dataframe(shown, hide_index=True, key=f"changes-{day}", alt=f"Changes of {day}")
+        st.dataframe(table, hide_index=True, key=f"changes-{day}", alt=f"Changes of {day}")
+    if len(changes) > len(shown):
+        st.caption(f"The newest {count(CHANGES_SHOWN)} of {count(len(changes))} are listed.")
 
 
 def draw_ending() -> None:
@@ -96,22 +103,45 @@ def draw_ending() -> None:
 
 
 def draw_page() -> None:
-    """The refresh button and ages, then the tabs."""
+    """The refresh button and ages; then filters on the left, and the tab that is open."""
     with st.container(horizontal=True, vertical_alignment="center"):
         draw_refresh(bench)
     models = read_models(bench, str(bench.settings.home))
+    draw_ages(bench)
     if not len(models):
         st.caption("Models of your providers, with prices and abilities. Refresh asks for them.")
-        draw_ages(bench)
         return
-    draw_ages(bench)
-    listed, changed, ending = st.tabs(["Models", "What changed", "Ending soon"])
-    with listed:
-        draw_list(models)
-    with changed:
-        draw_changes()
-    with ending:
-        draw_ending()
+    draw_body()
+
+
+@st.fragment  # type: ignore[untyped-decorator]
+def draw_body() -> None:
+    """Filters on the left, the open tab on the right; a filter draws only these again."""
+    models = read_models(bench, str(bench.settings.home))
+    left, right = st.columns([1, 4], gap="medium")
+    with left:
+        wanted = chosen_filter(models)
+    with right:
+        draw_tabs(models, wanted)
+
+
+def draw_tabs(models: DataFrame, wanted: ModelFilter) -> None:
+    """Only the open tab is computed: a filter answers at once."""
+    names = ["Models", "Prices", "What changed", "Ending soon"]
+    listed, priced, changed, ending = st.tabs(names, key="tab", bind="query-params")
+    found = filter_models(models, wanted)
+    if listed.open:
+        with listed:
+            draw_list(models, found)
+    if priced.open:
+        with priced:
+            draw_prices(found)
+    if changed.open:
+        with changed:
+            draw_changes(wanted)
+    if ending.open:
+        with ending:
+            draw_ending()
 
 
 st.title("Models")
