@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.calls.wire import open_http
@@ -90,6 +91,7 @@ async def probe_provider(
     Returns:
         Four answers. A failure is an answer, not an exception.
     """
+    await asyncio.to_thread(import_module, "aiohttp")  # its loading is no latency of the provider
     ladder = _Ladder(provider, key, settings, model or provider.default_model)
     if await ladder.check_address():
         async with open_http(settings, local=provider.is_local) as http:

@@ -98,12 +98,6 @@ def check_base_url(url: str, local: bool) -> Address:
     host = _check_host(parts, local)
     port = _check_port(parts)
     _check_path(parts)
-    if parts.scheme == "http" and not local:
-        raise _refuse(
-            "http",
-            f"http would send the key in the clear to {host}",
-            "Use https, or mark the provider as local (`--local`) if it runs in your network.",
-        )
     default = 443 if parts.scheme == "https" else 80
     shown = f"[{host}]" if ":" in host else host
     netloc = shown if port == default else f"{shown}:{port}"
@@ -112,6 +106,12 @@ def check_base_url(url: str, local: bool) -> Address:
     if address.ip is not None:
         check_ip(host, local=local)
         refuse_clear_text(address, host)
+    if parts.scheme == "http" and not local:
+        raise _refuse(
+            "http",
+            f"http would send the key in the clear to {host}",
+            "Use https, or mark the provider as local (`--local`) if it runs in your network.",
+        )
     return address
 
 

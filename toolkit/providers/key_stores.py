@@ -10,6 +10,7 @@ from typing import Final
 from toolkit.errors import InvalidInput
 from toolkit.providers.key_index import KeyEntry, KeyIndex, StoreName
 from toolkit.providers.os_keyring import OSKeyring
+from toolkit.providers.terminal import ask_passphrase
 from toolkit.providers.vault import Vault
 from toolkit.secret import Secret
 from toolkit.settings import Settings
@@ -23,11 +24,11 @@ class KeyStores:
 
     Args:
         settings: where they are, and how long to wait.
-        ask_passphrase: asks a person for the vault's passphrase; None where nobody can be asked.
+        ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
     """
 
     def __init__(
-        self, settings: Settings, ask_passphrase: Callable[[], Secret] | None = None
+        self, settings: Settings, ask_passphrase: Callable[[bool], Secret] = ask_passphrase
     ) -> None:
         self.index = KeyIndex(settings)
         self.keyring = OSKeyring(settings)

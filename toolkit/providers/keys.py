@@ -31,6 +31,7 @@ from toolkit.providers.key_stores import KeyStores, check_key
 from toolkit.providers.names import check_name
 from toolkit.providers.provider import Provider
 from toolkit.providers.roster import Roster
+from toolkit.providers.terminal import ask_passphrase
 from toolkit.providers.tokens import TokenSources
 from toolkit.secret import Secret
 from toolkit.settings import Settings
@@ -60,11 +61,11 @@ class Keys:
 
     Args:
         settings: where the home folder is, and how long to wait for the keyring.
-        ask_passphrase: asks a person for the vault's passphrase; None where nobody can be asked.
+        ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
     """
 
     def __init__(
-        self, settings: Settings, ask_passphrase: Callable[[], Secret] | None = None
+        self, settings: Settings, ask_passphrase: Callable[[bool], Secret] = ask_passphrase
     ) -> None:
         self.stores = KeyStores(settings, ask_passphrase)
         self.tokens = TokenSources()
@@ -250,6 +251,10 @@ class Keys:
             KeyStoreError: wrong or too short, or the vault cannot be read.
         """
         self.stores.vault.unlock(Secret(passphrase))
+
+    def learn(self, provider: Provider) -> None:
+        """Know a provider of this process only (a plugin), so that keys can be set for it."""
+        self._registry.registered[provider.name] = provider
 
     # ---- looking ------------------------------------------------------------------------------
 

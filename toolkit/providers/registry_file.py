@@ -41,14 +41,16 @@ class Content:
         providers: entries by name.
         default: name of the default provider, or None.
         aliases: names of failover chains -> models.
+        plugins: settings of plugins, by provider name.
     """
 
     providers: Mapping[str, Mapping[str, Any]]
     default: str | None
     aliases: Mapping[str, tuple[str, ...]]
+    plugins: Mapping[str, Mapping[str, Any]]
 
 
-_EMPTY: Final = Content({}, None, {})
+_EMPTY: Final = Content({}, None, {}, {})
 
 
 class RegistryFile:
@@ -172,7 +174,7 @@ class RegistryFile:
             isinstance(p, dict) for p in providers.values()
         ):
             raise self._broken("broken_file", "has something else than tables under [providers]")
-        return Content(providers, _default(told), _aliases(told))
+        return Content(providers, _default(told), _aliases(told), _plugins(told))
 
     def _broken(self, cause: str, what: str) -> InvalidProvider:
         offer = (
@@ -219,6 +221,13 @@ def _aliases(told: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         for name, models in table.items()
         if isinstance(models, list) and models and all(isinstance(m, str) for m in models)
     }
+
+
+def _plugins(told: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    table = told.get("plugins", {})
+    if not isinstance(table, dict):
+        return {}
+    return {name: settings for name, settings in table.items() if isinstance(settings, dict)}
 
 
 def _now_text() -> str:

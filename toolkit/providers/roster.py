@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from toolkit.errors import InvalidProvider, ProviderNotFound, ToolkitError
-from toolkit.providers.address import looks_local
+from toolkit.providers.address import check_base_url, looks_local
 from toolkit.providers.discovery import find_named
 from toolkit.providers.entry import read_entry
 from toolkit.providers.headers import Headers
@@ -31,6 +31,10 @@ class Roster:
         settings: where the home folder is.
         find_header: (provider, header) -> the secret value of a header, or None.
         find_local_url: the base URL of the built-in local server while it runs, or None.
+
+    Attributes:
+        registered: providers of this process only (plugins).
+        url_sources: where some providers really are, asked when one is about to be called.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Roster:
         self._index = KeyIndex(settings)
         self._find_header = find_header or (lambda provider, name: None)
         self._find_local_url = find_local_url or (lambda: None)
+        self.url_sources: dict[str, FindUrl] = {}
 
     def list(
         self,
@@ -122,7 +127,7 @@ class Roster:
                 cause="disabled",
                 hint=f"`toolkit providers enable {name}` puts it back to work.",
             )
-        if not provider.base_url:
+        if not provider.base_url and name not in self.url_sources:
             raise InvalidProvider(
                 f"{provider.display_name} has no base URL yet",
                 provider=name,
@@ -139,7 +144,19 @@ class Roster:
                 hint=f"Write {name}/MODEL, or set one with `toolkit providers update {name} "
                 "--default-model MODEL`.",
             )
-        return provider, model_id
+        return self.locate(provider), model_id
+
+    def locate(self, provider: Provider) -> Provider:
+        """The provider where it really is now: sources of addresses are asked.
+
+        Raises:
+            InvalidProvider: a source names an address that is not allowed.
+        """
+        source = self.url_sources.get(provider.name)
+        url = None if source is None else source()
+        if url is None:
+            return provider
+        return replace(provider, base_url=check_base_url(url, provider.is_local).url)
 
     def find_default(self) -> Provider | None:
         """The provider that failover starts from, or None where none is set."""

@@ -131,15 +131,23 @@ class TokenSources:
     """The token sources of one process, by provider, each bound to the origin it is for."""
 
     def __init__(self) -> None:
-        self._sources: dict[tuple[str, str], TokenSource] = {}
+        self._sources: dict[tuple[str, str | None], TokenSource] = {}
 
-    def register(self, provider: str, origin: str, source: TokenSource) -> None:
-        """Take tokens for this provider at this origin from `source`."""
+    def register(self, provider: str, origin: str | None, source: TokenSource) -> None:
+        """Take tokens for this provider from `source`.
+
+        Args:
+            provider: its name.
+            origin: the only origin they may go to; None where the same plugin also says where
+                the provider is.
+            source: where they come from.
+        """
         self._sources[provider, origin] = source
 
     def find(self, provider: str, origin: str) -> TokenSource | None:
         """The source of this provider at this origin, or None."""
-        return self._sources.get((provider, origin))
+        exact = self._sources.get((provider, origin))
+        return exact or self._sources.get((provider, None))
 
     def known(self) -> list[Secret]:
         """Tokens that are held now, for redaction."""

@@ -24,6 +24,7 @@ from toolkit.providers.sealing import (
     seal,
     unseal,
 )
+from toolkit.providers.terminal import ask_passphrase
 from toolkit.secret import Secret
 
 VERSION: Final = 1
@@ -39,7 +40,7 @@ class Vault:
     Args:
         path: its file.
         wait_s: longest wait for another process that changes it, seconds.
-        ask: asks a person for the passphrase; None where nobody can be asked.
+        ask: asks a person for the passphrase (of a new vault, if told so).
         n: scrypt's cost for a new vault.
     """
 
@@ -48,7 +49,7 @@ class Vault:
         path: Path,
         *,
         wait_s: float = 10.0,
-        ask: Callable[[], Secret] | None = None,
+        ask: Callable[[bool], Secret] = ask_passphrase,
         n: int = SCRYPT_N,
     ) -> None:
         self.path = path
@@ -201,15 +202,8 @@ class Vault:
 
     def _passphrase(self, *, new: bool = False) -> Secret:
         if path := os.environ.get(PASSPHRASE_FILE):
-            return _read_passphrase(Path(path))
-        if self.ask is None:
-            raise KeyStoreError(
-                "the vault is new and needs a passphrase" if new else "the vault is locked",
-                cause="vault_locked",
-                hint=f"Set {PASSPHRASE_FILE} to a file (0600) that holds the passphrase, or use a "
-                "terminal; in Python: `tk.keys.unlock_vault(passphrase)`.",
-            )
-        return self.ask()
+            return read_passphrase(Path(path))
+        return self.ask(new)
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -259,7 +253,12 @@ def _unseal_entry(key: bytes, entry: dict[str, Any]) -> Secret:
     return Secret(content.decode("utf-8", "surrogatepass"))
 
 
-def _read_passphrase(path: Path) -> Secret:
+def read_passphrase(path: Path) -> Secret:
+    """The passphrase in a file of yours alone; one line end is not part of it.
+
+    Raises:
+        KeyStoreError: the file is not there, not private, or no text.
+    """
     try:
         text = read_secret_file(path, limit_bytes=4096).decode("utf-8")
     except FileNotFoundError:

@@ -55,6 +55,7 @@ async def try_provider(
         call: also call the model, which may cost money.
         model: the model to look for or to call.
     """
+    provider = bench.providers.registry.locate(provider)
     if headers:
         values = {name: Secret(value) for name, value in headers.items()}
         stored = provider.headers
@@ -130,3 +131,20 @@ def refusal_of(result: ProbeResult) -> ToolkitError:
         cause=cause,
         hint=f"{hint}To save it all the same, untested: `--no-test` (in Python `test=False`).",
     )
+
+
+def require_accepted(result: ProbeResult) -> None:
+    """Raise unless a test has shown that the key is accepted.
+
+    Raises:
+        ToolkitError: it was refused, nothing was reached, or nothing could tell.
+    """
+    if result.refusals:
+        raise refusal_of(result)
+    if result.key.answer != "works":
+        raise AuthenticationFailed(
+            f"whether the new key works could not be checked: {result.key.reason}",
+            provider=result.provider,
+            hint="The old key stays. Try it with a call (`--call`), or set the new one with "
+            "`toolkit keys set`.",
+        )

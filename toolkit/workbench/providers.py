@@ -6,19 +6,22 @@ The registry knows nothing of keys and of the network; here they come together.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import StoreError
 from toolkit.providers.headers import check_headers, is_secret
-from toolkit.providers.key_index import KeyEntry, StoreName
+from toolkit.providers.key_index import CURRENT, KeyEntry, StoreName
 from toolkit.providers.provider import Provider
 from toolkit.providers.registry import Registry
+from toolkit.providers.tokens import LEEWAY_S, FetchToken, TokenSource
+from toolkit.secret import Secret
 from toolkit.workbench.provider_discovery import Discovered, discover
+from toolkit.workbench.provider_plugins import Plugins
 from toolkit.workbench.provider_transfer import Transfer
-from toolkit.workbench.provider_trial import refusal_of, try_provider
+from toolkit.workbench.provider_trial import refusal_of, require_accepted, try_provider
 
 if TYPE_CHECKING:
     from toolkit.health.lights import ProbeResult
@@ -37,11 +40,20 @@ class Providers:
     @cached_property
     def registry(self) -> Registry:
         """Where providers are kept and resolved."""
-        return Registry(
+        registry = Registry(
             self._bench.settings,
             find_header=self._bench.keys.find_header,
             find_local_url=self._find_local_url,
         )
+        self._plugins = Plugins(registry, self._bench.keys)
+        self._plugins.announce()
+        return registry
+
+    @property
+    def plugins(self) -> Plugins:
+        """Providers that are classes: of installed packages, or of this notebook."""
+        _ = self.registry
+        return self._plugins
 
     @cached_property
     def transfer(self) -> Transfer:
@@ -78,6 +90,7 @@ class Providers:
         default_model: str | None = None,
         test: bool = True,
         key_store: StoreName = "keyring",
+        on_test: Callable[[ProbeResult], None] | None = None,
         **fields: Any,
     ) -> Provider:
         """Add a provider, or set a preset up: it is tested first, then saved, whole or not at all.
@@ -92,6 +105,7 @@ class Providers:
             default_model: the model when none is named.
             test: test it first, and save nothing when a test says no. False saves it untested.
             key_store: `keyring`, or `vault` where that was chosen.
+            on_test: is shown the four answers of the test, whatever they are.
             fields: other fields of `Provider` (`display_name`, `rpm`, `params`, ...).
 
         Raises:
@@ -114,6 +128,8 @@ class Providers:
         tested_at = None
         if test:
             result = self._probe(provider, api_key, secret)
+            if on_test is not None:
+                on_test(result)
             if result.refusals:
                 raise refusal_of(result)
             tested_at = _now() if result.is_good else None
@@ -127,6 +143,7 @@ class Providers:
         *,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        header_changes: Mapping[str, str | None] | None = None,
         key_store: StoreName = "keyring",
         **changes: Any,
     ) -> Provider:
@@ -136,6 +153,7 @@ class Providers:
             name: of the provider.
             api_key: a new key for its address after the change.
             headers: replace all its headers.
+            header_changes: change single headers and leave the others; None takes one away.
             key_store: where a key or secret header goes.
             changes: fields of `Provider`.
 
@@ -143,6 +161,8 @@ class Providers:
             ProviderNotFound, InvalidProvider, KeyStoreError: nothing is saved.
         """
         secret: dict[str, str] = {}
+        if header_changes:
+            headers = _changed(self.require(name).headers, header_changes)
         if headers is not None:
             plain, secret = split_headers(headers)
             changes |= {"headers": plain or None, "secret_headers": tuple(secret) or None}
@@ -150,18 +170,6 @@ class Providers:
         with self._stored(after, api_key, secret, key_store):
             updated = self.registry.update(name, **changes) if changes else after
         return self._mirror(updated)
-
-    def set_headers(self, name: str, changes: Mapping[str, str | None]) -> Provider:
-        """Set single headers and leave the others; None takes one away.
-
-        Raises:
-            ProviderNotFound, InvalidProvider, KeyStoreError: nothing is saved.
-        """
-        provider = self.require(name)
-        lower = {header.lower() for header in changes}
-        kept = {h: v for h, v in provider.headers.items() if h.lower() not in lower}
-        new = {header: value for header, value in changes.items() if value is not None}
-        return self.update(name, headers={**kept, **new})
 
     def remove(self, name: str) -> Provider:
         """Take a provider out of use, softly; see `Registry.remove`."""
@@ -231,6 +239,31 @@ class Providers:
             self._note_tested(name)
         return result
 
+    def rotate_key(
+        self, name: str, value: str, *, key_name: str = CURRENT, call: bool = False
+    ) -> KeyEntry:
+        """Replace a stored key; the old one goes only when the provider has taken the new one.
+
+        Args:
+            name: of the provider.
+            value: the new key.
+            key_name: which of several keys.
+            call: try it with a call, where a free listing says nothing about keys.
+
+        Raises:
+            AuthenticationFailed: the new key is refused, or nothing free could tell; the old
+                one stays in force.
+            ConnectionFailed: nobody could be asked; the old one stays.
+            InvalidInput, KeyStoreError: as `Keys.rotate`.
+        """
+        provider = self.require(name)
+
+        def works(secret: Secret) -> None:
+            trial = try_provider(self._bench, provider, api_key=secret.reveal(), call=call)
+            require_accepted(self._bench.portal.run(trial))
+
+        return self._bench.keys.rotate(provider, value, works=works, name=key_name)
+
     def discover(self) -> list[Discovered]:
         """Look at the environment, `.env` and the usual local ports for providers.
 
@@ -266,6 +299,34 @@ class Providers:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
         return self.registry.list(**filters)
 
+    def register(
+        self, plugin: object, *, name: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Provider:
+        """Use a provider of your own in this process; see `Plugins.register`."""
+        return self.plugins.register(plugin, name=name, settings=settings)
+
+    def set_token_source(self, name: str, fetch: FetchToken, *, leeway_s: float = LEEWAY_S) -> None:
+        """Take a provider's key from a function, in this process; it may give keys that expire.
+
+        Args:
+            name: of the provider; the keys go to its present origin only.
+            fetch: returns a `Token` (or a key that does not expire).
+            leeway_s: how long before its end a token is replaced, seconds.
+        """
+        provider = self.require(name)
+        source = TokenSource(name, fetch, leeway_s=leeway_s)
+        self._bench.keys.tokens.register(name, provider.origin, source)
+
+    def set_url_source(self, name: str, find_url: Callable[[], str | None]) -> None:
+        """Ask a function where a provider is, before each call, in this process.
+
+        Args:
+            name: of the provider.
+            find_url: its base URL now; None where the saved one stands. Stored keys stay bound
+                to their own origins.
+        """
+        self.registry.url_sources[self.require(name).name] = find_url
+
     # ---- how ----------------------------------------------------------------------------------
 
     def _to_test(
@@ -298,7 +359,7 @@ class Providers:
         api_key: str | None,
         headers: Mapping[str, str],
         store: StoreName,
-    ) -> Any:
+    ) -> Iterator[None]:
         """Store keys first; when what follows fails they are taken away again."""
         keys = self._bench.keys
         stored: list[KeyEntry] = []
@@ -338,6 +399,12 @@ def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str,
     checked = check_headers(headers)
     secret = {name: value for name, value in checked.items() if is_secret(name, value)}
     return {name: value for name, value in checked.items() if name not in secret}, secret
+
+
+def _changed(headers: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    names = {name.lower() for name in changes}
+    kept = {name: headers[name] for name in headers if name.lower() not in names}
+    return kept | {name: value for name, value in changes.items() if value is not None}
 
 
 def _now() -> datetime:

@@ -1,0 +1,188 @@
+"""Custom providers: a class of your own answers calls, found by entry point or registered by hand.
+
+A plugin is any class with one of `complete`, `acomplete` or `astream` (or litellm's `CustomLLM`
+interface). It may also supply only a token or an address for a server that speaks OpenAI's
+language. `docs/plugins.md` walks through one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from toolkit.errors import InvalidProvider
+from toolkit.providers.names import check_name
+from toolkit.providers.provider import Provider
+from toolkit.secret import Secret
+
+GROUP: Final = "toolkit.providers"
+"""The entry point group in which packages announce their plugins."""
+
+_ANSWERING: Final = ("complete", "acomplete", "astream", "acompletion", "astreaming")
+_SUPPLYING: Final = ("token", "url")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginRequest:
+    """What a plugin is asked.
+
+    Attributes:
+        model: the model's id, without the provider's name.
+        messages: the conversation in OpenAI's form.
+        params: parameters in OpenAI's names (`temperature`, `max_tokens`, `tools`, ...).
+        key: the provider's key in force, or None.
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A piece of an answer, or the whole of one.
+
+    Attributes:
+        text: text of the answer.
+        reasoning: text of the model's reasoning.
+        tool_calls: tool calls in OpenAI's form.
+        finish_reason: `stop`, `length`, `tool_calls`, ...; in the last piece.
+        usage: tokens in OpenAI's names (`prompt_tokens`, `completion_tokens`, ...), where known.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    finish_reason: str | None = None
+    usage: Mapping[str, int] | None = None
+
+
+Answer = Piece | str
+Complete = Callable[[PluginRequest], Answer]
+AComplete = Callable[[PluginRequest], Awaitable[Answer]]
+AStream = Callable[[PluginRequest], AsyncIterator[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One plugin, made ready.
+
+    Attributes:
+        provider: how it stands in the registry; `base_url` is where its own server is ("" where
+            it has none).
+        target: the object that answers.
+    """
+
+    provider: Provider
+    target: Any
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answers calls itself; else it supplies a token or an address."""
+        return any(callable(getattr(self.target, name, None)) for name in _ANSWERING)
+
+    def models(self) -> list[str]:
+        """Ids of its models: what `models` is or returns, nothing where it has none."""
+        told = getattr(self.target, "models", ())
+        return [str(name) for name in (told() if callable(told) else told)]
+
+
+def make_plugin(
+    kind: Any, *, name: str | None = None, settings: Mapping[str, Any] | None = None
+) -> Plugin:
+    """Make a plugin ready: check its class, validate its settings, build its object.
+
+    Args:
+        kind: a class (built with its validated settings, or with nothing) or a ready object.
+        name: the provider's name; None takes the class's `name`.
+        settings: for its `Settings`, a pydantic model.
+
+    Raises:
+        InvalidProvider: no name, nothing that answers, or settings that do not fit.
+    """
+    own_name = check_name(name or str(getattr(kind, "name", "")))
+    target = _build(kind, own_name, settings or {}) if isinstance(kind, type) else kind
+    plugin = Plugin(_provider_of(own_name, target), target)
+    supplies = any(callable(getattr(target, method, None)) for method in _SUPPLYING)
+    if not plugin.answers and not supplies:
+        raise InvalidProvider(
+            f"the plugin {own_name} has none of {', '.join((*_ANSWERING[:3], *_SUPPLYING))}",
+            provider=own_name,
+            cause="plugin",
+            hint="See docs/plugins.md.",
+        )
+    return plugin
+
+
+def _build(kind: type, name: str, given: Mapping[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    model = getattr(kind, "Settings", None)
+    try:
+        settings = None if model is None else model(**given)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise InvalidProvider(
+            f"the settings of the plugin {name} do not fit: {wrong}",
+            provider=name,
+            cause="plugin_settings",
+            hint=f"Correct [plugins.{name}] in providers.toml.",
+        ) from None
+    if model is None and given:
+        raise InvalidProvider(f"the plugin {name} takes no settings", provider=name, cause="plugin")
+    try:
+        return kind() if settings is None else kind(settings)
+    except Exception as error:  # noqa: BLE001 - a plugin is foreign code
+        raise _failed(name, error) from None
+
+
+def _provider_of(name: str, target: Any) -> Provider:
+    answers = any(callable(getattr(target, method, None)) for method in _ANSWERING)
+    url = getattr(target, "base_url", "") or ""
+    origin = Provider(name=name, base_url=url).origin
+    return Provider(
+        name=name,
+        display_name=str(getattr(target, "display_name", "") or name),
+        type="custom" if answers else getattr(target, "type", "openai-compatible"),
+        base_url=url,
+        default_model=getattr(target, "default_model", None),
+        key_env=tuple(getattr(target, "key_env", ())),
+        key_origin=origin or None,
+        key_url=getattr(target, "key_url", None),
+        needs_key=bool(getattr(target, "needs_key", False)),
+        is_local=answers or bool(getattr(target, "is_local", False)),
+        source="plugin",
+    )
+
+
+def find_entry_points() -> dict[str, EntryPoint]:
+    """Plugins that installed packages announce, by provider name; nothing is imported yet."""
+    found = entry_points(group=GROUP)
+    return {point.name: point for point in sorted(found, key=lambda point: point.value)}
+
+
+def load_plugin(point: EntryPoint, settings: Mapping[str, Any] | None = None) -> Plugin:
+    """Import an announced plugin and make it ready.
+
+    Raises:
+        InvalidProvider: it cannot be imported, or as `make_plugin`.
+    """
+    try:
+        kind = point.load()
+    except Exception as error:  # noqa: BLE001 - importing foreign code
+        raise _failed(point.name, error) from None
+    return make_plugin(kind, name=point.name, settings=settings)
+
+
+def _failed(name: str, error: Exception) -> InvalidProvider:
+    return InvalidProvider(
+        f"the plugin {name!a} does not load ({type(error).__name__})",
+        cause="plugin",
+        hint="Reinstall or remove the package that brings it.",
+    )

@@ -1,0 +1,52 @@
+"""Asking a person at a terminal for a secret: where there is one, and nobody else is served."""
+
+from __future__ import annotations
+
+import sys
+from getpass import getpass
+
+from toolkit.errors import InvalidInput, KeyStoreError
+from toolkit.secret import Secret
+
+_SERVERS = ("streamlit.runtime", "uvicorn.server")
+_MAX_CHARS = 1_000_000
+
+
+def ask_passphrase(new: bool) -> Secret:
+    """Ask for the vault's passphrase; a new one is asked for twice.
+
+    Raises:
+        KeyStoreError: there is no terminal, or it belongs to a server that must not wait.
+        InvalidInput: the two are different.
+    """
+    if not _is_there() or any(name in sys.modules for name in _SERVERS):
+        raise KeyStoreError(
+            "the vault is new and needs a passphrase" if new else "the vault is locked",
+            cause="vault_locked",
+            hint="Set TOOLKIT_VAULT_PASSPHRASE_FILE to a file (0600) that holds the passphrase, or "
+            "use a terminal; in Python: `tk.keys.unlock_vault(passphrase)`.",
+        )
+    passphrase = getpass("New passphrase of the vault: " if new else "Passphrase of the vault: ")
+    if new and getpass("Once more: ") != passphrase:
+        raise InvalidInput("the two passphrases are different", hint="Nothing was stored.")
+    return Secret(passphrase)
+
+
+def read_secret(prompt: str) -> str:
+    """A secret from the terminal, unseen, or from standard input where that is a pipe.
+
+    One line end at the end of a pipe is not part of it.
+
+    Raises:
+        InvalidInput: more than a million characters come.
+    """
+    if _is_there():
+        return getpass(prompt)
+    text = sys.stdin.read(_MAX_CHARS + 1)
+    if len(text) > _MAX_CHARS:
+        raise InvalidInput("what came on standard input is far too long for a key")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _is_there() -> bool:
+    return bool(sys.stdin) and sys.stdin.isatty() and bool(sys.stderr) and sys.stderr.isatty()
