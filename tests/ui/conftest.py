@@ -99,6 +99,7 @@ class RunningApp:
         raise AssertionError("the app did not start: " + self.log.read_text("utf-8", "replace"))
 
     def stop(self) -> None:
+        print(self.log.read_text("utf-8", "replace")[-8_000:])  # pytest shows it on failure
         self._process.terminate()
         try:
             self._process.wait(15)

@@ -41,11 +41,26 @@ def panes_figure(panes: Sequence[Pane]) -> Any:
     from toolkit.charts.wire import timeline
 
     lanes = [
-        phases_of_attempts(_attempt_rows(pane), f"{pane.index + 1}. {pane.model}") for pane in panes
+        phases_of_attempts(_attempt_rows(pane), f"{pane.index + 1}. {name}")
+        for pane, name in zip(panes, pane_names(panes), strict=True)
     ]
     calls = sum(len(_attempt_rows(pane)) for pane in panes)
     title = f"Timeline of {len(panes)} panes, n = {calls} call{'' if calls == 1 else 's'}"
     return timeline([phase for lane in lanes for phase in lane], title)
+
+
+def pane_names(panes: Sequence[Pane]) -> list[str]:
+    """The models, and beside one that stands more than once what its panes differ in."""
+    names = []
+    for pane in panes:
+        twins = [other.params for other in panes if other.model == pane.model]
+        told = [
+            f"{name} {_short(value)}"
+            for name, value in pane.params.items()
+            if any(twin.get(name) != value for twin in twins)
+        ]
+        names.append(" · ".join([pane.model, *told]))
+    return names
 
 
 def pane_footer(pane: Pane) -> str:
@@ -79,11 +94,11 @@ def board_card(prompt: object, panes: Sequence[Pane]) -> str:
     asked = prompt if isinstance(prompt, str) else f"{len(list(prompt))} messages"  # type: ignore[call-overload]
     cells = "".join(
         "<div style='flex:1 1 20rem;border:1px solid #8a8f9855;border-radius:6px;padding:.6rem'>"
-        f"<div><b>{escape(pane.model)}</b> <span>{escape(state_mark(pane))}</span></div>"
+        f"<div><b>{escape(name)}</b> <span>{escape(state_mark(pane))}</span></div>"
         f"<div style='white-space:pre-wrap;margin:.4rem 0'>{_body(pane)}</div>"
         f"<div style='font-variant-numeric:tabular-nums;opacity:.75'>{escape(pane_footer(pane))}"
         "</div></div>"
-        for pane in panes
+        for pane, name in zip(panes, pane_names(panes), strict=True)
     )
     return (
         f"<div><div style='white-space:pre-wrap;opacity:.75'>{_text(asked)}</div>"
@@ -139,6 +154,11 @@ def _body(pane: Pane) -> str:
         said = f"\n“{pane.error.provider_message}”" if pane.error.provider_message else ""
         return _text(f"{pane.error.message}{said}\n{pane.error.hint}".strip())
     return _text(pane.text or pane.reasoning or "–")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:23] + "…"
 
 
 def _text(text: str) -> str:

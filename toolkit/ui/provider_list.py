@@ -83,8 +83,10 @@ def _row(bench: Workbench, row: ProviderRow, open_panel: Open) -> None:
 
 def _preset(row: ProviderRow, open_panel: Open) -> None:
     provider = row.provider
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{plain(_title(row))}**")
+    with st.container(
+        border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.markdown(f"**{plain(_title(row))}**", width="content")
         st.button(
             "Set up",
             key=f"open-{provider.name}",

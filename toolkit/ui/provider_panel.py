@@ -26,8 +26,8 @@ def draw_panel(bench: Workbench, row: ProviderRow) -> None:
     provider = row.provider
     st.markdown(f"**{plain(provider.display_name or provider.name)}** · `{provider.name}`")
     st.text(provider.base_url or "no address yet")
-    _test(bench, row)
     _keys(bench, row)
+    _test(bench, row)
     _settings(bench, row)
     _danger(bench, row)
 
@@ -39,8 +39,8 @@ def draw_lights(result: ProbeResult) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(word, color=colour)
             st.markdown(f"**{QUESTIONS[light.question]}**", width="content")
-        told = own(light.reason) + (f" {own(light.hint)}" if light.hint else "")
-        st.caption(told)
+        ending = "" if light.reason.endswith((".", "!", "?")) else "."
+        st.caption(f"{own(light.reason)}{ending} {own(light.hint)}".strip())
 
 
 def _test(bench: Workbench, row: ProviderRow) -> None:
@@ -84,9 +84,16 @@ def _keys(bench: Workbench, row: ProviderRow) -> None:
         store = st.segmented_control(
             "Store in", ["keyring", "vault"], default="keyring", key=f"store-{provider.name}"
         )
+        opens = st.text_input(
+            "Passphrase of the vault",
+            type="password",
+            key=f"vault-{provider.name}",
+            autocomplete="off",
+            help="Only for the vault, and only once while the app runs.",
+        )
         sent = st.form_submit_button("Save key", icon=":material/key:")
     if sent and value:
-        _save_key(bench, row, Secret(value), "vault" if store == "vault" else "keyring")
+        _save_key(bench, row, Secret(value), Secret(opens or "") if store == "vault" else None)
     for place in row.keys:
         if place.source in ("keyring", "vault"):
             st.button(
@@ -104,9 +111,12 @@ def _delete_key(bench: Workbench, place: KeyPlace) -> None:
         st.session_state["provider-trouble"] = error
 
 
-def _save_key(bench: Workbench, row: ProviderRow, key: Secret, store: str) -> None:
+def _save_key(bench: Workbench, row: ProviderRow, key: Secret, vault: Secret | None) -> None:
+    """Store a key in the vault that `vault` opens, or in the keyring where there is none."""
     try:
-        bench.keys.set(row.provider, key.reveal(), store="vault" if store == "vault" else "keyring")
+        if vault:
+            bench.keys.unlock_vault(vault.reveal())
+        bench.keys.set(row.provider, key.reveal(), store="keyring" if vault is None else "vault")
     except ToolkitError as error:
         error_card(error)
         return

@@ -8,26 +8,27 @@ from pathlib import Path
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
 
-_GUARDS = {
-    "server.address": HOST,
-    "server.allowedHosts": '["localhost","127.0.0.1"]',
-    "server.headless": "true",
-    "server.fileWatcherType": "none",
-    "server.maxUploadSize": "10",
-    "server.maxMessageSize": "50",
-    "server.enableStaticServing": "false",
-    "server.enableAgentApi": "false",
-    "browser.gatherUsageStats": "false",
-    "browser.serverAddress": HOST,
-    "client.showErrorDetails": "none",
-    "client.showErrorLinks": "false",
-    "client.toolbarMode": "viewer",
-}
+_GUARDS = (
+    ("server.address", HOST),
+    ("server.allowedHosts", "localhost"),  # a list is written as one flag for each entry
+    ("server.allowedHosts", HOST),
+    ("server.headless", "true"),
+    ("server.fileWatcherType", "none"),
+    ("server.maxUploadSize", "10"),
+    ("server.maxMessageSize", "50"),
+    ("server.enableStaticServing", "false"),
+    ("server.enableAgentApi", "false"),
+    ("browser.gatherUsageStats", "false"),
+    ("browser.serverAddress", HOST),
+    ("client.showErrorDetails", "none"),
+    ("client.showErrorLinks", "false"),
+    ("client.toolbarMode", "viewer"),
+)
 
 
 def streamlit_flags(port: int) -> list[str]:
     """The flags that guard the app wherever it is started from: this machine only, no telemetry."""
-    return [f"--{name}={value}" for name, value in {"server.port": port, **_GUARDS}.items()]
+    return [f"--{name}={value}" for name, value in (("server.port", port), *_GUARDS)]
 
 
 def app_script_path() -> Path:

@@ -11,6 +11,8 @@ from typing import Any
 import streamlit as st
 
 from toolkit.compare.board import MAX_PANES, RunningBoard, start_board
+from toolkit.compare.pane import Pane
+from toolkit.compare.view import pane_names
 from toolkit.errors import ToolkitError
 from toolkit.workbench.bench import Workbench
 
@@ -94,11 +96,11 @@ def compare_state() -> CompareState:
     return state
 
 
-def answer_names(models: Sequence[str], *, hidden: bool) -> list[str]:
+def answer_names(panes: Sequence[Pane], *, hidden: bool) -> list[str]:
     """Names over the panes: the models, or `Answer A`, `Answer B` while they are hidden."""
     if hidden:
-        return [f"Answer {chr(ord('A') + index)}" for index in range(len(models))]
-    return list(models)
+        return [f"Answer {chr(ord('A') + index)}" for index in range(len(panes))]
+    return pane_names(panes)
 
 
 def _session_is_there() -> Callable[[], bool] | None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from toolkit.compare.board import Board
 from toolkit.compare.pane import Pane
+from toolkit.compare.view import pane_names
 from toolkit.compare.vote import Choice as Winner
 from toolkit.errors import ToolkitError
 from toolkit.ui.chart_block import draw_figure
@@ -18,7 +19,7 @@ def draw_verdict(state: CompareState) -> None:
     """Draw it for the board of this session."""
     assert state.running is not None
     board = state.running.board()
-    names = answer_names([pane.model for pane in board.panes], hidden=state.hides_names)
+    names = answer_names(board.panes, hidden=state.hides_names)
     _vote(state, board, names)
     if state.hides_names:
         st.caption("Timeline, table and code name the models: they appear once you have voted.")
@@ -72,7 +73,7 @@ def _table(panes: tuple[Pane, ...]) -> dict[str, list[str]]:
     tpot = [reply.timing.tpot_ms if reply else None for reply in replies]
     usage = [reply.usage if reply else None for reply in replies]
     return {
-        "model": [pane.model for pane in panes],
+        "model": pane_names(panes),
         "state": [pane.error.code if pane.error else pane.state for pane in panes],
         "TTFT": duration_column(pane.ttft_ms for pane in panes),
         "TPOT": duration_column(tpot),

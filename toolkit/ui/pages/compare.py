@@ -34,7 +34,7 @@ def panes_now() -> None:
     if running is None:
         return
     panes = running.panes
-    names = answer_names([pane.model for pane in panes], hidden=state.hides_names)
+    names = answer_names(panes, hidden=state.hides_names)
     draw_panes(panes, names, "pane", PaneActions(stop=running.stop, retry=running.retry))
 
 

@@ -1,0 +1,208 @@
+"""The app in a real browser: every page at two widths, streams, Stop, failures, hostile answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.servers import Answer
+from tests.ui.hostile import BEACON, HOSTILE
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PAGES = {
+    "": "LLM Provider Toolkit",
+    "compare": "Compare",
+    "calls": "Calls",
+    "providers": "Providers & Keys",
+}
+DESKTOP, PHONE = 1280, 390
+TWENTY = " ".join(f"word{number}" for number in range(20))
+WAIT_MS = 45_000
+
+
+@dataclass
+class Seen:
+    """A page, and what the browser noticed while it was open."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def watch(self, own: str) -> None:
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self._note_request(request.url, own))
+
+    def _note(self, message: Any) -> None:
+        # Opened at its own address, a page looks for its server below that address first, finds
+        # none there, and then at the root: that first look is not an error.
+        is_probe = "/_stcore/" in message.location.get("url", "")
+        if message.type == "error" and not is_probe:
+            self.errors.append(message.text)
+
+    def _note_request(self, url: str, own: str) -> None:
+        if not url.startswith((own, own.replace("http", "ws"), "data:", "blob:")):
+            self.outside.append(url)
+
+    def ask(self, prompt: str, *models: str) -> None:
+        page = self.page
+        for model in models:
+            box = page.get_by_label("Add a model").first
+            box.click()
+            box.fill(model)
+            page.keyboard.press("Enter")
+            page.get_by_role("button", name=model).last.wait_for()
+        page.get_by_label("Prompt").fill(prompt)
+        page.get_by_label("Prompt").press("Tab")
+        page.get_by_role("button", name="Run", exact=True).click()
+
+
+@pytest.fixture
+def open_browser(app, chromium):
+    """Open an address of the app in a fresh profile; afterwards nothing may have gone wrong."""
+    contexts, opened = [], []
+
+    def open_at(path: str = "", width: int = DESKTOP, scheme: str = "light") -> Seen:
+        size = {"width": width, "height": 900}
+        contexts.append(chromium.new_context(viewport=size, color_scheme=scheme))
+        seen = Seen(contexts[-1].new_page())
+        seen.page.set_default_timeout(WAIT_MS)
+        seen.watch(app.url)
+        opened.append(seen)
+        seen.page.goto(f"{app.url}/{path}")
+        seen.page.locator("h1").first.wait_for()
+        return seen
+
+    yield open_at
+    for seen in opened:
+        assert seen.outside == []
+        assert seen.errors == []
+        assert seen.page.locator("[data-testid=stException]").count() == 0
+    for context in contexts:
+        context.close()
+
+
+def settled(page: Any) -> None:
+    """Wait until the script has run to its end."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def overflow(page: Any) -> int:
+    """How many pixels the page is wider than the window."""
+    return page.evaluate(
+        """() => {
+          const main = document.querySelector('[data-testid=stMain]');
+          return Math.max(main.scrollWidth - main.clientWidth,
+                          document.documentElement.scrollWidth - window.innerWidth);
+        }"""
+    )
+
+
+def test_every_page_opens_at_both_widths_without_error_or_foreign_request(recorded, open_browser):
+    for width, scheme in ((DESKTOP, "light"), (PHONE, "dark")):
+        for path, title in PAGES.items():
+            page = open_browser(path, width, scheme).page
+            assert page.locator("h1").first.inner_text() == title
+            settled(page)
+            assert overflow(page) <= 0, (path, width)
+
+
+def test_two_panes_stream_at_the_same_time_and_count_while_they_do(mock, open_browser):
+    mock.default = Answer(text=TWENTY, chunk_delay_s=0.4)
+    seen = open_browser("compare")
+    seen.ask("Count", "mock/mock-small", "mock/mock-large")
+    page = seen.page
+    streaming = page.get_by_text("◐ streaming")
+    streaming.nth(1).wait_for()
+    live = page.get_by_text(re.compile(r"TTFT \d+ ms · ~\d+ tok/s · ~\d+ tokens")).all()
+    assert len(live) == 2
+    page.get_by_text("● done").nth(1).wait_for()
+    assert page.get_by_text("word19").count() == 2
+    page.get_by_text("Timeline of 2 panes, n = 2 calls").wait_for()
+    first = [request.stamps for request in mock.requests]
+    assert max(stamps[0] for stamps in first) < min(stamps[-1] for stamps in first)
+
+
+def test_stop_works_at_once_and_the_calls_are_recorded_as_cancelled(mock, bench, open_browser):
+    mock.default = Answer(text=TWENTY, chunk_delay_s=1.0)
+    seen = open_browser("compare", PHONE)
+    seen.ask("Count", "mock/mock-small", "mock/mock-large")
+    page = seen.page
+    page.get_by_text("◐ streaming").nth(1).wait_for()
+    page.get_by_role("button", name="Stop", exact=True).first.click()
+    page.get_by_text("■ stopped").nth(1).wait_for()
+    assert overflow(page) <= 0
+    rows = bench.store.rows("SELECT status FROM calls WHERE origin = 'compare'")
+    assert [row["status"] for row in rows] == ["cancelled", "cancelled"]
+    assert all(0 < len(request.stamps) < 20 for request in mock.requests)
+
+
+def test_a_failing_pane_is_a_card_while_the_other_finishes(mock, open_browser):
+    mock.default = Answer(text=TWENTY, chunk_delay_s=0.1)
+    seen = open_browser("compare")
+    seen.ask("Count", "mock/mock-small", "nowhere/model")
+    page = seen.page
+    page.get_by_text("No such provider").wait_for()
+    page.get_by_text("What to do:").wait_for()
+    page.get_by_text("● done").wait_for()
+    assert page.get_by_text("word19").count() == 1
+    assert page.get_by_role("button", name="Retry").count() == 1
+
+
+def test_a_closed_page_stops_its_run(mock, bench, open_browser):
+    mock.default = Answer(text=TWENTY, chunk_delay_s=2.0)
+    seen = open_browser("compare")
+    seen.ask("Count", "mock/mock-small", "mock/mock-large")
+    seen.page.get_by_text("◐ streaming").nth(1).wait_for()
+    other = open_browser("")
+    seen.page.goto("about:blank")
+    for _ in range(30):
+        other.page.wait_for_timeout(1_000)
+        if all(request.closed_early for request in mock.requests):
+            break
+    assert all(request.closed_early for request in mock.requests)
+
+
+def test_hostile_answers_cause_no_request_and_become_no_element(mock, open_browser):
+    text = "\n\n".join(payload for payload in HOSTILE if len(payload) < 1_000)
+    mock.default = Answer(chunks=[text, " done"])
+    seen = open_browser("compare")
+    seen.ask("Attack", "mock/mock-small", "mock/mock-large")
+    page = seen.page
+    page.get_by_text("● done").nth(1).wait_for()
+    settled(page)
+    panes = page.locator("[class*=st-key-pane-]")
+    assert panes.count() == 2
+    assert panes.locator("img, iframe, script, a[href], video, audio, form, object").count() == 0
+    assert panes.locator(".katex").count() == 0
+    assert BEACON in panes.first.inner_text()
+
+
+def test_hostile_names_and_errors_cause_no_request_and_no_link(mock, open_browser):
+    mock.default = Answer(text=f"see {BEACON} ![x]({BEACON}) <img src={BEACON}>", status=400)
+    seen = open_browser("compare")
+    seen.ask("Attack", "mock/mock-small", "mock/mock-large")
+    page = seen.page
+    page.get_by_text("○ failed").nth(1).wait_for()
+    settled(page)
+    panes = page.locator("[class*=st-key-pane-]")
+    assert panes.locator("img, a[href]").count() == 0
+    assert "leak" in panes.first.inner_text()
+
+
+def test_a_key_typed_into_the_page_is_in_no_address_and_in_no_page_afterwards(open_browser):
+    key = "sk-" + "w" * 40
+    seen = open_browser("providers?provider=mock")
+    page = seen.page
+    box = page.get_by_label("New key")
+    assert box.input_value() == "" and box.get_attribute("type") == "password"
+    box.fill(key)
+    page.get_by_role("button", name="Save key").click()
+    page.get_by_text("It failed").first.wait_for()  # this machine has no keyring: it says so
+    settled(page)
+    assert page.get_by_label("New key").input_value() == ""
+    assert key not in page.content() and key not in page.url
