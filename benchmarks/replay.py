@@ -36,20 +36,6 @@ Opened = contextlib.AbstractContextManager[object]
 Times = dict[str, float]
 MATCH_ON = ("method", "scheme", "host", "port", "path", "query", "body")
 WORDS = [f"word{n}" for n in range(12)]
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-    ]
-)
 
 
 def main() -> None:

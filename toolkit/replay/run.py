@@ -101,7 +101,7 @@ def ask_suite(
         reply, error = ask(bench, case, model, options={"origin_id": run_id}, is_live=True)
         done += 1
         if progress is not None:
-            progress(f"{done} of {len(wanted) * repeats} calls")
+            progress(f"asking, {done} of {len(wanted) * repeats} calls")
         return judge_answer(case, reply, error, measure_reply(reply) if reply else None)
 
     with ThreadPoolExecutor(concurrency) as pool:
@@ -127,7 +127,7 @@ def record_suite(
     runs: list[CaseRun] = []
     for number, case in enumerate(suite.cases, 1):
         if progress is not None:
-            progress(f"case {number} of {len(suite.cases)}: {case.name}")
+            progress(f"recording, {number} of {len(suite.cases)}: {case.name}")
         runs += _record_case(bench, suite, case, run_id)
     return runs
 
