@@ -9,6 +9,7 @@ copies a consistent state; the copy is opened again and compared row by row befo
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ def back_up(database: Database, path: Path) -> Path:
             hint="Name a folder that is writable and has free space.",
         ) from None
     finally:
-        migrate.remove_database(aside)
+        with suppress(OSError):
+            migrate.remove_database(aside)
     return path
 
 

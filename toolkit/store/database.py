@@ -130,17 +130,18 @@ class Database:
 
     @contextmanager
     def _turn(self, kind: Kind, wait_s: float) -> Iterator[None]:
-        if not self._can_queue():
-            # A folder we may only read: DuckDB's own lock has to do.
+        if not self._can_queue(kind):
+            # A folder that we may only read, or that is not there yet: nobody to queue with.
             yield
             return
         with self.turns.turn(kind, wait_s):
             yield
 
-    def _can_queue(self) -> bool:
+    def _can_queue(self, kind: Kind) -> bool:
         folder = self.path.parent
-        with suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if kind == "w":
+            with suppress(OSError):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.access(folder, os.W_OK)
 
     def _prepare(self, deadline: float) -> None:
