@@ -75,7 +75,7 @@ class Client:
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
         """
-        passage = self.pipeline.enter(request)
+        passage = await self._enter(request)
         try:
             reply = await self._with_policy(passage.request, api_key, Attempt.run)
             return passage.finish(reply)
@@ -87,12 +87,19 @@ class Client:
         return ReplyStream(request, lambda: self._open(request, api_key))
 
     async def _open(self, request: ChatRequest, api_key: str | None) -> Opened:
-        passage = self.pipeline.enter(request)
+        passage = await self._enter(request)
         try:
             return Opened(await self._with_policy(passage.request, api_key, Attempt.open), passage)
         except BaseException:
             passage.leave(())
             raise
+
+    async def _enter(self, request: ChatRequest) -> Passage:
+        """Get every model of the chain ready, then let the processors speak."""
+        if self._prepare is not None:
+            for model in (request.model, *request.fallbacks):
+                await self._prepare(model)
+        return self.pipeline.enter(request)
 
     async def _with_policy(
         self,
@@ -100,7 +107,7 @@ class Client:
         api_key: str | None,
         act: Callable[[Attempt], Awaitable[T]],
     ) -> T:
-        chain = [await self._target(model) for model in (request.model, *request.fallbacks)]
+        chain = [self._target(model) for model in (request.model, *request.fallbacks)]
         await warm(chain[0].provider.type)  # its seconds are no part of any deadline
 
         async def make_try(this: Try) -> T:
@@ -108,9 +115,7 @@ class Client:
 
         return await self._policy.run(request, chain, make_try, api_key)
 
-    async def _target(self, model: str) -> Target:
-        if self._prepare is not None:
-            await self._prepare(model)
+    def _target(self, model: str) -> Target:
         provider, model_id = self._resolve(model)
         return Target(provider=provider, model_id=model_id)
 

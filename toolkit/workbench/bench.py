@@ -6,8 +6,8 @@ The face, the pages, the routes and the commands all work on one `Workbench` per
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
-from functools import cache, cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from toolkit.records import Call, Message, Reply
     from toolkit.store.store import Store
     from toolkit.workbench.catalog import Catalog
+    from toolkit.workbench.prices import PriceDesk
     from toolkit.workbench.providers import Providers
+    from toolkit.workbench.resolving import Resolver
 
 
 class Workbench:
@@ -33,6 +35,7 @@ class Workbench:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.on_record: list[Callable[[Call], None]] = []
 
     @cached_property
     def store(self) -> Store:
@@ -59,15 +62,46 @@ class Workbench:
     def client(self) -> Client:
         """The call path."""
         from toolkit.calls.client import Client
-        from toolkit.workbench.local import prepare_local
 
         return Client(
             settings=self.settings,
-            resolve=self.providers.registry.resolve,
+            resolve=self.resolver.resolve,
             key_for=self.keys.resolve,
             record=self.record,
-            prepare=partial(prepare_local, self),
+            prices_for=self.prices.prices_for,
+            window_of=self.prices.window_of,
+            processors=self.processors,
+            prepare=self._prepare,
         )
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """From `provider/model_id` to a provider."""
+        from toolkit.workbench.resolving import Resolver
+
+        return Resolver(self.providers.registry)
+
+    @cached_property
+    def prices(self) -> PriceDesk:
+        """What models cost, at hand for receipts."""
+        from toolkit.workbench.prices import PriceDesk
+
+        return PriceDesk(self)
+
+    @cached_property
+    def processors(self) -> list[Any]:
+        """What every request passes, in order; add your own before the first call."""
+        from toolkit.workbench.budget import daily_budget
+
+        cap = self.settings.daily_budget_usd
+        return [] if cap is None else [daily_budget(self, cap)]
+
+    async def _prepare(self, model: str) -> None:
+        """Before a model is asked: its local server runs, its price is at hand."""
+        from toolkit.workbench.local import prepare_local
+
+        await prepare_local(self, model)
+        await self.prices.prepare(model)
 
     @cached_property
     def portal(self) -> Portal:
@@ -93,6 +127,8 @@ class Workbench:
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""
         self.store.append("calls", call.as_row())
+        for listener in self.on_record:
+            listener(call)
 
     def complete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
         """See `toolkit.complete`."""

@@ -44,6 +44,11 @@ class Catalog:
         """The catalog's rows in the store."""
         return Shelf(self._bench.store)
 
+    @cached_property
+    def repricer(self) -> Repricer:
+        """Prices of any model on any day."""
+        return Repricer(self.shelf, self._find_provider)
+
     def sync(
         self,
         names: Sequence[str] | str | None = None,
@@ -205,7 +210,7 @@ class Catalog:
             on=read_day(at),
             as_model=None if as_ is None else split_model(as_),
         )
-        return Repricer(self.shelf, self._find_provider).reprice(question)
+        return self.repricer.reprice(question)
 
     def enable(self, *models: str) -> int:
         """Switch models on by `provider/model_id` or pattern (`openrouter/anthropic/*`).

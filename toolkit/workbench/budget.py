@@ -1,0 +1,62 @@
+"""The daily cap of spending, over the ledger."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from toolkit.calls.processors import BudgetCap
+from toolkit.calls.receipt import build_receipt
+from toolkit.calls.tokens import estimate_output_tokens, estimate_tokens
+from toolkit.records import Call, ChatRequest, Usage
+
+if TYPE_CHECKING:
+    from toolkit.workbench.bench import Workbench
+
+_READ_EVERY_S: Final = 30.0
+_SPENT = (
+    "SELECT coalesce(sum(cost_usd), 0) AS usd FROM calls WHERE source = 'live' AND started_at >= ?"
+)
+
+
+class DaySpending:
+    """What this home has spent since midnight UTC: read now and then, added up in between."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._usd = Decimal(0)
+        self._read_at: float | None = None
+        self._day = datetime.now(UTC).date()
+
+    def usd(self) -> Decimal:
+        """USD since midnight UTC."""
+        now, today = time.monotonic(), datetime.now(UTC).date()
+        if self._read_at is None or today != self._day or now - self._read_at > _READ_EVERY_S:
+            midnight = datetime.combine(today, datetime.min.time(), UTC)
+            self._usd = Decimal(str(self._bench.store.rows(_SPENT, [midnight])[0]["usd"]))
+            self._read_at, self._day = now, today
+        return self._usd
+
+    def add(self, call: Call) -> None:
+        """A call that was just recorded."""
+        self._usd += call.cost_usd or Decimal(0)
+
+
+def daily_budget(bench: Workbench, cap_usd: float) -> BudgetCap:
+    """A processor that keeps all calls of a UTC day below `cap_usd`."""
+    spending = DaySpending(bench)
+    bench.on_record.append(spending.add)
+
+    def estimate(request: ChatRequest) -> Decimal | None:
+        provider, model_id = bench.resolver.resolve(request.model)
+        prices = bench.prices.prices_for(provider, model_id, datetime.now(UTC))
+        usage = Usage(
+            input_tokens=estimate_tokens(request.messages),
+            output_tokens=estimate_output_tokens(request.params),
+            source="estimated",
+        )
+        return build_receipt(usage, prices.in_force).cost_usd
+
+    return BudgetCap(Decimal(str(cap_usd)), spending.usd, estimate)

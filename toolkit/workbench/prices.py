@@ -1,0 +1,105 @@
+"""What models cost, at hand for the call path without touching the store during a call.
+
+Before a call the price is looked up in a thread, at most once a minute and model; afterwards
+the receipt is written from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from toolkit.calls.receipt import Price, Prices, Rate
+from toolkit.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from toolkit.calls.policy import Target
+    from toolkit.catalog.tariff import Tariff
+    from toolkit.providers.provider import Provider
+    from toolkit.workbench.bench import Workbench
+
+FRESH_S: Final = 60.0
+_CLASSES: Final = ("input", "cached_input", "cache_write", "output", "reasoning", "request")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    prices: Prices
+    window: int | None
+    looked_up_at: float
+
+
+class PriceDesk:
+    """Prices and context windows of the models that are being called.
+
+    The rule of the catalog decides: the user's override, the provider's listing, litellm's
+    map, genai-prices. A local provider has no price and is not looked up.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._entries: dict[str, _Entry] = {}
+
+    async def prepare(self, model: str) -> None:
+        """Look a model up, unless that was done within the last minute."""
+        entry = self._entries.get(model)
+        if entry is not None and time.monotonic() - entry.looked_up_at < FRESH_S:
+            return
+        provider, model_id = self._bench.resolver.resolve(model)
+        if provider.is_local:
+            entry = _Entry(Prices(), None, time.monotonic())
+        else:
+            entry = await asyncio.to_thread(self._look_up, provider, model_id)
+        # A name may be short ("openai" for its default model); rows have the full one.
+        self._entries[model] = self._entries[f"{provider.name}/{model_id}"] = entry
+
+    def prices_for(self, provider: Provider, model_id: str, at: datetime) -> Prices:
+        """The prices that `prepare` found; none for a model that was not prepared."""
+        entry = self._entries.get(f"{provider.name}/{model_id}")
+        return entry.prices if entry else Prices()
+
+    def window_of(self, target: Target) -> int | None:
+        """Context window of a target, tokens; None where nobody knows it."""
+        entry = self._entries.get(target.model)
+        return entry.window if entry else None
+
+    def _look_up(self, provider: Provider, model_id: str) -> _Entry:
+        from toolkit.catalog import litellm_map
+        from toolkit.catalog.serving import host_of
+        from toolkit.catalog.tariff import tariff_of
+
+        today = datetime.now(UTC).date()
+        facts = litellm_map.find_facts(host_of(provider), model_id)
+        by_litellm = tariff_of(facts.prices, "litellm", facts.as_of) if facts else None
+        tariff = self._find_in_force(provider, model_id) or by_litellm
+        tariff = tariff or self._bench.catalog.repricer.find_tariff(provider.name, model_id, today)
+        name = f"{provider.name}/{model_id}"
+        prices = Prices(in_force=_price(tariff, name), litellm=_price(by_litellm, name))
+        window = facts.context_window_tokens if facts else None
+        return _Entry(prices, window, time.monotonic())
+
+    def _find_in_force(self, provider: Provider, model_id: str) -> Tariff | None:
+        """From the catalog; a store that cannot be read leaves the bundled sources."""
+        try:
+            if self._bench.catalog.shelf.find_row(provider.name, model_id) is None:
+                return None
+            return self._bench.catalog.repricer.find_tariff(provider.name, model_id, None)
+        except ToolkitError:
+            return None
+
+
+def _price(tariff: Tariff | None, model: str) -> Price | None:
+    if tariff is None:
+        return None
+    since = tariff.since.isoformat() if tariff.since else None
+    rates = tuple(
+        Rate(token_class=token_class, usd_per_million=usd, above_tokens=above)  # type: ignore[arg-type]
+        for above, step in tariff.steps.items()
+        for token_class, usd in step.items()
+        if token_class in _CLASSES
+    )
+    price_id = f"{tariff.source}:{model}:{since or 'undated'}"
+    return Price(price_id=price_id, source=tariff.source, date=since, rates=rates)
