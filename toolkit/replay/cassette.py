@@ -199,7 +199,8 @@ class OpenCassette:
             why = "all its recorded answers have been played"
         else:
             why = self._reel.describe_nearest(asked)
-        miss = f"{asked.method} {asked.uri}: {why}"
+        # What was recorded may hold a key that has become known since.
+        miss = self._scrubber.scrub_text(f"{asked.method} {asked.uri}: {why}")
         self.misses.append(miss)
         raise self._missing(miss)
 
