@@ -12,6 +12,7 @@ import pytest
 from tests.local_model import local_server, shared_local
 from tests.servers import Answer, MockProvider
 from toolkit.records import Call
+from toolkit.workbench import bench as workbench
 from toolkit.workbench.bench import current
 
 __all__ = ["local_server", "shared_local"]
@@ -24,6 +25,7 @@ def provider() -> Iterator[MockProvider]:
         bench = current()
         bench.providers.add("mock", base_url=mock.base_url, local=True, test=False)
         bench.close()
+        workbench._open.cache_clear()
         yield mock
 
 
@@ -77,4 +79,5 @@ def ledger() -> list[Call]:
     for row in rows:
         bench.record(row)
     bench.close()
+    workbench._open.cache_clear()
     return rows

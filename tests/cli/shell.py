@@ -1,16 +1,31 @@
-"""Runs the real command line in a process of its own."""
+"""Runs the command line: in this process where that says the same, else in one of its own."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from toolkit.cli import main
+from toolkit.workbench import bench
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "toolkit"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def child_environment() -> dict[str, str]:
@@ -18,21 +33,17 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
 
 
-def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `toolkit ARGS` to its end."""
-    return subprocess.run(
-        [*COMMAND, *args],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=child_environment(),
-    )
+def run(*args: str, stdin: str = "") -> Done:
+    """Run `toolkit ARGS` to its end in this process: litellm is loaded once for all tests."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", io.StringIO(stdin)):
+        code = main(args)
+    bench._open.cache_clear()  # a command opens a workbench of its own
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def run_json(*args: str) -> Any:
     """Run `toolkit ARGS --json`, which must succeed and print one JSON document."""
     done = run(*args, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
