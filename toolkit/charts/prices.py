@@ -44,7 +44,7 @@ def price_against(models: pd.DataFrame, column: str = "context_window") -> go.Fi
     figure.update_yaxes(type="log", tickprefix="$")
     largest = list(charged["provider"].value_counts().index[:_SERIES])
     colours = colours_of(map(str, largest))
-    for name in [*largest, None]:
+    for name in [None, *largest]:  # the others lie behind
         rows = charged[charged["provider"] == name] if name else _others(charged, largest)
         if len(rows):
             _add_dots(figure, rows, column, plain(name or "others"), hover, colours.get(name))

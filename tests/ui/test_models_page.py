@@ -1,0 +1,285 @@
+"""The Models page: filters, table, panel, switches, a refresh that no dead provider holds up."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.catalog.listing_server import Answer, Asked, ListingServer
+from toolkit.catalog.gathering import Gathering
+from toolkit.catalog.listed import Listing
+from toolkit.catalog.outcome import Step, compare_listing
+from toolkit.charts import price_against, price_steps
+from toolkit.providers.provider import Provider
+from toolkit.ui.models_read import ModelFilter, filter_models, find_changes, read_models
+from toolkit.workbench.bench import Workbench, current
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache() -> Iterator[None]:
+    read_models.clear()
+    yield
+    read_models.clear()
+
+
+@pytest.fixture
+def listings() -> Iterator[ListingServer]:
+    with ListingServer() as running:
+        yield running
+
+
+def add(listings: ListingServer, name: str, *items: Any) -> None:
+    listings.put(f"/{name}/v1/models", {"data": list(items)})
+    current().providers.registry.add(
+        name, base_url=f"{listings.origin}/{name}/v1", is_local=True, needs_key=False
+    )
+
+
+def item(model_id: str, usd: float | None = None, **fields: Any) -> dict[str, Any]:
+    pricing = {} if usd is None else {"pricing": {"input": usd / 2, "output": usd, "hourly": 0}}
+    return {"id": model_id, "type": "chat", **pricing, **fields}
+
+
+@pytest.fixture
+def synced(listings: ListingServer) -> Workbench:
+    """Two providers with four models; one of them is gone."""
+    add(listings, "acme", item("alpha", 1.0, context_length=8192), item("beta", 20.0), item("old"))
+    add(listings, "other", item("org/alpha", 0.5, context_length=200_000))
+    bench = current()
+    bench.catalog.sync(["acme", "other"])
+    put = [item("alpha", 2.0, context_length=8192), item("beta", 20.0)]
+    listings.put("/acme/v1/models", {"data": put})
+    bench.catalog.sync("acme")
+    return bench
+
+
+def words(app: Any) -> str:
+    kinds = ("title", "subheader", "markdown", "caption", "text", "code", "error", "warning")
+    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+
+
+def models_shown(app: Any) -> list[str]:
+    return list(app.dataframe[0].value["model"])
+
+
+def test_an_empty_page_says_what_it_is_for_and_has_the_button_that_fills_it(open_page: Any) -> None:
+    app = open_page("models")
+    assert not app.exception and not app.error
+    assert "Refresh asks for them" in words(app)
+    assert [button.label for button in app.button] == ["Refresh"]
+
+
+def test_the_table_lists_what_is_there_with_prices_and_ages(
+    synced: Workbench, open_page: Any
+) -> None:
+    app = open_page("models")
+    assert not app.exception and not app.error
+    table = app.dataframe[0].value
+    assert list(table["model"]) == ["acme/alpha", "acme/beta", "other/org/alpha"]
+    assert list(table["$/M in / out"]) == ["$1.00 / $2.00", "$10.00 / $20.00", "$0.25 / $0.50"]
+    assert list(table["context"]) == ["8,192", "–", "200,000"]
+    assert list(table["called"]) == ["never"] * 3
+    assert "3 of 4 models" in words(app)
+    ages = [str(badge.value) for badge in app.get("markdown") if "just now" in str(badge.value)]
+    assert any("acme" in age for age in ages)
+
+
+def test_filters_come_from_the_address(synced: Workbench, open_page: Any) -> None:
+    assert models_shown(open_page("models", find="ALPHA")) == ["acme/alpha", "other/org/alpha"]
+    assert models_shown(open_page("models", state="gone")) == ["acme/old"]
+    assert "No model matches" in words(open_page("models", find="nothing"))
+
+
+def test_a_filter_typed_into_the_page_narrows_the_table(synced: Workbench, open_page: Any) -> None:
+    app = open_page("models")
+    app.text_input(key="find").set_value("beta").run()
+    assert models_shown(app) == ["acme/beta"]
+    app.text_input(key="find").set_value("").run()
+    app.multiselect(key="from").set_value(["other"]).run()
+    assert models_shown(app) == ["other/org/alpha"]
+
+
+def test_a_models_panel_shows_facts_with_sources_history_and_its_switch(
+    synced: Workbench, open_page: Any
+) -> None:
+    synced.catalog.override("acme/alpha", {"price:output": "9", "retires_on": "2027-01-01"})
+    app = open_page("models", model="acme/alpha")
+    assert not app.exception
+    facts = next(f.value for f in app.dataframe if "fact" in f.value.columns)
+    row = facts[facts["fact"] == "price: output"].iloc[0]
+    assert (row["in force"], row["by"], row["others say"]) == ("9", "override", "provider: 2")
+    assert "conflict" in row[""]
+    assert "Ends on 2027" in words(app).replace("\\", "")
+    assert "input $0.5 → $1" in words(app).replace("\\", "")
+    app.toggle[0].set_value(False).run()
+    assert synced.catalog.show("acme/alpha")["is_enabled"] is False
+
+
+def test_a_panel_of_a_model_that_is_not_there_is_a_card_not_a_traceback(
+    synced: Workbench, open_page: Any
+) -> None:
+    app = open_page("models", model="acme/never")
+    assert not app.exception
+    assert "no model" in words(app).replace("\\", "")
+
+
+def test_what_changed_is_told_by_date_in_words(synced: Workbench, open_page: Any) -> None:
+    app = open_page("models", tab="What changed", find="alpha")
+    assert not app.exception
+    told = list(app.dataframe[0].value["what"])
+    assert told[:2] == [
+        "input $0.5 → $1 per million (+100 %)",
+        "output $1 → $2 per million (+100 %)",
+    ]
+
+
+@pytest.mark.parametrize("tab", ["Prices", "Ending soon"])
+def test_each_tab_draws(synced: Workbench, open_page: Any, tab: str) -> None:
+    app = open_page("models", tab=tab)
+    assert not app.exception and not app.error
+
+
+def test_a_dead_provider_does_not_hold_the_page_up(
+    synced: Workbench, listings: ListingServer, open_page: Any
+) -> None:
+    release = threading.Event()
+
+    def hang(_: Asked) -> Answer:
+        release.wait(20)
+        return Answer("gone", 503)
+
+    listings.routes["/other/v1/models"] = hang
+    app = open_page("models")
+    app.button(key="models-sync").click().run()
+    assert not app.exception
+    assert models_shown(app) == ["acme/alpha", "acme/beta", "other/org/alpha"]
+    assert app.button(key="models-sync").disabled
+    release.set()
+    refresh = app.session_state["models-refresh"]
+    refresh.future.result(20)
+    app.run()
+    assert "other" in words(app) and "503" in words(app)
+    assert not app.button(key="models-sync").disabled
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    size = len(next(iter(columns.values())))
+    plain: dict[str, Any] = {
+        "model": [f"p/m{i}" for i in range(size)],
+        "provider": ["p"] * size,
+        "display_name": [None] * size,
+        "owner": [None] * size,
+        "kind": ["chat"] * size,
+        "context_window": [None] * size,
+        "input_usd_per_mtok": [None] * size,
+        "output_usd_per_mtok": [None] * size,
+        "output_tps": [None] * size,
+        "capabilities": [[] for _ in range(size)],
+        "status": ["active"] * size,
+        "is_enabled": [True] * size,
+        "gone_at": [None] * size,
+        "answered_at": [None] * size,
+        "flags": [[] for _ in range(size)],
+    }
+    return pd.DataFrame({**plain, **columns})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "columns", "kept"),
+    [
+        (ModelFilter(text="[a+ b"), {"display_name": ["x [A+ b", "a b"]}, [0]),
+        (ModelFilter(kind="image"), {"kind": ["image", None]}, [0]),
+        (ModelFilter(context="128k or more"), {"context_window": [128_000, None]}, [0]),
+        (ModelFilter(price="free"), {"output_usd_per_mtok": [0, 1]}, [0]),
+        (ModelFilter(price="up to $1"), {"output_usd_per_mtok": [None, 1]}, [1]),
+        (ModelFilter(enabled="off"), {"is_enabled": [True, False]}, [1]),
+        (ModelFilter(state="callable"), {"answered_at": [None, pd.Timestamp("2026-1-1")]}, [1]),
+        (ModelFilter(state="flagged"), {"flags": [["id:long"], []]}, [0]),
+        (ModelFilter(state="preview"), {"status": ["preview", "active"]}, [0]),
+        (
+            ModelFilter(capabilities=("tools", "vision")),
+            {"capabilities": [["tools"], ["vision", "x", "tools"]]},
+            [1],
+        ),
+        (ModelFilter(), {"gone_at": [pd.Timestamp("2026-1-1"), None]}, [1]),
+    ],
+)
+def test_each_filter_keeps_what_it_names(
+    wanted: ModelFilter, columns: dict[str, Any], kept: list[int]
+) -> None:
+    assert list(filter_models(frame(**columns), wanted)["model"]) == [f"p/m{i}" for i in kept]
+
+
+def test_changes_are_narrowed_by_provider_and_name() -> None:
+    changes = pd.DataFrame({"model": ["a/x", "b/x", "b/y"], "provider": ["a", "b", "b"]})
+    wanted = ModelFilter(providers=("b",), text="X")
+    assert list(find_changes(changes, wanted)["model"]) == ["b/x"]
+
+
+def test_the_price_chart_leaves_out_what_has_no_price_and_says_how_many_are_free() -> None:
+    models = frame(context_window=[1000, 2000, 3000, None], output_usd_per_mtok=[1, 0, None, 4])
+    figure = price_against(models)
+    assert "n = 1 models, 1 free" in figure.layout.title.text
+    assert sum(len(trace.x) for trace in figure.data) == 1
+    empty = price_against(frame(context_window=[None], output_usd_per_mtok=[None]))
+    assert empty.layout.annotations[0].text == "no model has both numbers"
+
+
+def test_the_price_history_is_drawn_as_steps_up_to_today() -> None:
+    history = pd.DataFrame(
+        {
+            "valid_from": [None, pd.Timestamp("2025-06-10").date()],
+            "token_class": ["input", "input"],
+            "tier": ["standard", "standard"],
+            "above_tokens": [0, 0],
+            "usd_per_million": [10, 2],
+            "source": ["genai-prices", "genai-prices"],
+        }
+    )
+    (trace,) = price_steps(history, "openai/o3").data
+    assert trace.line.shape == "hv" and list(trace.y) == [10, 2, 2]
+    assert price_steps(history.head(0), "x").layout.annotations[0].text == "no price is known"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_three_thousand_models_are_filtered_in_a_real_browser(
+    bench: Workbench, chromium: Any, request: pytest.FixtureRequest
+) -> None:
+    gathering = Gathering()
+    gathering.add(
+        [item(f"org-{n % 30}/model-{n}", 1 + n % 7, context_length=1000 + n) for n in range(3_000)]
+    )
+    step = Step(
+        Provider(name="big", base_url="https://host.example/v1"),
+        Listing(models=tuple(gathering.models)),
+        pd.Timestamp.now(tz="UTC").to_pydatetime(),
+        "sync",
+    )
+    bench.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
+    app = request.getfixturevalue("app")
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{app.url}/models")
+    page.get_by_text("3,000 of 3,000 models").wait_for(timeout=60_000)
+    search = page.get_by_placeholder("model, name or owner")
+    search.fill("org-7/")
+    search.press("Enter")
+    page.get_by_text("100 of 3,000 models").wait_for()
+    assert "find=org-7" in page.url
+    page.reload()
+    page.get_by_text("100 of 3,000 models").wait_for()
+    page.get_by_role("tab", name="Prices").click()
+    page.get_by_text(re.compile("Output price against context window, n = 100")).wait_for()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("window.innerWidth === 390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert errors == []
+    page.close()
