@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from toolkit.version import __version__
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from toolkit.compare.board import Board
     from toolkit.records import Message, Reply
     from toolkit.workbench.bench import Workbench
-
-__version__ = "0.1.0"
 
 
 def _bench() -> Workbench:

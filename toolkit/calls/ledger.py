@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from toolkit import __version__
 from toolkit.calls._litellm import version as litellm_version
 from toolkit.calls.headroom import read_ratelimit_headers
 from toolkit.calls.receipt import Prices, PricesFor, build_receipt
@@ -24,6 +23,7 @@ from toolkit.errors import CallError, ToolkitError
 from toolkit.records import Call, Receipt, Reply, Status, Timing, Usage
 from toolkit.secret import redact
 from toolkit.settings import Recording
+from toolkit.version import __version__
 
 if TYPE_CHECKING:
     from toolkit.calls.attempt import Attempt

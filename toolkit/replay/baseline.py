@@ -114,6 +114,6 @@ def versions() -> dict[str, str]:
     """Versions of what lies between a case and its provider."""
     from importlib.metadata import version
 
-    from toolkit import __version__
+    from toolkit.version import __version__
 
     return {"toolkit_version": __version__, "litellm_version": version("litellm")}

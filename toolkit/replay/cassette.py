@@ -238,7 +238,7 @@ def known_secrets() -> tuple[Secret, ...]:
 def _origin_facts() -> dict[str, Any]:
     from importlib.metadata import version
 
-    from toolkit import __version__
+    from toolkit.version import __version__
 
     return {
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
