@@ -1,0 +1,273 @@
+"""Policy under a simulated clock: who is asked, how often, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from toolkit import errors
+from toolkit.calls.attempt import End
+from toolkit.calls.pace import Pace
+from toolkit.calls.policy import Policy, Target
+from toolkit.providers.provider import Provider
+from toolkit.settings import Settings
+from toolkit.workbench.ask import build_request
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.slept = []
+
+    def __call__(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class World:
+    """Providers that answer by a script: an error, or a text."""
+
+    def __init__(self, windows=None, **settings):
+        self.clock = Clock()
+        self.asked = []
+        self.scripts = {}
+        self.policy = Policy(
+            Settings(**settings),
+            lambda provider, explicit: SimpleNamespace(fingerprint=explicit or provider.name),
+            lambda target: (windows or {}).get(target.provider.name),
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            dice=lambda: 0.5,
+        )
+
+    def target(self, name, *script, **fields):
+        self.scripts[name] = list(script)
+        provider = Provider(name=name, base_url=f"https://{name}.example/v1", **fields)
+        return Target(provider=provider, model_id="m")
+
+    async def act(self, this):
+        self.asked.append((this.provider.name, this.kind, this.key.fingerprint))
+        script = self.scripts[this.provider.name]
+        step = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(step, Exception):
+            this.calls.append(step)
+            this.settle(End(status="error", error=step))
+            raise step
+        this.settle(End(status="ok"))
+        return step
+
+    def run(self, *chain, api_key=None, **options):
+        request = build_request("a/m", "hi", options)
+        return asyncio.run(self.policy.run(request, chain, self.act, api_key))
+
+    @property
+    def kinds(self):
+        return [(name, kind) for name, kind, _ in self.asked]
+
+
+def test_a_failure_that_passes_is_asked_again():
+    world = World()
+    assert world.run(world.target("a", errors.ServerError("x"), "ok")) == "ok"
+    assert world.kinds == [("a", "first"), ("a", "retry")]
+    assert world.clock.slept == [0.25]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidRequest("x"),
+        errors.AuthenticationFailed("x"),
+        errors.ContentFiltered("x"),
+        errors.QuotaExceeded("x"),
+        errors.ConnectionFailed("x", cause="tls"),
+        errors.MalformedResponse("x", cause="not_api"),
+    ],
+)
+def test_what_would_fail_again_is_not_asked_again(error):
+    world = World()
+    with pytest.raises(type(error)):
+        world.run(world.target("a", error))
+    assert len(world.asked) == 1
+
+
+def test_a_timeout_is_tried_once_more_only():
+    world = World(max_retries=5)
+    with pytest.raises(errors.RetriesExhausted) as caught:
+        world.run(world.target("a", errors.RequestTimeout("slow")))
+    assert len(world.asked) == 2
+    assert isinstance(caught.value.last_error, errors.RequestTimeout)
+    assert len(caught.value.attempts) == 2
+
+
+def test_without_retries_the_error_itself_is_raised():
+    world = World(max_retries=0)
+    with pytest.raises(errors.ServerError):
+        world.run(world.target("a", errors.ServerError("x")))
+
+
+def test_a_stated_wait_is_kept_and_a_long_one_is_not_waited_for():
+    world = World()
+    assert world.run(world.target("a", errors.RateLimited("x", retry_after=7), "ok")) == "ok"
+    assert world.clock.slept == [7]
+    with pytest.raises(errors.RateLimited):
+        world.run(world.target("b", errors.RateLimited("x", retry_after=86_400)))
+
+
+def test_no_wait_passes_the_total_deadline():
+    world = World()
+    with pytest.raises(errors.RateLimited):
+        world.run(world.target("a", errors.RateLimited("x", retry_after=30)), timeout_s=10)
+    assert world.clock.slept == []
+
+
+def test_the_next_provider_takes_over():
+    world = World(max_retries=1)
+    chain = (world.target("a", errors.ServerError("x")), world.target("b", "ok"))
+    assert world.run(*chain) == "ok"
+    assert world.kinds == [("a", "first"), ("a", "retry"), ("b", "fallback")]
+
+
+def test_a_bad_request_is_nobody_elses_business():
+    world = World()
+    chain = (world.target("a", errors.InvalidRequest("x")), world.target("b", "ok"))
+    with pytest.raises(errors.InvalidRequest):
+        world.run(*chain)
+    assert world.kinds == [("a", "first")]
+
+
+def test_a_chain_that_fails_says_who_was_asked():
+    world = World(max_retries=0)
+    chain = [world.target(name, errors.ServerError(f"{name} is down")) for name in ("a", "b")]
+    with pytest.raises(errors.NoProviderAvailable, match=r"a/m, b/m.*b is down") as caught:
+        world.run(*chain)
+    assert len(caught.value.attempts) == 2
+
+
+def test_an_input_that_is_too_long_goes_only_to_larger_windows():
+    windows = {"small": 8_000, "same": 8_000, "large": 128_000}
+    too_long = errors.ContextWindowExceeded("x")
+    world = World(windows)
+    chain = (
+        world.target("small", too_long),
+        world.target("same", "never"),
+        world.target("unknown", "never"),
+        world.target("large", "ok"),
+    )
+    assert world.run(*chain) == "ok"
+    assert [name for name, _ in world.kinds] == ["small", "large"]
+
+
+def test_an_explicit_key_never_goes_to_another_provider():
+    world = World(max_retries=0)
+    chain = (world.target("a", errors.ServerError("x")), world.target("b", "ok"))
+    world.run(*chain, api_key="given")
+    assert [fingerprint for _, _, fingerprint in world.asked] == ["given", "b"]
+
+
+def test_a_broken_provider_is_left_alone_and_tried_again_later():
+    world = World(max_retries=0)
+    target = world.target("a", *[errors.ServerError("x")] * 3, "ok")
+    for _ in range(3):
+        with pytest.raises(errors.ServerError):
+            world.run(target)
+    with pytest.raises(errors.NoProviderAvailable, match="left alone"):
+        world.run(target)
+    assert len(world.asked) == 3
+    world.clock.now += 60
+    assert world.run(target) == "ok"
+
+
+def test_faults_of_the_client_open_no_breaker():
+    world = World()
+    target = world.target("a", errors.InvalidRequest("x"))
+    for _ in range(10):
+        with pytest.raises(errors.InvalidRequest):
+            world.run(target)
+    assert len(world.asked) == 10
+
+
+def test_in_a_full_outage_the_load_is_at_most_a_fifth_more():
+    """200 requests for 200 models of one provider, so that no breaker helps."""
+    world = World(max_retries=3)
+    target = world.target("a", errors.ServerError("x"))
+    for i in range(200):
+        request = build_request("a/m", "hi", {})
+        with pytest.raises(errors.CallError):
+            asyncio.run(
+                world.policy.run(
+                    request, [Target(provider=target.provider, model_id=f"m{i}")], world.act
+                )
+            )
+    assert len(world.asked) <= 1.2 * 200
+
+
+def test_a_cancelled_try_is_passed_on_and_forgotten():
+    world = World()
+
+    async def act(this):
+        this.settle(End(status="cancelled"))
+        raise asyncio.CancelledError
+
+    async def go():
+        request = build_request("a/m", "hi", {})
+        await world.policy.run(request, [world.target("a", "x")], act)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(go())
+
+
+def test_pacing_lets_requests_through_in_order_and_in_time():
+    clock = Clock()
+    pace = Pace(60, None, clock=clock, sleep=clock.sleep)
+    order = []
+
+    async def one(number):
+        await pace.wait(0, deadline=clock.now + 600, provider="p")
+        order.append((number, clock.now))
+
+    async def go():
+        await asyncio.gather(*(one(i) for i in range(63)))
+
+    asyncio.run(go())
+    assert [number for number, _ in order] == list(range(63))
+    times = [at - 1000 for _, at in order]
+    assert times[59] == 0
+    assert times[60:] == pytest.approx([1, 2, 3])
+
+
+def test_pacing_refuses_what_would_wait_past_its_deadline():
+    clock = Clock()
+    pace = Pace(None, 100, clock=clock, sleep=clock.sleep)
+
+    async def go():
+        await pace.wait(100, deadline=clock.now + 1, provider="p")
+        with pytest.raises(errors.RateLimited, match="our own limit for p"):
+            await pace.wait(100, deadline=clock.now + 30, provider="p")
+        pace.correct(-100)
+        assert await pace.wait(100, deadline=clock.now + 1, provider="p") == 0
+
+    asyncio.run(go())
+
+
+def test_a_waiter_that_is_cancelled_takes_nothing():
+    clock = Clock()
+    pace = Pace(1, None, clock=clock, sleep=asyncio.sleep)
+
+    async def go():
+        await pace.wait(0, deadline=clock.now + 600, provider="p")
+        waiting = asyncio.create_task(pace.wait(0, deadline=clock.now + 600, provider="p"))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        clock.now += 60
+        assert await pace.wait(0, deadline=clock.now + 1, provider="p") == 0
+
+    asyncio.run(go())
