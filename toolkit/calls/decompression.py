@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 from toolkit.calls.wire_record import MAX_BODY_BYTES, WireRecord
 
 # gzip and zlib headers are told apart by zlib itself; raw deflate has none.
 _ANY_HEADER = zlib.MAX_WBITS | 32
+_PIECE_BYTES = 128 * 1024
 ACCEPTED = "gzip, deflate"
 
 
 class Decoder(Protocol):
     """Turns bytes of the wire into bytes of the body."""
 
-    def feed(self, data: bytes) -> bytes:
-        """The body bytes that `data` stands for."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The body bytes that `data` stands for, in pieces of bounded size."""
 
     def finish(self) -> None:
         """The wire has ended; raise when the body has not."""
@@ -29,12 +31,12 @@ class Plain:
         self._record = record
         self._size = 0
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """Count and pass on."""
         self._size += len(data)
         if self._size > MAX_BODY_BYTES:
             raise self._record.fail("too_large", f"the body passed {MAX_BODY_BYTES:,} bytes")
-        return data
+        yield data
 
     def finish(self) -> None:
         """Nothing is held back."""
@@ -49,27 +51,30 @@ class Zlib:
         self._size = 0
         self._began = False
 
-    def feed(self, data: bytes) -> bytes:
-        """Decompress what came, never more than the bound allows."""
-        room = MAX_BODY_BYTES - self._size + 1
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Decompress what came, piece by piece, never more than the bound allows."""
+        while data:
+            body = self._decompress(data)
+            self._began = True
+            self._size += len(body)
+            if self._size > MAX_BODY_BYTES:
+                raise self._record.fail(
+                    "too_large", f"the body decompresses to over {MAX_BODY_BYTES:,} bytes"
+                )
+            data = self._stream.unconsumed_tail
+            if body:
+                yield body
+
+    def _decompress(self, data: bytes) -> bytes:
         try:
-            body = self._stream.decompress(data, room)
+            return self._stream.decompress(data, _PIECE_BYTES)
         except zlib.error as error:
             if self._began:
                 raise self._record.fail("bad_body", f"broken compression ({error})") from None
-            body = self._raw_deflate(data, room, str(error))
-        self._began = self._began or bool(data)
-        self._size += len(body)
-        if self._size > MAX_BODY_BYTES:
-            raise self._record.fail(
-                "too_large", f"the body decompresses to over {MAX_BODY_BYTES:,} bytes"
-            )
-        return body
-
-    def _raw_deflate(self, data: bytes, room: int, why: str) -> bytes:
+            why = str(error)
         self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            return self._stream.decompress(data, room)
+            return self._stream.decompress(data, _PIECE_BYTES)
         except zlib.error:
             raise self._record.fail("bad_body", f"not the compression it says ({why})") from None
 

@@ -18,6 +18,7 @@ from toolkit.calls.attempt import End, Try
 from toolkit.calls.breaker import Breaker
 from toolkit.calls.pace import Pace
 from toolkit.calls.retry import RetryQuota, backoff_s
+from toolkit.calls.source import current_source
 from toolkit.calls.tokens import estimate_request_tokens
 from toolkit.errors import (
     CallError,
@@ -160,7 +161,7 @@ class Policy:
                         raise _exhausted(this, error, tries) from None
                     raise
                 seen.add(type(error))
-            await self._sleep(wait_s)
+            await self._sleep(0.0 if current_source() == "replay" else wait_s)
 
     async def _try(
         self,
@@ -173,6 +174,22 @@ class Policy:
     ) -> T:
         provider = target.provider
         key = self._key_for(provider, this.api_key)
+
+        def make_try(queue_ms: float | None, settle: Callable[[End], None]) -> Try:
+            return Try(
+                provider=provider,
+                model_id=target.model_id,
+                key=key,
+                number=len(this.calls) + 1,
+                kind=kind,  # type: ignore[arg-type]
+                queue_ms=queue_ms,
+                total_at=this.total_at,
+                calls=this.calls,
+                settle=settle,
+            )
+
+        if current_source() == "replay":  # a cassette answers: nobody to spare, nobody to judge
+            return await act(make_try(None, lambda end: None))
         breaker = self._require_closed(this, target, key)
         try:
             tokens = estimate_request_tokens(this.request)
@@ -186,19 +203,7 @@ class Policy:
         def settle(end: End) -> None:
             self._settle(provider, breaker, end, tokens=tokens, taken=taken)
 
-        return await act(
-            Try(
-                provider=provider,
-                model_id=target.model_id,
-                key=key,
-                number=len(this.calls) + 1,
-                kind=kind,  # type: ignore[arg-type]
-                queue_ms=queue_ms,
-                total_at=this.total_at,
-                calls=this.calls,
-                settle=settle,
-            )
-        )
+        return await act(make_try(queue_ms, settle))
 
     def _settle(
         self, provider: Provider, breaker: Breaker, end: End, *, tokens: int, taken: float | None

@@ -28,7 +28,7 @@ class AnthropicReader:
         self._take_head(value)
         if isinstance(blocks, list):
             for index, block in enumerate(blocks):
-                if isinstance(block, Mapping):
+                if isinstance(block, dict):
                     self._take_block(index, block)
         self._take_stop(value)
         reading.is_ended = True
@@ -41,12 +41,12 @@ class AnthropicReader:
             return self._take_delta(value)
         if kind == "content_block_start":
             return self._take_block_start(value)
-        if kind == "message_start" and isinstance(message := value.get("message"), Mapping):
+        if kind == "message_start" and isinstance(message := value.get("message"), dict):
             reading.is_recognised = True
             self._take_head(message)
         elif kind == "message_delta":
             self._take_usage(value.get("usage"))
-            if isinstance(delta := value.get("delta"), Mapping):
+            if isinstance(delta := value.get("delta"), dict):
                 self._take_stop(delta)
         elif kind == "message_stop":
             reading.is_ended = True
@@ -64,12 +64,12 @@ class AnthropicReader:
             self.reading.finish = str(stop)
         if stop == "refusal":
             details = part.get("stop_details")
-            words = details.get("explanation") if isinstance(details, Mapping) else None
+            words = details.get("explanation") if isinstance(details, dict) else None
             self.reading.refusal = str(words or "the model refused")
 
     def _take_block_start(self, value: Mapping[str, Any]) -> Sequence[Piece]:
         block = value.get("content_block")
-        if not isinstance(block, Mapping):
+        if not isinstance(block, dict):
             return ()
         if block.get("type") == "tool_use":
             index = _index(value)
@@ -96,7 +96,7 @@ class AnthropicReader:
 
     def _take_delta(self, value: Mapping[str, Any]) -> Sequence[Piece]:
         delta = value.get("delta")
-        if not isinstance(delta, Mapping):
+        if not isinstance(delta, dict):
             return ()
         kind = delta.get("type")
         if kind == "text_delta":
@@ -122,7 +122,7 @@ class AnthropicReader:
 
     def _take_usage(self, usage: Any) -> None:
         """Later counts replace earlier ones; input is the sum of its three classes."""
-        if not isinstance(usage, Mapping):
+        if not isinstance(usage, dict):
             return
         self._usage.update({k: v for k, v in usage.items() if v is not None})
         reading, known = self.reading, self._usage
@@ -133,7 +133,7 @@ class AnthropicReader:
             reading.count("input_tokens", fresh + (read or 0) + (written or 0))
         reading.count("output_tokens", known.get("output_tokens"))
         details = known.get("output_tokens_details")
-        if isinstance(details, Mapping):
+        if isinstance(details, dict):
             reading.count("reasoning_tokens", details.get("thinking_tokens"))
 
 

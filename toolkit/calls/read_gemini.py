@@ -37,7 +37,7 @@ class GeminiReader:
         reading.response_id = value.get("responseId") or reading.response_id
         self._take_usage(value.get("usageMetadata"))
         feedback = value.get("promptFeedback")
-        if isinstance(feedback, Mapping) and (reason := feedback.get("blockReason")):
+        if isinstance(feedback, dict) and (reason := feedback.get("blockReason")):
             reading.is_recognised = True
             words = feedback.get("blockReasonMessage") or f"the prompt was blocked: {reason}"
             reading.refusal = str(words)
@@ -46,7 +46,7 @@ class GeminiReader:
             return ()
         reading.is_recognised = True
         candidate = next(
-            (c for c in candidates if isinstance(c, Mapping) and not c.get("index")), None
+            (c for c in candidates if isinstance(c, dict) and not c.get("index")), None
         )
         return self._take_candidate(candidate) if candidate is not None else ()
 
@@ -54,17 +54,17 @@ class GeminiReader:
         if finish := candidate.get("finishReason"):
             self.reading.finish = str(finish)
         content = candidate.get("content")
-        if "content" in candidate and not isinstance(content, Mapping):
+        if "content" in candidate and not isinstance(content, dict):
             self.reading.is_null = True
-        parts = content.get("parts") if isinstance(content, Mapping) else None
+        parts = content.get("parts") if isinstance(content, dict) else None
         return list(self._pieces(parts)) if isinstance(parts, list) else ()
 
     def _pieces(self, parts: Sequence[Any]) -> Iterator[Piece]:
         reading = self.reading
         for part in parts:
-            if not isinstance(part, Mapping):
+            if not isinstance(part, dict):
                 continue
-            if isinstance(function := part.get("functionCall"), Mapping):
+            if isinstance(function := part.get("functionCall"), dict):
                 arguments = orjson.dumps(function.get("args") or {}).decode()
                 draft = ToolDraft(function.get("id"), str(function.get("name") or ""), [arguments])
                 reading.tools[len(reading.tools)] = draft
@@ -85,7 +85,7 @@ class GeminiReader:
         Tokens of thoughts are given beside the candidates' and are left out when zero; a
         missing candidates count stays unknown.
         """
-        if not isinstance(usage, Mapping):
+        if not isinstance(usage, dict):
             return
         reading = self.reading
         prompt = reading.count("input_tokens", usage.get("promptTokenCount"))

@@ -39,7 +39,7 @@ class OpenAIReader:
         if not choices or not isinstance(choices, list):
             reading.is_null = reading.is_null or part == "message"
             return ()
-        choice = next((c for c in choices if isinstance(c, Mapping) and not c.get("index")), None)
+        choice = next((c for c in choices if isinstance(c, dict) and not c.get("index")), None)
         return self._take_choice(choice, part) if choice is not None else ()
 
     def _take_head(self, value: Mapping[str, Any]) -> None:
@@ -51,14 +51,14 @@ class OpenAIReader:
 
     def _take_choice(self, choice: Mapping[str, Any], part: str) -> Sequence[Piece]:
         reading = self.reading
-        if isinstance(choice.get("error"), Mapping):
+        if isinstance(choice.get("error"), dict):
             reading.error = find_error(choice)
         if finish := choice.get("finish_reason"):
             reading.finish = str(finish)
         message = choice.get(part)
         if message is None:
             message = choice.get("message" if part == "delta" else "delta")
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             reading.is_recognised = reading.is_recognised and part == "delta"
             return ()
         if part == "message" and message.get("content") is None:
@@ -79,7 +79,7 @@ class OpenAIReader:
             yield from self._content(content)
         if tools := message.get("tool_calls"):
             yield from self._tools(tools)
-        elif isinstance(function := message.get("function_call"), Mapping):
+        elif isinstance(function := message.get("function_call"), dict):
             yield from self._tools([{"index": 0, "function": function}])
         if message.get("audio") or message.get("images"):
             reading.has_other = True
@@ -91,12 +91,12 @@ class OpenAIReader:
             yield "text", content
             return
         for part in content if isinstance(content, list) else ():
-            if not isinstance(part, Mapping):
+            if not isinstance(part, dict):
                 continue
             if part.get("type") == "thinking":
                 inner = part.get("thinking")
                 parts = inner if isinstance(inner, list) else [{"text": inner}]
-                thought = "".join(str(p.get("text") or "") for p in parts if isinstance(p, Mapping))
+                thought = "".join(str(p.get("text") or "") for p in parts if isinstance(p, dict))
                 if thought:
                     self.reading.reasoning.append(thought)
                     yield "reasoning", thought
@@ -109,8 +109,8 @@ class OpenAIReader:
     def _tools(self, tools: Any) -> Iterator[Piece]:
         drafts = self.reading.tools
         for place, call in enumerate(tools if isinstance(tools, list) else ()):
-            function = call.get("function") if isinstance(call, Mapping) else None
-            if not isinstance(function, Mapping):
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict):
                 continue
             index = call.get("index")
             index = index if isinstance(index, int) else place
@@ -144,11 +144,11 @@ def _text(value: Any) -> str | None:
 
 def _take_usage(reading: Reading, value: Mapping[str, Any]) -> None:
     usage = value.get("usage")
-    if not usage and isinstance(groq := value.get("x_groq"), Mapping):
+    if not usage and isinstance(groq := value.get("x_groq"), dict):
         usage = groq.get("usage")
         if isinstance(error := groq.get("error"), str):
             reading.error = ProviderWords(message=error)
-    if not isinstance(usage, Mapping) or not usage:
+    if not isinstance(usage, dict) or not usage:
         return
     prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
     asked = reading.count("input_tokens", prompt)
@@ -157,7 +157,7 @@ def _take_usage(reading: Reading, value: Mapping[str, Any]) -> None:
     )
     _take_cached(reading, usage)
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
-    thought = details.get("reasoning_tokens") if isinstance(details, Mapping) else None
+    thought = details.get("reasoning_tokens") if isinstance(details, dict) else None
     thought = usage.get("reasoning_tokens") if thought is None else thought
     reasoned = reading.count("reasoning_tokens", thought)
     # xAI counts reasoning beside the completion, not inside it; its total gives it away.
@@ -169,7 +169,7 @@ def _take_usage(reading: Reading, value: Mapping[str, Any]) -> None:
 
 def _take_cached(reading: Reading, usage: Mapping[str, Any]) -> None:
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
-    if not isinstance(details, Mapping):
+    if not isinstance(details, dict):
         details = {}
     cached = details.get("cached_tokens")
     for other in ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"):
@@ -180,7 +180,7 @@ def _take_cached(reading: Reading, usage: Mapping[str, Any]) -> None:
 
 def _take_cost(reading: Reading, usage: Mapping[str, Any]) -> None:
     cost = usage.get("cost")
-    if isinstance(cost, Mapping):
+    if isinstance(cost, dict):
         cost = cost.get("total_cost")
     if cost is not None:
         reading.cost(cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from toolkit.calls.wire_record import MAX_LINE_BYTES
 
@@ -16,8 +16,7 @@ class LineTooLong(Exception):
     """One line passed `MAX_LINE_BYTES`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its name (None when it has none) and its data, lines joined by a newline."""
 
     name: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import httpx
@@ -27,6 +27,7 @@ class StreamBody(httpx.AsyncByteStream):
         self._response = response
         self._record = record
         self._decoder: Decoder = choose_decoder(record)
+        self._pending: Iterator[bytes] = iter(())
         self._at_end = False
 
     @property
@@ -43,15 +44,14 @@ class StreamBody(httpx.AsyncByteStream):
         """
         if self._at_end:
             return b""
-        while True:
+        while (body := next(self._pending, None)) is None:
             data = await self._receive(wait_s)
             if not data:
                 self._at_end = True
                 self._decoder.finish()
                 return b""
-            body = self._decoder.feed(data)
-            if body:
-                return body
+            self._pending = self._decoder.feed(data)
+        return body
 
     async def _receive(self, wait_s: float) -> bytes:
         from toolkit.calls.wire import map_wire_errors
