@@ -8,7 +8,7 @@ the environment to the origin their variable is meant for.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,6 +20,7 @@ from toolkit.providers.key_places import (
     NEXT,
     KeyPlace,
     KeySource,
+    Place,
     find_dotenv,
     find_places,
     find_variables,
@@ -93,26 +94,14 @@ class Keys:
             return self._resolved(provider, Secret(explicit), "argument", "argument")
         if name is None and (tokens := self.tokens.find(provider.name, provider.origin)):
             return self._resolved(provider, tokens.get(), "token", "token source")
-        trouble: KeyStoreError | None = None
         places = list(find_places(self.stores, provider, name))
-        for place in places:
-            try:
-                secret = place.read()
-            except KeyStoreError as error:
-                trouble = trouble or error
-                continue
-            if secret is not None:
-                shadows = tuple(other.label for other in places if other is not place)
-                return self._resolved(provider, secret, place.source, place.name, shadows)
-        if trouble is not None:
-            raise KeyRequired(
-                f"the key of {provider.name} cannot be read: {trouble.message}",
-                provider=provider.name,
-                cause=trouble.cause,
-                hint=trouble.hint,
-            )
-        self._refuse_foreign(provider, name)
-        return None
+        found = self._ask(provider, places)
+        if found is None:
+            self._refuse_foreign(provider, name)
+            return None
+        place, secret = found
+        shadows = tuple(other.label for other in places if other is not place)
+        return self._resolved(provider, secret, place.source, place.name, shadows)
 
     def find_header(self, provider: Provider, header: str) -> Secret | None:
         """The stored value of a secret header, or None.
@@ -120,8 +109,11 @@ class Keys:
         Raises:
             KeyRequired: it is stored but cannot be read, or for another origin.
         """
-        found = self.resolve(provider, name=HEADER + header.lower())
-        return None if found is None else found.secret
+        name = HEADER + header.lower()
+        found = self._ask(provider, list(find_places(self.stores, provider, name)))
+        if found is None:
+            self._refuse_foreign(provider, name)
+        return None if found is None else found[1]
 
     def known_secrets(self) -> list[Secret]:
         """Every key that this process, machine and home folder know, for redaction and scans.
@@ -275,6 +267,27 @@ class Keys:
         self.stores.index.note_check(fingerprint, answer, reason)
 
     # ---- how ----------------------------------------------------------------------------------
+
+    def _ask(self, provider: Provider, places: Sequence[Place]) -> tuple[Place, Secret] | None:
+        """The first place that has a value; one that cannot be opened is passed over, if others
+        have one, and told of otherwise."""
+        trouble: KeyStoreError | None = None
+        for place in places:
+            try:
+                secret = place.read()
+            except KeyStoreError as error:
+                trouble = trouble or error
+                continue
+            if secret is not None:
+                return place, secret
+        if trouble is None:
+            return None
+        raise KeyRequired(
+            f"the key of {provider.name} cannot be read: {trouble.message}",
+            provider=provider.name,
+            cause=trouble.cause,
+            hint=trouble.hint,
+        )
 
     def _resolved(
         self,
