@@ -1,0 +1,1 @@
+"""Recorded answers of real providers, asked for again through the whole toolkit."""

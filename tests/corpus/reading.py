@@ -1,0 +1,336 @@
+"""What a recorded body means, read from the providers' API documents alone.
+
+The judge of `test_real_traffic`: it shares no line with the toolkit and imports nothing of it.
+It is not made to survive a broken wire; it reads bodies that a provider really sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Any
+
+_STYLES = {"chat": "openai", "messages": "anthropic", "generate_content": "gemini"}
+
+# Finish words by document: OpenAI "Create chat completion", Mistral "model_length", Hugging Face
+# TGI "eos_token"/"stop_sequence", Together "eos", Anthropic "Stop reasons", Google "FinishReason".
+_FINISH = {
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "STOP": "stop",
+    "max_tokens": "length",
+    "MAX_TOKENS": "length",
+    "model_length": "length",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+}
+_GOOGLE_BLOCKS = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
+
+
+@dataclass
+class Meaning:
+    """What one answer means.
+
+    Attributes:
+        text, reasoning: what the model said and thought.
+        tools: (name, arguments as JSON value) of each tool call, in order.
+        finish: finish reason in OpenAI's terms, the provider's own word, or None.
+        input_tokens ... reasoning_tokens: usage by class; None where the provider is silent.
+        has_other: content of another kind (an image, the trace of a server tool).
+        error: code of the toolkit's error class, or None for an answer.
+        retry_after_s: what the provider asks to wait, where the error says it in seconds.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tools: list[tuple[str, Json]] = field(default_factory=list)
+    finish: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    has_other: bool = False
+    error: str | None = None
+    retry_after_s: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.text or self.reasoning or self.tools or self.has_other)
+
+
+def read(interaction: Mapping[str, Any]) -> Meaning:
+    """What the recorded answer of an interaction means."""
+    status, body = interaction["status"], interaction["response_body"]
+    headers = {name.lower(): value for name, value in interaction["response_headers"].items()}
+    if status >= 400:
+        words = body if isinstance(body, str) else json.dumps(body)
+        return Meaning(error=name_error(status, words), retry_after_s=_stated_wait(headers, words))
+    style = _STYLES[interaction["endpoint_kind"]]
+    parts = list(_parts(body, is_stream=interaction["stream"]))
+    if error := next((part["error"] for part in parts if part.get("error")), None):
+        return Meaning(error=_name_inner_error(error))
+    meaning = {"openai": _read_openai, "anthropic": _read_anthropic, "gemini": _read_gemini}[style](
+        parts, interaction["stream"]
+    )
+    silent = not meaning.output_tokens and meaning.finish != "length"
+    if meaning.error is None and meaning.is_empty and silent:
+        meaning.error = "PARSE_ERROR"  # an answer without anything in it is no answer
+    return meaning
+
+
+def _parts(body: Json, *, is_stream: bool) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a body: one, or those of an event stream or of Google's array."""
+    if not isinstance(body, str):
+        yield from body if isinstance(body, list) else [body]
+        return
+    if not is_stream:
+        yield json.loads(body)
+        return
+    if body.lstrip().startswith("["):
+        yield from json.loads(body)
+        return
+    for line in re.split(r"\r\n|\n|\r", body):
+        if line.startswith("data:") and (data := line[5:].strip()) and data != "[DONE]":
+            yield json.loads(data)
+
+
+def _read_openai(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
+    meaning = Meaning()
+    calls: dict[int, tuple[str, list[str]]] = {}
+    finish, refusal = "", ""
+    for part in parts:
+        for choice in part.get("choices") or []:
+            if choice.get("index", 0) != 0:
+                continue
+            finish = choice.get("finish_reason") or finish
+            message = choice.get("delta" if is_stream else "message") or {}
+            _add_openai_content(meaning, message)
+            refusal += message.get("refusal") or ""
+            for place, call in enumerate(message.get("tool_calls") or []):
+                at = call.get("index", place)
+                name, arguments = calls.setdefault(at if at is not None else place, ("", []))
+                function = call.get("function") or {}
+                calls[at if at is not None else place] = (
+                    name or function.get("name") or "",
+                    arguments,
+                )
+                arguments.append(function.get("arguments") or "")
+        _add_openai_usage(meaning, part)
+    meaning.tools = [(name, _loads("".join(args))) for _, (name, args) in sorted(calls.items())]
+    meaning.finish = _FINISH.get(finish, finish) or None
+    if refusal or meaning.finish == "content_filter":
+        meaning.error = "CONTENT_FILTERED"
+    return meaning
+
+
+def _add_openai_content(meaning: Meaning, message: Mapping[str, Any]) -> None:
+    meaning.reasoning += message.get("reasoning_content") or message.get("reasoning") or ""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        meaning.text += content
+        content = []
+    for piece in content:  # Mistral: typed parts
+        if piece["type"] == "text":
+            meaning.text += piece["text"]
+        elif piece["type"] == "thinking":
+            meaning.reasoning += "".join(inner.get("text", "") for inner in piece["thinking"])
+        else:
+            meaning.has_other = True
+    if message.get("images") or message.get("audio"):
+        meaning.has_other = True
+
+
+def _add_openai_usage(meaning: Meaning, part: Mapping[str, Any]) -> None:
+    usage = part.get("usage") or (part.get("x_groq") or {}).get("usage")
+    if not usage:
+        return
+    asked = usage.get("prompt_tokens_details") or {}
+    answered = usage.get("completion_tokens_details") or {}
+    meaning.input_tokens = usage.get("prompt_tokens")
+    meaning.output_tokens = usage.get("completion_tokens")
+    cached = asked.get("cached_tokens")
+    for name in ("prompt_cache_hit_tokens", "num_cached_tokens"):  # DeepSeek; Mistral
+        cached = usage.get(name) if cached is None else cached
+    meaning.cached_input_tokens = cached
+    meaning.cache_write_tokens = asked.get("cache_write_tokens")
+    reasoned = answered.get("reasoning_tokens")
+    meaning.reasoning_tokens = usage.get("reasoning_tokens") if reasoned is None else reasoned
+    reasoned = meaning.reasoning_tokens or 0
+    if reasoned and usage["total_tokens"] == (
+        usage["prompt_tokens"] + usage["completion_tokens"] + reasoned
+    ):  # xAI counts reasoning beside the completion
+        meaning.output_tokens = usage["completion_tokens"] + reasoned
+
+
+def _read_anthropic(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
+    meaning = Meaning()
+    usage: dict[str, Any] = {}
+    blocks: dict[int, dict[str, Any]] = {}
+    finish = ""
+    for part in parts:
+        message = part.get("message", {}) if is_stream else part
+        for source in (message.get("usage"), part.get("usage")):
+            usage.update({name: count for name, count in (source or {}).items() if count is not None})
+        finish = (part.get("delta") or message).get("stop_reason") or finish
+        if not is_stream:
+            blocks = dict(enumerate(part["content"]))
+        elif part.get("type") == "content_block_start":
+            blocks[part["index"]] = {**part["content_block"], "json": ""}
+        elif part.get("type") == "content_block_delta":
+            _add_anthropic_delta(blocks[part["index"]], part["delta"])
+    for block in (blocks[index] for index in sorted(blocks)):
+        _add_anthropic_block(meaning, block)
+    meaning.finish = _FINISH.get(finish, finish) or None
+    if finish == "refusal":
+        meaning.error = "CONTENT_FILTERED"
+    if "input_tokens" in usage:
+        cache = ("cache_read_input_tokens", "cache_creation_input_tokens")
+        meaning.input_tokens = usage["input_tokens"] + sum(usage.get(name, 0) for name in cache)
+    meaning.output_tokens = usage.get("output_tokens")
+    meaning.cached_input_tokens = usage.get("cache_read_input_tokens")
+    meaning.cache_write_tokens = usage.get("cache_creation_input_tokens")
+    meaning.reasoning_tokens = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
+    return meaning
+
+
+def _add_anthropic_delta(block: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    for kind, name in (("text_delta", "text"), ("thinking_delta", "thinking")):
+        if delta["type"] == kind:
+            block[name] = block.get(name, "") + delta[name]
+    if delta["type"] == "input_json_delta":
+        block["json"] += delta["partial_json"]
+
+
+def _add_anthropic_block(meaning: Meaning, block: Mapping[str, Any]) -> None:
+    kind = block["type"]
+    if kind == "text":
+        meaning.text += block["text"]
+    elif kind == "thinking":
+        meaning.reasoning += block["thinking"]
+    elif kind == "tool_use":
+        given = json.loads(block["json"]) if block.get("json") else block["input"]
+        meaning.tools.append((block["name"], given))
+    else:
+        meaning.has_other = True
+
+
+def _read_gemini(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
+    meaning = Meaning()
+    usage: dict[str, Any] = {}
+    finish = ""
+    for part in parts:
+        usage.update(part.get("usageMetadata") or {})
+        if (part.get("promptFeedback") or {}).get("blockReason"):
+            meaning.error = "CONTENT_FILTERED"
+        for candidate in part.get("candidates") or []:
+            if candidate.get("index", 0) != 0:
+                continue
+            finish = candidate.get("finishReason") or finish
+            for piece in (candidate.get("content") or {}).get("parts") or []:
+                _add_gemini_piece(meaning, piece)
+    meaning.finish = _FINISH.get(finish, finish) or None
+    if meaning.finish == "stop" and meaning.tools:  # Google has no finish word for tools
+        meaning.finish = "tool_calls"
+    if finish in _GOOGLE_BLOCKS:
+        meaning.error = "CONTENT_FILTERED"
+    if "promptTokenCount" in usage:
+        meaning.input_tokens = usage["promptTokenCount"] + usage.get("toolUsePromptTokenCount", 0)
+    meaning.cached_input_tokens = usage.get("cachedContentTokenCount")
+    meaning.reasoning_tokens = usage.get("thoughtsTokenCount")
+    if "candidatesTokenCount" in usage:
+        meaning.output_tokens = usage["candidatesTokenCount"] + usage.get("thoughtsTokenCount", 0)
+    return meaning
+
+
+def _add_gemini_piece(meaning: Meaning, piece: Mapping[str, Any]) -> None:
+    if "functionCall" in piece:
+        call = piece["functionCall"]
+        meaning.tools.append((call["name"], call.get("args") or {}))
+    elif "text" in piece and piece.get("thought"):
+        meaning.reasoning += piece["text"]
+    elif "text" in piece:
+        meaning.text += piece["text"]
+    elif piece.keys() - {"thoughtSignature", "thought"}:
+        meaning.has_other = True
+
+
+def _loads(arguments: str) -> Json:
+    """Arguments as a value; text that is no JSON stands for itself, none at all for `{}`."""
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+_SAID: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "AUTHENTICATION_FAILED",
+        ("api_key_invalid", "incorrect api key", "security token included in the request is inva"),
+    ),
+    ("QUOTA_EXCEEDED", ("credit balance is too low", "insufficient_quota")),
+    (
+        "CONTEXT_WINDOW_EXCEEDED",
+        (
+            "context_length_exceeded",
+            "maximum context length",
+            "prompt is too long",
+            "input is too long",
+            "input token count",
+            "maximum prompt length",
+            "too many tokens",
+        ),
+    ),
+    (
+        "MODEL_NOT_FOUND",
+        ("invalid model:", "is not a valid model id", "model identifier is invalid"),
+    ),
+)
+_BY_STATUS = {
+    401: "AUTHENTICATION_FAILED",
+    402: "QUOTA_EXCEEDED",
+    403: "PERMISSION_DENIED",
+    404: "MODEL_NOT_FOUND",
+    408: "TIMEOUT",
+    429: "RATE_LIMIT_EXCEEDED",
+}
+
+
+def name_error(status: int, words: str) -> str:
+    """The code of an error answer: the status decides, for 400 and 403 what it says."""
+    if status >= 500:
+        return "SERVER_ERROR"
+    if status == 404 and not words.strip():
+        return "PARSE_ERROR"  # nobody said anything about a model: no API answers there
+    if status == 429:
+        is_spent = "insufficient_quota" in words
+        return "QUOTA_EXCEEDED" if is_spent else "RATE_LIMIT_EXCEEDED"
+    if status in (400, 403):
+        said = words.lower()
+        found = (code for code, phrases in _SAID if any(phrase in said for phrase in phrases))
+        if code := next(found, None):
+            return code
+    return _BY_STATUS.get(status, "CLIENT_ERROR")
+
+
+def _name_inner_error(error: Json) -> str:
+    """The code of an error object inside an answer that began with status 200."""
+    if not isinstance(error, dict):
+        return "SERVER_ERROR"
+    status = error.get("status_code") or error.get("code")
+    return name_error(status if isinstance(status, int) else 500, json.dumps(error))
+
+
+def _stated_wait(headers: Mapping[str, str], words: str) -> float | None:
+    """Whole seconds of `Retry-After`, or Google's `retryDelay`."""
+    if (stated := headers.get("retry-after", "")).isdecimal():
+        return float(stated)
+    if found := re.search(r'"retryDelay":\s*"(\d+(?:\.\d+)?)s"', words):
+        return float(found[1])
+    return None

@@ -1,0 +1,109 @@
+"""Serves recorded answers, byte for byte, on a real socket: streams in chunks of odd sizes."""
+
+from __future__ import annotations
+
+import json
+import random
+import socketserver
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+_NOT_SENT = ("content-length", "transfer-encoding", "content-encoding", "connection", "keep-alive")
+
+
+class ReplayServer:
+    """Answers each request with the interaction that was put on, and keeps what was asked.
+
+    Attributes:
+        base_url: `http://127.0.0.1:PORT`.
+        asked: (path, JSON body) of every request since the last `put_on`.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+        self._answer: Mapping[str, Any] = {}
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.replay = self
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="replay-server", daemon=True
+        )
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def put_on(self, interaction: Mapping[str, Any]) -> None:
+        self._answer = interaction
+        self.asked.clear()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self) -> tuple[bytes, list[bytes]]:
+        """Head and body of the answer, the body in pieces."""
+        recorded = self._answer
+        body = recorded["response_body"]
+        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        data = text.encode("utf-8", "surrogatepass")
+        is_stream = recorded["stream"] and recorded["status"] < 400
+        framing = "transfer-encoding: chunked" if is_stream else f"content-length: {len(data)}"
+        lines = [f"HTTP/1.1 {recorded['status']} Recorded", framing]
+        for name, value in recorded["response_headers"].items():
+            if name.lower() not in _NOT_SENT and str(value).isascii():
+                lines.append(f"{name}: {' '.join(str(value).split())}")
+        head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        return head, _cut(data, recorded["id"]) if is_stream else [data]
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    replay: ReplayServer
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, _Server)
+        while line := self.rfile.readline():
+            path = line.split(b" ")[1].decode()
+            length = 0
+            while (header := self.rfile.readline().strip()):
+                name, _, value = header.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            asked = self.rfile.read(length)
+            server.replay.asked.append((path, json.loads(asked) if asked else None))
+            head, pieces = server.replay.answer()
+            if b"chunked" not in head:
+                self.wfile.write(head + b"".join(pieces))
+                continue
+            self.wfile.write(head)
+            for piece in pieces:
+                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
+
+
+def _cut(data: bytes, seed: str) -> list[bytes]:
+    """Pieces of 1 to 900 bytes, always the same ones for a recording; events are split anywhere."""
+    dice = random.Random(seed)  # noqa: S311 - no secret, the same cuts in every run
+    pieces, at = [], 0
+    while at < len(data):
+        size = dice.randint(1, 900)
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces
