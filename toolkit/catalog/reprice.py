@@ -115,7 +115,7 @@ class Repricer:
                        coalesce(sum(output_tokens), 0) AS output,
                        coalesce(sum(cached_input_tokens), 0) AS cached_input,
                        coalesce(sum(cache_write_tokens), 0) AS cache_write,
-                       coalesce(sum(reasoning_tokens), 0) AS reasoning
+                       coalesce(sum(reasoning_tokens), 0) AS reasoning, count(*) AS requests
                 FROM calls
                 WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
                   AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
@@ -166,10 +166,9 @@ class Repricer:
 
 
 def _total(tariff: Tariff, sums: list[tuple[int, Tokens]]) -> Decimal | None:
-    costs = [tariff.cost_usd(tokens, above) for above, tokens in sums]
+    costs = [tariff.cost_usd(tokens, above) for above, tokens in sums if tokens.requests]
     told = [cost for cost in costs if cost is not None]
-    has_tokens = any(tokens.input or tokens.output for _, tokens in sums)
-    return sum(told, Decimal(0)) if len(told) == len(costs) and has_tokens else None
+    return sum(told, Decimal(0)) if told and len(told) == len(costs) else None
 
 
 def _prices(rows: list[dict[str, Any]], source: str) -> list[ListedPrice]:

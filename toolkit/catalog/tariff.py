@@ -1,7 +1,8 @@
 """What one model cost on one day: a price for every token class, and the arithmetic with it.
 
-The same arithmetic as a receipt's: cached and written tokens are parts of the input, reasoning
-tokens a part of the output, and a class without a price of its own costs what its whole costs.
+The arithmetic of a receipt (`calls/receipt.py`) over sums of many calls: cached and written tokens
+are parts of the input, reasoning tokens a part of the output, and a class without a price of its
+own costs what its whole costs.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ _MILLION: Final = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Sums of tokens by class; `cached_input` and `cache_write` are parts of `input`."""
+    """Sums of tokens by class over some requests.
+
+    `cached_input` and `cache_write` are parts of `input`, `reasoning` is a part of `output`.
+    """
 
     input: int
     output: int
     cached_input: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,24 +52,38 @@ class Tariff:
         """Input lengths above which other prices hold, ascending, without 0."""
         return tuple(sorted(above for above in self.steps if above))
 
-    def cost_usd(self, tokens: Tokens, above_tokens: int = 0) -> Decimal | None:
-        """What tokens cost; None where input or output have no price.
+    def prices_above(self, above_tokens: int) -> dict[str, Decimal]:
+        """The prices for inputs above a threshold; a class without a step keeps the one below."""
+        prices: dict[str, Decimal] = {}
+        for above in sorted(self.steps):
+            if above <= above_tokens:
+                prices.update(self.steps[above])
+        return prices
 
-        `above_tokens` is the threshold that the calls were above of.
+    def cost_usd(self, tokens: Tokens, above_tokens: int = 0) -> Decimal | None:
+        """What tokens cost; None where a class that was used has no price.
+
+        Args:
+            tokens: of calls that are all in the same span of input lengths.
+            above_tokens: the highest threshold that their inputs were above of.
         """
-        prices = dict(self.steps.get(0, {}))
-        prices.update(self.steps.get(above_tokens, {}))
-        if "input" not in prices or "output" not in prices:
-            return None
+        prices = self.prices_above(above_tokens)
         fresh = max(0, tokens.input - tokens.cached_input - tokens.cache_write)
-        answer = max(0, tokens.output - tokens.reasoning)
-        usd = (
-            fresh * prices["input"]
-            + tokens.cached_input * prices.get("cached_input", prices["input"])
-            + tokens.cache_write * prices.get("cache_write", prices["input"])
-            + answer * prices["output"]
-            + tokens.reasoning * prices.get("reasoning", prices["output"])
+        reasoning = tokens.reasoning if "reasoning" in prices else 0
+        parts = (
+            (fresh, "input", "input"),
+            (tokens.cached_input, "cached_input", "input"),
+            (tokens.cache_write, "cache_write", "input"),
+            (max(0, tokens.output - reasoning), "output", "output"),
+            (reasoning, "reasoning", "output"),
         )
+        usd = tokens.requests * prices.get("request", Decimal(0))
+        for count, token_class, instead in parts:
+            price = prices.get(token_class, prices.get(instead))
+            if price is not None:
+                usd += count * price
+            elif count:
+                return None
         return usd / _MILLION
 
 
