@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -386,3 +388,91 @@ def test_json_output_is_plain(recorded):
     run = tk.regress("talk")
     assert json.loads(json.dumps([verdict_facts(v) for v in run.verdicts]))[0]["case"] == "greet"
     assert sys.modules["toolkit"] is tk
+
+
+# ---- the call path under a cassette ---------------------------------------------------------
+
+
+def test_a_recorded_retry_is_replayed_without_its_wait(bench, provider):
+    """429 with a wait of two seconds, then an answer: both are played, no time is lost."""
+    provider.enqueue("slow down", status=429, headers={"retry-after": "2"})
+    provider.enqueue("now")
+    with tk.cassette("talk/patient") as tape:
+        assert tk.complete("mock/m", "quick").text == "now"
+        assert len(tape) == 2
+    began = time.monotonic()
+    with tk.cassette("talk/patient", mode="replay") as tape:
+        reply = tk.complete("mock/m", "quick")
+        assert not tape.unplayed
+    assert time.monotonic() - began < 2  # the recorded wait itself
+    assert (reply.text, len(reply.attempts)) == ("now", 2)
+    rows = tk.calls()
+    assert sorted(rows["source"]) == ["record", "record", "replay", "replay"]
+
+
+def test_replayed_failures_do_not_close_a_provider(bench, provider):
+    """A suite of recorded server errors must not trip the breaker of the real provider."""
+    provider.enqueue("down", status=500, times=3)
+    with tk.cassette("talk/down"), pytest.raises(tk.errors.CallError):
+        tk.complete("mock/m", "x")
+    for _ in range(20):
+        with tk.cassette("talk/down", mode="replay"), pytest.raises(tk.errors.CallError):
+            tk.complete("mock/m", "x")
+    assert len(provider.requests) == 3
+    assert tk.complete("mock/m", "alive?").text == "You said: alive?"
+
+
+def test_a_request_that_a_cassette_does_not_hold_has_a_row_and_no_retry(bench, provider):
+    with tk.cassette("talk/one"):
+        tk.complete("mock/m", "known")
+    for stream in (False, True):
+        with (
+            pytest.raises(tk.errors.CassetteMissing, match="'known', asked 'unknown'"),
+            tk.cassette("talk/one", mode="replay"),
+        ):
+            if stream:
+                list(tk.stream("mock/m", "unknown"))
+            tk.complete("mock/m", "unknown")
+    rows = tk.calls(source="replay")
+    assert list(rows["error_code"]) == ["CASSETTE_MISSING"] * 2
+    assert list(rows["status"]) == ["error"] * 2
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_plain_litellm_is_recorded_and_played(bench, provider, stream, is_async):
+    """Existing code that calls litellm itself, by its own transports."""
+    from toolkit.calls import _litellm
+
+    litellm = _litellm.load()
+    options = {
+        "model": "openai/m",
+        "api_base": provider.base_url,
+        "api_key": "k" * 20,
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": stream,
+        "max_retries": 0,
+    }
+
+    async def ask_later() -> str:
+        got = await litellm.acompletion(**options)
+        if not stream:
+            return str(got.choices[0].message.content)
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in got])
+
+    def ask() -> str:
+        if is_async:
+            return asyncio.run(ask_later())
+        got = litellm.completion(**options)
+        if not stream:
+            return str(got.choices[0].message.content)
+        return "".join(chunk.choices[0].delta.content or "" for chunk in got)
+
+    with tk.cassette("plain/litellm", secrets=()) as tape:
+        recorded = ask()
+        assert len(tape) == 1
+    with tk.cassette("plain/litellm", mode="replay", secrets=()) as tape:
+        assert ask() == recorded == "You said: hi"
+        assert not tape.unplayed
+    assert len(provider.requests) == 1
