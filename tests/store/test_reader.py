@@ -8,6 +8,7 @@ import pytest
 
 from tests.store.rows import call_row, model_row
 from toolkit.errors import StoreError
+from toolkit.settings import Settings
 from toolkit.store import reader as reader_module
 from toolkit.store.store import Store
 
@@ -151,10 +152,20 @@ READABLE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One store with one call, for questions that change nothing."""
+    opened = Store(Settings(home=tmp_path_factory.mktemp("shared")))
+    opened._publisher.notice = lambda count=1: None
+    opened.append("calls", call_row(params={"temperature": 0.5}))
+    opened.ingest()
+    yield opened
+    opened.close()
+
+
 @pytest.mark.parametrize("sql", READABLE)
-def test_a_person_may_ask(store, sql):
-    store.append("calls", call_row(params={"temperature": 0.5}))
-    assert store.user_frame(sql) is not None
+def test_a_person_may_ask(shared, sql):
+    assert shared.user_frame(sql) is not None
 
 
 REFUSED = [
@@ -179,7 +190,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("sql", REFUSED)
-def test_a_person_may_not_do_anything_else(store, tmp_path, sql):
+def test_a_person_may_not_do_anything_else(shared, tmp_path, sql):
     import pandas as pd
 
     a_python_variable = pd.DataFrame({"secret": [1]})
@@ -188,12 +199,11 @@ def test_a_person_may_not_do_anything_else(store, tmp_path, sql):
     folder.mkdir()
     (folder / "file.txt").write_text("outside")
     (folder / "file.csv").write_text("a,b\n1,2\n")
-    store.append("calls", call_row())
     with pytest.raises(StoreError) as caught:
-        store.user_frame(sql.format(folder=folder))
+        shared.user_frame(sql.format(folder=folder))
     assert "outside" not in str(caught.value).replace(str(folder), "")
     assert sorted(os.listdir(folder)) == ["file.csv", "file.txt"]
-    assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 1}]
+    assert shared.rows("SELECT count(*) AS n FROM calls") == [{"n": 1}]
 
 
 def test_a_query_without_end_is_stopped(store):

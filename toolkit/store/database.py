@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -47,6 +47,7 @@ _DAMAGE_WORDS: Final = (
     "Could not read enough bytes",
     "Failure while replaying WAL",
 )
+_DISK_WORDS: Final = ("No space left", "disk full", "File too large", "Could not write")
 _NEWER_WORDS: Final = ("we can only read version", "newer version of DuckDB", "storage version")
 _RETRY_S: Final = 0.02
 
@@ -71,7 +72,7 @@ class Database:
     @contextmanager
     def alone(self, wait_s: float | None = None) -> Iterator[None]:
         """Keep everybody else away from the file, without opening it."""
-        with self._turn("w", self._wait(wait_s)), self._explained():
+        with self._explained(), self._turn("w", self._wait(wait_s)):
             yield
 
     @contextmanager
@@ -84,7 +85,7 @@ class Database:
         """
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
-        with self._turn("w", wait_s), self._explained():
+        with self._explained(), self._turn("w", wait_s):
             self._prepare(deadline)
             connection = self._patiently(lambda: _connect(self.path), deadline)
             try:
@@ -102,7 +103,7 @@ class Database:
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
         self._upgrade_if_old(wait_s)
-        with self._turn("r", wait_s), self._explained():
+        with self._explained(), self._turn("r", wait_s):
             connection = self._patiently(self._viewer.lend, deadline)
             try:
                 look_at_ledger(connection)
@@ -116,7 +117,7 @@ class Database:
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
         self._upgrade_if_old(wait_s)
-        with self._turn("r", wait_s), self._explained(), closing(start_engine()) as connection:
+        with self._explained(), self._turn("r", wait_s), closing(start_engine()) as connection:
             self._patiently(lambda: self._attach(connection), deadline)
             look_at_ledger(connection)
             yield connection
@@ -134,7 +135,13 @@ class Database:
             # A folder that we may only read, or that is not there yet: nobody to queue with.
             yield
             return
-        with self.turns.turn(kind, wait_s):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.turns.turn(kind, wait_s))
+            except OSError:
+                # A full disk has no room for a ticket; reading must work all the same.
+                if kind == "w":
+                    raise
             yield
 
     def _can_queue(self, kind: Kind) -> bool:
@@ -162,7 +169,7 @@ class Database:
         """Before reading: bring a file of an older schema up, where it may be written."""
         if not self.path.exists() or self._known_file == _file_id(self.path):
             return
-        with self._turn("r", wait_s), self._explained():
+        with self._explained(), self._turn("r", wait_s):
             version = self._patiently(self._version, time.monotonic() + wait_s)
             self._known_file = _file_id(self.path)
         if version < migrate.latest_version() and os.access(self.path.parent, os.W_OK):
@@ -251,6 +258,12 @@ def explain(error: Exception, path: Path) -> StoreError:
             f"{path} is damaged: {first}",
             hint="`toolkit store restore` takes a backup from the folder `backups`. Or move the "
             "file away (keep it): a new one is made, and what is in the journal is moved in.",
+        )
+    if any(word in words for word in _DISK_WORDS):
+        return StoreError(
+            f"{path} could not be written: {first}",
+            hint="The disk is probably full: free some space. Records wait in the journal.",
+            cause="disk",
         )
     return StoreError(first, cause="duckdb")
 

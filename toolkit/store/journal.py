@@ -60,6 +60,7 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._opened_by = 0
         self._file_id: tuple[int, int] | None = None
+        self._inherited: list[sqlite3.Connection] = []
 
     def append(self, target: str, row: str) -> None:
         """Acknowledge one record; it is durable on return.
@@ -162,9 +163,13 @@ class Journal:
 
     def _forget(self) -> None:
         connection, self._connection = self._connection, None
-        # A connection inherited over a fork must not be touched by the child.
-        if connection is not None and self._opened_by == os.getpid():
+        if connection is None:
+            return
+        if self._opened_by == os.getpid():
             connection.close()
+        else:
+            # A connection that came over a fork must not be touched by the child, nor collected.
+            self._inherited.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

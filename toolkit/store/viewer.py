@@ -50,6 +50,7 @@ class Viewer:
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._pid = 0
         self._lent = 0
+        self._inherited: list[object] = []
 
     def lend(self) -> duckdb.DuckDBPyConnection:
         """A connection that sees `ledger`; give it back with `take_back`."""
@@ -77,7 +78,8 @@ class Viewer:
 
     def _running(self) -> duckdb.DuckDBPyConnection:
         if self._engine is None or self._pid != os.getpid():
-            # After a fork the parent's engine has no threads here and must not be touched.
+            # After a fork the parent's engine has no threads here: not even its end may be run.
+            self._inherited.append(self._engine)
             self._engine = start_engine()
             self._pid = os.getpid()
             self._lent = 0
