@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidInput
-from toolkit.secret import KEY_PATTERNS, REDACTED, Secret, encodings
+from toolkit.secret import KEY_PATTERNS, Secret, encodings
 
 if TYPE_CHECKING:
     from toolkit.settings import Settings
@@ -203,6 +203,3 @@ def _scan_rows(store: Store, settings: Settings, search: _Search, report: ScanRe
 def _as_text(value: Any) -> bytes:
     """Values as text with nothing escaped that a key could hold."""
     return json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-assert REDACTED.startswith("[")  # `_PLACEHOLDER` lets it pass
