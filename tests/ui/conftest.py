@@ -9,17 +9,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
+from uuid_utils import uuid7
 
 from tests.servers import Answer, MockProvider
 from toolkit.compare.board import start_board
 from toolkit.errors import ToolkitError
+from toolkit.providers.registry import Registry
+from toolkit.records import Call
+from toolkit.settings import Settings
+from toolkit.store.store import Store
 from toolkit.ui.server import app_script_path, streamlit_flags
 from toolkit.workbench.bench import Workbench, current
 
@@ -83,7 +90,7 @@ class RunningApp:
             self._process = subprocess.Popen(
                 [*command, *streamlit_flags(self.port)],
                 cwd=folder,
-                env={**os.environ, **own},
+                env={**_without_keys(os.environ), **own},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -111,16 +118,82 @@ class RunningApp:
 _NO_KEYRING = "keyring.backends.fail.Keyring"
 
 
+def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    ends = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("TOOLKIT_") and not name.endswith(ends)
+    }
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The app in a process of its own, the scripted provider it may call, and its ledger."""
+
+    app: RunningApp
+    mock: MockProvider
+    store: Store
+
+    def newest_statuses(self) -> list[str]:
+        """How the calls of the newest board ended."""
+        rows = self.store.rows(
+            "SELECT status FROM calls WHERE origin_id = "
+            "(SELECT board_id FROM boards ORDER BY created_at DESC LIMIT 1)"
+        )
+        return [row["status"] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One app for all tests of a file; its home knows the provider `mock` and a few calls."""
+    folder = tmp_path_factory.mktemp("app")
+    settings = Settings(home=folder / "home")
+    with MockProvider() as mock:
+        Registry(settings).add("mock", base_url=mock.base_url, is_local=True)
+        store = Store(settings)
+        store.append_many("calls", [call.as_row() for call in past_calls()])
+        app = RunningApp(settings.home, folder)
+        try:
+            app.wait()
+            yield Stage(app, mock, store)
+        finally:
+            app.stop()
+            store.close()
+
+
 @pytest.fixture
-def app(bench: Workbench, tmp_path: Path) -> Iterator[RunningApp]:
-    """The app over the test's own home, whose provider `mock` is scripted."""
-    bench.store.ingest()
-    running = RunningApp(bench.settings.home, tmp_path)
-    try:
-        running.wait()
-        yield running
-    finally:
-        running.stop()
+def stage(running: Stage) -> Stage:
+    """The same with a provider that has forgotten what other tests scripted and sent."""
+    running.mock.default = Answer()
+    running.mock.requests.clear()
+    return running
+
+
+def past_calls() -> list[Call]:
+    """Forty calls of two days, one in eight of them failed."""
+    now = datetime.now(UTC)
+    return [
+        Call(
+            call_id=str(uuid7()),
+            request_id=str(uuid7()),
+            attempt=1,
+            attempt_kind="first",
+            origin="api",
+            started_at=now - timedelta(hours=number),
+            seq=number,
+            provider="mock",
+            model=f"mock/model-{number % 3}",
+            status="error" if number % 8 == 0 else "ok",
+            error_code="SERVER_ERROR" if number % 8 == 0 else None,
+            ttft_ms=None if number % 8 == 0 else 100.0 + number,
+            duration_ms=500.0 + number,
+            output_tokens=None if number % 8 == 0 else 100,
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
+            output_text="Because of light.",
+        )
+        for number in range(40)
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from toolkit.secret import redact
-from toolkit.workbench.bench import Workbench, current
+from toolkit.workbench.bench import current
 
 _log = logging.getLogger(__name__)
 
@@ -28,11 +28,10 @@ def find_routes() -> list[Any]:
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Load the call path in the background, so that the first question does not wait for it."""
     bench = current()
-    warming = asyncio.create_task(asyncio.to_thread(_warm_up, bench))
+    bench.portal.start(_warm_up())
     try:
         yield {}
     finally:
-        await warming
         await asyncio.to_thread(bench.close)
 
 
@@ -42,6 +41,7 @@ def on_script_error(error: Exception) -> bool | None:
     return None
 
 
-def _warm_up(bench: Workbench) -> None:
-    bench.client  # noqa: B018 - made here, so that no page waits for it
-    importlib.import_module("toolkit.calls._litellm")
+async def _warm_up() -> None:
+    from toolkit.calls._litellm import warm
+
+    await warm("openai-compatible")
