@@ -37,6 +37,7 @@ FORMS = {
     "raw": VALUE.encode(),
     "url": quote(VALUE, safe="").encode(),
     "json": json.dumps({"a": VALUE}).encode(),
+    "json-letters": json.dumps({"a": VALUE}, ensure_ascii=False).encode(),
     "base64": base64.b64encode(VALUE.encode()),
     "basic-auth": base64.b64encode(f"user:{VALUE}".encode()),
     "utf-16": VALUE.encode("utf-16-le"),

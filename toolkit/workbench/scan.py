@@ -130,6 +130,8 @@ def _forms(value: str) -> set[bytes]:
     raw = value.encode("utf-8", "surrogatepass")
     forms = {form.encode("utf-8", "surrogatepass") for form in encodings(value)}
     forms.add(value.encode("utf-16-le", "surrogatepass"))
+    # JSON of writers that leave letters beyond ASCII as they are.
+    forms.add(json.dumps(value, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
     # Base64 of a longer text (`user:key`): what the key's own bytes alone decide, at each of the
     # three places where it can begin within a group.
     for lead in range(3):
@@ -201,5 +203,5 @@ def _scan_rows(store: Store, settings: Settings, search: _Search, report: ScanRe
 
 
 def _as_text(value: Any) -> bytes:
-    """Values as text with nothing escaped that a key could hold."""
+    """Values as JSON; `_forms` knows how a key is written in it."""
     return json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "surrogatepass")
