@@ -123,6 +123,23 @@ def test_usage_is_asked_for_in_streams(server: MockProvider) -> None:
     assert server.requests[0].json["stream_options"] == {"include_usage": True}
 
 
+def test_a_server_that_refuses_to_count_is_asked_again_without(server: MockProvider) -> None:
+    """Both requests are rows, and the refusal is remembered."""
+    server.enqueue("Unrecognized request argument: stream_options", status=400)
+
+    async def scenario() -> Asking:
+        asked = at(server)
+        for _ in range(2):
+            async for _ in asked.stream():
+                pass
+        return asked
+
+    asked = asyncio.run(scenario())
+    assert [(c.status, c.attempt) for c in asked.calls] == [("error", 1), ("ok", 2), ("ok", 1)]
+    assert ["stream_options" in r.json for r in server.requests] == [True, False, False]
+    assert asked.calls[1].usage_source == "none"
+
+
 def test_the_key_goes_in_a_header_and_nowhere_else(server: MockProvider) -> None:
     for style, header in (
         ("openai", "authorization"), ("anthropic", "x-api-key"), ("gemini", "x-goog-api-key"),

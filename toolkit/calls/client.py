@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.calls._litellm import Door, warm
@@ -24,6 +25,7 @@ from toolkit.calls.pipeline import Passage, Pipeline
 from toolkit.calls.policy import Policy, Target
 from toolkit.calls.receipt import Prices, PricesFor
 from toolkit.calls.reply_stream import Progress, ReplyStream
+from toolkit.errors import InvalidRequest
 from toolkit.records import Call, ChatRequest, Reply
 from toolkit.settings import Settings
 
@@ -111,9 +113,24 @@ class Client:
         await warm(chain[0].provider.type)  # its seconds are no part of any deadline
 
         async def make_try(this: Try) -> T:
-            return await act(Attempt(self._tools, request, this))
+            try:
+                return await act(Attempt(self._tools, request, this))
+            except InvalidRequest as error:
+                if not self._learns_without_usage(request, this, error):
+                    raise
+            again = replace(this, number=this.number + 1, kind="retry")
+            return await act(Attempt(self._tools, request, again))
 
         return await self._policy.run(request, chain, make_try, api_key)
+
+    def _learns_without_usage(self, request: ChatRequest, this: Try, error: InvalidRequest) -> bool:
+        """Whether a server refused only that usage was asked for; it is not asked again."""
+        words, without = error.provider_message or "", self._tools.without_usage
+        refused = "stream_options" in words or "include_usage" in words
+        if not (request.stream and refused) or this.provider.origin in without:
+            return False
+        without.add(this.provider.origin)
+        return True
 
     def _target(self, model: str) -> Target:
         provider, model_id = self._resolve(model)

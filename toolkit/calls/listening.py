@@ -219,10 +219,11 @@ def read_body(body: bytes, reader: Any) -> list[Piece]:
         value, mended = decode_json(body, whole=True)
     except BadJson as error:
         raise AnswerRefused(str(error)) from None
-    if not isinstance(value, dict):
-        raise AnswerRefused("the body is no object")
-    reader.take_whole(value)
     reading = reader.reading
+    if isinstance(value, dict):
+        reader.take_whole(value)
+    else:
+        _take_list(value, reader)
     if mended:
         reading.flags.add("lone_surrogate")
     if not reading.is_recognised and reading.error is None and reading.refusal is None:
@@ -231,3 +232,11 @@ def read_body(body: bytes, reader: Any) -> list[Piece]:
     pieces += [("text", text) for text in reading.text]
     pieces += [("tool_call", call.arguments) for call in reading.tool_calls()]
     return pieces
+
+
+def _take_list(value: Any, reader: Any) -> None:
+    """Gemini streams without events: one list of the bodies that would have been events."""
+    if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
+        raise AnswerRefused("the body is no object")
+    for part in value:
+        reader.take_event(None, part)

@@ -80,12 +80,16 @@ class OpenAIReader:
         if tools := message.get("tool_calls"):
             yield from self._tools(tools)
         elif isinstance(function := message.get("function_call"), dict):
-            yield from self._tools([{"index": 0, "function": function}])
-        if message.get("audio") or message.get("images"):
+            if function.get("name") or function.get("arguments"):  # Snowflake sends both empty
+                yield from self._tools([{"index": 0, "function": function}])
+        audio = message.get("audio")
+        if message.get("images") or (isinstance(audio, dict) and audio.get("data")):
             reading.has_other = True
 
     def _content(self, content: Any) -> Iterator[Piece]:
-        """Text, or Mistral's list of text and thinking parts."""
+        """Text, Mistral's list of text and thinking parts, or Cloudflare's JSON answer as JSON."""
+        if isinstance(content, dict):
+            content = _as_json(content)
         if isinstance(content, str):
             self.reading.text.append(content)
             yield "text", content

@@ -24,6 +24,7 @@ _FINISH_WORDS: Mapping[str, str] = {
     "stop_sequence": "stop",
     "STOP": "stop",
     "eos": "stop",
+    "eos_token": "stop",
     "COMPLETE": "stop",
     "complete": "stop",
     "STOP_SEQUENCE": "stop",
@@ -112,8 +113,8 @@ class Reading:
         if self.finish is None:
             return None
         reason = _FINISH_WORDS.get(self.finish, self.finish)
-        # Gemini and some others say "stop" when the model wants tools called.
-        return "tool_calls" if reason == "stop" and self.tools else reason
+        # Google has no word of its own for a model that wants tools called.
+        return "tool_calls" if self.finish == "STOP" and self.tools else reason
 
     @property
     def has_content(self) -> bool:
@@ -205,7 +206,7 @@ def find_error(value: Any) -> ProviderWords | None:
 def _find_flat_error(value: Mapping[str, Any]) -> ProviderWords | None:
     """`{"message": ..., "code": ...}` and `{"detail": ...}`, without an answer beside them."""
     is_error = value.get("object") == "error" or value.get("type") == "error"
-    if not is_error and {"choices", "candidates", "content", "done", "id"} & value.keys():
+    if not is_error and {"choices", "candidates", "content", "done"} & value.keys():
         return None
     message = value.get("message") or value.get("detail") or value.get("msg")
     if not message or isinstance(message, Mapping):

@@ -197,3 +197,14 @@ def _open(home: Path) -> Workbench:
 def current() -> Workbench:
     """The workbench of the present home folder (`TOOLKIT_HOME`), made on first use."""
     return _open(home_path())
+
+
+def watch_litellm() -> Callable[[], None]:
+    """Record the litellm calls of existing code too, best-effort, as litellm tells of them.
+
+    Returns:
+        A function that stops watching.
+    """
+    from toolkit.calls.watch import watch
+
+    return watch(current().record)

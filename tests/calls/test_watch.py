@@ -1,0 +1,75 @@
+"""Existing litellm code is recorded too, once per call, marked as litellm's own word."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.calls.asking import KEY, asking
+from tests.servers import MockProvider
+from toolkit.calls._litellm import load
+from toolkit.calls.watch import watch
+from toolkit.records import Call
+
+
+@pytest.fixture
+def rows() -> Iterator[list[Call]]:
+    rows: list[Call] = []
+    stop = watch(rows.append)
+    yield rows
+    stop()
+
+
+def wait_for(rows: list[Call], number: int) -> None:
+    until = time.monotonic() + 10
+    while len(rows) < number and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.2)  # a second telling would come now
+    assert len(rows) == number
+
+
+def arguments(server: MockProvider, **more: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "hello"}]
+    return {
+        "model": "openai/m", "messages": messages, "api_base": server.base_url,
+        "api_key": KEY, "max_retries": 0, **more,
+    }  # fmt: skip
+
+
+def test_a_plain_litellm_call_becomes_one_marked_row(rows: list[Call]) -> None:
+    with MockProvider() as server:
+        load().completion(**arguments(server))
+        wait_for(rows, 1)
+    call = rows[0]
+    assert (call.recorded_by, call.origin, call.status) == ("callback", "litellm", "ok")
+    assert call.output_tokens == 3 and call.ttft_ms is None
+    assert KEY not in repr(call)
+
+
+def test_a_failing_litellm_call_becomes_a_row(rows: list[Call]) -> None:
+    with MockProvider() as server:
+        server.enqueue("no", status=401)
+        with pytest.raises(load().AuthenticationError):
+            load().completion(**arguments(server))
+        wait_for(rows, 1)
+    assert rows[0].status == "error" and rows[0].http_status == 401
+
+
+def test_our_own_calls_are_not_recorded_twice(rows: list[Call]) -> None:
+    with MockProvider() as server:
+        asked = asking(server.base_url)
+        asyncio.run(asked.complete())
+        wait_for(rows, 0)
+    assert len(asked.calls) == 1
+
+
+def test_after_stopping_nothing_is_recorded() -> None:
+    rows: list[Call] = []
+    watch(rows.append)()
+    with MockProvider() as server:
+        load().completion(**arguments(server))
+        wait_for(rows, 0)
