@@ -48,7 +48,9 @@ class Case:
     def asks_as_recorded(self) -> bool:
         """Whether the recorded request is in the form in which the toolkit is asked."""
         body = self.recorded["request_body"]
-        return self.type not in _TYPES.values() and isinstance(body, dict) and "messages" in body
+        if self.type in _TYPES.values() or not isinstance(body, dict):
+            return False
+        return isinstance(body.get("messages"), list)
 
     @property
     def model_id(self) -> str:
@@ -68,6 +70,9 @@ def interactions() -> tuple[Mapping[str, Any], ...]:
 def why_not_asked(recorded: Mapping[str, Any]) -> str | None:
     """Why an interaction cannot be asked for through the toolkit, or None."""
     path = urlsplit(recorded["url"]).path
+    body = recorded["request_body"]
+    if isinstance(body, dict) and "prompt" in body:
+        return "a text completion of 2023, before there were messages"
     for ending, reason in _OWN_APIS:
         owner, _, ending = ending.rpartition(" ")
         if path.endswith(ending) and owner in ("", recorded["provider"]):

@@ -133,6 +133,8 @@ def _read_openai(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
 def _add_openai_content(meaning: Meaning, message: Mapping[str, Any]) -> None:
     meaning.reasoning += message.get("reasoning_content") or message.get("reasoning") or ""
     content = message.get("content") or ""
+    if isinstance(content, dict):  # Cloudflare: the answer in JSON mode
+        content = json.dumps(content, separators=(",", ":"))
     if isinstance(content, str):
         meaning.text += content
         content = []
@@ -156,7 +158,8 @@ def _add_openai_usage(meaning: Meaning, part: Mapping[str, Any]) -> None:
     meaning.input_tokens = usage.get("prompt_tokens")
     meaning.output_tokens = usage.get("completion_tokens")
     cached = asked.get("cached_tokens")
-    for name in ("prompt_cache_hit_tokens", "num_cached_tokens"):  # DeepSeek; Mistral
+    # DeepSeek, Mistral, Together
+    for name in ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens"):
         cached = usage.get(name) if cached is None else cached
     meaning.cached_input_tokens = cached
     meaning.cache_write_tokens = asked.get("cache_write_tokens")
@@ -233,6 +236,7 @@ def _read_gemini(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
             if candidate.get("index", 0) != 0:
                 continue
             finish = candidate.get("finishReason") or finish
+            finish = {1: "STOP", 2: "MAX_TOKENS"}.get(finish, finish)  # enumerations as numbers
             for piece in (candidate.get("content") or {}).get("parts") or []:
                 _add_gemini_piece(meaning, piece)
     meaning.finish = _FINISH.get(finish, finish) or None

@@ -40,6 +40,7 @@ _LITELLM_TIMEOUT_S = 86_400.0  # our own deadlines rule
 _NO_KEY = "none"
 _MAX_CLIENTS = 64
 
+_ELSEWHERE: Final = ({"role": "user", "content": "The messages stand in `extra_body`."},)
 _NOT_IN_BODY: Final = frozenset({"drop_params", "extra_body", "extra_headers", "stream_options"})
 
 # What would send the request somewhere else, or nowhere, or more than once.
@@ -211,7 +212,8 @@ class Door:
         if ask.operation == "embeddings":
             await litellm.aembedding(input=list(ask.inputs), **arguments)
             return
-        stream = await litellm.acompletion(messages=list(ask.messages), **arguments)
+        messages = _ELSEWHERE if route == "custom_openai" else ask.messages
+        stream = await litellm.acompletion(messages=list(messages), **arguments)
         if ask.stream and (record is None or record.requests == 0):
             await stream.fetch_stream()  # Gemini's path sends only when asked for the first chunk
 
@@ -235,7 +237,7 @@ class Door:
             return arguments
         arguments["_skip_mcp_handler"] = True  # it wants a package that nobody needs for tools
         if route == "custom_openai":
-            _pass_on(arguments, params)
+            _pass_on(arguments, ask)
         if ask.stream:
             arguments["stream"] = True
             if style == "openai" and ask.wants_usage:
@@ -263,12 +265,15 @@ class Door:
         await self._sessions.aclose()
 
 
-def _pass_on(arguments: dict[str, Any], params: Mapping[str, Any]) -> None:
-    """Send every parameter as it is: the provider knows what it takes, no list in a library.
+def _pass_on(arguments: dict[str, Any], ask: Ask) -> None:
+    """Send messages and parameters as they are: the provider knows what it takes, no library.
 
-    Given by name, some would be dropped in silence and others renamed or doubled.
+    Given by name, some parameters would be dropped in silence and others renamed or doubled,
+    developer messages would become system messages, and marks for the cache would be lost.
     """
+    params = ask.params
     body = {name: arguments.pop(name) for name in params if name not in _NOT_IN_BODY}
+    body["messages"] = list(ask.messages)
     arguments["extra_body"] = {**(params.get("extra_body") or {}), **body}
     arguments.pop("drop_params", None)
 

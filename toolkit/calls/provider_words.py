@@ -75,12 +75,14 @@ _QUOTA_WORDS = re.compile(
 _AUTH_WORDS = re.compile(
     r"api[_ ]key[_ ](?:not[_ ]valid|invalid|expired)|invalid[_ ](?:x-)?api[_ -]?key"
     r"|incorrect api key|authentication_error|unauthenticated|invalid authentication"
-    r"|missing (?:authentication|api key)|no auth credentials",
+    r"|missing (?:authentication|api key)|no auth credentials"
+    r"|security token .{0,40}(?:invalid|expired)",
     re.I,
 )
 _MODEL_WORDS = re.compile(
     r"model_not_found|model_not_available|model_decommissioned|unknown[_ ]model|no such model"
     r"|invalid[_ ]model\b|not a valid model|model not (?:exist|found)"
+    r"|model identifier is invalid"
     r"|models?/\S+ (?:is|was) not found"
     r"|model\b.{0,120}(?:does not exist|not found|is not supported for|not available)"
     r"|model\b.{0,120}decommissioned"

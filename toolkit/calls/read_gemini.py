@@ -10,6 +10,8 @@ import orjson
 from toolkit.calls.reading import Piece, Reading, ToolDraft, find_error
 
 _NOT_CONTENT = {"thought", "thoughtSignature", "thought_signature"}
+# Vertex AI may write enumerations as numbers.
+_FINISH_NUMBERS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
 
 
 class GeminiReader:
@@ -52,7 +54,7 @@ class GeminiReader:
 
     def _take_candidate(self, candidate: Mapping[str, Any]) -> Sequence[Piece]:
         if finish := candidate.get("finishReason"):
-            self.reading.finish = str(finish)
+            self.reading.finish = _FINISH_NUMBERS.get(finish) or str(finish)
         content = candidate.get("content")
         if "content" in candidate and not isinstance(content, dict):
             self.reading.is_null = True
