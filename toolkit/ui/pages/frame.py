@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("compare.py", title="Compare", icon=":material/view_column_2:"),
         st.Page("calls.py", title="Calls", icon=":material/receipt_long:"),
         st.Page("models.py", title="Models", icon=":material/deployed_code:"),
+        st.Page("regressions.py", title="Regressions", icon=":material/rule:"),
         st.Page("providers.py", title="Providers & Keys", icon=":material/key:"),
     ]
 )
