@@ -76,7 +76,7 @@ def test_a_damaged_token_file_closes_the_door(door):
     guard, auth = door
     guard.tokens.path.write_text("{")
     answer = _ask(guard, headers=auth)
-    assert answer.status_code == 500
+    assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "KEY_STORE_FAILED"
 
 

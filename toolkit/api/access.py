@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from starlette.requests import Request
 
 from toolkit.api.tokens import Scope, Token
 from toolkit.errors import ToolkitError
+from toolkit.records import Blame
 
 
-class ScopeMissing(ToolkitError):
-    """The token is good but lacks the scope that the route needs."""
+class Forbidden(ToolkitError):
+    """The token is good but may not do this."""
+
+    code = "PERMISSION_DENIED"
+    default_blame: ClassVar[Blame] = "client"
+
+
+class ScopeMissing(Forbidden):
+    """The token lacks the scope that the route needs."""
 
     code = "SCOPE_REQUIRED"
-    default_blame = "client"
 
 
 def require_scope(scope: Scope) -> Callable[[Request], Token]:
@@ -33,3 +41,13 @@ def require_scope(scope: Scope) -> Callable[[Request], Token]:
         return token
 
     return token_with_scope
+
+
+def require_model(token: Token, model: str) -> None:
+    """Refuse a model that is not among the token's.
+
+    Raises:
+        Forbidden: it is not.
+    """
+    if not token.may_call(model):
+        raise Forbidden(f"token {token.name!r} may not call {model}")

@@ -7,10 +7,12 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 
 from toolkit import errors
+from toolkit.api.access import Forbidden
 
 # Most specific first: the first class that matches gives the HTTP status. A key that a provider
 # refuses is not the caller's 401, and 424 is not retried by clients as a 5xx would be.
 _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
+    (Forbidden, 403),
     (errors.KeyRequired, 424),
     (errors.AuthenticationFailed, 424),
     (errors.PermissionDenied, 424),
@@ -28,6 +30,7 @@ _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (errors.ProviderNotFound, 404),
     (errors.InvalidProvider, 422),
     (errors.StoreLocked, 503),
+    (errors.KeyStoreError, 503),
     (errors.InvalidInput, 400),
     (errors.ToolkitError, 500),
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from toolkit.api.access import require_scope
+from toolkit.api.access import require_model, require_scope
 from toolkit.api.chat_format import (
     ChatBody,
     ChunkWriter,
@@ -24,7 +24,7 @@ from toolkit.api.chat_format import (
 from toolkit.api.failure import body_of
 from toolkit.api.spend import require_budget
 from toolkit.api.tokens import Token
-from toolkit.errors import PermissionDenied, ToolkitError
+from toolkit.errors import ToolkitError
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta, ReplyStream
@@ -83,8 +83,7 @@ def resolve_models(bench: Workbench, name: str) -> list[str]:
 
 
 async def _options(bench: Workbench, body: ChatBody, token: Token) -> dict[str, Any]:
-    if not token.may_call(body.model):
-        raise PermissionDenied(f"token {token.name!r} may not call {body.model}", hint="")
+    require_model(token, body.model)
     await asyncio.to_thread(require_budget, bench, token)
     tags = {"token": token.name} | ({"user": body.user} if body.user else {})
     return {**body.params(), "origin": "gateway", "tags": tags}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -43,34 +44,45 @@ class ImpatientProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def run_api(
-    bench: Workbench, *, host: str = "127.0.0.1", port: int = 8601, hosts: Collection[str] = ()
-) -> None:
-    """Serve until interrupted.
+def open_socket(host: str, port: int, hosts: Collection[str] = ()) -> socket.socket:
+    """A bound socket, so that the port is known before anybody is told of it.
 
     Args:
-        bench: the workbench to serve.
         host: address to bind; another than loopback needs `hosts`.
         port: TCP port; 0 takes a free one.
         hosts: Host names that are answered beside the loopback ones.
 
     Raises:
-        InvalidInput: the address is open to others and no Host name was allowed.
+        InvalidInput: the address is open to others and no Host name was allowed, or the port
+            is taken.
     """
     if host not in _LOOPBACK and not hosts:
         raise InvalidInput(
             f"serving on {host} lets other machines in",
             hint="Name the host name they use with --allow-host, or stay on 127.0.0.1.",
         )
-    uvicorn.Server(server_config(build_app(bench, hosts=hosts), host=host, port=port)).run()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise InvalidInput(
+            f"cannot serve on {host}:{port}: {error.strerror}", hint="Choose another --port."
+        ) from None
+    return listening
 
 
-def server_config(app: Any, *, host: str, port: int) -> uvicorn.Config:
+def run_api(bench: Workbench, listening: socket.socket, *, hosts: Collection[str] = ()) -> None:
+    """Serve on a bound socket until interrupted."""
+    uvicorn.Server(server_config(build_app(bench, hosts=hosts))).run(sockets=[listening])
+
+
+def server_config(app: Any) -> uvicorn.Config:
     """The uvicorn settings of the API: quiet, bounded, and telling nobody what it runs on."""
     return uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=ImpatientProtocol,
         ws="none",
         log_level="warning",

@@ -1,0 +1,59 @@
+"""The API as a real server on a real socket, over one scripted provider."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import keyring
+import pytest
+import uvicorn
+
+from tests.servers import MockProvider
+from toolkit.api.app import build_app
+from toolkit.api.serve import open_socket, server_config
+from toolkit.api.tokens import Tokens
+from toolkit.providers import os_keyring
+from toolkit.workbench.bench import Workbench, current
+
+
+@dataclass
+class Served:
+    """A running API: its address, its workbench, a token for everything."""
+
+    url: str
+    bench: Workbench
+    tokens: Tokens
+    token: str
+    provider: MockProvider
+
+    def ask(self, method: str, path: str, *, token: str | None = None, **options: Any) -> Any:
+        headers = {"authorization": f"Bearer {token or self.token}", **options.pop("headers", {})}
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+
+@pytest.fixture
+def served(home, monkeypatch):
+    monkeypatch.setattr(os_keyring, "_trusted", {type(keyring.get_keyring())})
+    bench = current()
+    bench.settings.make_home()
+    tokens = Tokens(bench.settings.token_path)
+    token = tokens.create("test").reveal()
+    with MockProvider() as provider:
+        bench.providers.registry.add(
+            "mock", base_url=provider.base_url, is_local=True, needs_key=False, default_model="m"
+        )
+        listening = open_socket("127.0.0.1", 0)
+        server = uvicorn.Server(server_config(build_app(bench)))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield Served(url=url, bench=bench, tokens=tokens, token=token, provider=provider)
+        server.should_exit = True
+        thread.join(10)
+        bench.close()
