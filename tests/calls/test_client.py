@@ -180,6 +180,14 @@ def test_a_parameter_that_a_provider_does_not_take_is_a_clear_error(server: Mock
     assert "drop_params" in caught.value.hint and server.requests == []
 
 
+def test_a_parameter_is_dropped_with_a_note_where_the_user_wants_it(server: MockProvider) -> None:
+    reply = asyncio.run(at(server, "anthropic").complete(logprobs=True, drop_params=True))
+    assert reply.text and any("logprobs" in note for note in reply.notes)
+    assert "logprobs" not in server.requests[0].json
+    reply = asyncio.run(at(server, "anthropic").complete(temperature=0.3))
+    assert reply.notes == ()
+
+
 def test_unknown_parameters_reach_an_openai_compatible_server(server: MockProvider) -> None:
     asyncio.run(at(server).complete(top_k=4, reasoning_effort="low", user="u1"))
     sent = server.requests[0].json

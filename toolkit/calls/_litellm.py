@@ -213,6 +213,8 @@ class Door:
             await litellm.aembedding(input=list(ask.inputs), **arguments)
             return
         messages = _ELSEWHERE if route == "custom_openai" else ask.messages
+        if record is not None and route != "custom_openai" and ask.params:
+            record.dropped = _find_dropped(ask, route)
         stream = await litellm.acompletion(messages=list(messages), **arguments)
         if ask.stream and (record is None or record.requests == 0):
             await stream.fetch_stream()  # Gemini's path sends only when asked for the first chunk
@@ -263,6 +265,14 @@ class Door:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         await self._sessions.aclose()
+
+
+def _find_dropped(ask: Ask, route: str) -> list[str]:
+    """Parameters that litellm leaves out in silence because this provider does not take them."""
+    litellm = load()
+    supported = litellm.get_supported_openai_params(ask.model_id, custom_llm_provider=route) or ()
+    known = set(litellm.OPENAI_CHAT_COMPLETION_PARAMS) - {"extra_headers"}
+    return sorted((known & ask.params.keys()) - set(supported))
 
 
 def _pass_on(arguments: dict[str, Any], ask: Ask) -> None:

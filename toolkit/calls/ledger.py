@@ -93,7 +93,7 @@ class Ledger:
             model=call.model,
             response_model=reading.response_model,
             flags=call.flags,
-            notes=notes,
+            notes=(*_dropped_notes(attempt), *notes),
         )
 
     def failure(self, outcome: Outcome) -> None:
@@ -262,6 +262,11 @@ def _flags(attempt: Attempt, receipt: Receipt) -> tuple[str, ...]:
     if receipt.mismatch:
         flags.add("cost_mismatch")
     return tuple(sorted(flags))
+
+
+def _dropped_notes(attempt: Attempt) -> tuple[str, ...]:
+    provider = attempt.this.provider.name
+    return tuple(f"{provider} does not take `{name}`; left out" for name in attempt.record.dropped)
 
 
 def _digest(text: str) -> str:

@@ -85,6 +85,7 @@ class WireRecord:
         stream_body: the body of a stream, to be read by us.
         bytes_in: bytes of the body as they came, before decompression.
         failure: why the wire failed.
+        dropped: parameters that the provider does not take and that were left out.
         not_recorded: an open cassette that has no answer to this request.
     """
 
@@ -109,6 +110,7 @@ class WireRecord:
     stream_body: StreamBody | None = None
     bytes_in: int = 0
     failure: WireFailure | None = None
+    dropped: list[str] = field(default_factory=list)
     not_recorded: CassetteError | None = None
 
     def fail(self, cause: str, detail: str = "") -> WireFailure:
