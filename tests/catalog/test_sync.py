@@ -139,24 +139,27 @@ def test_a_failing_provider_leaves_its_models_as_they_were_and_others_are_synced
 
 
 def test_a_hanging_provider_holds_nobody_up(store: Store, server: ListingServer) -> None:
+    """The slow one answers only after the quick one is written and told."""
     release = threading.Event()
 
     def hang(_: Asked) -> Answer:
-        release.wait(10)
-        return Answer([])
+        release.wait(60)
+        return Answer("at last", 503)
 
     server.routes["/slow/v1/models"] = hang
     put(server, "m", provider="quick")
     heard: list[str] = []
-    syncer = Syncer(store.settings, Shelf(store), lambda _: None, 0.5)
-    providers = [provider(server, "slow"), provider(server, "quick")]
-    results = asyncio.run(syncer.sync(providers, lambda result: heard.append(result.provider)))
-    release.set()
+
+    def hear(result: SyncResult) -> None:
+        heard.append(result.provider)
+        if result.provider == "quick":
+            assert store.rows("SELECT model FROM models") == [{"model": "quick/m"}]
+            release.set()
+
+    syncer = Syncer(store.settings, Shelf(store), lambda _: None, 90)
+    results = asyncio.run(syncer.sync([provider(server, "slow"), provider(server, "quick")], hear))
     assert heard == ["quick", "slow"]
-    assert {r.provider: (r.status, r.cause) for r in results} == {
-        "slow": ("error", "timeout"),
-        "quick": ("ok", None),
-    }
+    assert [result.status for result in results] == ["error", "ok"]
 
 
 def test_a_missing_key_is_skipped_without_asking(store: Store, server: ListingServer) -> None:
@@ -265,3 +268,24 @@ def test_prices_are_dated_rows_and_an_unchanged_price_is_no_new_row(
     model = store.rows("SELECT * FROM models")[0]
     assert model["price_id"] == rows[-1]["price_id"]
     assert float(model["input_usd_per_mtok"]) == 0.5
+
+
+def test_a_store_that_cannot_be_written_is_told_and_nothing_is_raised(
+    store: Store, server: ListingServer, home: Path
+) -> None:
+    put(server, "m")
+    settings = Settings(home=home, store="quack:nowhere:1")
+    syncer = Syncer(settings, Shelf(Store(settings)), lambda _: None)
+    (result,) = asyncio.run(syncer.sync([provider(server)]))
+    assert result.status == "error" and result.message
+    server.put("/acme/v1/models", "down", 503)
+    (result,) = asyncio.run(syncer.sync([provider(server)]))
+    assert result.cause == "server_error"
+
+
+def test_two_syncs_at_once_tell_each_change_once(store: Store, server: ListingServer) -> None:
+    put(server, "a", "b")
+    syncer = Syncer(store.settings, Shelf(store), lambda _: None)
+    acme = provider(server)
+    asyncio.run(syncer.sync([acme, acme, acme]))
+    assert sorted(row[1:3] for row in changes(store)) == [("a", "new"), ("b", "new")]

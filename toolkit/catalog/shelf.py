@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +23,16 @@ RECENT_SYNCS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The tables `models`, `model_changes` and `prices` of one store."""
+    """The tables `models`, `model_changes` and `prices` of one store.
+
+    Attributes:
+        store: the ledger.
+        lock: held from reading rows to writing them back, so that no edit of this process
+            is lost between.
+    """
 
     store: Store
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:
         """All rows of a provider by model id, gone ones included; `facts` is read as JSON."""
@@ -54,6 +62,14 @@ class Shelf:
             "AND coalesce(kind, 'chat') = 'chat' AND status <> 'offline' ORDER BY model"
         )
         return [row["model"] for row in rows]
+
+    def last_tries(self) -> dict[str, datetime]:
+        """When each provider was last asked for its models, in vain or not."""
+        rows = self.store.rows(
+            "SELECT provider, max(changed_at) AS tried_at FROM model_changes "
+            "WHERE kind = 'sync' GROUP BY provider"
+        )
+        return {row["provider"]: row["tried_at"] for row in rows}
 
     def find_elsewhere(self, provider: str, model_id: str) -> list[dict[str, Any]]:
         """The same model at other providers: ids that end alike, listed ones only."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from uuid_utils import uuid7
 
@@ -21,7 +22,7 @@ from toolkit.catalog.listed import Listing
 from toolkit.catalog.listing import DEADLINE_S, fetch_listing
 from toolkit.catalog.outcome import Outcome, Step, compare_listing
 from toolkit.catalog.shelf import Shelf
-from toolkit.errors import CatalogSyncFailed, KeyRequired, ToolkitError
+from toolkit.errors import CatalogSyncFailed, KeyRequired, StoreError, StoreLocked, ToolkitError
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from toolkit.providers.provider import Provider
     from toolkit.secret import Secret
+
+_WAITS_FOR_STORE: Final = 3
 
 SyncState = Literal["ok", "incomplete", "error", "skipped"]
 
@@ -131,10 +134,11 @@ class Syncer:
         """Load the price maps and open the store while the providers are being asked."""
         litellm_map.bundled_map()
         genai_map.load()
-        self.shelf.count_listed("")
+        with suppress(StoreError):  # whoever needs the store next will say why
+            self.shelf.count_listed("")
 
     async def sync_one(self, provider: Provider) -> SyncResult:
-        """Ask one provider and write what is new; never raises for a provider's failure."""
+        """Ask one provider and write what is new; what fails is told in the result."""
         began = time.monotonic()
         try:
             listing = await self._ask(provider)
@@ -142,11 +146,15 @@ class Syncer:
             return _failure(provider, error, began, status="skipped")
         except ToolkitError as error:
             result = _failure(provider, error, began)
-            await asyncio.to_thread(self._write_failure, provider, result)
+            with suppress(StoreError):  # the listing's failure is the one to tell
+                await asyncio.to_thread(self._write_failure, provider, result)
             return result
         asked = time.monotonic()
         step = Step(provider, listing, datetime.now(UTC), str(uuid7()))
-        outcome = await asyncio.to_thread(self._write, step)
+        try:
+            outcome = await asyncio.to_thread(self._write_patiently, step)
+        except StoreError as error:
+            return _failure(provider, error, began)
         return _counted(step, outcome, began, asked)
 
     async def _ask(self, provider: Provider) -> Listing:
@@ -177,16 +185,25 @@ class Syncer:
             raise KeyRequired(f"{provider.name} needs a key", provider=provider.name)
         return key
 
+    def _write_patiently(self, step: Step) -> Outcome:
+        """Write; a busy store is waited for again, since asking again costs more."""
+        for _ in range(_WAITS_FOR_STORE):
+            with suppress(StoreLocked):
+                return self._write(step)
+        return self._write(step)
+
     def _write(self, step: Step) -> Outcome:
         name = step.provider.name
-        outcome = compare_listing(step, self.shelf.rows_of(name), self.shelf.count_flips(name))
-        self.shelf.write_sync(step, outcome)
+        with self.shelf.lock:
+            outcome = compare_listing(step, self.shelf.rows_of(name), self.shelf.count_flips(name))
+            self.shelf.write_sync(step, outcome)
         return outcome
 
     def _write_failure(self, provider: Provider, result: SyncResult) -> None:
-        rows = self.shelf.rows_of(provider.name).values()
-        failed = [mark_failed(row, result.message or "") for row in rows]
-        self.shelf.write_failure(provider.name, result.at, result.message, failed)
+        with self.shelf.lock:
+            rows = self.shelf.rows_of(provider.name).values()
+            failed = [mark_failed(row, result.message or "") for row in rows]
+            self.shelf.write_failure(provider.name, result.at, result.message, failed)
 
 
 def _counted(step: Step, outcome: Outcome, began: float, asked: float) -> SyncResult:

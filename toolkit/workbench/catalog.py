@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 SYNC_EVERY: Final = timedelta(hours=24)
 """A provider with `auto_sync` is listed again when its last listing is older than this."""
 
-Rows = list[dict[str, Any]]
-
 
 class Catalog:
     """The models of one workbench."""
@@ -86,7 +84,7 @@ class Catalog:
         A provider that fails is due again only after the same time: it is not hammered.
         """
         now = now or datetime.now(UTC)
-        tried = {row["provider"]: row["tried_at"] for row in self._sync_rows()}
+        tried = self.shelf.last_tries()
         due = [
             provider.name
             for provider in self._bench.providers.registry.list(active=True)
@@ -221,11 +219,13 @@ class Catalog:
         Raises:
             ModelNotFound: a name or pattern fits no model.
         """
-        return self._switch(models, True)
+        with self.shelf.lock:
+            return self._switch(models, True)
 
     def disable(self, *models: str) -> int:
         """Switch models off; they stay in the catalog. See `enable`."""
-        return self._switch(models, False)
+        with self.shelf.lock:
+            return self._switch(models, False)
 
     def override(self, model: str, values: dict[str, Any], *, on: date | str | None = None) -> None:
         """Set your own facts or prices of a model; they stand before every other source.
@@ -240,11 +240,13 @@ class Catalog:
             ModelNotFound: the catalog has no such model.
             InvalidInput: no such fact, or a value that it cannot have.
         """
-        row, now = self._require_row(model), datetime.now(UTC)
-        edited = override_row(row, values, read_day(on) or now.date())
-        prices = build_price_rows(row, edited, now)
-        found = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
-        self.shelf.write_edits([edited], found, now, prices)
+        now = datetime.now(UTC)
+        with self.shelf.lock:
+            row = self._require_row(model)
+            edited = override_row(row, values, read_day(on) or now.date())
+            prices = build_price_rows(row, edited, now)
+            found = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
+            self.shelf.write_edits([edited], found, now, prices)
 
     def syncs(self) -> pd.DataFrame:
         """The last sync of each provider: when, how it ended, and why it failed."""
@@ -253,12 +255,6 @@ class Catalog:
     def choices(self) -> Sequence[str]:
         """`provider/model_id` of every model that a person can pick: enabled, listed, for chat."""
         return self.shelf.find_choices()
-
-    def _sync_rows(self) -> Rows:
-        return self._bench.store.rows(
-            "SELECT provider, max(changed_at) AS tried_at FROM model_changes "
-            "WHERE kind = 'sync' GROUP BY provider"
-        )
 
     def _choose(self, names: Sequence[str] | str | None) -> Sequence[Provider]:
         """The providers to ask; the built-in one is started when it is asked for by name."""
