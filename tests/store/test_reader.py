@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import pytest
 
@@ -86,6 +87,14 @@ def test_rows_need_no_pandas(run, store):
         "print('pandas' in sys.modules)"
     )
     assert out == "False\n"
+
+
+def test_a_frame_comes_without_a_warning_even_where_warnings_are_errors(store):
+    store.append("calls", call_row())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(store.frame("SELECT * FROM calls")) == 1
+        assert len(store.user_frame("SELECT * FROM calls")) == 1
 
 
 def test_appending_needs_neither_duckdb_nor_arrow_nor_pandas(run):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -47,7 +48,7 @@ class Reader:
             StoreError: the SQL failed.
         """
         with _told():
-            return self._connection.execute(sql, list(params)).df()
+            return _frame(self._connection.execute(sql, list(params)))
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The same as plain values: times as `datetime` in UTC, money as `Decimal`."""
@@ -76,7 +77,7 @@ class LockedDownReader:
         with _told():
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
-                return self._connection.execute(sql, list(params)).df()
+                return _frame(self._connection.execute(sql, list(params)))
 
 
 @contextmanager
@@ -185,6 +186,18 @@ def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
         elif isinstance(node, list):
             todo.extend(node)
     return names
+
+
+def _frame(result: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """The result as a DataFrame, without a warning that is meant for DuckDB, not for the user."""
+    # Added each time (Python keeps one copy): others, pytest above all, reset the list of filters.
+    warnings.filterwarnings(
+        "ignore",
+        message="The inplace keyword in DataFrame.drop",
+        category=DeprecationWarning,
+        module=r"toolkit\.store\.reader",
+    )
+    return result.df()
 
 
 @contextmanager
