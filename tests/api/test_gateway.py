@@ -66,10 +66,11 @@ def test_the_official_asynchronous_client_streams(served):
 
 
 def test_tool_calls_reach_the_client_whole_and_streamed(served, client):
-    call = {"id": "call_1", "name": "weather", "arguments": '{"city": "Bonn"}'}
+    function = {"name": "weather", "arguments": '{"city": "Bonn"}'}
+    call = {"id": "call_1", "type": "function", "function": function}
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
     for stream in (False, True):
-        served.provider.enqueue(tool_calls=[call], finish_reason="tool_calls")
+        served.provider.enqueue(text="", tool_calls=[call], finish_reason="tool_calls")
         answer = ask(client, tools=tools, stream=stream)
         if stream:
             deltas = [c.choices[0].delta for c in answer if c.choices]
@@ -121,7 +122,7 @@ def test_an_unknown_provider_is_not_found(served, client):
 
 
 def test_a_stream_that_breaks_says_so_inside_the_stream(served):
-    served.provider.enqueue(chunks=["one", "two"], drop=True)
+    served.provider.enqueue(chunks=["one ", "two "], drop_after=1)
     body = {"model": "mock/m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
     text = served.ask("POST", "/v1/chat/completions", json=body).text
     events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
@@ -177,8 +178,15 @@ def test_curl_gets_an_answer(served):
         pytest.skip("curl is not installed")
     body = json.dumps({"model": "mock/m", "messages": [{"role": "user", "content": "hi"}]})
     done = subprocess.run(
-        [curl, "-sS", served.url + "/v1/chat/completions", "-d", body]
-        + ["-H", f"Authorization: Bearer {served.token}", "-H", "Content-Type: application/json"],
+        [
+            *(curl, "-sS", served.url + "/v1/chat/completions", "-d", body),
+            *(
+                "-H",
+                f"Authorization: Bearer {served.token}",
+                "-H",
+                "Content-Type: application/json",
+            ),
+        ],
         capture_output=True,
         check=True,
         timeout=30,
