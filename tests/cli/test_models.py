@@ -161,6 +161,8 @@ def test_changes_since_a_day_tell_exactly_the_differences(
     today = datetime.now(UTC).date().isoformat()
     assert len(run("changes", "--since", today, "--json")[1]) == 5
     assert len(run("changes", "--kind", "price", "--json")[1]) == 1
+    out = run("changes", "--kind", "new")[1]
+    assert "2 models listed for the first time" in out and "acme/*" in out
     out = run("changes", "--since", between, "--kind", "price")[1]
     assert "input $1 → $3 per million (+200 %)" in out
     code, failure, _ = run("changes", "--since", "someday", "--json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -130,6 +130,24 @@ def describe(change: Row) -> str:
         return f"{str(field).replace('_', ' ')} {old or '–'} → {new or '–'}"
     words = {"new": "new", "gone": "gone from the listing", "back": "listed again"}
     return words.get(str(kind), str(kind))
+
+
+def fold_first_listings(changes: Iterable[Row]) -> list[dict[str, Any]]:
+    """Changes for people: the models of a provider's first listing become one line."""
+    folded: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        if not change["is_first_listing"]:
+            folded.append(dict(change))
+            continue
+        provider = change["provider"]
+        if provider not in first:
+            first[provider] = {**change, "model": f"{provider}/*", "count": 0}
+            folded.append(first[provider])
+        first[provider]["count"] += 1
+        count = first[provider]["count"]
+        first[provider]["words"] = f"{count:,} models listed for the first time"
+    return folded
 
 
 def _dollars(text: str | None) -> str:

@@ -109,6 +109,8 @@ def changes_df(
 ) -> pd.DataFrame:
     """What changed, newest first: `changed_at`, `model`, `kind`, `field`, `old`, `new`, `words`.
 
+    `is_first_listing` marks models that are new because their provider was never read before.
+
     Args:
         store: the ledger.
         since: not older than this, UTC.
@@ -118,12 +120,15 @@ def changes_df(
     """
     frame = store.frame(
         """
-        SELECT changed_at, provider, model_id, model, kind, field, old, new, source, sync_id
-        FROM model_changes
+        SELECT changed_at, provider, model_id, model, kind, field, old, new, source, sync_id,
+               is_first_listing
+        FROM (SELECT *, changed_at = min(changed_at) OVER (PARTITION BY provider)
+                        AND kind = 'new' AS is_first_listing
+              FROM model_changes WHERE provider = coalesce(?, provider))
         WHERE changed_at >= coalesce(?, '-infinity'::TIMESTAMPTZ) AND list_contains(?, kind)
-          AND provider = coalesce(?, provider) AND coalesce(model, '') = coalesce(?, model, '')
+          AND coalesce(model, '') = coalesce(?, model, '')
         ORDER BY changed_at DESC, change_id""",
-        [since, list(kinds), provider, model],
+        [provider, since, list(kinds), model],
     )
     plain = frame.astype(object).where(frame.notna(), None)
     rows: list[dict[str, Any]] = plain.to_dict("records")  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolkit.catalog.changes import fold_first_listings
 from toolkit.charts.numbers import UNPRICED, count, money
 from toolkit.cli.call_queries import read_since
 from toolkit.cli.model_facts import read_fact
@@ -151,6 +152,7 @@ def changes(
     with opened_bench() as bench:
         frame = bench.catalog.changes(read_since(since), provider=provider, model=model, **options)
     rows = text_rows(frame)
+    rows = rows if as_json else fold_first_listings(rows)
     columns = (
         Column("changed_at", "When", told_at),
         Column("kind", "What"),

@@ -1,8 +1,12 @@
 """Models: everything that can be called, what it can do and costs, and what changed."""
 
+from itertools import groupby
+from typing import Any
+
 import streamlit as st
 from pandas import DataFrame
 
+from toolkit.catalog.changes import fold_first_listings
 from toolkit.charts import price_against
 from toolkit.errors import ToolkitError
 from toolkit.ui.chart_block import draw_chart
@@ -62,23 +66,23 @@ def draw_prices(found: DataFrame) -> None:
 
 def draw_changes(wanted: ModelFilter) -> None:
     """What changed, by date, in words."""
-    changes = find_changes(bench.catalog.changes(), wanted)
-    if not len(changes):
+    found = find_changes(bench.catalog.changes(), wanted)
+    rows: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
+    changes = fold_first_listings(rows)
+    if not changes:
         st.caption("Each refresh is kept with its date; what is different is told here.")
         return
-    shown = changes.head(CHANGES_SHOWN)
-    days = shown["changed_at"].dt.date
-    for day in days.unique():
-        rows = shown[days == day]
-        st.markdown(f"**{day}** · {count(len(rows))} changes")
+    for day, of_day in groupby(changes[:CHANGES_SHOWN], key=lambda row: row["changed_at"].date()):
+        told = list(of_day)
+        st.markdown(f"**{day}** · {count(len(told))} changes")
         table = {
-            "when": [at(when.to_pydatetime()) for when in rows["changed_at"]],
-            "model": list(rows["model"]),
-            "what": list(rows["words"]),
-            "source": list(rows["source"]),
+            "when": [at(row["changed_at"].to_pydatetime()) for row in told],
+            "model": [row["model"] for row in told],
+            "what": [row["words"] for row in told],
+            "source": [row["source"] for row in told],
         }
         st.dataframe(table, hide_index=True, key=f"changes-{day}", alt=f"Changes of {day}")
-    if len(changes) > len(shown):
+    if len(changes) > CHANGES_SHOWN:
         st.caption(f"The newest {count(CHANGES_SHOWN)} of {count(len(changes))} are listed.")
 
 
