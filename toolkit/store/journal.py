@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Final, Literal
 from uuid import uuid4
 
-from toolkit.errors import StoreCorrupt, StoreError, StoreLocked, StoreTooNew
+from toolkit.store.journal_errors import BUSY_S, explained, too_new
 
 Sync = Literal["normal", "full"]
 
+# Raise it with every migration that adds columns: an older process must refuse rows with columns
+# that its tables lack, instead of moving them without.
 _FORMAT: Final = 1
-_BUSY_S: Final = 5.0
 _DROP_CHUNK: Final = 2_000
 # Publishing checkpoints the WAL; this only bounds it where nobody publishes for long.
 _AUTOCHECKPOINT_PAGES: Final = 8_000
@@ -68,7 +69,7 @@ class Journal:
         Raises:
             StoreError: it could not be written; says why and what to do.
         """
-        with self._lock, _explained(self.path):
+        with self._lock, explained(self.path):
             self._writer().execute(_INSERT, (target, row))
 
     def append_many(self, target: str, rows: Sequence[str]) -> None:
@@ -77,7 +78,7 @@ class Journal:
         Raises:
             StoreError: nothing was written; says why and what to do.
         """
-        with self._lock, _explained(self.path):
+        with self._lock, explained(self.path):
             connection = self._writer()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -125,7 +126,7 @@ class Journal:
 
     def drop(self, upto: int) -> None:
         """Forget entries up to that number; call it only when the ledger surely has them."""
-        with _explained(self.path), closing(self._connect()) as connection:
+        with explained(self.path), closing(self._connect()) as connection:
             while True:
                 # In small bites, so that appends of other processes never wait long.
                 done = connection.execute(
@@ -176,7 +177,7 @@ class Journal:
         # Made by us so that it is private from its first byte; -wal and -shm take its mode.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
-            self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute(f"PRAGMA synchronous={self._sync.upper()}")
@@ -192,7 +193,7 @@ class Journal:
         if version == _FORMAT:
             return
         if version > _FORMAT:
-            raise _too_new(self.path)
+            raise too_new(self.path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA:
@@ -205,14 +206,14 @@ class Journal:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """A short read-only connection, or None where there is no journal yet."""
-        with _explained(self.path):
+        with explained(self.path):
             if not _has_content(self.path):
                 yield None
                 return
             with ExitStack() as stack:
                 connection, version = self._open_reader(stack)
                 if version > _FORMAT:
-                    raise _too_new(self.path)
+                    raise too_new(self.path)
                 yield connection if version == _FORMAT else None
 
     def _open_reader(self, stack: ExitStack) -> tuple[sqlite3.Connection, int]:
@@ -233,7 +234,7 @@ class Journal:
 def _open_read_only(path: Path, stack: ExitStack) -> tuple[sqlite3.Connection, int]:
     """A connection that the stack closes, and the format of the file."""
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None
+        f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
     )
     stack.callback(connection.close)
     return connection, int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -252,53 +253,3 @@ def _file_id(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _too_new(path: Path) -> StoreTooNew:
-    return StoreTooNew(
-        f"the journal {path} was written by a newer version of the toolkit",
-        hint="Update the toolkit; the file was left untouched.",
-    )
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say what a failure of the journal means and what to do about it."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _explain(error, path) from None
-    except OSError as error:
-        raise StoreError(
-            f"the journal {path} cannot be used: {error.strerror or error}",
-            hint="Check that the home folder exists, is writable and has free space "
-            "(TOOLKIT_HOME names another one).",
-        ) from None
-
-
-def _explain(error: sqlite3.Error, path: Path) -> StoreError:
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_BUSY") or name.startswith("SQLITE_LOCKED"):
-        return StoreLocked(
-            f"the journal {path} was busy for {_BUSY_S:.0f} s",
-            hint="Another process writes to it without pause; try again.",
-        )
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return StoreCorrupt(
-            f"the journal {path} is damaged: {error}",
-            hint="Move it away (keep it) and go on: a new one is made. What was moved into the "
-            "store before is safe; `toolkit store verify` tells what is there.",
-        )
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return StoreError(
-            f"the journal {path} could not be written: {error}",
-            hint="The disk is probably full: free some space. The answer itself is not affected.",
-            cause="disk",
-        )
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return StoreError(
-            f"the journal {path} is not writable: {error}",
-            hint="Make the home folder writable, or name another one by TOOLKIT_HOME.",
-            cause="read_only",
-        )
-    return StoreError(f"the journal {path} failed: {error}")
