@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -17,7 +18,7 @@ from toolkit.catalog.reprice import Question, Repricer
 from toolkit.catalog.shelf import Shelf
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
 from toolkit.catalog.words import Moment, read_day, read_moment, split_model
-from toolkit.errors import ModelNotFound
+from toolkit.errors import ModelNotFound, ToolkitError
 from toolkit.workbench.local import LOCAL, ensure_local
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 SYNC_EVERY: Final = timedelta(hours=24)
 """A provider with `auto_sync` is listed again when its last listing is older than this."""
+
+
+Names = list[str]
 
 
 class Catalog:
@@ -83,16 +87,25 @@ class Catalog:
 
         A provider that fails is due again only after the same time: it is not hammered.
         """
-        now = now or datetime.now(UTC)
+        due = await asyncio.to_thread(self._find_due, now or datetime.now(UTC))
+        return await self.async_sync(due) if due else SyncReport(())
+
+    async def keep_fresh(self, look_every_s: float = 900.0) -> None:
+        """Sync what is due, for ever: for `portal.start`, beside an app or a server."""
+        while True:
+            with suppress(ToolkitError):  # a busy store or registry is asked again next time
+                await self.sync_due()
+            await asyncio.sleep(look_every_s)
+
+    def _find_due(self, now: datetime) -> Names:
         tried = self.shelf.last_tries()
-        due = [
+        return [
             provider.name
             for provider in self._bench.providers.registry.list(active=True)
             if provider.auto_sync
             and provider.name != LOCAL
             and (provider.name not in tried or now - tried[provider.name] >= SYNC_EVERY)
         ]
-        return await self.async_sync(due) if due else SyncReport(())
 
     def frame(
         self, search: str | None = None, *, callable: bool | None = None, **filters: Any
