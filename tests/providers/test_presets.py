@@ -11,9 +11,9 @@ from toolkit.providers.presets import find_base_url, has_key, presets
 from toolkit.providers.types import TYPES, complete_base_url, detect_type, find_preset
 
 NAMES = [
-    "openai", "anthropic", "gemini", "openrouter", "groq", "sambanova", "deepseek", "xai", "mistral",
-    "fireworks", "together", "perplexity", "cohere", "azure", "ollama", "lm-studio", "vllm",
-    "llama-cpp", "local",
+    "openai", "anthropic", "gemini", "openrouter", "groq", "sambanova", "deepseek", "xai",
+    "mistral", "fireworks", "together", "perplexity", "cohere", "azure", "ollama", "lm-studio",
+    "vllm", "llama-cpp", "local",
 ]  # fmt: skip
 PRESETS = list(presets().values())
 

@@ -269,8 +269,7 @@ class Keys:
     # ---- how ----------------------------------------------------------------------------------
 
     def _ask(self, provider: Provider, places: Sequence[Place]) -> tuple[Place, Secret] | None:
-        """The first place that has a value; one that cannot be opened is passed over, if others
-        have one, and told of otherwise."""
+        """The first place that has a value; one that does not open matters where none has."""
         trouble: KeyStoreError | None = None
         for place in places:
             try:
