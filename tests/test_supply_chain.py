@@ -27,7 +27,7 @@ BANNED = {"litellm": {"1.82.7", "1.82.8"}}
 STARTUP_FILES = {
     "distutils-precedence.pth",
     "_virtualenv.pth",
-    "_llm_provider_toolkit.pth",
+    "_editable_impl_llm_provider_toolkit.pth",
     "__editable__.llm_provider_toolkit.pth",
 }
 

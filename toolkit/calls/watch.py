@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from toolkit import __version__
+from toolkit.version import __version__
 from toolkit.calls._litellm import load, version
 from toolkit.calls.classify import clean_words
 from toolkit.errors import ToolkitError

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toolkit.records import Call, Message, Reply
     from toolkit.store.store import Store
     from toolkit.workbench.catalog import Catalog
+    from toolkit.workbench.health import HealthDesk
     from toolkit.workbench.prices import PriceDesk
     from toolkit.workbench.providers import Providers
     from toolkit.workbench.resolving import Resolver
@@ -123,6 +124,13 @@ class Workbench:
         from toolkit.workbench.catalog import Catalog
 
         return Catalog(self)
+
+    @cached_property
+    def health(self) -> HealthDesk:
+        """Which provider is up."""
+        from toolkit.workbench.health import HealthDesk
+
+        return HealthDesk(self)
 
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from toolkit.workbench.local import LOCAL
+from toolkit.providers.presets import LOCAL, find_base_url
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
@@ -15,15 +15,11 @@ if TYPE_CHECKING:
 
 
 class Resolver:
-    """`Registry.resolve` with a memory.
-
-    Nothing is remembered of a provider whose base URL may change without the file: the
-    built-in server's, and those whose URL an environment variable may hold.
-    """
+    """`Registry.resolve` with a memory, except for the built-in server, whose port may change."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._known: dict[str, tuple[object, tuple[Provider, str]]] = {}
+        self._known: dict[str, tuple[object, str | None, tuple[Provider, str]]] = {}
 
     def resolve(self, model: str) -> tuple[Provider, str]:
         """See `Registry.resolve`.
@@ -33,9 +29,11 @@ class Resolver:
         """
         stamp = self._registry.file.stamp()
         known = self._known.get(model)
-        if known is not None and known[0] == stamp:
-            return known[1]
+        if known is not None:
+            then, url, found = known
+            if then == stamp and url == find_base_url(found[0]):
+                return found
         found = self._registry.resolve(model)
-        if found[0].name != LOCAL and not found[0].url_env:
-            self._known[model] = (stamp, found)
+        if found[0].name != LOCAL:
+            self._known[model] = (stamp, find_base_url(found[0]), found)
         return found

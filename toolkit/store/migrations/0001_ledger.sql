@@ -26,7 +26,7 @@ CREATE TABLE calls (
     started_at                   TIMESTAMPTZ,            -- when the request was sent
     seq                          BIGINT,                 -- order within the process, for equal times
     provider                     VARCHAR,                -- provider's name in the registry
-    model                        VARCHAR,                -- the provider's id of the model that was asked
+    model                        VARCHAR,                -- provider/model_id that was asked
     response_model               VARCHAR,                -- the model's name in the answer
     operation                    VARCHAR,                -- chat | embeddings
     stream                       BOOLEAN,                -- asked for piece by piece
