@@ -79,9 +79,8 @@ class OpenAIReader:
             yield from self._content(content)
         if tools := message.get("tool_calls"):
             yield from self._tools(tools)
-        elif isinstance(function := message.get("function_call"), dict):
-            if function.get("name") or function.get("arguments"):  # Snowflake sends both empty
-                yield from self._tools([{"index": 0, "function": function}])
+        elif isinstance(function := message.get("function_call"), dict) and any(function.values()):
+            yield from self._tools([{"index": 0, "function": function}])  # some send it empty
         audio = message.get("audio")
         if message.get("images") or (isinstance(audio, dict) and audio.get("data")):
             reading.has_other = True
