@@ -4,114 +4,182 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+)
 
-from toolkit.calls.breaker import Breaker, BreakerRules
+from toolkit.calls.breaker import Breaker, BreakerRules, Entry, Refusal
 
 RULES = BreakerRules(window=100, min_calls=1000, trial_timeout_s=5)
 
 
 class AgainstReference(RuleBasedStateMachine):
-    """The reference knows rows of failures only: three open it, for 15 s doubling to 300 s."""
+    """Calls overlap in any order; the reference knows rows of failures only.
+
+    Three in a row open it, for 15 s doubling to 300 s. Each call carries the reference's own
+    number of the span in which it was let in; from another span it must change nothing.
+    """
+
+    calls = Bundle("calls")
 
     def __init__(self):
         super().__init__()
         self.breaker = Breaker(RULES)
         self.now = 0.0
-        self.in_row = 0
-        self.opened = 0
+        self.span = 0
+        self.in_row = self.times_opened = self.good_trials = 0
         self.open_until = None
         self.trial_until = None
-        self.good_trials = 0
 
-    def is_open(self):
-        return self.open_until is not None and self.now < self.open_until
+    @property
+    def state(self):
+        if self.open_until is None:
+            return "closed"
+        return "open" if self.now < self.open_until else "half_open"
 
-    def is_half_open(self):
-        return self.open_until is not None and self.now >= self.open_until
+    def open(self):
+        self.open_until = self.now + min(300.0, 15.0 * 2**self.times_opened)
+        self.times_opened += 1
+        self.span += 1
+        self.trial_until, self.good_trials = None, 0
 
-    def reference_open(self):
-        self.open_until = self.now + min(300.0, 15.0 * 2**self.opened)
-        self.opened += 1
+    def close(self):
+        self.open_until, self.times_opened, self.in_row = None, 0, 0
+        self.span += 1
         self.trial_until, self.good_trials = None, 0
 
     @rule(seconds=st.floats(0.1, 400))
     def time_passes(self, seconds):
         self.now += seconds
 
-    @rule()
-    def ask(self):
-        admitted = self.breaker.enter(self.now) is None
-        if self.is_open():
-            assert not admitted
-        elif self.is_half_open():
-            busy = self.trial_until is not None and self.now < self.trial_until
-            assert admitted != busy
-            if admitted:
-                self.trial_until = self.now + 5
-        else:
-            assert admitted
+    @rule(target=calls)
+    def a_call_asks(self):
+        answer = self.breaker.enter(self.now)
+        state = self.state
+        busy = self.trial_until is not None and self.now < self.trial_until
+        if state == "open" or (state == "half_open" and busy):
+            assert isinstance(answer, Refusal)
+            assert answer.wait_s > 0
+            return multiple()
+        assert isinstance(answer, Entry)
+        if state == "half_open":
+            self.span += 1
+            self.trial_until = self.now + 5
+        return (answer, self.span)
 
-    @precondition(lambda self: not self.is_open())
-    @rule()
-    def a_call_fails(self):
-        self.breaker.fail(self.now)
+    @rule(call=consumes(calls))
+    def a_call_fails(self, call):
+        entry, span = call
+        self.breaker.fail(entry, self.now)
+        if span != self.span:
+            return
         self.in_row += 1
-        if self.is_half_open() or self.in_row >= 3:
-            self.reference_open()
+        if self.open_until is not None or self.in_row >= 3:
+            self.open()
 
-    @precondition(lambda self: not self.is_open())
-    @rule()
-    def a_call_succeeds(self):
-        self.breaker.succeed(self.now)
+    @rule(call=consumes(calls))
+    def a_call_succeeds(self, call):
+        entry, span = call
+        self.breaker.succeed(entry, self.now)
+        if span != self.span:
+            return
         self.in_row = 0
-        if self.is_half_open():
+        if self.open_until is not None:
             self.trial_until = None
             self.good_trials += 1
             if self.good_trials >= 2:
-                self.open_until, self.opened, self.good_trials = None, 0, 0
+                self.close()
+
+    @rule(call=consumes(calls))
+    def a_call_says_nothing(self, call):
+        entry, span = call
+        self.breaker.forget(entry)
+        if span == self.span and self.open_until is not None:
+            self.trial_until = None
 
     @invariant()
     def the_states_agree(self):
-        expected = "open" if self.is_open() else "half_open" if self.is_half_open() else "closed"
-        assert self.breaker.state(self.now) == expected
+        assert self.breaker.state(self.now) == self.state
 
 
 TestBreaker = AgainstReference.TestCase
 TestBreaker.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
+def opened(breaker, at=0.0, **stated):
+    for _ in range(3):
+        breaker.fail(breaker.enter(at), at, **stated)
+    return breaker
+
+
 def test_half_of_the_calls_failing_opens_it_without_a_row():
     breaker = Breaker()
+    entry = breaker.enter(0)
     for i in range(2):
-        breaker.fail(i)
-        breaker.succeed(i)
+        breaker.fail(entry, i)
+        breaker.succeed(entry, i)
     assert breaker.state(3) == "closed"
-    breaker.fail(3)
+    breaker.fail(entry, 3)
     assert breaker.state(4) == "open"
 
 
 def test_old_failures_do_not_count():
     breaker = Breaker(BreakerRules(failures_in_row=99))
+    entry = breaker.enter(0)
     for i in range(4):
-        breaker.fail(i)
-    breaker.fail(1000)
+        breaker.fail(entry, i)
+    breaker.fail(entry, 1000)
     assert breaker.state(1000) == "closed"
 
 
 def test_a_longer_wait_of_the_provider_wins():
-    breaker = Breaker()
-    for _ in range(3):
-        breaker.fail(0, retry_after_s=200)
-    assert breaker.enter(100) == 100
+    breaker = opened(Breaker(), retry_after_s=200)
+    assert breaker.enter(100) == Refusal(100)
     assert breaker.state(201) == "half_open"
 
 
+def test_a_shorter_wait_of_the_provider_does_not():
+    assert opened(Breaker(), retry_after_s=1).enter(5) == Refusal(10)
+
+
 def test_a_trial_that_is_cancelled_lets_the_next_one_in():
+    breaker = opened(Breaker())
+    trial = breaker.enter(30)
+    assert isinstance(trial, Entry)
+    assert isinstance(breaker.enter(30), Refusal)
+    breaker.forget(trial)
+    assert isinstance(breaker.enter(31), Entry)
+
+
+def test_a_trial_that_hangs_keeps_it_half_open_for_its_timeout_only():
+    breaker = opened(Breaker())
+    hanging = breaker.enter(30)
+    assert breaker.enter(31) == Refusal(59)
+    assert isinstance(breaker.enter(90), Entry)
+    breaker.fail(hanging, 91)
+    assert breaker.state(91) == "half_open", "the one that was given up decides nothing any more"
+
+
+def test_a_slow_success_from_before_the_outage_does_not_end_it():
     breaker = Breaker()
-    for _ in range(3):
-        breaker.fail(0)
-    assert breaker.enter(30) is None
-    assert breaker.enter(30) is not None
-    breaker.forget(31)
-    assert breaker.enter(31) is None
+    slow = breaker.enter(0)
+    opened(breaker)
+    breaker.succeed(slow, 30)
+    breaker.succeed(slow, 31)
+    assert breaker.state(31) == "half_open"
+
+
+def test_the_time_it_stays_open_doubles_and_is_jittered():
+    for dice, factor in ((0.0, 0.8), (0.5, 1.0), (0.999, 1.2)):
+        breaker = opened(Breaker(random=lambda dice=dice: dice))
+        waits, now = [], 0.0
+        for _ in range(7):
+            waits.append(breaker.enter(now).wait_s / factor)
+            now += breaker.enter(now).wait_s
+            breaker.fail(breaker.enter(now), now)
+        assert [round(wait) for wait in waits] == [15, 30, 60, 120, 240, 300, 300]

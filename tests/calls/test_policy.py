@@ -7,29 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.calls.simulated import Clock
 from toolkit import errors
 from toolkit.calls.attempt import End
-from toolkit.calls.pace import Pace
 from toolkit.calls.policy import Policy, Target
+from toolkit.calls.source import marked_source
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
 from toolkit.workbench.ask import build_request
-
-
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self):
-        self.now = 1000.0
-        self.slept = []
-
-    def __call__(self):
-        return self.now
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
 
 
 class World:
@@ -224,50 +209,96 @@ def test_a_cancelled_try_is_passed_on_and_forgotten():
         asyncio.run(go())
 
 
-def test_pacing_lets_requests_through_in_order_and_in_time():
-    clock = Clock()
-    pace = Pace(60, None, clock=clock, sleep=clock.sleep)
-    order = []
+def test_tries_that_open_the_breaker_end_with_what_failed_not_with_the_breaker():
+    world = World(max_retries=5)
+    with pytest.raises(errors.RetriesExhausted, match="3 tries failed") as caught:
+        world.run(world.target("a", errors.ServerError("x")))
+    assert isinstance(caught.value.last_error, errors.ServerError)
+    assert len(world.asked) == 3
 
-    async def one(number):
-        await pace.wait(0, deadline=clock.now + 600, provider="p")
-        order.append((number, clock.now))
+
+def test_a_cooling_provider_is_passed_over_and_a_chain_of_them_says_so():
+    world = World(max_retries=2)
+    first = world.target("a", errors.ServerError("x"))
+    with pytest.raises(errors.RetriesExhausted):
+        world.run(first)
+    assert world.run(first, world.target("b", "ok")) == "ok"
+    assert world.kinds[3:] == [("b", "fallback")]
+    with pytest.raises(errors.NoProviderAvailable, match="left alone") as caught:
+        world.run(first)
+    assert caught.value.retry_after > 0
+    assert caught.value.request_id
+
+
+def test_a_window_that_was_too_small_is_remembered_past_other_failures():
+    windows = {"small": 8_000, "broken": 32_000, "tiny": 4_000, "large": 128_000}
+    world = World(windows, max_retries=0)
+    chain = (
+        world.target("small", errors.ContextWindowExceeded("x")),
+        world.target("broken", errors.ServerError("x")),
+        world.target("tiny", "never"),
+        world.target("large", "ok"),
+    )
+    assert world.run(*chain) == "ok"
+    assert [name for name, _ in world.kinds] == ["small", "broken", "large"]
+
+
+def test_too_long_for_every_window_is_told_as_such():
+    world = World({"small": 8_000, "same": 8_000})
+    chain = (world.target("small", errors.ContextWindowExceeded("x")), world.target("same", "no"))
+    with pytest.raises(errors.ContextWindowExceeded):
+        world.run(*chain)
+    assert len(world.asked) == 1
+
+
+def test_the_deadline_is_one_for_the_whole_chain():
+    world = World(max_retries=9)
+    chain = [world.target(name, errors.RateLimited("x", retry_after=4)) for name in ("a", "b", "c")]
+    began = world.clock.now
+    with pytest.raises(errors.CallError):
+        world.run(*chain, timeout_s=10)
+    assert world.clock.now - began <= 10
+
+
+def test_a_wait_of_zero_is_no_leave_to_hammer():
+    world = World()
+    world.run(world.target("a", errors.RateLimited("x", retry_after=0), "ok"))
+    assert world.clock.slept == [0.25]
+
+
+def test_a_provider_s_own_number_of_retries_and_time_rule():
+    world = World(max_retries=5)
+    with pytest.raises(errors.ServerError):
+        world.run(world.target("a", errors.ServerError("x"), max_retries=0))
+    with pytest.raises(errors.RateLimited):
+        world.run(world.target("b", errors.RateLimited("x", retry_after=9), timeout_s=5.0))
+
+
+def test_a_paced_request_tells_how_long_it_waited():
+    world = World()
+    target = world.target("a", "ok", rpm=1)
+    waits = []
+
+    async def act(this):
+        waits.append(this.queue_ms)
+        return await world.act(this)
 
     async def go():
-        await asyncio.gather(*(one(i) for i in range(63)))
+        for _ in range(2):
+            await world.policy.run(build_request("a/m", "hi", {}), [target], act)
 
     asyncio.run(go())
-    assert [number for number, _ in order] == list(range(63))
-    times = [at - 1000 for _, at in order]
-    assert times[59] == 0
-    assert times[60:] == pytest.approx([1, 2, 3])
+    assert waits == [0, pytest.approx(60_000)]
 
 
-def test_pacing_refuses_what_would_wait_past_its_deadline():
-    clock = Clock()
-    pace = Pace(None, 100, clock=clock, sleep=clock.sleep)
-
-    async def go():
-        await pace.wait(100, deadline=clock.now + 1, provider="p")
-        with pytest.raises(errors.RateLimited, match="our own limit for p"):
-            await pace.wait(100, deadline=clock.now + 30, provider="p")
-        pace.correct(-100)
-        assert await pace.wait(100, deadline=clock.now + 1, provider="p") == 0
-
-    asyncio.run(go())
-
-
-def test_a_waiter_that_is_cancelled_takes_nothing():
-    clock = Clock()
-    pace = Pace(1, None, clock=clock, sleep=asyncio.sleep)
-
-    async def go():
-        await pace.wait(0, deadline=clock.now + 600, provider="p")
-        waiting = asyncio.create_task(pace.wait(0, deadline=clock.now + 600, provider="p"))
-        await asyncio.sleep(0.01)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        clock.now += 60
-        assert await pace.wait(0, deadline=clock.now + 1, provider="p") == 0
-
-    asyncio.run(go())
+def test_what_a_cassette_answers_leaves_no_mark_and_takes_no_time():
+    world = World(max_retries=2)
+    target = world.target("a", errors.ServerError("x"), rpm=1)
+    with marked_source("replay"):
+        for _ in range(20):
+            with pytest.raises(errors.RetriesExhausted):
+                world.run(target)
+    assert len(world.asked) == 60
+    assert set(world.clock.slept) == {0.0}
+    with pytest.raises(errors.RetriesExhausted):
+        world.run(world.target("a", errors.ServerError("x")))

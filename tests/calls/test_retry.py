@@ -29,6 +29,10 @@ LONG_AGO = format_datetime(NOW - timedelta(days=3), usegmt=True)
         ({"retry-after-ms": "1500"}, 1.5),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
+        ({"retry-after-ms": "0", "retry-after": "1"}, 1),  # Azure
+        ({"retry-after-ms": "nan", "retry-after": "-1"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": str(400 * 86_400)}, None),
         ({"retry-after": LONG_AGO}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "soon"}, None),
@@ -47,8 +51,26 @@ def test_googles_retry_info_in_the_body():
     body = b'{"error": {"details": [{"@type": "x"}, {"retryDelay": "31s"}]}}'
     assert read_retry_after({}, body) == 31
     assert read_retry_after({"retry-after": "2"}, body) == 2
+    assert read_retry_after({"retry-after": "0"}, body) == 31
     assert read_retry_after({}, b'{"retryDelay": "31') is None
     assert read_retry_after({}, b'{"retryDelay": 31}') is None
+
+
+@given(st.floats(0.001, 366 * 86_400), st.sampled_from(["seconds", "ms", "body"]))
+def test_every_form_says_the_same_wait(seconds, form):
+    body = b"{}"
+    headers = {"retry-after": f"{seconds:.6f}"}
+    if form == "ms":
+        headers = {"retry-after-ms": f"{seconds * 1000:.3f}"}
+    if form == "body":
+        headers, body = {}, b'[{"error": {"details": [{"retryDelay": "%.6fs"}]}}]' % seconds
+    assert read_retry_after(headers, body, now=NOW) == pytest.approx(seconds, abs=1e-5)
+
+
+@given(st.integers(1, 366 * 86_400 - 1))
+def test_a_date_means_the_time_until_then(seconds):
+    date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+    assert read_retry_after({"retry-after": date}, now=NOW) == seconds
 
 
 @given(st.text(max_size=40), st.binary(max_size=60))

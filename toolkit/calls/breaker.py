@@ -2,7 +2,9 @@
 
 Pure: every method is told the time. Closed counts outcomes in a sliding window; open refuses;
 half-open lets exactly one call through, which has a time-out of its own, so that a call that
-hangs does not keep the breaker half-open for ever.
+hangs does not keep the breaker half-open for ever. Each change of state begins a new epoch, and
+what a call comes to counts only in the epoch that let it in: a slow call from before an outage
+is no proof that the outage is over.
 """
 
 from __future__ import annotations
@@ -44,12 +46,26 @@ class BreakerRules:
 DEFAULT_RULES: Final = BreakerRules()
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A call that was let in; it is handed back with what the call came to."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No call now; one may be let in after `wait_s` seconds."""
+
+    wait_s: float
+
+
 class Breaker:
-    """One breaker; see `Breakers` for the set of them.
+    """One breaker, for one origin, key and model.
 
     Args:
         rules: its numbers.
-        random: gives a number in [0, 1), for the jitter of the time it stays open.
+        random: gives a number in [0, 1), for the jitter (0.8 to 1.2) of the time it stays open.
     """
 
     def __init__(
@@ -58,8 +74,9 @@ class Breaker:
         self._rules, self._random = rules, random
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=rules.window)
         self._failures_in_row = 0
+        self._epoch = 0
         self._open_until: float | None = None
-        self._opened = 0
+        self._times_opened = 0
         self._trial_until: float | None = None
         self._good_trials = 0
 
@@ -69,44 +86,47 @@ class Breaker:
             return "closed"
         return "open" if now < self._open_until else "half_open"
 
-    def enter(self, now: float) -> float | None:
-        """Let a call through (None), or say after how many seconds one may be let through."""
-        state = self.state(now)
-        if state == "closed":
-            return None
-        if state == "open":
-            assert self._open_until is not None
-            return self._open_until - now
+    def enter(self, now: float) -> Entry | Refusal:
+        """Let a call in, or say when one may be."""
+        if self._open_until is None:
+            return Entry(self._epoch)
+        if now < self._open_until:
+            return Refusal(self._open_until - now)
         if self._trial_until is not None and now < self._trial_until:
-            return self._trial_until - now
+            return Refusal(self._trial_until - now)
+        self._epoch += 1
         self._trial_until = now + self._rules.trial_timeout_s
-        return None
+        return Entry(self._epoch)
 
-    def succeed(self, now: float) -> None:
+    def succeed(self, entry: Entry, now: float) -> None:
         """A call ended well (a stream: at its verified end)."""
-        state = self.state(now)
-        self._failures_in_row = 0
-        if state == "closed":
+        if entry.epoch != self._epoch:
+            return
+        if self._open_until is None:
+            self._failures_in_row = 0
             self._outcomes.append((now, True))
-        elif state == "half_open":
-            self._trial_until = None
-            self._good_trials += 1
-            if self._good_trials >= self._rules.successes_to_close:
-                self._close()
+            return
+        self._trial_until = None
+        self._good_trials += 1
+        if self._good_trials >= self._rules.successes_to_close:
+            self._close()
 
-    def fail(self, now: float, *, retry_after_s: float | None = None) -> None:
+    def fail(self, entry: Entry, now: float, *, retry_after_s: float | None = None) -> None:
         """A call failed by a fault of provider or network; a longer deadline always wins."""
-        state = self.state(now)
-        self._failures_in_row += 1
-        self._outcomes.append((now, False))
-        if state == "half_open" or (state == "closed" and self._is_too_much(now)):
-            self._open(now)
+        if entry.epoch == self._epoch:
+            if self._open_until is not None:
+                self._open(now)
+            else:
+                self._failures_in_row += 1
+                self._outcomes.append((now, False))
+                if self._is_too_much(now):
+                    self._open(now)
         if self._open_until is not None and retry_after_s is not None:
             self._open_until = max(self._open_until, now + retry_after_s)
 
-    def forget(self, now: float) -> None:
-        """A call that was let through says nothing (cancelled, the client's own fault)."""
-        if self.state(now) == "half_open":
+    def forget(self, entry: Entry) -> None:
+        """A call says nothing (cancelled, never sent, the client's own fault)."""
+        if entry.epoch == self._epoch and self._open_until is not None:
             self._trial_until = None
 
     def _is_too_much(self, now: float) -> bool:
@@ -119,15 +139,20 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         rules = self._rules
-        longest = min(rules.max_open_s, rules.open_s * 2.0**self._opened)
-        until = now + longest * (0.8 + 0.4 * self._random())
+        open_s = min(rules.max_open_s, rules.open_s * 2.0**self._times_opened)
+        until = now + open_s * (0.8 + 0.4 * self._random())
         self._open_until = max(until, self._open_until or until)
-        self._opened = min(self._opened + 1, 16)
-        self._trial_until = None
-        self._good_trials = 0
+        self._times_opened = min(self._times_opened + 1, 16)
+        self._begin_epoch()
 
     def _close(self) -> None:
         self._open_until = None
-        self._opened = 0
-        self._good_trials = 0
+        self._times_opened = 0
+        self._failures_in_row = 0
         self._outcomes.clear()
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self._trial_until = None
+        self._good_trials = 0

@@ -1,8 +1,8 @@
-"""Who is asked, how often, and when it is over: pacing, retries, breaker, failover.
+"""Who is asked, how often, and when it is over: retries, failover, one deadline.
 
 `Policy.run` walks the failover chain; at each target `_ask` makes the first try and its
-retries; `_try` makes one. The class of an error says whether a retry or another provider can
-help; nothing else decides.
+retries; `_try` makes one, once the gate (breaker and pace, `admission`) lets it through. The
+class of an error says whether a retry or another provider can help; nothing else decides.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from toolkit.calls.attempt import End, Try
-from toolkit.calls.breaker import Breaker
-from toolkit.calls.pace import Pace
-from toolkit.calls.retry import RetryQuota, backoff_s
-from toolkit.calls.source import current_source
+from toolkit.calls.admission import Gate, Target
+from toolkit.calls.attempt import Try
+from toolkit.calls.retry import backoff_s
 from toolkit.calls.tokens import estimate_request_tokens
 from toolkit.errors import (
     CallError,
@@ -26,17 +24,18 @@ from toolkit.errors import (
     NoProviderAvailable,
     RetriesExhausted,
 )
-from toolkit.records import Call, ChatRequest
+from toolkit.records import AttemptKind, Call, ChatRequest
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
     from toolkit.providers.keys import ResolvedKey
     from toolkit.providers.provider import Provider
 
+__all__ = ["Policy", "Target"]
+
 T = TypeVar("T")
 
 MAX_STATED_WAIT_S: Final = 60.0
-_COUNTS_AGAINST: Final = frozenset({"provider", "network"})
 # Asking again would meet the same: the cause lies in what is configured or in what was sent.
 _SAME_AGAIN: Final = frozenset(
     {
@@ -52,19 +51,6 @@ _SAME_AGAIN: Final = frozenset(
         "no_record",
     }
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One place to ask: a provider and the id of one of its models."""
-
-    provider: Provider
-    model_id: str
-
-    @property
-    def model(self) -> str:
-        """`provider/model_id`."""
-        return f"{self.provider.name}/{self.model_id}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,10 +84,8 @@ class Policy:
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._key_for, self._window_of = settings, key_for, window_of
-        self._clock, self._sleep, self._dice = clock, sleep, dice
-        self._quota = RetryQuota()
-        self._paces: dict[tuple[str, int | None, int | None], Pace] = {}
-        self._breakers: dict[tuple[str, str | None, str], Breaker] = {}
+        self._clock, self._dice = clock, dice
+        self._gate = Gate(clock, sleep, dice)
 
     async def run(
         self,
@@ -128,7 +112,7 @@ class Policy:
         this = _Round(request=request, total_at=self._clock() + total_s, api_key=api_key)
         failed: list[tuple[Target, CallError]] = []
         for target in chain:
-            if failed and not self._may_take_over(target, *failed[-1]):
+            if not self._is_large_enough(target, failed):
                 continue
             try:
                 return await self._ask(this, target, act, is_fallback=bool(failed))
@@ -143,136 +127,79 @@ class Policy:
         self, this: _Round, target: Target, act: Callable[[Try], Awaitable[T]], *, is_fallback: bool
     ) -> T:
         """One target: the first try and its retries."""
-        seen: set[type[CallError]] = set()
+        failed: list[CallError] = []
+        kind: AttemptKind = "fallback" if is_fallback else "first"
         taken: float | None = None
-        tries = 0
         while True:
-            kind = "retry" if tries else "fallback" if is_fallback else "first"
             try:
-                return await self._try(this, target, act, kind=kind, taken=taken)
+                return await self._try(this, target, act, kind, taken)
             except CallError as error:
-                tries += 1
-                wait_s = self._find_wait(this, target, error, tries, seen)
-                taken = (
-                    self._quota.take(target.provider.name, error) if wait_s is not None else None
-                )
-                if wait_s is None or taken is None:
-                    if tries > 1 and error.retry != "no":
-                        raise _exhausted(this, error, tries) from None
-                    raise
-                seen.add(type(error))
-            await self._sleep(0.0 if current_source() == "replay" else wait_s)
+                if failed and error.cause == "breaker_open":  # these very tries opened it
+                    raise _sum_up(this, failed) from None
+                failed.append(error)
+            wait_s = self._find_wait(this, target, failed)
+            if wait_s is None or (taken := self._charge(target, failed)) is None:
+                raise _sum_up(this, failed) from None
+            kind = "retry"
+            await self._gate.rest(wait_s)
 
     async def _try(
         self,
         this: _Round,
         target: Target,
         act: Callable[[Try], Awaitable[T]],
-        *,
-        kind: str,
+        kind: AttemptKind,
         taken: float | None,
     ) -> T:
-        provider = target.provider
-        key = self._key_for(provider, this.api_key)
-
-        def make_try(queue_ms: float | None, settle: Callable[[End], None]) -> Try:
-            return Try(
-                provider=provider,
+        key = self._key_for(target.provider, this.api_key)
+        admission = await self._gate.enter(
+            target,
+            key,
+            tokens=estimate_request_tokens(this.request),
+            deadline=this.total_at,
+            taken=taken,
+        )
+        return await act(
+            Try(
+                provider=target.provider,
                 model_id=target.model_id,
                 key=key,
                 number=len(this.calls) + 1,
-                kind=kind,  # type: ignore[arg-type]
-                queue_ms=queue_ms,
+                kind=kind,
+                queue_ms=admission.queue_ms,
                 total_at=this.total_at,
                 calls=this.calls,
-                settle=settle,
+                settle=admission.settle,
             )
+        )
 
-        if current_source() == "replay":  # a cassette answers: nobody to spare, nobody to judge
-            return await act(make_try(None, lambda end: None))
-        breaker = self._require_closed(this, target, key)
-        try:
-            tokens = estimate_request_tokens(this.request)
-            queue_ms = await self._pace(provider).wait(
-                tokens, deadline=this.total_at, provider=provider.name
-            )
-        except BaseException:
-            breaker.forget(self._clock())
-            raise
+    def _charge(self, target: Target, failed: Sequence[CallError]) -> float | None:
+        return self._gate.charge_retry(target.provider.name, failed[-1])
 
-        def settle(end: End) -> None:
-            self._settle(provider, breaker, end, tokens=tokens, taken=taken)
-
-        return await act(make_try(queue_ms, settle))
-
-    def _settle(
-        self, provider: Provider, breaker: Breaker, end: End, *, tokens: int, taken: float | None
-    ) -> None:
-        """What a try came to, once it is over: a stream counts at its end, not at its start."""
-        now = self._clock()
-        if end.status == "ok":
-            breaker.succeed(now)
-            self._quota.give_back(provider.name, taken)
-        elif end.error is not None and end.error.blame in _COUNTS_AGAINST:
-            breaker.fail(now, retry_after_s=_stated(end.error))
-        else:
-            breaker.forget(now)
-        if end.total_tokens is not None:
-            self._pace(provider).correct(end.total_tokens - tokens)
-
-    def _require_closed(self, this: _Round, target: Target, key: ResolvedKey | None) -> Breaker:
-        fingerprint = key.fingerprint if key else None
-        name = (target.provider.origin, fingerprint, target.model_id)
-        breaker = self._breakers.setdefault(name, Breaker(random=self._dice))
-        wait_s = breaker.enter(self._clock())
-        if wait_s is not None:
-            raise NoProviderAvailable(
-                f"{target.model} is left alone for {wait_s:.0f} s after too many failures",
-                provider=target.provider.name,
-                model=target.model,
-                retry_after=wait_s,
-                request_id=this.request.request_id,
-                cause="breaker_open",
-                hint="Wait, or name another model with `fallbacks`.",
-            )
-        return breaker
-
-    def _pace(self, provider: Provider) -> Pace:
-        name = (provider.name, provider.rpm, provider.tpm)
-        if name not in self._paces:
-            self._paces[name] = Pace(
-                provider.rpm, provider.tpm, clock=self._clock, sleep=self._sleep
-            )
-        return self._paces[name]
-
-    def _find_wait(
-        self, this: _Round, target: Target, error: CallError, tries: int, seen: set[type[CallError]]
-    ) -> float | None:
+    def _find_wait(self, this: _Round, target: Target, failed: Sequence[CallError]) -> float | None:
         """Seconds until the next try at this target, or None where there is none."""
+        error = failed[-1]
         allowed = target.provider.max_retries
         allowed = self._settings.max_retries if allowed is None else allowed
-        if error.retry == "no" or tries > allowed or error.cause in _SAME_AGAIN:
+        if error.retry == "no" or len(failed) > allowed or error.cause in _SAME_AGAIN:
             return None
-        if error.retry == "once" and type(error) in seen:
+        if error.retry == "once" and type(error) in map(type, failed[:-1]):
             return None
         left_s = this.total_at - self._clock()
-        stated_s = error.retry_after
-        if stated_s is not None:
+        if error.retry_after:
+            stated_s = error.retry_after
             return stated_s if stated_s <= min(MAX_STATED_WAIT_S, left_s) else None
-        wait_s = backoff_s(tries, self._dice)
+        wait_s = backoff_s(len(failed), self._dice)
         return wait_s if wait_s < left_s else None
 
-    def _may_take_over(self, target: Target, failed: Target, error: CallError) -> bool:
-        """Another target may answer; one that was too small only for a larger window."""
-        if not isinstance(_innermost(error), ContextWindowExceeded):
-            return True
-        window, too_small = self._window_of(target), self._window_of(failed)
-        return window is not None and (too_small is None or window > too_small)
-
-
-def _stated(error: CallError) -> float | None:
-    stated = error.retry_after
-    return stated if stated is not None and stated <= 3600 else None
+    def _is_large_enough(self, target: Target, failed: Sequence[tuple[Target, CallError]]) -> bool:
+        """Whether the window is larger than every one that was too small."""
+        for other, error in failed:
+            if isinstance(_innermost(error), ContextWindowExceeded):
+                window, too_small = self._window_of(target), self._window_of(other)
+                if window is None or (too_small is not None and window <= too_small):
+                    return False
+        return True
 
 
 def _innermost(error: CallError) -> CallError:
@@ -285,28 +212,31 @@ def _fails_over(error: CallError) -> bool:
     return inner.failover or isinstance(inner, ContextWindowExceeded | NoProviderAvailable)
 
 
-def _exhausted(this: _Round, error: CallError, tries: int) -> RetriesExhausted:
+def _sum_up(this: _Round, failed: Sequence[CallError]) -> CallError:
+    """What is raised for the failures at one target.
+
+    One failure stands for itself, and so does a last one that no retry could have mended.
+    """
+    last = failed[-1]
+    if len(failed) == 1 or last.retry == "no":
+        return last
     exhausted = RetriesExhausted(
-        f"{tries} tries failed, the last one with: {error.message}",
-        provider=error.provider,
-        model=error.model,
-        status=error.status,
-        retry_after=error.retry_after,
-        request_id=error.request_id,
-        blame=error.blame,
-        hint=error.hint,
-        cause=error.cause,
-        provider_message=error.provider_message,
+        f"{len(failed)} tries failed, the last one with: {last.message}",
+        provider=last.provider,
+        model=last.model,
+        request_id=last.request_id,
+        **_details(last),
     )
-    exhausted.last_error = error
-    exhausted.partial_text = error.partial_text
+    exhausted.last_error = last
+    exhausted.partial_text = last.partial_text
     exhausted.attempts = tuple(this.calls)
     return exhausted
 
 
-def _give_up(this: _Round, failed: list[tuple[Target, CallError]]) -> NoReturn:
+def _give_up(this: _Round, failed: Sequence[tuple[Target, CallError]]) -> NoReturn:
     target, error = failed[-1]
     error.attempts = tuple(this.calls)
+    error.request_id = error.request_id or this.request.request_id
     if len(failed) == 1 or not _fails_over(error):
         raise error
     names = ", ".join(target.model for target, _ in failed)
@@ -315,14 +245,22 @@ def _give_up(this: _Round, failed: list[tuple[Target, CallError]]) -> NoReturn:
         f"none of {names} answered; the last one failed with: {inner.message}",
         provider=target.provider.name,
         model=target.model,
-        status=inner.status,
-        retry_after=error.retry_after,
         request_id=this.request.request_id,
-        blame=inner.blame,
-        hint=inner.hint,
-        cause=inner.cause,
-        provider_message=inner.provider_message,
+        **_details(inner),
     )
     nobody.last_error = inner
+    nobody.partial_text = inner.partial_text
     nobody.attempts = tuple(this.calls)
     raise nobody
+
+
+def _details(error: CallError) -> dict[str, Any]:
+    """What the error that stands for others takes over from the last one."""
+    return {
+        "status": error.status,
+        "retry_after": error.retry_after,
+        "blame": error.blame,
+        "hint": error.hint,
+        "cause": error.cause,
+        "provider_message": error.provider_message,
+    }

@@ -26,20 +26,22 @@ def read_retry_after(
     """Seconds until the provider wants to be asked again; None where it does not say.
 
     Reads `retry-after-ms`, `retry-after` (seconds, a float, a duration, an HTTP date) and Google's
-    `RetryInfo.retryDelay` in the body. Junk, negative and endless values count as not said.
+    `RetryInfo.retryDelay` in the body, in this order. Junk, zero, negative and endless values,
+    dates gone by and more than a year count as not said, and the next form is read.
 
     Args:
         headers: response headers, names in lower case.
         body: the answer's body.
         now: the present moment, UTC, against which dates are read.
     """
-    millis = _read_number(headers.get("retry-after-ms", ""))
-    if millis is not None:
-        return millis / 1000
-    stated = headers.get("retry-after")
-    if stated is not None:
-        seconds = _read_duration(stated)
-        return seconds if seconds is not None else _read_date(stated, now or datetime.now(UTC))
+    stated = headers.get("retry-after", "")
+    forms = (
+        (_read_number(headers.get("retry-after-ms", "")) or 0) / 1000,
+        _read_duration(stated),
+        _read_date(stated, now or datetime.now(UTC)),
+    )
+    if waits := [seconds for seconds in forms if seconds]:
+        return waits[0]
     return _read_retry_info(body)
 
 
