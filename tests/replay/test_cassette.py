@@ -90,6 +90,16 @@ def test_a_request_that_was_not_recorded_is_an_error_and_never_live(provider):
     assert len(provider.requests) == 1
 
 
+def test_a_member_without_a_value_is_a_difference_too(provider):
+    with open_cassette():
+        ask(provider.base_url)
+    with (
+        pytest.raises(CassetteMissing, match="extra: recorded nothing, asked None"),
+        open_cassette("replay"),
+    ):
+        ask(provider.base_url, {**ASKED, "extra": None})
+
+
 def test_a_miss_that_the_code_swallowed_is_raised_at_the_end(provider):
     with open_cassette():
         ask(provider.base_url)

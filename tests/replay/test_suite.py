@@ -97,6 +97,11 @@ def test_cases_may_be_rows_of_csv_and_jsonl_too(tmp_path):
         (TOML, "- {id: one, prompt: Hi, checks: []}", "no checks"),
         (TOML, "- {id: one, prompt: ' ', exact: x}", "nothing to ask"),
         (TOML, "- {id: one, messages: [hi], exact: x}", "with a `role`"),
+        (
+            TOML,
+            "- {id: one, messages: [{role: user, content: Hi, you}], exact: x}",
+            "field 'you' without a value",
+        ),
         (TOML, "- {id: one, promt: Hi, exact: x}", "no setting 'promt'"),
         (TOML, "- {id: one, prompt: Hi, params: 3, exact: x}", "`params` is a mapping"),
         (TOML, "- {id: one, prompt: Hi, stream: yes please, exact: x}", "`stream` is true"),

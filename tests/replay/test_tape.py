@@ -98,6 +98,14 @@ def test_a_stream_is_readable_line_by_line():
     assert '        data: {"content": "schön 😀"}\n' in text
 
 
+def test_control_characters_beside_emoji_come_back():
+    """PyYAML's own emitter loses these; libyaml's writes them as escapes."""
+    for text in ("\x85\U00010000", "\u2028\U0001f600\n", "\ufeff\U0001f600"):
+        tape = Tape((Exchange("GET", "https://h/", body=text.encode()),))
+        write_tape(Path("a.yaml"), tape)
+        assert read_tape(Path("a.yaml")).exchanges[0].body == text.encode()
+
+
 def test_the_order_and_the_numbers_of_a_digest_do_not_depend_on_line_ends(tmp_path):
     """A checkout on Windows may turn line ends; the content is the same."""
     path = tmp_path / "a.yaml"

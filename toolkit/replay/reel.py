@@ -69,7 +69,7 @@ def _differences(recorded: Exchange, asked: Exchange) -> Iterator[str]:
             yield f"{name}: recorded {before}, asked {after}"
     before, after = _leaves(recorded.request_body), _leaves(asked.request_body)
     for path in dict.fromkeys([*before, *after]):
-        if before.get(path) != after.get(path):
+        if path not in before or path not in after or before[path] != after[path]:
             yield f"{path}: recorded {_shown(before, path)}, asked {_shown(after, path)}"
 
 

@@ -246,6 +246,13 @@ def _messages(row: Mapping[str, Any], system: Any) -> tuple[Message, ...]:
         raise InvalidInput("there is nothing to ask", hint="Give a `prompt` or `messages`.")
     if not all(isinstance(message, dict) and "role" in message for message in asked):
         raise InvalidInput("each message is a mapping with a `role`")
+    for message in asked:
+        # `{content: Hello, you}` in YAML is a content "Hello" and a field "you" without a value.
+        if empty := [k for k, v in message.items() if v is None and k != "content"]:
+            raise InvalidInput(
+                f"a message has the field {empty[0]!r} without a value",
+                hint="Put a text that holds a comma in quotes.",
+            )
     if system and asked[0]["role"] != "system":
         asked = [{"role": "system", "content": str(system)}, *asked]
     return tuple(asked)

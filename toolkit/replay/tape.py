@@ -203,7 +203,15 @@ def render_tape(tape: Tape) -> str:
     }
     metadata["digest"] = _digest(data)
     bodies = (body for exchange in laid_out for body in (exchange.request_body, exchange.body))
-    dumper = _PatientDumper if any(_ASTRAL.search(body) for body in bodies) else _FastDumper
+    if any(_ASTRAL.search(body) for body in bodies):
+        text = _dump(data, _PatientDumper)
+        # PyYAML's own emitter writes some control characters beside emoji so that they are lost.
+        if load_yaml(text) == data:
+            return text
+    return _dump(data, _FastDumper)
+
+
+def _dump(data: Any, dumper: Any) -> str:
     return str(yaml.dump(data, Dumper=dumper, allow_unicode=True, sort_keys=False, width=100))
 
 
