@@ -70,6 +70,7 @@ def run(project: Path, url: str, *options: str, **variables: str) -> tuple[int, 
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_project_records_once_and_then_tests_offline(project, provider):
     code, out = run(project, provider.base_url)
     assert code == 1
@@ -93,6 +94,7 @@ def test_a_project_records_once_and_then_tests_offline(project, provider):
     assert len(provider.requests) == 6
 
 
+@pytest.mark.slow
 def test_a_call_that_is_not_made_any_more_fails_the_test(project, provider):
     run(project, provider.base_url, "--cassettes=auto")
     code, out = run(project, provider.base_url, ONLY_ONE="1")
@@ -101,6 +103,7 @@ def test_a_call_that_is_not_made_any_more_fails_the_test(project, provider):
     assert len(provider.requests) == 6
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_while_recording_leaves_no_cassette(project, provider):
     (project / "test_it.py").write_text(
         TESTS + "\n@pytest.mark.cassette('a/b')\ndef test_bad():\n    ask()\n    assert 0\n"
