@@ -25,7 +25,7 @@ def draw_choices(bench: Workbench, state: CompareState) -> None:
                 "Add a model",
                 model_names(bench),
                 index=None,
-                key="compare-add",
+                key=f"compare-add-{state.added}",
                 placeholder="+ add model (provider/model)",
                 accept_new_options=True,
                 label_visibility="collapsed",
@@ -58,10 +58,10 @@ def _catalog(bench: Workbench) -> list[str]:
 
 
 def _add(state: CompareState) -> None:
-    model = st.session_state.get("compare-add")
+    # The next box is a new widget: a late echo of this one's value must not add the model twice.
+    model = st.session_state.get(f"compare-add-{state.added}")
     if model and model.strip():
         state.add(model)
-    st.session_state["compare-add"] = None
 
 
 def _chip(choice: Choice, state: CompareState) -> None:

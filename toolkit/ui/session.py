@@ -39,6 +39,7 @@ class CompareState:
         is_blind: names of that board are hidden until it is judged.
         voted: what was voted on that board, in words; None before.
         trouble: an expected failure to show on the next run.
+        added: how many models were ever added; it names the box that adds the next.
         next_prompt: what to put into the prompt box when it is next drawn.
     """
 
@@ -48,6 +49,7 @@ class CompareState:
     voted: str | None = None
     trouble: ToolkitError | None = None
     next_prompt: str | None = None
+    added: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -61,6 +63,7 @@ class CompareState:
 
     def add(self, model: str, params: Mapping[str, Any] | None = None) -> None:
         """One more chip, up to the most a board can hold."""
+        self.added += 1
         if len(self.choices) < MAX_PANES:
             self.choices.append(Choice(next(_ids), model.strip(), dict(params or {})))
 
