@@ -63,7 +63,7 @@ async def try_provider(
         def find(name: str) -> Secret | None:
             return values[name] if name in values else Secret(stored[name])
 
-        plain = {n: v for n, v in stored.items() if n not in provider.secret_headers}
+        plain = {name: stored[name] for name in stored if name not in provider.secret_headers}
         provider = replace(provider, headers=Headers(plain, provider.secret_headers, find))
     try:
         key = bench.keys.resolve(provider, api_key)

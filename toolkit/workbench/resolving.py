@@ -29,7 +29,8 @@ class Resolver:
         """
         stamp = self._registry.file.stamp()
         known = self._known.get(model)
-        if known is not None:
+        moves = model.partition("/")[0] in self._registry.url_sources  # it is asked each time
+        if known is not None and not moves:
             then, url, found = known
             if then == stamp and url == find_base_url(found[0]):
                 return found
