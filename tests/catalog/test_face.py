@@ -41,7 +41,7 @@ def put(server: ListingServer, *items: Any, provider: str = "acme") -> None:
 
 
 def called(bench: Workbench, model: str, **fields: Any) -> None:
-    provider, _, model_id = model.partition("/")
+    provider = model.partition("/")[0]
     number = len(bench.store.rows("SELECT call_id FROM calls"))
     plain: dict[str, Any] = {
         "call_id": f"call-{number:04}",
@@ -55,7 +55,7 @@ def called(bench: Workbench, model: str, **fields: Any) -> None:
         "input_tokens": 1000,
         "output_tokens": 100,
     }
-    call = Call(provider=provider, model=model_id, **{**plain, **fields})
+    call = Call(provider=provider, model=model, **{**plain, **fields})
     bench.store.append("calls", call.as_row())
 
 

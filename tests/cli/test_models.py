@@ -65,7 +65,7 @@ def record(bench: Workbench, model_id: str, **fields: Any) -> None:
         started_at=datetime.now(UTC) - timedelta(hours=1),
         seq=0,
         provider="acme",
-        model=model_id,
+        model=f"acme/{model_id}",
         status="ok",
         input_tokens=1000,
         output_tokens=100,

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from toolkit.version import __version__
 from toolkit.calls._litellm import load, version
 from toolkit.calls.classify import clean_words
 from toolkit.errors import ToolkitError
 from toolkit.records import Call, Status
+from toolkit.version import __version__
 
 _log = logging.getLogger("toolkit")
 _REMEMBERED = 10_000

@@ -28,7 +28,7 @@ _HISTORY_COLUMNS: Final = (
     "recorded_at",
 )  # fmt: skip
 _PROOFS: Final = """
-    SELECT provider, model AS model_id,
+    SELECT provider, substr(model, length(provider) + 2) AS model_id,
            max(started_at) FILTER (status = 'ok') AS called_at,
            max(started_at) AS last_tried_at,
            arg_max(status, started_at) AS last_status,
@@ -85,16 +85,16 @@ def overview_df(store: Store) -> pd.DataFrame:
                    status, is_enabled, is_local, first_seen_at, gone_at, deprecation_date,
                    successor, flags, answered_at
             FROM models LEFT JOIN (
-                SELECT provider, model AS model_id, max(hour_at) AS answered_at
+                SELECT provider, model, max(hour_at) AS answered_at
                 FROM rollup_hourly WHERE status = 'ok' GROUP BY ALL
-            ) AS answers USING (provider, model_id)
+            ) AS answers USING (provider, model)
             ORDER BY provider, model_id"""
         )
         ttft = queries.latency_rollup_df(reader, "ttft_ms")
         tpot = queries.latency_rollup_df(reader, "tpot_ms")
-    keys = ["provider", "model_id"]
-    ttft = ttft.rename(columns={"model": "model_id", "p50_ms": "ttft_ms"})[[*keys, "ttft_ms"]]
-    speed = tpot.assign(model_id=tpot["model"], output_tps=1000 / tpot["p50_ms"])
+    keys = ["provider", "model"]
+    ttft = ttft.rename(columns={"p50_ms": "ttft_ms"})[[*keys, "ttft_ms"]]
+    speed = tpot.assign(output_tps=1000 / tpot["p50_ms"])
     with_ttft = models.merge(ttft, on=keys, how="left")
     return with_ttft.merge(speed[[*keys, "output_tps"]], on=keys, how="left")
 
@@ -176,7 +176,7 @@ def retirements_df(store: Store, *, within_days: int = 90, today: date) -> pd.Da
         SELECT model, deprecation_date AS retires_on, deprecation_date - ?::DATE AS days_left,
                successor, is_enabled,
                (SELECT count(*) FROM calls
-                WHERE calls.provider = models.provider AND calls.model = models.model_id
+                WHERE calls.provider = models.provider AND calls.model = models.model
                   AND source = 'live' AND started_at >= ?::DATE - INTERVAL 30 DAY) AS calls_30d
         FROM models
         WHERE gone_at IS NULL AND deprecation_date <= ?::DATE + ?::INTEGER

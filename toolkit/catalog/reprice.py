@@ -14,6 +14,7 @@ from toolkit.catalog.claims import read_claims, read_price
 from toolkit.catalog.listed import ListedPrice
 from toolkit.catalog.serving import UNKNOWN, host_of
 from toolkit.catalog.tariff import Tariff, Tokens, tariff_of
+from toolkit.catalog.words import split_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,14 +83,14 @@ class Repricer:
 
     def _row(self, question: Question, called: dict[str, Any]) -> dict[str, Any]:
         own = (called["provider"], called["model"])
-        target = question.as_model or own
+        target = question.as_model or split_model(called["model"])
         tariff = self.find_tariff(target[0], target[1], question.on)
         sums = list(self._sums(question, own, tariff))
         repriced = _total(tariff, sums) if tariff is not None else None
         recorded = called["recorded_usd"]
         known = repriced is not None and recorded is not None
         return {
-            "model": "/".join(own),
+            "model": called["model"],
             "calls": called["calls"],
             "unpriced_calls": called["calls"] if repriced is None else called["untold"],
             "input_tokens": sum(tokens.input for _, tokens in sums),

@@ -80,7 +80,7 @@ def _facts(found: Mapping[str, Any]) -> None:
 
 def _calls(bench: Workbench, found: Mapping[str, Any]) -> None:
     st.markdown("**Your last calls**")
-    calls = bench.store.rows(_LAST_CALLS, [found["provider"], found["model_id"]])
+    calls = bench.store.rows(_LAST_CALLS, [found["provider"], found["model"]])
     if not calls:
         st.caption("None yet.")
         return
