@@ -12,7 +12,7 @@ import toolkit as tk
 from tests.corpus.interactions import Case
 from tests.corpus.reading import Meaning, read
 from tests.corpus.replay_server import ReplayServer
-from toolkit.errors import CallError, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.records import Reply
 
 USAGE = (
@@ -66,22 +66,16 @@ class Asker:
         """Ask for one recorded answer and compare what comes back, and its row."""
         self._server.put_on(case.recorded)
         expected = read(case.recorded)
-        got = self._get(case)
-        call = got.attempts[-1] if got.attempts else None
-        differences = list(compare(expected, got))
+        got = self.get(case)
+        differences = [*compare(expected, got), *_compare_rows(expected, got)]
         if len(self._server.asked) != 1:
             differences.append(f"{len(self._server.asked)} requests were sent")
         elif case.asks_as_recorded:
             differences += _compare_requests(case, self._server.asked[0][1])
-        if call is None:
-            differences.append("no row was written")
-        elif (call.status, call.error_code) != (
-            ("error", expected.error) if expected.error else ("ok", None)
-        ):
-            differences.append(f"the row says {call.status} {call.error_code}")
         return Outcome(case, tuple(differences))
 
-    def _get(self, case: Case) -> Reply | ToolkitError:
+    def get(self, case: Case, api_key: str | None = None) -> Reply | ToolkitError:
+        """What the toolkit makes of the answer that was put on."""
         model = f"{self._provider(case)}/{case.model_id}"
         prompt: Any = "Hello"
         params: dict[str, Any] = {}
@@ -90,7 +84,8 @@ class Asker:
             prompt = body["messages"]
             params = {name: value for name, value in body.items() if name not in _NOT_PARAMS}
         # A key of its own for each failure: a breaker counts failures by key.
-        params["api_key"] = f"made-up-{case.id if case.recorded['status'] >= 400 else 'key'}"
+        own = case.id if case.recorded["status"] >= 400 else "key"
+        params["api_key"] = api_key or f"made-up-{own}"
         try:
             if not case.recorded["stream"]:
                 return tk.complete(model, prompt, **params)
@@ -115,19 +110,25 @@ class Asker:
 def compare(expected: Meaning, got: Reply | ToolkitError) -> Iterable[str]:
     """What is different, in words."""
     if isinstance(got, ToolkitError):
-        if expected.error != got.code:
-            yield f"{got.code} ({got.cause}: {got.provider_message}) instead of {_name(expected)}"
-        elif isinstance(got, CallError) and expected.retry_after_s != (got.retry_after or None):
-            if expected.retry_after_s or got.retry_after:
-                yield f"retry after {got.retry_after} instead of {expected.retry_after_s} s"
-        return
+        return _compare_errors(expected, got)
     if expected.error:
-        yield f"an answer instead of {expected.error}"
-        return
+        return [f"an answer instead of {expected.error}"]
+    return _compare_answers(expected, got)
+
+
+def _compare_errors(expected: Meaning, got: ToolkitError) -> Iterable[str]:
+    if expected.error != got.code:
+        told = f"{got.code} ({got.cause}: {got.provider_message})"
+        yield f"{told} instead of {expected.error or 'an answer'}"
+    elif got.retry_after != expected.retry_after_s:
+        yield f"retry after {got.retry_after} s instead of {expected.retry_after_s} s"
+
+
+def _compare_answers(expected: Meaning, got: Reply) -> Iterable[str]:
     for name in ("text", "reasoning"):
         if getattr(got, name) != getattr(expected, name):
             yield f"{name} {getattr(got, name)[:60]!r} instead of {getattr(expected, name)[:60]!r}"
-    tools = [(call.name, _loads(call.arguments)) for call in got.tool_calls]
+    tools = [(tool.name, _loads(tool.arguments)) for tool in got.tool_calls]
     if tools != expected.tools:
         yield f"tools {tools} instead of {expected.tools}"
     if got.finish_reason != expected.finish:
@@ -137,17 +138,30 @@ def compare(expected: Meaning, got: Reply | ToolkitError) -> Iterable[str]:
             yield f"{name} {getattr(got.usage, name)} instead of {getattr(expected, name)}"
 
 
+def _compare_rows(expected: Meaning, got: Reply | ToolkitError) -> Iterable[str]:
+    """One row for the one request, and it says the same."""
+    rows = getattr(got, "attempts", ())
+    if len(rows) != 1:
+        yield f"{len(rows)} rows were written"
+        return
+    row = rows[0]
+    if (row.status, row.error_code) != ("error" if expected.error else "ok", expected.error):
+        yield f"the row says {row.status} {row.error_code}"
+    if expected.error is None:
+        for name in USAGE:
+            if getattr(row, name) != getattr(expected, name):
+                yield f"the row says {name} {getattr(row, name)}"
+        if row.output_text != (expected.text or None) or row.finish_reason != expected.finish:
+            yield "the row says another text or finish"
+
+
 def _compare_requests(case: Case, sent: Mapping[str, Any]) -> Iterable[str]:
     """What reached the server must be what was recorded, parameter by parameter."""
     recorded = case.recorded["request_body"]
     for name in sorted((recorded.keys() | sent.keys()) - {"stream", "stream_options", "model"}):
         if sent.get(name) != recorded.get(name):
-            told = json.dumps(sent.get(name))[:80], json.dumps(recorded.get(name))[:80]
-            yield f"sent {name} {told[0]} instead of {told[1]}"
-
-
-def _name(expected: Meaning) -> str:
-    return expected.error or "an answer"
+            went, wanted = json.dumps(sent.get(name)), json.dumps(recorded.get(name))
+            yield f"sent {name} {went[:80]} instead of {wanted[:80]}"
 
 
 def _loads(arguments: str) -> Any:

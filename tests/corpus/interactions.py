@@ -71,7 +71,7 @@ def why_not_asked(recorded: Mapping[str, Any]) -> str | None:
     """Why an interaction cannot be asked for through the toolkit, or None."""
     path = urlsplit(recorded["url"]).path
     body = recorded["request_body"]
-    if isinstance(body, dict) and "prompt" in body:
+    if isinstance(body, dict) and "prompt" in body and recorded["status"] == 200:
         return "a text completion of 2023, before there were messages"
     for ending, reason in _OWN_APIS:
         owner, _, ending = ending.rpartition(" ")

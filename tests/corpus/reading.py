@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.corpus.error_reading import name_error, name_inner_error, read_stated_wait
+
 Json = Any
 
 _STYLES = {"chat": "openai", "messages": "anthropic", "generate_content": "gemini"}
@@ -30,6 +32,7 @@ _FINISH = {
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
 }
+_GOOGLE_NUMBERS: Mapping[Any, str] = {1: "STOP", 2: "MAX_TOKENS"}  # enumerations as numbers
 _GOOGLE_BLOCKS = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
 
 
@@ -71,11 +74,13 @@ def read(interaction: Mapping[str, Any]) -> Meaning:
     headers = {name.lower(): value for name, value in interaction["response_headers"].items()}
     if status >= 400:
         words = body if isinstance(body, str) else json.dumps(body)
-        return Meaning(error=name_error(status, words), retry_after_s=_stated_wait(headers, words))
+        return Meaning(
+            error=name_error(status, words), retry_after_s=read_stated_wait(headers, words)
+        )
     style = _STYLES[interaction["endpoint_kind"]]
     parts = list(_parts(body, is_stream=interaction["stream"]))
     if error := next((part["error"] for part in parts if part.get("error")), None):
-        return Meaning(error=_name_inner_error(error))
+        return Meaning(error=name_inner_error(error))
     meaning = {"openai": _read_openai, "anthropic": _read_anthropic, "gemini": _read_gemini}[style](
         parts, interaction["stream"]
     )
@@ -180,7 +185,8 @@ def _read_anthropic(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
     for part in parts:
         message = part.get("message", {}) if is_stream else part
         for source in (message.get("usage"), part.get("usage")):
-            usage.update({name: count for name, count in (source or {}).items() if count is not None})
+            told = (source or {}).items()
+            usage.update({name: count for name, count in told if count is not None})
         finish = (part.get("delta") or message).get("stop_reason") or finish
         if not is_stream:
             blocks = dict(enumerate(part["content"]))
@@ -235,8 +241,8 @@ def _read_gemini(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
         for candidate in part.get("candidates") or []:
             if candidate.get("index", 0) != 0:
                 continue
-            finish = candidate.get("finishReason") or finish
-            finish = {1: "STOP", 2: "MAX_TOKENS"}.get(finish, finish)  # enumerations as numbers
+            told = candidate.get("finishReason") or finish
+            finish = _GOOGLE_NUMBERS.get(told, told)
             for piece in (candidate.get("content") or {}).get("parts") or []:
                 _add_gemini_piece(meaning, piece)
     meaning.finish = _FINISH.get(finish, finish) or None
@@ -271,70 +277,3 @@ def _loads(arguments: str) -> Json:
         return json.loads(arguments or "{}")
     except ValueError:
         return arguments
-
-
-_SAID: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "AUTHENTICATION_FAILED",
-        ("api_key_invalid", "incorrect api key", "security token included in the request is inva"),
-    ),
-    ("QUOTA_EXCEEDED", ("credit balance is too low", "insufficient_quota")),
-    (
-        "CONTEXT_WINDOW_EXCEEDED",
-        (
-            "context_length_exceeded",
-            "maximum context length",
-            "prompt is too long",
-            "input is too long",
-            "input token count",
-            "maximum prompt length",
-            "too many tokens",
-        ),
-    ),
-    (
-        "MODEL_NOT_FOUND",
-        ("invalid model:", "is not a valid model id", "model identifier is invalid"),
-    ),
-)
-_BY_STATUS = {
-    401: "AUTHENTICATION_FAILED",
-    402: "QUOTA_EXCEEDED",
-    403: "PERMISSION_DENIED",
-    404: "MODEL_NOT_FOUND",
-    408: "TIMEOUT",
-    429: "RATE_LIMIT_EXCEEDED",
-}
-
-
-def name_error(status: int, words: str) -> str:
-    """The code of an error answer: the status decides, for 400 and 403 what it says."""
-    if status >= 500:
-        return "SERVER_ERROR"
-    if status == 404 and not words.strip():
-        return "PARSE_ERROR"  # nobody said anything about a model: no API answers there
-    if status == 429:
-        is_spent = "insufficient_quota" in words
-        return "QUOTA_EXCEEDED" if is_spent else "RATE_LIMIT_EXCEEDED"
-    if status in (400, 403):
-        said = words.lower()
-        found = (code for code, phrases in _SAID if any(phrase in said for phrase in phrases))
-        if code := next(found, None):
-            return code
-    return _BY_STATUS.get(status, "CLIENT_ERROR")
-
-
-def _name_inner_error(error: Json) -> str:
-    """The code of an error object inside an answer that began with status 200."""
-    if not isinstance(error, dict):
-        return "SERVER_ERROR"
-    status = error.get("status_code") or error.get("code")
-    return name_error(status if isinstance(status, int) else 500, json.dumps(error))
-
-
-def _stated_wait(headers: Mapping[str, str], words: str) -> float | None:
-    """Whole seconds of `Retry-After`, or Google's `retryDelay`."""
-    if (stated := headers.get("retry-after", "")).isdecimal():
-        return float(stated)
-    if found := re.search(r'"retryDelay":\s*"(\d+(?:\.\d+)?)s"', words):
-        return float(found[1])
-    return None
