@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Literal
 
 Blame = Literal["provider", "network", "client", "local", "policy"]
@@ -130,8 +131,7 @@ class Timing:
     @property
     def itl_ms(self) -> tuple[float, ...]:
         """Gaps between consecutive content chunks, milliseconds (ITL)."""
-        offsets = self.chunk_offsets_us
-        return tuple((b - a) / 1000 for a, b in zip(offsets, offsets[1:], strict=False))
+        return tuple((b - a) / 1000 for a, b in pairwise(self.chunk_offsets_us))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,12 +79,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then `settings.toml`; `.env` is never read."""
         toml = TomlConfigSettingsSource(settings_cls, home_path() / "settings.toml")
         return init_settings, env_settings, toml
 
     @property
     def store_path(self) -> Path:
-        """The DuckDB file of a file store (`toolkit.duckdb` in the home unless `store` is a path)."""
+        """The DuckDB file of a file store: `toolkit.duckdb` in the home unless `store` is a path."""
         return Path(self.store).expanduser() if self.store else self.home / "toolkit.duckdb"
 
     @property

@@ -30,12 +30,12 @@ _AT_ONCE: Final = 8
 # Probes are in both tables when a model was called; the row of `probes` is the one that counts.
 _SEEN: Final = """
     SELECT * FROM (
-        SELECT provider, call_id AS id, started_at AS seen_at, status, error_code, error_cause, blame,
-               ttft_ms, duration_ms, retry_after_s
+        SELECT provider, call_id AS id, started_at AS seen_at, status, error_code, error_cause,
+               blame, ttft_ms, duration_ms, retry_after_s
         FROM calls WHERE source = 'live' AND origin <> 'health'
         UNION ALL
-        SELECT provider, probe_id, probed_at, status, error_code, error_cause, blame,
-               ttft_ms, latency_ms, retry_after_s
+        SELECT provider, probe_id, probed_at, status, error_code, error_cause,
+               blame, ttft_ms, latency_ms, retry_after_s
         FROM probes
     ) WHERE seen_at >= ? ORDER BY seen_at"""
 
