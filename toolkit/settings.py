@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     @property
     def store_path(self) -> Path:
-        """The DuckDB file of a file store: `toolkit.duckdb` in the home unless `store` is a path."""
+        """The DuckDB file: `toolkit.duckdb` in the home, unless `store` is another path."""
         return Path(self.store).expanduser() if self.store else self.home / "toolkit.duckdb"
 
     @property
