@@ -19,76 +19,29 @@ from toolkit.providers.provider import origin_of
 from toolkit.providers.registry import Registry
 from toolkit.providers.transfer import read_document, write_plain
 
-PIECES = st.sampled_from(
-    [
-        "https",
-        "http",
-        "file",
-        "://",
-        ":",
-        "/",
-        "//",
-        "\\",
-        "@",
-        "#",
-        "?",
-        "%",
-        "..",
-        ".",
-        "[",
-        "]",
-        "127.0.0.1",
-        "169.254.169.254",
-        "::1",
-        "::ffff:1.2.3.4",
-        "0x7f",
-        "localhost",
-        "example.com",
-        "api.",
-        "user",
-        "443",
-        "22",
-        "99999",
-        "\r\n",
-        "\t",
-        "\0",
-        "а",
-        "％",
-        " ",
-        "v1",
-        "-",
-        "_",
-    ]  # fmt: skip
-)
+PIECES = [
+    "https", "http", "file", "://", ":", "/", "//", "\\", "@", "#", "?", "%", "..", ".", "[",
+    "]", "127.0.0.1", "169.254.169.254", "::1", "::ffff:1.2.3.4", "0x7f", "localhost",
+    "example.com", "api.", "user", "443", "22", "99999", "\r\n", "\t", "\0", "а", "％", " ",
+    "v1", "-", "_",
+]  # fmt: skip
 URLS = st.one_of(
-    st.lists(PIECES, max_size=12).map("".join),
-    st.lists(PIECES, max_size=8).map(lambda pieces: "https://" + "".join(pieces)),
+    st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
+    st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "https://" + "".join(pieces)),
     st.text(max_size=40),
 )
 SCALARS = st.none() | st.booleans() | st.integers(-9, 10**9) | st.text(max_size=8) | URLS
 VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=6), SCALARS)
-FIELDS = st.sampled_from(
-    [
-        "base_url",
-        "type",
-        "headers",
-        "params",
-        "rpm",
-        "key_env",
-        "key_origin",
-        "is_local",
-        "source",
-        "display_name",
-        "secret_headers",
-        "timeout_s",
-        "deactivated_at",
-        "key_url",
-        "x",
-    ]  # fmt: skip
-)
+FIELDS = [
+    "base_url", "type", "headers", "params", "rpm", "key_env", "key_origin", "is_local",
+    "source", "display_name", "secret_headers", "timeout_s", "deactivated_at", "key_url",
+    "x",
+]  # fmt: skip
 GOOD_URL = st.just({"base_url": "https://llm.corp.example/v1"})
 ENTRIES = st.builds(
-    lambda url, rest: {**url, **rest}, GOOD_URL, st.dictionaries(FIELDS, VALUES, max_size=2)
+    lambda url, rest: {**url, **rest},
+    GOOD_URL,
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=2),
 )
 DOCUMENTS = st.dictionaries(st.sampled_from(["corp", "groq", "a-1", "A", ""]), ENTRIES, max_size=2)
 

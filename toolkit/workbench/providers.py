@@ -339,7 +339,7 @@ class Providers:
         plain, secret = split_headers(headers or {})
         if headers is not None:
             values |= {"headers": plain, "secret_headers": tuple(secret)}
-        if name is not None and self.registry.find(name) is not None:
+        if name is not None and (not values or self.registry.find(name) is not None):
             provider = self.registry.preview(name, values) if values else self.require(name)
         else:
             provider = self.registry.check(name or "unsaved", values)
