@@ -201,3 +201,22 @@ def test_a_broken_registry_is_told_and_can_be_taken_back(server, home):
     assert path.read_bytes() == good + b"\n[broken"
     assert run("providers", "restore", "--last-good").returncode == 0
     assert path.read_bytes() == good
+
+
+@pytest.mark.slow
+@pytest.mark.local_model
+def test_the_life_of_a_provider_on_a_real_llama_cpp_server(local_server):
+    done = run("providers", "add", "llama", "--url", local_server.base_url, "--local")
+    assert done.returncode == 0, done.stderr
+    model = f"llama/{local_server.model}"
+    tested = run_json("providers", "test", "llama", "--call", "--model", local_server.model)
+    assert [light["answer"] for light in tested["lights"]] == ["works"] * 4
+    assert local_server.model in tested["models"]
+    assert run("models", "sync", "llama").returncode == 0
+    assert run("chat", "Say hello", "-m", model, "--param", "max_tokens=8").returncode == 0
+    assert run("providers", "disable", "llama").returncode == 0
+    assert run("chat", "Say hello", "-m", model).returncode == 1
+    assert run("providers", "remove", "llama").returncode == 0
+    assert run("providers", "restore", "llama").returncode == 0
+    assert run("providers", "enable", "llama").returncode == 0
+    assert run("chat", "Say hello", "-m", model, "--param", "max_tokens=8").returncode == 0

@@ -38,11 +38,8 @@ FIELDS = [
     "x",
 ]  # fmt: skip
 GOOD_URL = st.just({"base_url": "https://llm.corp.example/v1"})
-ENTRIES = st.builds(
-    lambda url, rest: {**url, **rest},
-    GOOD_URL,
-    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=2),
-)
+OTHER_FIELDS = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=2)
+ENTRIES = st.builds(lambda url, rest: {**url, **rest}, GOOD_URL, OTHER_FIELDS)
 DOCUMENTS = st.dictionaries(st.sampled_from(["corp", "groq", "a-1", "A", ""]), ENTRIES, max_size=2)
 
 
