@@ -20,7 +20,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test check lint types contracts notebooks lock clean help
+.PHONY: run demo test check lint types contracts notebooks judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -47,6 +47,9 @@ contracts: $(DEV) ## Which room may import which.
 
 notebooks: $(DEV) ## Run every notebook top to bottom.
 	$(BIN)/python -m pytest -q tests/test_notebooks.py
+
+judges: ## Install the test servers that come from npm (needs Node.js); without them their tests are skipped.
+	npm ci --prefix tests/judges --no-audit --no-fund --loglevel=error
 
 lock: ## Resolve the dependencies again and write both lock files (needs uv).
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
