@@ -84,10 +84,20 @@ def read(interaction: Mapping[str, Any]) -> Meaning:
     meaning = {"openai": _read_openai, "anthropic": _read_anthropic, "gemini": _read_gemini}[style](
         parts, interaction["stream"]
     )
-    silent = not meaning.output_tokens and meaning.finish != "length"
-    if meaning.error is None and meaning.is_empty and silent:
-        meaning.error = "PARSE_ERROR"  # an answer without anything in it is no answer
+    if meaning.error is None and meaning.is_empty and not _explains_emptiness(meaning, interaction):
+        meaning.error = "PARSE_ERROR"
     return meaning
+
+
+def _explains_emptiness(meaning: Meaning, interaction: Mapping[str, Any]) -> bool:
+    """An answer without anything in it is none, unless it says where its tokens went.
+
+    A whole answer that ends properly with an empty text and no count is one, too.
+    """
+    if meaning.output_tokens or meaning.finish == "length":
+        return True
+    is_said = '"text": ""' in str(interaction["response_body"])
+    return is_said and meaning.output_tokens is None and not interaction["stream"]
 
 
 def _parts(body: Json, *, is_stream: bool) -> Iterator[dict[str, Any]]:

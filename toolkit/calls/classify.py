@@ -171,16 +171,23 @@ def reading_error(
         return cause_error("bad_body", "the body has none of the fields of an answer", context)
     if reading.finish == "error":
         return words_error(ProviderWords(message="finish reason `error`"), record, context)
-    if not reading.has_content and _is_empty(reading):
+    if not reading.has_content and _is_empty(reading, is_stream=record.stream):
         return cause_error("empty", "no text, no reasoning, no tool call", context)
     return None
 
 
-def _is_empty(reading: Reading) -> bool:
-    """An empty answer is a failure unless its tokens went somewhere that we can name."""
+def _is_empty(reading: Reading, *, is_stream: bool) -> bool:
+    """An empty answer is a failure unless its tokens went somewhere that we can name.
+
+    Gemini gives an empty text without saying how many tokens it took: that is an answer. In a
+    stream an empty text says nothing, it opens every one of them.
+    """
     if reading.finish_reason == "length":
         return False
-    return reading.is_null or not reading.tokens.get("output_tokens")
+    tokens = reading.tokens.get("output_tokens")
+    if tokens is None and not is_stream and reading.finish_reason:
+        return reading.is_null
+    return reading.is_null or not tokens
 
 
 def refused_by_litellm(error: BaseException, context: Context = NOWHERE) -> CallError:
