@@ -225,3 +225,12 @@ def test_a_sealed_key_goes_only_where_its_provider_is(corp, registry):
     plan = plan_import(read_document(raw, PASSPHRASE), registry, "skip")
     assert plan.keys == []
     assert plan.refused_keys == [f"corp ({corp.origin})"]
+
+
+def test_a_disabled_provider_is_the_same_and_a_removed_one_is_not(corp, registry):
+    registry.disable("corp")
+    raw = write_plain([registry.require("corp")]).encode()
+    assert plan_import(read_document(raw), registry, "skip").rows[0].finding == "same"
+    registry.remove("corp")
+    row = plan_import(read_document(raw), registry, "skip").rows[0]
+    assert (row.finding, row.reason) == ("changed", "differs in its removal here")

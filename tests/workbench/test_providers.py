@@ -317,3 +317,15 @@ def test_a_plugin_of_a_notebook_is_called_like_any_other():
     result = tk.providers.test("parrot", call=True)
     assert [light.answer for light in result.lights] == ["works"] * 4
     assert list(tk.calls(provider="parrot")["status"]) == ["ok"] * 3
+
+
+def test_a_change_that_cannot_be_saved_leaves_the_old_key(mock, monkeypatch):
+    add(mock, api_key=KEY)
+
+    def broken(*_, **__):
+        raise InvalidProvider("the disk is full")
+
+    monkeypatch.setattr(tk.providers.registry, "update", broken)
+    with pytest.raises(InvalidProvider):
+        tk.providers.update("mock", api_key="sk-" + "n" * 40, rpm=5)
+    assert tk.keys.resolve(tk.providers.require("mock")).secret.reveal() == KEY

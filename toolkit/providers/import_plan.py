@@ -98,34 +98,21 @@ def _plan_one(
         raise InvalidProvider(f"the field {foreign[0]} {_NOT_SHARED}", cause="field")
     coming = registry.draft(name, values)
     here = registry.find(name)
-    if here is None or registry.is_untouched(name):
-        if here is not None and share(coming) == share(here) and here.is_active:
-            plan.rows.append(PlannedProvider(name=name, finding="same", action="skip"))
-            return
-        row = PlannedProvider(
-            name=name, finding="new", action="add", warning=_warning(here, coming)
-        )
-        plan.rows.append(row)
-        plan.entries[name] = _entry(values, here, coming)
-        return
-    differing = _differing(here, coming)
-    if not differing:
+    is_new = here is None or registry.is_untouched(name)
+    if here is not None and not here.is_removed and share(coming) == share(here):
         plan.rows.append(PlannedProvider(name=name, finding="same", action="skip"))
         return
-    reason = f"differs in {', '.join(differing)}"
-    action = "skip"
-    if on_conflict == "replace":
-        action = "replace"
+    reason, action = "", "add"
+    if is_new:
         plan.entries[name] = _entry(values, here, coming)
-        plan.replacing.add(name)
-    elif on_conflict == "rename":
-        new = _free_name(name, registry, plan)
-        action = f"add as {new}"
-        plan.entries[new] = _entry(values, None, coming)
+    else:
+        assert here is not None
+        reason = f"differs in {', '.join(_differing(here, coming))}"
+        action = _settle_conflict(plan, registry, name, values, on_conflict)
     plan.rows.append(
         PlannedProvider(
             name=name,
-            finding="changed",
+            finding="new" if is_new else "changed",
             action=action,
             reason=reason,
             warning=_warning(here, coming),
@@ -133,10 +120,30 @@ def _plan_one(
     )
 
 
+def _settle_conflict(
+    plan: ImportPlan,
+    registry: Registry,
+    name: str,
+    values: Mapping[str, Any],
+    on_conflict: OnConflict,
+) -> str:
+    """Take the entry in as the rule says, and tell what happens to it."""
+    if on_conflict == "skip":
+        return "skip"
+    coming = registry.draft(name, values)
+    if on_conflict == "replace":
+        plan.entries[name] = _entry(values, registry.find(name), coming)
+        plan.replacing.add(name)
+        return "replace"
+    new = _free_name(name, registry, plan)
+    plan.entries[new] = _entry(values, None, coming)
+    return f"add as {new}"
+
+
 def _differing(here: Provider, coming: Provider) -> list[str]:
     mine, theirs = share(here), share(coming)
     names = [field for field in SHARED if mine.get(field) != theirs.get(field)]
-    return ["it was removed here", *names] if here.is_removed else names
+    return ["its removal here", *names] if here.is_removed else names
 
 
 def _entry(values: Mapping[str, Any], here: Provider | None, coming: Provider) -> dict[str, Any]:

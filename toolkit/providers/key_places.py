@@ -24,6 +24,11 @@ NEXT: Final = ":next"
 """How the name of a new key ends while it is being tried."""
 
 
+def header_key(header: str) -> str:
+    """Under which name the secret value of a header is stored."""
+    return HEADER + header.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A place that may be asked now; `read` opens it."""

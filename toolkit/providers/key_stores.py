@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from toolkit.errors import InvalidInput
 from toolkit.providers.key_index import KeyEntry, KeyIndex, StoreName
@@ -14,6 +15,9 @@ from toolkit.providers.terminal import ask_passphrase
 from toolkit.providers.vault import Vault
 from toolkit.secret import Secret
 from toolkit.settings import Settings
+
+Put = Callable[[str, str, str, Secret, StoreName], KeyEntry]
+"""Stores one value: provider, name, origin, value, store."""
 
 _MAX_KEY: Final = 16 * 1024
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -74,6 +78,34 @@ class KeyStores:
         self.index.put(entry)
         self._values[entry] = secret
         return entry
+
+    @contextmanager
+    def together(self) -> Iterator[Put]:
+        """Store several values, all or none: hands out `put`, and undoes it on any failure.
+
+        Raises:
+            KeyStoreError: as `put`.
+        """
+        done: list[tuple[KeyEntry, KeyEntry | None, Secret | None]] = []
+
+        def put(*place: Any) -> KeyEntry:
+            provider, name, origin, _, store = place
+            entries = self.index.names(provider, origin)
+            old = next((e for e in entries if (e.name, e.store) == (name, store)), None)
+            before = None if old is None else self.read(old)
+            entry = self.put(*place)
+            done.append((entry, old, before))
+            return entry
+
+        try:
+            yield put
+        except BaseException:
+            for entry, old, before in reversed(done):
+                if old is None or before is None:
+                    self.delete(entry)
+                else:
+                    self.put(old.provider, old.name, old.origin, before, old.store)
+            raise
 
     def delete(self, entry: KeyEntry) -> None:
         """Delete a value and its name.

@@ -16,7 +16,6 @@ from toolkit.errors import InvalidInput, KeyRequired, KeyStoreError
 from toolkit.providers.dotenv_file import read_dotenv
 from toolkit.providers.key_index import CURRENT, KeyEntry, StoreName
 from toolkit.providers.key_places import (
-    HEADER,
     NEXT,
     KeyPlace,
     KeySource,
@@ -24,6 +23,7 @@ from toolkit.providers.key_places import (
     find_dotenv,
     find_places,
     find_variables,
+    header_key,
     is_bound,
     list_places,
     usable,
@@ -109,7 +109,7 @@ class Keys:
         Raises:
             KeyRequired: it is stored but cannot be read, or for another origin.
         """
-        name = HEADER + header.lower()
+        name = header_key(header)
         found = self._ask(provider, list(find_places(self.stores, provider, name)))
         if found is None:
             self._refuse_foreign(provider, name)
@@ -171,7 +171,7 @@ class Keys:
             InvalidInput, KeyStoreError: as `set`.
         """
         owner = self._require(provider)
-        name = HEADER + header.lower()
+        name = header_key(header)
         return self.stores.put(owner.name, name, owner.origin, Secret(value), store)
 
     def remove(

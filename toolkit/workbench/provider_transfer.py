@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.errors import InvalidInput
 from toolkit.providers.import_plan import ImportPlan, OnConflict, plan_import
-from toolkit.providers.key_index import KeyEntry, StoreName
+from toolkit.providers.key_index import StoreName
 from toolkit.providers.keys import Keys
 from toolkit.providers.provider import Provider
 from toolkit.providers.registry import Registry
@@ -98,18 +98,11 @@ class Transfer:
                 cause="import",
                 hint="Correct the document, or import the others with `--skip-refused`.",
             )
-        stored: list[KeyEntry] = []
-        try:
+        with self._keys.stores.together() as put:
             for key in plan.keys:
-                stored.append(
-                    self._keys.stores.put(key.provider, key.name, key.origin, key.secret, store)
-                )
+                put(key.provider, key.name, key.origin, key.secret, store)
             if plan.entries:
                 self._registry.add_many(plan.entries, replacing=plan.replacing)
-        except BaseException:
-            for entry in stored:
-                self._keys.stores.delete(entry)
-            raise
         return plan
 
     def _chosen(self, names: Iterable[str] | None) -> list[Provider]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
@@ -55,48 +56,57 @@ async def try_provider(
         call: also call the model, which may cost money.
         model: the model to look for or to call.
     """
-    provider = bench.providers.registry.locate(provider)
-    if headers:
-        values = {name: Secret(value) for name, value in headers.items()}
-        stored = provider.headers
-
-        def find(name: str) -> Secret | None:
-            return values[name] if name in values else Secret(stored[name])
-
-        plain = {name: stored[name] for name in stored if name not in provider.secret_headers}
-        provider = replace(provider, headers=Headers(plain, provider.secret_headers, find))
+    provider = _with_headers(bench.providers.registry.locate(provider), headers or {})
     try:
         key = bench.keys.resolve(provider, api_key)
     except KeyRequired as error:
-        return _with_key_trouble(
-            await probe_provider(provider, None, settings=bench.settings), error
-        )
-
-    async def ask(model_id: str, params: Mapping[str, Any]) -> Reply:
-        request = ChatRequest(
-            request_id=str(uuid7()),
-            model=f"{provider.name}/{model_id}",
-            messages=({"role": "user", "content": "Answer with the one word: works"},),
-            params=params,
-            origin="health",
-        )
-        client = _client_for(bench, provider, model_id, key)
-        try:
-            return await client.complete(request)
-        finally:
-            await client.aclose()
-
+        result = await probe_provider(provider, None, settings=bench.settings)
+        return _with_key_trouble(result, error)
     result = await probe_provider(
         provider,
         None if key is None else key.secret,
         settings=bench.settings,
         call=call,
         model=model,
-        ask=ask,
+        ask=partial(_ask, bench, provider, key),
     )
     if key is not None and key.source != "argument":
         bench.keys.note_check(key.fingerprint, result.key.answer, result.key.reason)
     return result
+
+
+def _with_headers(provider: Provider, values: Mapping[str, str]) -> Provider:
+    """The provider with secret headers that are not stored yet."""
+    if not values:
+        return provider
+    stored = provider.headers
+
+    def find(name: str) -> Secret:
+        return Secret(values[name] if name in values else stored[name])
+
+    plain = {name: stored[name] for name in stored if name not in provider.secret_headers}
+    return replace(provider, headers=Headers(plain, provider.secret_headers, find))
+
+
+async def _ask(
+    bench: Workbench,
+    provider: Provider,
+    key: ResolvedKey | None,
+    model_id: str,
+    params: Mapping[str, Any],
+) -> Reply:
+    request = ChatRequest(
+        request_id=str(uuid7()),
+        model=f"{provider.name}/{model_id}",
+        messages=({"role": "user", "content": "Answer with the one word: works"},),
+        params=params,
+        origin="health",
+    )
+    client = _client_for(bench, provider, model_id, key)
+    try:
+        return await client.complete(request)
+    finally:
+        await client.aclose()
 
 
 def _client_for(

@@ -6,20 +6,21 @@ The registry knows nothing of keys and of the network; here they come together.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import StoreError
-from toolkit.providers.headers import check_headers, is_secret
 from toolkit.providers.key_index import CURRENT, KeyEntry, StoreName
 from toolkit.providers.provider import Provider
 from toolkit.providers.registry import Registry
 from toolkit.providers.tokens import LEEWAY_S, FetchToken, TokenSource
 from toolkit.secret import Secret
 from toolkit.workbench.provider_discovery import Discovered, discover
+from toolkit.workbench.provider_headroom import find_headroom
 from toolkit.workbench.provider_plugins import Plugins
+from toolkit.workbench.provider_secrets import changed_headers, split_headers, stored_secrets
 from toolkit.workbench.provider_transfer import Transfer
 from toolkit.workbench.provider_trial import refusal_of, require_accepted, try_provider
 
@@ -125,15 +126,8 @@ class Providers:
         }
         values = {field: value for field, value in values.items() if value is not None}
         provider = self.registry.check(name, values)
-        tested_at = None
-        if test:
-            result = self._probe(provider, api_key, secret)
-            if on_test is not None:
-                on_test(result)
-            if result.refusals:
-                raise refusal_of(result)
-            tested_at = _now() if result.is_good else None
-        with self._stored(provider, api_key, secret, key_store):
+        tested_at = self._require_good(provider, api_key, secret, on_test) if test else None
+        with stored_secrets(self._bench.keys, provider, api_key, secret, key_store):
             added = self.registry.add(name, tested_at=tested_at, **values)
         return self._mirror(added)
 
@@ -162,12 +156,12 @@ class Providers:
         """
         secret: dict[str, str] = {}
         if header_changes:
-            headers = _changed(self.require(name).headers, header_changes)
+            headers = changed_headers(self.require(name).headers, header_changes)
         if headers is not None:
             plain, secret = split_headers(headers)
             changes |= {"headers": plain or None, "secret_headers": tuple(secret) or None}
         after = self.registry.preview(name, changes)
-        with self._stored(after, api_key, secret, key_store):
+        with stored_secrets(self._bench.keys, after, api_key, secret, key_store):
             updated = self.registry.update(name, **changes) if changes else after
         return self._mirror(updated)
 
@@ -282,18 +276,7 @@ class Providers:
             Limits, what remains and when it is reset (seconds after `seen_at`, UTC), for
             requests and tokens; None where no answer ever said.
         """
-        columns = ", ".join(
-            f"ratelimit_{what}_{kind}{'_s' if what == 'reset' else ''}"
-            for kind in ("requests", "tokens")
-            for what in ("limit", "remaining", "reset")
-        )
-        rows = self._bench.store.rows(
-            f"SELECT started_at AS seen_at, {columns} FROM calls "  # noqa: S608 - fixed names
-            "WHERE provider = ? AND source = 'live' AND (ratelimit_remaining_requests IS NOT NULL "
-            "OR ratelimit_remaining_tokens IS NOT NULL) ORDER BY started_at DESC LIMIT 1",
-            (self.require(name).name,),
-        )
-        return rows[0] if rows else None
+        return find_headroom(self._bench.store, self.require(name).name)
 
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
@@ -352,27 +335,20 @@ class Providers:
             try_provider(self._bench, provider, api_key=api_key, headers=headers)
         )
 
-    @contextlib.contextmanager
-    def _stored(
+    def _require_good(
         self,
         provider: Provider,
         api_key: str | None,
         headers: Mapping[str, str],
-        store: StoreName,
-    ) -> Iterator[None]:
-        """Store keys first; when what follows fails they are taken away again."""
-        keys = self._bench.keys
-        stored: list[KeyEntry] = []
-        try:
-            if api_key is not None:
-                stored.append(keys.set(provider, api_key, store=store))
-            for header, value in headers.items():
-                stored.append(keys.set_header(provider, header, value, store=store))
-            yield
-        except BaseException:
-            for entry in stored:
-                keys.stores.delete(entry)
-            raise
+        on_test: Callable[[ProbeResult], None] | None,
+    ) -> datetime | None:
+        """When everything was seen to work; None where something could not be checked."""
+        result = self._probe(provider, api_key, headers)
+        if on_test is not None:
+            on_test(result)
+        if result.refusals:
+            raise refusal_of(result)
+        return _now() if result.is_good else None
 
     def _note_tested(self, name: str) -> None:
         if not self.registry.is_untouched(name):
@@ -388,23 +364,6 @@ class Providers:
         from toolkit.local.server import find_base_url
 
         return find_base_url(self._bench.settings)
-
-
-def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Headers that may stand in a file, and those whose value is kept like a key.
-
-    Raises:
-        InvalidProvider: a header is not acceptable.
-    """
-    checked = check_headers(headers)
-    secret = {name: value for name, value in checked.items() if is_secret(name, value)}
-    return {name: value for name, value in checked.items() if name not in secret}, secret
-
-
-def _changed(headers: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    names = {name.lower() for name in changes}
-    kept = {name: headers[name] for name in headers if name.lower() not in names}
-    return kept | {name: value for name, value in changes.items() if value is not None}
 
 
 def _now() -> datetime:
