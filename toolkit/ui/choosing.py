@@ -37,24 +37,17 @@ def draw_choices(bench: Workbench, state: CompareState) -> None:
 
 
 def model_names(bench: Workbench) -> list[str]:
-    """What can be asked: models in the catalog, each provider's default, the built-in one."""
+    """What can be asked: the built-in model, each provider's default, enabled models."""
     names = {LOCAL_MODEL: None}
     try:
         for provider in bench.providers.list():
             if provider.is_active and provider.default_model:
                 names.setdefault(f"{provider.name}/{provider.default_model}")
-        for model in _catalog(bench):
+        for model in bench.catalog.choices():
             names.setdefault(model)
     except ToolkitError as error:
         st.caption(f"The list of models could not be read: {plain(error.message)}")
     return list(names)
-
-
-def _catalog(bench: Workbench) -> list[str]:
-    frame = bench.models()
-    if not len(frame) or not {"provider", "model_id"} <= set(frame.columns):
-        return []
-    return [f"{p}/{m}" for p, m in zip(frame["provider"], frame["model_id"], strict=True)]
 
 
 def _add(state: CompareState) -> None:

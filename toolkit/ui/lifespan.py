@@ -26,7 +26,7 @@ def find_routes() -> list[Any]:
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Load the call path in the background, so that the first question does not wait for it."""
+    """Load the call path in the background, and list models again when their listing is old."""
     bench = current()
     bench.portal.start(_warm_up())
     try:
