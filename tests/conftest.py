@@ -13,6 +13,8 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
+from toolkit.providers import os_keyring
+
 _KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
 _LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")
 
@@ -49,6 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     before = keyring.get_keyring()
     keyring.set_keyring(MemoryKeyring())
+    monkeypatch.setattr(os_keyring, "_trusted", {MemoryKeyring})
     yield folder
     _close_workbench(folder)
     keyring.set_keyring(before)

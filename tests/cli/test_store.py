@@ -62,6 +62,16 @@ def test_a_backup_brings_back_what_it_held(ledger, home):
     assert run_json("store", "sql", "SELECT count(*) AS n FROM calls") == [{"n": 5}]
 
 
+def test_a_backup_brings_back_the_providers_too(ledger, home):
+    run("providers", "add", "mine", "--url", "http://127.0.0.1:8999/v1", "--local", "--no-test")
+    backup = run_json("store", "backup")["backup"]
+    run("providers", "remove", "mine")
+    run_json("store", "restore", backup, "--yes")
+    names = [row["name"] for row in run_json("providers", "list")]
+    assert "mine" in names
+    assert (home / "providers.toml.bak").is_file()
+
+
 def test_what_is_no_backup_is_refused(ledger, tmp_path):
     (tmp_path / "note.txt").write_text("no store")
     done = run("store", "restore", str(tmp_path / "note.txt"), "--yes")

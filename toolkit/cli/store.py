@@ -70,13 +70,15 @@ def backup(
     path: Annotated[Path | None, typer.Argument(help="Where to; else the home's backups/.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Copy the store, journal included, into one file that `restore` reads."""
+    """Copy the store, journal included, and the registry beside it, for `restore`."""
+    from toolkit.workbench.backup import back_up
+
     with opened_bench() as bench:
         if path is None:
             folder = bench.settings.make_home() / bench.settings.backups_path
             folder.mkdir(mode=0o700, exist_ok=True)
             path = folder / f"toolkit-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
-        written = bench.store.backup(path)
+        written = back_up(bench, path)
     _tell({"backup": written}, f"The backup is {written}.", as_json=as_json)
 
 
@@ -86,11 +88,13 @@ def restore(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put a backup in the place of the store; the present file stays beside it as .bak."""
+    """Put a backup in the place of store and registry; the present files stay as .bak."""
+    from toolkit.workbench.backup import restore as put_back
+
     with opened_bench() as bench:
         if not yes and not typer.confirm(f"Replace {bench.settings.store_path}?", err=True):
             raise typer.Exit(1)
-        bench.store.restore(path)
+        put_back(bench, path)
     _tell({"restored": path}, f"The store is now that of {path}.", as_json=as_json)
 
 

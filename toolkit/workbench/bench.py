@@ -189,6 +189,8 @@ class Workbench:
 
     def close(self) -> None:
         """Publish what the journal holds, stop the background loop and close every connection."""
+        if "providers" in self.__dict__:
+            self.providers.plugins.close()
         if "portal" in self.__dict__:
             self.portal.close()
         if "store" in self.__dict__:

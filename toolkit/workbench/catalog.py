@@ -275,11 +275,11 @@ class Catalog:
         if names is None:
             is_running = self._bench.local.status() is not None
             used = registry.list(active=True)
-            return [provider for provider in used if provider.name != LOCAL or is_running]
+            return [registry.locate(p) for p in used if p.name != LOCAL or is_running]
         names = [names] if isinstance(names, str) else names
         if LOCAL in names:
             ensure_local(self._bench)
-        return [registry.require(name) for name in names]
+        return [registry.locate(registry.require(name)) for name in names]
 
     def _key_for(self, provider: Provider) -> Secret | None:
         resolved = self._bench.keys.resolve(provider)
