@@ -8,6 +8,7 @@ from toolkit.ui.provider_form import draw_form
 from toolkit.ui.provider_list import draw_removed, draw_rows
 from toolkit.ui.provider_panel import draw_panel
 from toolkit.ui.provider_rows import read_rows
+from toolkit.ui.provider_share import draw_share
 from toolkit.ui.text import own
 from toolkit.workbench.bench import current
 
@@ -59,6 +60,7 @@ def draw_page() -> None:
     if removed:
         with st.expander(f"Removed ({len(removed)})"):
             draw_removed(bench, removed)
+    draw_share(bench)
     wanted = st.query_params.get("provider")
     if adds:
         add_panel()
