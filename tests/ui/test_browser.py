@@ -18,6 +18,8 @@ PAGES = {
     "": "LLM Provider Toolkit",
     "compare": "Compare",
     "calls": "Calls",
+    "models": "Models",
+    "regressions": "Regressions",
     "providers": "Providers & Keys",
 }
 DESKTOP, PHONE = 1280, 390
