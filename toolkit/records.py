@@ -22,6 +22,7 @@ Status = Literal["ok", "error", "cancelled"]
 Source = Literal["live", "record", "replay", "cache"]
 UsageSource = Literal["provider", "estimated", "none"]
 Operation = Literal["chat", "embeddings"]
+OnUnsupported = Literal["error", "drop"]
 
 Message = Mapping[str, Any]
 """One chat message in OpenAI's form: `{"role": ..., "content": ...}`."""
@@ -42,6 +43,8 @@ class ChatRequest:
         tags: the caller's own labels.
         fallbacks: other `provider/model_id` to ask, in order, when this one fails.
         timeout_s: total deadline of the request, seconds; None: the setting.
+        on_unsupported: what becomes of a parameter that the provider does not take: `error`, or
+            `drop` with a note on the reply.
         operation: `chat` or `embeddings` (then `messages` is empty and `inputs` is set).
         inputs: the texts to embed.
     """
@@ -56,6 +59,7 @@ class ChatRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
     timeout_s: float | None = None
+    on_unsupported: OnUnsupported = "error"
     operation: Operation = "chat"
     inputs: tuple[str, ...] = ()
 

@@ -177,7 +177,7 @@ def test_a_parameter_that_a_provider_does_not_take_is_a_clear_error(server: Mock
     asked = at(server, "anthropic")
     with pytest.raises(errors.InvalidRequest, match="logprobs") as caught:
         asyncio.run(asked.complete(logprobs=True))
-    assert "drop_params" in caught.value.hint and server.requests == []
+    assert "on_unsupported" in caught.value.hint and server.requests == []
 
 
 def test_a_parameter_is_dropped_with_a_note_where_the_user_wants_it(server: MockProvider) -> None:

@@ -14,11 +14,12 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import httpx
 
+from toolkit.calls.parameters import find_unsent
 from toolkit.calls.reading import Style
 from toolkit.calls.sessions import Sessions
 from toolkit.calls.wire import GuardedTransport
@@ -76,6 +77,13 @@ class RequestNotBuilt(Exception):
         self.reason = reason
 
 
+class UnsupportedParams(ValueError):
+    """Parameters that do not reach this provider."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"it does not take {', '.join(f'`{name}`' for name in names)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One attempt's request, in the house's words.
@@ -86,6 +94,7 @@ class Ask:
         key: the key, or None where the provider needs none.
         model_id: the provider's own name of the model.
         wants_usage: ask for usage at the end of a stream.
+        may_drop: parameters that the provider does not take may be left out.
     """
 
     call_id: str
@@ -101,6 +110,7 @@ class Ask:
     operation: Operation = "chat"
     inputs: Sequence[str] = ()
     wants_usage: bool = True
+    may_drop: bool = False
 
 
 def style_of(provider_type: str) -> Style:
@@ -185,9 +195,13 @@ class Door:
             RequestNotBuilt: litellm refused the request before anything was sent.
         """
         token = CURRENT.set(record)
+        record.may_drop = ask.may_drop
+        record.find_unsent = partial(find_unsent, style_of(ask.type), ask.params)
         try:
             await self._call(ask, record)
         except Heard:
+            if record.dropped and not ask.may_drop:
+                raise RequestNotBuilt(UnsupportedParams(record.dropped)) from None
             return
         except Exception as error:  # noqa: BLE001 - litellm raises anything; the record is the truth
             if record.requests == 0:
@@ -213,8 +227,6 @@ class Door:
             await litellm.aembedding(input=list(ask.inputs), **arguments)
             return
         messages = _ELSEWHERE if route == "custom_openai" else ask.messages
-        if record is not None and route != "custom_openai" and ask.params:
-            record.dropped = _find_dropped(ask, route)
         stream = await litellm.acompletion(messages=list(messages), **arguments)
         if ask.stream and (record is None or record.requests == 0):
             await stream.fetch_stream()  # Gemini's path sends only when asked for the first chunk
@@ -240,6 +252,8 @@ class Door:
         arguments["_skip_mcp_handler"] = True  # it wants a package that nobody needs for tools
         if route == "custom_openai":
             _pass_on(arguments, ask)
+        else:
+            _let_through(arguments, style)
         if ask.stream:
             arguments["stream"] = True
             if style == "openai" and ask.wants_usage:
@@ -267,12 +281,17 @@ class Door:
         await self._sessions.aclose()
 
 
-def _find_dropped(ask: Ask, route: str) -> list[str]:
-    """Parameters that litellm leaves out in silence because this provider does not take them."""
-    litellm = load()
-    supported = litellm.get_supported_openai_params(ask.model_id, custom_llm_provider=route) or ()
-    known = set(litellm.OPENAI_CHAT_COMPLETION_PARAMS) - {"extra_headers"}
-    return sorted((known & ask.params.keys()) - set(supported))
+def _let_through(arguments: dict[str, Any], style: Style) -> None:
+    """Have litellm leave out what it does not know instead of refusing it: the transport looks
+    at what is really sent, and the user decides.
+    """
+    arguments["drop_params"] = True
+    if style == "gemini" and arguments.get("service_tier") == "auto":
+        del arguments["service_tier"]  # litellm would make the dear `priority` of it
+    if style == "anthropic":
+        arguments |= arguments.pop("extra_body", None) or {}
+        if "thinking" in arguments:  # models that litellm does not know think, too
+            arguments["allowed_openai_params"] = ["thinking"]
 
 
 def _pass_on(arguments: dict[str, Any], ask: Ask) -> None:

@@ -18,6 +18,7 @@ from toolkit.calls import classify
 from toolkit.calls._litellm import Ask, Door, RequestNotBuilt, style_of
 from toolkit.calls.ledger import Ledger, Outcome
 from toolkit.calls.listening import Delta, Listener, read_body
+from toolkit.calls.parameters import may_drop
 from toolkit.calls.reading import Reading, choose_reader
 from toolkit.calls.timing import LagMeter
 from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
@@ -191,6 +192,7 @@ class Attempt:
             headers=this.provider.headers,
             is_local=this.provider.is_local,
             wants_usage=record.origin not in self._tools.without_usage,
+            may_drop=may_drop(self.request),
         )
         record.has_key = self.key is not None
         try:

@@ -195,8 +195,10 @@ def refused_by_litellm(error: BaseException, context: Context = NOWHERE) -> Call
     name = type(error).__name__
     draft = _error(InvalidRequest, "unsupported", "the request does not fit this provider", context)
     words = getattr(error, "message", None) or str(error)
-    hint = "Leave the parameter out, or pass `drop_params=True` to have it dropped with a note."
-    return draft.but(hint=hint if "Unsupported" in name else None, words=f"{name}: {words}")
+    hint = 'Leave the parameter out, or set `on_unsupported="drop"`.'
+    if name == "UnsupportedParams":
+        return draft.but(hint=hint, words=words)
+    return draft.but(words=f"{name}: {words}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from toolkit.calls._litellm import Door, warm
 from toolkit.calls.attempt import Attempt, Tools, Try
 from toolkit.calls.ledger import Ledger
 from toolkit.calls.listening import Delta
+from toolkit.calls.parameters import find_refused, with_defaults, without
 from toolkit.calls.pipeline import Passage, Pipeline
 from toolkit.calls.policy import Policy, Target
 from toolkit.calls.receipt import Prices, PricesFor
@@ -112,16 +113,27 @@ class Client:
         chain = [self._target(model) for model in (request.model, *request.fallbacks)]
         await warm(chain[0].provider.type)  # its seconds are no part of any deadline
 
-        async def make_try(this: Try) -> T:
-            try:
-                return await act(Attempt(self._tools, request, this))
-            except InvalidRequest as error:
-                if not self._learns_without_usage(request, this, error):
-                    raise
-            again = replace(this, number=this.number + 1, kind="retry")
-            return await act(Attempt(self._tools, request, again))
+        return await self._policy.run(
+            request, chain, lambda this: self._try(request, this, act), api_key
+        )
 
-        return await self._policy.run(request, chain, make_try, api_key)
+    async def _try(
+        self, request: ChatRequest, this: Try, act: Callable[[Attempt], Awaitable[T]]
+    ) -> T:
+        """One try; again without what the provider says it does not take, where that may be."""
+        asked, dropped = with_defaults(request, this.provider.params), list[str]()
+        while True:
+            attempt = Attempt(self._tools, asked, this)
+            attempt.record.dropped += dropped
+            try:
+                return await act(attempt)
+            except InvalidRequest as error:
+                refused = find_refused(asked, error)
+                if not refused and not self._learns_without_usage(request, this, error):
+                    raise
+            dropped += refused
+            asked = without(asked, refused)
+            this = replace(this, number=this.number + 1, kind="retry")
 
     def _learns_without_usage(self, request: ChatRequest, this: Try, error: InvalidRequest) -> bool:
         """Whether a server refused only that usage was asked for; it is not asked again."""

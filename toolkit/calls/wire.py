@@ -143,13 +143,21 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         Raises:
             Heard: always, once the wire has answered or failed.
         """
-        if (record := CURRENT.get()) is not None:
+        record = CURRENT.get()
+        if record is not None and await _says_all(request, record):
             with contextlib.suppress(WireFailure, CassetteError):
                 await self._guard.exchange(request, record)
         raise Heard
 
     async def aclose(self) -> None:
         """Nothing: client libraries close their clients, the connections outlive them."""
+
+
+async def _says_all(request: httpx.Request, record: WireRecord) -> bool:
+    """Whether every parameter that was asked for is sent, or may be left out."""
+    if record.find_unsent is not None:
+        record.dropped += record.find_unsent(await request.aread())
+    return record.may_drop or not record.dropped
 
 
 class _ListingTransport(httpx.AsyncBaseTransport):

@@ -7,7 +7,7 @@ between us and it and passes nothing through.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -85,6 +85,8 @@ class WireRecord:
         stream_body: the body of a stream, to be read by us.
         bytes_in: bytes of the body as they came, before decompression.
         failure: why the wire failed.
+        find_unsent: parameters that left no trace in a request's body.
+        may_drop: such a request may be sent all the same.
         dropped: parameters that the provider does not take and that were left out.
         not_recorded: an open cassette that has no answer to this request.
     """
@@ -110,6 +112,8 @@ class WireRecord:
     stream_body: StreamBody | None = None
     bytes_in: int = 0
     failure: WireFailure | None = None
+    find_unsent: Callable[[bytes], list[str]] | None = None
+    may_drop: bool = False
     dropped: list[str] = field(default_factory=list)
     not_recorded: CassetteError | None = None
 

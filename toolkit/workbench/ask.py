@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 from toolkit.errors import InvalidInput
 from toolkit.records import ChatRequest, Message
 
-_REQUEST_OPTIONS = ("origin", "origin_id", "tags", "fallbacks", "timeout_s")
+_REQUEST_OPTIONS = ("origin", "origin_id", "tags", "fallbacks", "timeout_s", "on_unsupported")
 
 
 def build_request(
