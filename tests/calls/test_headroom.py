@@ -75,6 +75,38 @@ def test_a_count_that_no_column_can_hold_is_unknown():
     assert row["ratelimit_remaining_tokens"] is None
 
 
+def test_no_limit_at_all_is_unknown():
+    """Cerebras says a little less than 2^63, xAI 2^64 - 1."""
+    for text in ("9223372036854767616", "18446744073709551615"):
+        assert read(x_ratelimit_remaining_tokens=text)["ratelimit_remaining_tokens"] is None
+
+
+def test_limit_and_rest_are_of_the_same_window():
+    """Hugging Face passes on a day's limit beside a minute's rest."""
+    row = read(
+        x_ratelimit_limit_requests_day="216000",
+        x_ratelimit_remaining_requests_day="215967",
+        x_ratelimit_reset_requests_day="23673.9",
+        x_ratelimit_remaining_requests_minute="398",
+    )
+    assert row["ratelimit_limit_requests"] == 216000
+    assert row["ratelimit_remaining_requests"] == 215967
+    assert row["ratelimit_reset_requests_s"] == pytest.approx(23673.9)
+
+
+def test_azures_milliseconds_are_told_from_its_seconds_by_the_period():
+    row = read(
+        x_ratelimit_remaining_requests="49",
+        x_ratelimit_reset_requests="2146",
+        x_ratelimit_renewalperiod_requests="60",
+        x_ratelimit_remaining_tokens="49994",
+        x_ratelimit_reset_tokens="7",
+        x_ratelimit_renewalperiod_tokens="60",
+    )
+    assert row["ratelimit_reset_requests_s"] == pytest.approx(2.146)
+    assert row["ratelimit_reset_tokens_s"] == 7
+
+
 def test_no_such_header_no_columns():
     assert read(content_type="application/json") == {}
 
@@ -113,4 +145,4 @@ def test_every_recorded_answer_with_limits_gives_some_headroom():
 
 
 def _is_number(text):
-    return text.replace(".", "", 1).isdigit() and float(text) < 2**63
+    return text.replace(".", "", 1).isdigit() and float(text) <= 10**15

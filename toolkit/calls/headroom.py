@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-_MAX_COUNT: Final = 2**63 - 1
+_MAX_COUNT: Final = 10**15
 _MAX_RESET_S: Final = 366 * 86_400.0
 _EPOCH_FROM_S: Final = 1_000_000_000.0
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
@@ -16,15 +16,16 @@ _UNIT_S: Final = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0,
 }  # fmt: skip
 
-# What stands before and after the words "limit", "remaining" and "reset", by what is counted;
-# the first header that is there counts. Anthropic, OpenAI and those who copy them, Azure,
-# Mistral, GitHub, Cerebras, OpenRouter.
-_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+# Where the words "limit", "remaining" and "reset" stand, by what is counted; each name is one
+# window of one provider, and the first window that is there counts. Anthropic, OpenAI and those
+# who copy them, Cerebras, Mistral, Fireworks, Together, GitHub, Hugging Face, OpenRouter.
+_WINDOWS: Final[Mapping[str, tuple[str, ...]]] = {
     "requests": (
         "x-ratelimit-{}-requests",
         "anthropic-ratelimit-requests-{}",
         "x-ratelimit-{}-requests-minute",
         "x-ratelimit-{}-req-minute",
+        "x-ratelimit-{}-minute",
         "x-ratelimit-{}-requests-day",
         "ratelimit-{}-requests",
         "x-ratelimit-{}",
@@ -38,6 +39,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "x-ratelimit-{}-tokens-minute",
         "x-ratelimitbysize-{}-minute",
         "ratelimitbysize-{}",
+        "x-ratelimit-{}-tokens-prompt",
         "ratelimit-{}-tokens",
     ),
 }
@@ -60,26 +62,42 @@ def read_ratelimit_headers(
         return {}
     at = at or datetime.now(UTC)
     columns: dict[str, Any] = {}
-    for counted, patterns in _NAMES.items():
-        columns[f"ratelimit_limit_{counted}"] = _read_count(_find(headers, patterns, "limit"))
-        columns[f"ratelimit_remaining_{counted}"] = _read_count(
-            _find(headers, patterns, "remaining")
+    for counted, windows in _WINDOWS.items():
+        window = _find_window(headers, windows)
+        limit, remaining, reset = (
+            headers.get(window.format(word)) if window else None
+            for word in ("limit", "remaining", "reset")
         )
-        columns[f"ratelimit_reset_{counted}_s"] = _read_reset(_find(headers, patterns, "reset"), at)
+        reset_s = _read_reset(reset, at)
+        period_s = _read_reset(headers.get(f"x-ratelimit-renewalperiod-{counted}"), at)
+        if reset_s is not None and period_s is not None and reset_s > period_s:
+            reset_s /= 1000  # Azure: later than a whole period can only be milliseconds
+        columns[f"ratelimit_limit_{counted}"] = _read_count(limit)
+        columns[f"ratelimit_remaining_{counted}"] = _read_count(remaining)
+        columns[f"ratelimit_reset_{counted}_s"] = reset_s
     return columns
 
 
-def _find(headers: Mapping[str, str], patterns: Iterable[str], word: str) -> str | None:
-    names = (pattern.format(word) for pattern in patterns)
-    return next((headers[name] for name in names if name in headers), None)
+def _find_window(headers: Mapping[str, str], windows: Iterable[str]) -> str | None:
+    """The window of which most is said: what remains of one is no share of another's limit."""
+
+    def said(window: str) -> int:
+        return sum(window.format(word) in headers for word in ("limit", "remaining", "reset"))
+
+    best = max(windows, key=lambda window: (window.format("remaining") in headers, said(window)))
+    return best if said(best) else None
 
 
 def _read_count(text: str | None) -> int | None:
-    """A whole number; several of them (`100;w=60, 1000`) give the first."""
+    """A whole number; several of them (`100;w=60, 1000`) give the first.
+
+    Some say 2^63 or 2^64 for "no limit": what no account can have is unknown.
+    """
     if text is None:
         return None
+    first = re.split(r"[,;\s]", text.strip(), maxsplit=1)[0]
     try:
-        value = float(re.split(r"[,;\s]", text.strip(), maxsplit=1)[0])
+        value = float(first)
     except ValueError:
         return None
     return int(value) if math.isfinite(value) and 0 <= value <= _MAX_COUNT else None
