@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from toolkit.calls.pipeline import Pipeline
+from tests.calls.asking import asking, quick_settings
+from tests.servers.mock_provider import MockProvider
+from toolkit.calls.client import Client
+from toolkit.calls.pipeline import Pipeline, Processor
 from toolkit.calls.processors import (
     BudgetCap,
     DefaultParams,
     InputTokenLimit,
     PromptTemplate,
     Redaction,
+    RunBudget,
 )
-from toolkit.errors import BudgetExceeded, ContextWindowExceeded
+from toolkit.errors import BudgetExceeded, ContextWindowExceeded, ServerError
 from toolkit.records import Reply
 from toolkit.workbench.ask import build_request
 
@@ -76,6 +84,31 @@ def test_redaction_reaches_texts_and_parts():
     assert cleaned.messages[0]["content"][1] == parts[1]
 
 
+def test_redaction_reaches_tool_calls_and_leaves_names_and_pictures():
+    cleaner = Redaction({r"\d{4}": "####"})
+    call = {"id": "1234", "function": {"name": "pay", "arguments": '{"pin": "1234"}'}}
+    picture = {"type": "image_url", "image_url": {"url": "https://x.example/1234.png"}}
+    said = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1234", "content": "paid 1234"},
+        {"role": "user", "content": [picture]},
+    ]
+    asked, answered, shown = cleaner.before(build_request("p/m", said, {})).messages
+    assert asked["tool_calls"][0] == {
+        "id": "1234",
+        "function": {"name": "pay", "arguments": '{"pin": "####"}'},
+    }
+    assert answered == {"role": "tool", "tool_call_id": "1234", "content": "paid ####"}
+    assert shown == said[2]
+    embedded = replace(request(), inputs=("pin 1234",))
+    assert cleaner.before(embedded).inputs == ("pin ####",)
+
+
+def test_an_input_to_embed_has_a_limit_too():
+    with pytest.raises(ContextWindowExceeded):
+        InputTokenLimit(10).before(replace(request("x"), messages=(), inputs=("x" * 100,)))
+
+
 def test_default_parameters_yield_to_the_requests_own():
     params = DefaultParams({"temperature": 0, "seed": 1}).before(request(temperature=1)).params
     assert params == {"temperature": 1, "seed": 1}
@@ -104,3 +137,133 @@ def test_a_cap_of_zero_lets_only_unpriced_calls_through():
     with pytest.raises(BudgetExceeded):
         priced.before(request())
     BudgetCap(Decimal(0), lambda: Decimal(0), lambda asked: None).before(request())
+
+
+def row(cost):
+    return SimpleNamespace(cost_usd=cost and Decimal(cost))
+
+
+def test_a_run_has_a_budget_of_its_own_that_counts_what_was_really_spent():
+    cap = RunBudget("run-1", Decimal("1.00"), lambda asked: Decimal("0.40"))
+    mine = [request(origin_id="run-1") for _ in range(3)]
+    other = request(origin_id="run-2")
+    cap.before(mine[0])
+    cap.before(mine[1])
+    assert cap.before(other) is other
+    with pytest.raises(BudgetExceeded, match="the budget of run-1"):
+        cap.before(mine[2])
+    cap.ended(mine[0], [row("0.10"), row(None)])
+    cap.ended(other, [row("9")])
+    assert cap.spent_usd == Decimal("0.10")
+    cap.before(mine[2])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 100), st.integers(0, 100)), max_size=60)
+)
+def test_a_budget_is_never_passed_whatever_the_order_of_calls(steps):
+    """Calls overlap; none costs more than was reserved for it, so the cap holds."""
+    spent, flying, worth = [Decimal(0)], {}, {}
+    cap = BudgetCap(Decimal(300), lambda: spent[0], lambda asked: worth[asked.request_id])
+    for slot, estimate, share in steps:
+        if slot in flying:
+            asked = flying.pop(slot)
+            spent[0] += worth[asked.request_id] * share / 100
+            cap.ended(asked, ())
+        else:
+            asked = request()
+            worth[asked.request_id] = Decimal(estimate)
+            try:
+                cap.before(asked)
+            except BudgetExceeded:
+                continue
+            flying[slot] = asked
+        in_flight = sum((worth[a.request_id] for a in flying.values()), Decimal(0))
+        assert spent[0] + in_flight <= 300
+
+
+def test_a_failure_is_told_last_processor_first_and_then_everything_has_ended():
+    log = []
+
+    class Watcher(Processor):
+        def __init__(self, name):
+            self.name = name
+
+        def on_error(self, asked, error):
+            log.append((self.name, error.code))
+
+        def ended(self, asked, attempts):
+            log.append((self.name, list(attempts)))
+
+    error = ServerError("x")
+    error.attempts = (row("1"),)
+    passage = Pipeline([Watcher("1"), Watcher("2")]).enter(request())
+    with pytest.raises(ServerError), passage.passing():
+        raise error
+    assert [told for _, told in log[:2]] == ["SERVER_ERROR"] * 2
+    assert [name for name, _ in log] == ["2", "1", "2", "1"]
+    assert log[2][1] == [row("1")]
+
+
+def test_a_request_that_is_given_up_has_ended_with_its_rows():
+    ended = []
+
+    class Watcher(Processor):
+        def ended(self, asked, attempts):
+            ended.append(list(attempts))
+
+    passage = Pipeline([Watcher()]).enter(request())
+    with pytest.raises(KeyboardInterrupt), passage.passing([row("1")]):
+        raise KeyboardInterrupt
+    assert ended == [[row("1")]]
+
+
+class Calm(Processor):
+    """The example of the documentation."""
+
+    def before(self, request):
+        return replace(request, params={**request.params, "temperature": 0})
+
+
+def test_processors_of_users_see_whole_answers_streams_and_failures():
+    log = []
+
+    class Watcher(Processor):
+        def after(self, asked, reply):
+            log.append(("after", asked.params["temperature"], len(reply.attempts)))
+            return replace(reply, notes=(*reply.notes, "seen"))
+
+        def on_error(self, asked, error):
+            log.append(("error", error.code, len(error.attempts)))
+
+        def ended(self, asked, attempts):
+            log.append(("ended", len(attempts)))
+
+    async def go(server):
+        provider = asking(server.base_url)
+        client = Client(
+            settings=quick_settings(),
+            resolve=lambda model: (provider.provider, "m"),
+            key_for=provider._key_for,
+            record=lambda call: None,
+            processors=[Calm(), Watcher()],
+        )
+        assert (await client.complete(request())).notes == ("seen",)
+        stream = client.stream(build_request("p/m", "hello", {}, stream=True))
+        assert "".join([piece async for piece in stream]) == stream.reply.text
+        assert stream.reply.notes == ("seen",)
+        server.enqueue(status=500)
+        with pytest.raises(ServerError):
+            await client.complete(request())
+        await client.aclose()
+
+    with MockProvider() as server:
+        asyncio.run(go(server))
+    assert log == [
+        ("after", 0, 1),
+        ("ended", 1),
+        ("after", 0, 1),
+        ("ended", 1),
+        ("error", "SERVER_ERROR", 1),
+        ("ended", 1),
+    ]

@@ -79,11 +79,8 @@ class Client:
             ToolkitError: what went wrong; every attempt has its row.
         """
         passage = await self._enter(request)
-        try:
-            reply = await self._with_policy(passage.request, api_key, Attempt.run)
-            return passage.finish(reply)
-        finally:
-            passage.leave(())
+        with passage.passing():
+            return passage.finish(await self._with_policy(passage.request, api_key, Attempt.run))
 
     def stream(self, request: ChatRequest, api_key: str | None = None) -> ReplyStream:
         """Ask for a stream; it starts with the first `await` on it (or at once in a loop)."""
@@ -91,11 +88,8 @@ class Client:
 
     async def _open(self, request: ChatRequest, api_key: str | None) -> Opened:
         passage = await self._enter(request)
-        try:
+        with passage.passing():
             return Opened(await self._with_policy(passage.request, api_key, Attempt.open), passage)
-        except BaseException:
-            passage.leave(())
-            raise
 
     async def _enter(self, request: ChatRequest) -> Passage:
         """Get every model of the chain ready, then let the processors speak."""
@@ -162,11 +156,11 @@ class Opened:
 
     async def deltas(self) -> AsyncGenerator[list[Delta]]:
         """The pieces, in the batches in which they arrived; `reply` is there after the last."""
-        try:
+        rows = self._attempt.this.calls
+        with self._passage.passing(rows):
             async with aclosing(self._attempt.deltas()) as batches:
                 async for batch in batches:
                     yield batch
             if self._attempt.reply is not None:
                 self.reply = self._passage.finish(self._attempt.reply)
-        finally:
-            self._passage.leave(())
+        self._passage.leave(rows)

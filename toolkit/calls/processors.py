@@ -7,11 +7,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from toolkit.calls.tokens import estimate_tokens
 from toolkit.errors import BudgetExceeded, ContextWindowExceeded
 from toolkit.records import Call, ChatRequest, Message
+
+# Names and addresses in a message; what is said stands beside them.
+_NOT_SAID: Final = frozenset({"role", "type", "id", "tool_call_id", "image_url", "input_audio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class InputTokenLimit:
 
     def before(self, request: ChatRequest) -> ChatRequest:
         """Raises: ContextWindowExceeded: it is longer."""
-        tokens = estimate_tokens(request.messages)
+        texts = [{"content": text} for text in request.inputs]
+        tokens = estimate_tokens([*request.messages, *texts])
         if tokens > self.max_tokens:
             raise ContextWindowExceeded(
                 f"the input has about {tokens:,} tokens and the limit set here is "
@@ -37,7 +41,9 @@ class InputTokenLimit:
 
 
 class Redaction:
-    """Replaces what matches a pattern in every message before it is sent and stored.
+    """Replaces what matches a pattern in everything that is said, before it is sent and stored.
+
+    That is the text of every message, part and tool call, and the texts to embed.
 
     Args:
         patterns: regular expressions, with what to put in place of each match.
@@ -48,25 +54,23 @@ class Redaction:
 
     def before(self, request: ChatRequest) -> ChatRequest:
         """The request with every match replaced."""
-        messages = tuple(
-            {**message, "content": self._clean(message.get("content"))}
-            for message in request.messages
-        )
-        return replace(request, messages=messages)
+        messages = tuple(self._clean(message) for message in request.messages)
+        inputs = tuple(self._clean(text) for text in request.inputs)
+        return replace(request, messages=messages, inputs=inputs)
 
-    def _clean(self, content: Any) -> Any:
-        if isinstance(content, str):
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
             for pattern, put in self._patterns:
-                content = pattern.sub(put, content)
-            return content
-        if isinstance(content, Sequence):
-            return [
-                {**part, "text": self._clean(part["text"])}
-                if isinstance(part, Mapping) and "text" in part
-                else part
-                for part in content
-            ]
-        return content
+                value = pattern.sub(put, value)
+            return value
+        if isinstance(value, Mapping):
+            return {
+                key: inner if key in _NOT_SAID else self._clean(inner)
+                for key, inner in value.items()
+            }
+        if isinstance(value, Sequence) and not isinstance(value, bytes):
+            return [self._clean(inner) for inner in value]
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +142,11 @@ class BudgetCap:
         estimate = self.estimate_usd(request)
         if estimate is None:
             return request
+        spent = self.spent_usd()
         with self._lock:
-            held = sum(self._reserved.values(), self.spent_usd())
+            held = sum(self._reserved.values(), spent)
             if held + estimate > self.cap_usd:
-                raise BudgetExceeded(
-                    f"{self.name} of ${self.cap_usd} would be passed: ${held:.6f} is spent or "
-                    f"reserved, and this call may cost ${estimate:.6f}",
-                    model=request.model,
-                    request_id=request.request_id,
-                    hint="Raise the cap, or lower `max_tokens`.",
-                )
+                raise _over(self.name, self.cap_usd, held, estimate, request)
             self._reserved[request.request_id] = estimate
         return request
 
@@ -155,3 +154,55 @@ class BudgetCap:
         """Give back what was reserved; what was really spent stands in the ledger."""
         with self._lock:
             self._reserved.pop(request.request_id, None)
+
+
+@dataclass
+class RunBudget:
+    """A cap for one run: the requests of one `origin_id` (an eval run, a board, ...).
+
+    Attributes:
+        origin_id: the run.
+        cap_usd: the cap, USD.
+        estimate_usd: the most that a request may cost; None where it has no price.
+        spent_usd: what the run has spent; give it what a resumed run spent before.
+    """
+
+    origin_id: str
+    cap_usd: Decimal
+    estimate_usd: Callable[[ChatRequest], Decimal | None]
+    spent_usd: Decimal = Decimal(0)
+    _cap: BudgetCap = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._cap = BudgetCap(
+            self.cap_usd,
+            lambda: self.spent_usd,
+            self.estimate_usd,
+            f"the budget of {self.origin_id}",
+        )
+
+    def before(self, request: ChatRequest) -> ChatRequest:
+        """Reserve what the request may cost, if it is one of the run's.
+
+        Raises:
+            BudgetExceeded: the cap would be passed.
+        """
+        return self._cap.before(request) if request.origin_id == self.origin_id else request
+
+    def ended(self, request: ChatRequest, attempts: Iterable[Call]) -> None:
+        """Count what the request really cost, failed attempts included."""
+        if request.origin_id == self.origin_id:
+            self.spent_usd += sum((call.cost_usd or Decimal(0) for call in attempts), Decimal(0))
+            self._cap.ended(request, attempts)
+
+
+def _over(
+    name: str, cap: Decimal, held: Decimal, estimate: Decimal, request: ChatRequest
+) -> BudgetExceeded:
+    return BudgetExceeded(
+        f"{name} of ${cap} would be passed: ${held:.6f} is spent or "
+        f"reserved, and this call may cost ${estimate:.6f}",
+        model=request.model,
+        request_id=request.request_id,
+        hint="Raise the cap, or lower `max_tokens`.",
+    )
