@@ -36,8 +36,9 @@ def complete(model: str, prompt: str | Sequence[Message], **options: Any) -> Rep
     Args:
         model: `provider/model_id`, for example `openai/gpt-5-mini` or `local/smollm2-135m`.
         prompt: the user's text, or a conversation in OpenAI's message form.
-        options: `system` (text), `tags`, `fallbacks` (other models, in order), `timeout_s`,
-            `api_key`, `origin`, `origin_id`; everything else is a parameter of the model
+        options: `system` (text), `tags`, `fallbacks` (other models, in order, or the
+            name of a chain), `timeout_s`, `api_key`, `origin`, `origin_id`, `on_unsupported`
+            (`error` or `drop` what the provider does not take); everything else is a parameter of the model
             (`temperature`, `max_tokens`, `tools`, ...).
 
     Returns:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
         proxy: corporate HTTP proxy, used only when set here.
         keyring_timeout_s: longest wait for the OS keyring, seconds.
+        chains: failover chains by name, each a list of `provider/model_id`.
     """
 
     model_config = SettingsConfigDict(env_prefix="TOOLKIT_", extra="ignore", frozen=True)
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     daily_budget_usd: float | None = None
     proxy: str | None = None
     keyring_timeout_s: float = 3.0
+    chains: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @field_validator("home")
     @classmethod

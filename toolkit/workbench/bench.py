@@ -138,6 +138,16 @@ class Workbench:
         for listener in self.on_record:
             listener(call)
 
+    def _with_chain(self, model: str, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with `fallbacks` as models, where a chain was named."""
+        from toolkit.workbench.chains import expand_fallbacks
+
+        if not options.get("fallbacks"):
+            return options
+        chains, registry = self.settings.chains, self.providers.registry
+        chain = expand_fallbacks(model, options["fallbacks"], chains, registry)
+        return {**options, "fallbacks": chain}
+
     def complete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
         """See `toolkit.complete`."""
         return self.portal.run(self.acomplete(model, prompt, **options))
@@ -145,7 +155,8 @@ class Workbench:
     async def acomplete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
         """See `toolkit.acomplete`."""
         api_key = options.pop("api_key", None)
-        return await self.client.complete(build_request(model, prompt, options), api_key=api_key)
+        request = build_request(model, prompt, self._with_chain(model, options))
+        return await self.client.complete(request, api_key=api_key)
 
     def stream(
         self, model: str, prompt: str | Sequence[Message], **options: Any
@@ -156,7 +167,7 @@ class Workbench:
     def astream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
         """See `toolkit.astream`."""
         api_key = options.pop("api_key", None)
-        request = build_request(model, prompt, options, stream=True)
+        request = build_request(model, prompt, self._with_chain(model, options), stream=True)
         return self.client.stream(request, api_key=api_key)
 
     def compare(
