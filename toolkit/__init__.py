@@ -38,8 +38,8 @@ def complete(model: str, prompt: str | Sequence[Message], **options: Any) -> Rep
         prompt: the user's text, or a conversation in OpenAI's message form.
         options: `system` (text), `tags`, `fallbacks` (other models, in order, or the
             name of a chain), `timeout_s`, `api_key`, `origin`, `origin_id`, `on_unsupported`
-            (`error` or `drop` what the provider does not take); everything else is a parameter of the model
-            (`temperature`, `max_tokens`, `tools`, ...).
+            (`error` or `drop` what the provider does not take); everything else is a
+            parameter of the model (`temperature`, `max_tokens`, `tools`, ...).
 
     Returns:
         The `Reply`: text, usage, timing (`ttft_ms`, ...), receipt and all attempts.
