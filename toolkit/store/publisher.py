@@ -19,7 +19,8 @@ _QUIET_S: Final = 0.3
 _LONGEST_S: Final = 5.0
 _MANY: Final = 2_000
 _RETRY_S: Final = 2.0
-_EXIT_S: Final = 2.0
+# A move is short; cutting one off inside DuckDB would abort the whole process.
+_EXIT_S: Final = 30.0
 
 
 class Publisher:
