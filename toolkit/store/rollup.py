@@ -49,7 +49,7 @@ def value_sql(bucket: str) -> str:
 def whole_sum_sql(column: str, condition: str = "true") -> str:
     """SQL for the sum of whole numbers; one beyond 64 bits ends there instead of failing."""
     total = f"coalesce(sum({column}) FILTER ({condition}), 0)"
-    return f"CAST(least({total}, {2**63 - 1}) AS BIGINT)"
+    return f"CAST(greatest(least({total}, {2**63 - 1}), {-(2**63) + 1}) AS BIGINT)"
 
 
 def counts_sql(source: str) -> str:

@@ -149,7 +149,7 @@ class Store:
         """
         from toolkit.store.backup import back_up
 
-        self.ingest()
+        self.ingest(wait_s=_CLOSE_WAIT_S)
         return back_up(self._database, path)
 
     def restore(self, path: Path) -> None:
@@ -172,7 +172,7 @@ class Store:
             self._database.close()
 
     def _publish(self) -> None:
-        self.ingest()
+        self.ingest(wait_s=_CLOSE_WAIT_S)
 
 
 def _file_of(settings: Settings) -> Path:
