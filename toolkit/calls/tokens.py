@@ -1,7 +1,8 @@
 """A rough count of tokens before anything is sent, for pacing, limits and budgets.
 
-Four characters a token is the usual rule for English text; it needs no tokenizer, no download
-and no time. It is never stored as usage: a row tells only what the provider counted.
+Four bytes of UTF-8 a token: the usual rule for English text, and near enough for others, whose
+letters take two or three bytes and half a token to a whole one. It needs no tokenizer, no
+download and no time. It is never stored as usage: a row tells only what the provider counted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from toolkit.records import ChatRequest, Message
 
-_CHARACTERS_PER_TOKEN: Final = 4
+_BYTES_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
 _TOKENS_PER_IMAGE: Final = 800
 _DEFAULT_OUTPUT_TOKENS: Final = 512
@@ -40,7 +41,7 @@ def estimate_request_tokens(request: ChatRequest) -> int:
 
 def _count(content: Any) -> int:
     if isinstance(content, str):
-        return -(-len(content) // _CHARACTERS_PER_TOKEN)
+        return -(-len(content.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
     if isinstance(content, Mapping):
         return _count(content.get("text")) if "text" in content else _TOKENS_PER_IMAGE
     if isinstance(content, Iterable):
