@@ -157,7 +157,7 @@ class Receipt:
         lines: tokens by class with their price.
         price_id: the price row used.
         price_source: where the price is from (`litellm`, `genai-prices`, `override`, ...).
-        price_date: date of that price, ISO.
+        price_date: date of that price, ISO, or the release of a source that has no dates.
         cost_reported_usd: what the provider itself said the call cost, where it does.
         cost_litellm_usd: litellm's own figure, for comparison.
         mismatch: our cost and another figure differ by more than 1 %.

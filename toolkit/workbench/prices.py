@@ -10,6 +10,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from toolkit.calls.receipt import Price, Prices, Rate
@@ -94,7 +95,7 @@ class PriceDesk:
 def _price(tariff: Tariff | None, model: str) -> Price | None:
     if tariff is None:
         return None
-    since = tariff.since.isoformat() if tariff.since else None
+    since = tariff.since.isoformat() if tariff.since else _edition(tariff.source)
     rates = tuple(
         Rate(token_class=token_class, usd_per_million=usd, above_tokens=above)  # type: ignore[arg-type]
         for above, step in tariff.steps.items()
@@ -103,3 +104,8 @@ def _price(tariff: Tariff | None, model: str) -> Price | None:
     )
     price_id = f"{tariff.source}:{model}:{since or 'undated'}"
     return Price(price_id=price_id, source=tariff.source, date=since, rates=rates)
+
+
+def _edition(source: str) -> str | None:
+    """litellm's map has no dates; which release it came with says how old it is."""
+    return version("litellm") if source == "litellm" else None
