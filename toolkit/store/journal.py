@@ -174,8 +174,11 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made by us so that it is private from its first byte; -wal and -shm take its mode.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Made by us so that it is private from its first byte; -wal and -shm take its mode. Only
+        # where there is none: closing a file of its own would drop SQLite's locks on it (POSIX),
+        # and another process would take the WAL away under our feet.
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(
             self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
