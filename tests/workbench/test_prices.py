@@ -61,7 +61,7 @@ def test_a_local_model_is_unpriced_and_not_free(home):
         tk.providers.add("mine", base_url=server.base_url, local=True, test=False)
         reply = tk.complete("mine/gpt-4o-mini", "hello")
     assert reply.cost_usd is None
-    assert reply.receipt.note
+    assert reply.receipt.note == "a local model has no price"
     assert reply.attempts[0].cost_usd is None
 
 

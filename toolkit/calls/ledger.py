@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.calls._litellm import version as litellm_version
 from toolkit.calls.headroom import read_ratelimit_headers
-from toolkit.calls.receipt import Prices, PricesFor, build_receipt
+from toolkit.calls.receipt import UNKNOWN_PRICE, Prices, PricesFor, build_receipt
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
 from toolkit.errors import CallError, ToolkitError
@@ -124,11 +124,13 @@ class Ledger:
         this = attempt.this
         prices = self._prices_for(this.provider, this.model_id, attempt.started_at)
         by_litellm = build_receipt(usage, prices.litellm).cost_usd if prices.litellm else None
+        why = "a local model has no price" if this.provider.is_local else UNKNOWN_PRICE
         return build_receipt(
             usage,
             prices.in_force,
             reported_usd=attempt.reading.cost_reported_usd,
             litellm_usd=by_litellm,
+            unpriced_because=why,
         )
 
     def _timing(self, outcome: Outcome, usage: Usage) -> Timing:

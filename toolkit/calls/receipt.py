@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
 
 RateClass = Literal["input", "cached_input", "cache_write", "output", "reasoning", "request"]
+UNKNOWN_PRICE: Final = "no price is known for this model at this provider"
 _MILLION: Final = Decimal(1_000_000)
 _SAME: Final = Decimal("0.01")
 
@@ -86,7 +87,7 @@ def build_receipt(
     *,
     reported_usd: Decimal | None = None,
     litellm_usd: Decimal | None = None,
-    unpriced_because: str = "no price is known for this model at this provider",
+    unpriced_because: str = UNKNOWN_PRICE,
 ) -> Receipt:
     """The receipt of one call.
 
