@@ -183,3 +183,14 @@ def test_the_time_it_stays_open_doubles_and_is_jittered():
             now += breaker.enter(now).wait_s
             breaker.fail(breaker.enter(now), now)
         assert [round(wait) for wait in waits] == [15, 30, 60, 120, 240, 300, 300]
+
+
+def test_what_an_older_call_came_to_does_not_disturb_the_trial_that_runs():
+    for outcome in ("fail", "succeed", "forget"):
+        breaker = Breaker()
+        older = breaker.enter(0)
+        opened(breaker)
+        assert isinstance(breaker.enter(30), Entry)
+        args = (older,) if outcome == "forget" else (older, 31)
+        getattr(breaker, outcome)(*args)
+        assert isinstance(breaker.enter(32), Refusal), outcome

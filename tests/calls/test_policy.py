@@ -302,3 +302,69 @@ def test_what_a_cassette_answers_leaves_no_mark_and_takes_no_time():
     assert set(world.clock.slept) == {0.0}
     with pytest.raises(errors.RetriesExhausted):
         world.run(world.target("a", errors.ServerError("x")))
+
+
+def test_a_stated_wait_of_more_than_a_minute_is_told_and_not_waited_for():
+    world = World()
+    with pytest.raises(errors.RateLimited) as caught:
+        world.run(world.target("a", errors.RateLimited("x", retry_after=61), "ok"))
+    assert caught.value.retry_after == 61
+    assert world.clock.slept == []
+
+
+def test_no_back_off_passes_the_deadline():
+    world = World()
+    with pytest.raises(errors.ServerError):
+        world.run(world.target("a", errors.ServerError("x"), "ok"), timeout_s=0.2)
+    assert world.clock.slept == []
+
+
+def test_past_the_deadline_nobody_else_is_asked():
+    world = World(max_retries=0)
+    chain = (world.target("a", errors.RequestTimeout("slow")), world.target("b", "ok"))
+
+    async def act(this):
+        world.clock.now += 11
+        return await world.act(this)
+
+    request = build_request("a/m", "hi", {"timeout_s": 10})
+    with pytest.raises(errors.RequestTimeout):
+        asyncio.run(world.policy.run(request, chain, act))
+    assert world.kinds == [("a", "first")]
+
+
+def test_retries_that_succeed_never_use_up_the_quota():
+    world = World()
+    for i in range(60):
+        target = world.target("a", errors.ServerError("x"), "ok")
+        target = Target(provider=target.provider, model_id=f"m{i}")
+        assert world.run(target) == "ok"
+
+
+def test_a_trial_that_our_own_pace_refuses_leaves_the_way_free_for_the_next():
+    world = World(max_retries=0)
+    target = world.target("a", *[errors.ServerError("x")] * 3, "ok", rpm=3)
+    for _ in range(3):
+        with pytest.raises(errors.ServerError):
+            world.run(target)
+    world.clock.now += 30  # half-open by now, and no request left in this minute
+    with pytest.raises(errors.RateLimited, match="our own limit"):
+        world.run(target, timeout_s=1)
+    world.clock.now += 31
+    assert world.run(target) == "ok"
+
+
+def test_true_token_counts_replace_the_estimate():
+    world = World()
+    target = world.target("a", "ok", tpm=1000)
+
+    async def act(this):
+        this.settle(End(status="ok", total_tokens=10))
+
+    async def go():
+        for _ in range(10):
+            request = build_request("a/m", "hi", {"max_tokens": 900})
+            await world.policy.run(request, [target], act)
+
+    asyncio.run(go())
+    assert world.clock.slept == []
