@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -97,6 +98,26 @@ def test_openai_compatible_servers_get_everything_as_it_is():
         "banana": {"x": [1]},
     }.items():
         assert sent[0][name] == value
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_json_that_an_unknown_model_gives_as_a_tool_call_is_the_text(is_stream):
+    """litellm asks models that it does not know for JSON by a tool of its own."""
+    call = {"id": "t", "function": {"name": "json_tool_call", "arguments": '{"a":"b"}'}}
+
+    async def go(a):
+        if not is_stream:
+            return await a.complete(response_format=TAKEN["response_format"])
+        stream = a.stream(response_format=TAKEN["response_format"])
+        text = "".join([piece async for piece in stream])
+        assert text == stream.reply.text
+        return stream.reply
+
+    with MockProvider() as server:
+        server.enqueue("", tool_calls=[call], finish_reason="tool_use")
+        reply = asyncio.run(go(asking(server.origin, "anthropic")))
+    assert json.loads(reply.text) == {"a": "b"}
+    assert (reply.tool_calls, reply.finish_reason) == ((), "stop")
 
 
 def test_a_picture_reaches_every_style():

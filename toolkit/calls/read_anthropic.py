@@ -9,6 +9,9 @@ import orjson
 
 from toolkit.calls.reading import Piece, Reading, ToolDraft, find_error
 
+# Models that litellm does not know to answer in JSON are asked to call this tool instead.
+_JSON_ANSWER = "json_tool_call"
+
 
 class AnthropicReader:
     """Reads `message` bodies and the events `message_start` ... `message_stop`."""
@@ -16,6 +19,7 @@ class AnthropicReader:
     def __init__(self) -> None:
         self.reading = Reading()
         self._usage: dict[str, Any] = {}
+        self._json_block: int | None = None
 
     def take_whole(self, value: Mapping[str, Any]) -> None:
         """Take a whole body."""
@@ -61,7 +65,8 @@ class AnthropicReader:
 
     def _take_stop(self, part: Mapping[str, Any]) -> None:
         if stop := part.get("stop_reason"):
-            self.reading.finish = str(stop)
+            is_json = self._json_block is not None and not self.reading.tools
+            self.reading.finish = "end_turn" if is_json and stop == "tool_use" else str(stop)
         if stop == "refusal":
             details = part.get("stop_details")
             words = details.get("explanation") if isinstance(details, dict) else None
@@ -73,6 +78,9 @@ class AnthropicReader:
             return ()
         if block.get("type") == "tool_use":
             index = _index(value)
+            if block.get("name") == _JSON_ANSWER:
+                self._json_block = index
+                return ()
             self.reading.tools[index] = ToolDraft(block.get("id"), str(block.get("name") or ""))
             if block.get("input"):  # most send it empty and fill it by deltas
                 self.reading.tools[index].arguments.append(orjson.dumps(block["input"]).decode())
@@ -87,6 +95,9 @@ class AnthropicReader:
             return self._add("reasoning", block.get("thinking"))
         if kind == "tool_use":
             arguments = orjson.dumps(block.get("input") or {}).decode()
+            if block.get("name") == _JSON_ANSWER:
+                self._json_block = index
+                return self._add("text", arguments)
             draft = ToolDraft(block.get("id"), str(block.get("name") or ""), [arguments])
             reading.tools[index] = draft
             return (("tool_call", arguments),)
@@ -106,6 +117,8 @@ class AnthropicReader:
         if kind == "input_json_delta":
             draft = self.reading.tools.get(_index(value))
             part = delta.get("partial_json")
+            if _index(value) == self._json_block:
+                return self._add("text", part)
             if draft is not None and isinstance(part, str) and part:
                 draft.arguments.append(part)
                 return (("tool_call", part),)
