@@ -368,3 +368,13 @@ def test_true_token_counts_replace_the_estimate():
 
     asyncio.run(go())
     assert world.clock.slept == []
+
+
+def test_a_long_stated_wait_is_not_waited_for_where_another_can_be_asked():
+    world = World()
+    busy, other = errors.RateLimited("x", retry_after=30), world.target("b", "ok")
+    assert world.run(world.target("a", busy), other) == "ok"
+    assert world.clock.slept == []
+    assert world.run(other, world.target("a", busy)) == "ok"
+    assert world.run(world.target("c", errors.RateLimited("x", retry_after=7), "ok"), other) == "ok"
+    assert world.clock.slept == [7], "a short one is"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from toolkit.calls.admission import Gate, Target
 from toolkit.calls.attempt import Try
-from toolkit.calls.retry import backoff_s
+from toolkit.calls.retry import MAX_BACKOFF_S, backoff_s
 from toolkit.calls.tokens import estimate_request_tokens
 from toolkit.errors import (
     CallError,
@@ -60,6 +60,7 @@ class _Round:
     request: ChatRequest
     total_at: float
     api_key: str | None
+    is_last: bool = True
     calls: list[Call] = field(default_factory=list)
 
 
@@ -111,9 +112,10 @@ class Policy:
         total_s = stated_s or self._settings.total_timeout_s
         this = _Round(request=request, total_at=self._clock() + total_s, api_key=api_key)
         failed: list[tuple[Target, CallError]] = []
-        for target in chain:
+        for place, target in enumerate(chain):
             if not self._is_large_enough(target, failed):
                 continue
+            this.is_last = place == len(chain) - 1
             try:
                 return await self._ask(this, target, act, is_fallback=bool(failed))
             except CallError as error:
@@ -188,7 +190,8 @@ class Policy:
         left_s = this.total_at - self._clock()
         if error.retry_after:
             stated_s = error.retry_after
-            return stated_s if stated_s <= min(MAX_STATED_WAIT_S, left_s) else None
+            longest_s = MAX_STATED_WAIT_S if this.is_last else MAX_BACKOFF_S
+            return stated_s if stated_s <= min(longest_s, left_s) else None
         wait_s = backoff_s(len(failed), self._dice)
         return wait_s if wait_s < left_s else None
 
