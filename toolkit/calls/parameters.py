@@ -8,11 +8,12 @@ with a note on the reply: `on_unsupported` of the request decides.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
+
+import orjson
 
 from toolkit.calls.reading import Style
 from toolkit.errors import InvalidRequest
@@ -96,7 +97,7 @@ def find_unsent(style: Style, params: Mapping[str, Any], body: bytes) -> list[st
     ]
     if not asked or style == "openai":
         return []
-    seen = set(_words({k: v for k, v in json.loads(body).items() if k not in _CONVERSATION}))
+    seen = set(_words({k: v for k, v in orjson.loads(body).items() if k not in _CONVERSATION}))
     sent_as = _SENT_AS[style]
     return sorted(
         name for name in asked if seen.isdisjoint(sent_as.get(name, (name, _camel(name))))
