@@ -256,6 +256,7 @@ def test_headroom_is_what_the_provider_said_last(mock):
     )
     tk.complete("mock/mock-model", "hello")
     headroom = tk.providers.headroom("mock")
+    assert tk.providers.headroom() == {"mock": headroom}
     assert headroom["ratelimit_remaining_requests"] == 42
     assert headroom["ratelimit_limit_requests"] == 100
 

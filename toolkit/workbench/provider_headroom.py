@@ -8,20 +8,19 @@ if TYPE_CHECKING:
     from toolkit.store.store import Store
 
 _QUERY: Final = """
-SELECT started_at AS seen_at,
+SELECT provider, started_at AS seen_at,
        ratelimit_limit_requests, ratelimit_remaining_requests, ratelimit_reset_requests_s,
        ratelimit_limit_tokens, ratelimit_remaining_tokens, ratelimit_reset_tokens_s
 FROM calls
-WHERE provider = ? AND source = 'live'
+WHERE source = 'live'
   AND (ratelimit_remaining_requests IS NOT NULL OR ratelimit_remaining_tokens IS NOT NULL)
-ORDER BY started_at DESC
-LIMIT 1
+QUALIFY row_number() OVER (PARTITION BY provider ORDER BY started_at DESC) = 1
+ORDER BY provider
 """
 
 
-def find_headroom(store: Store, provider: str) -> dict[str, Any] | None:
-    """Limits, what remains and when it is reset (seconds after `seen_at`, UTC), by the newest
-    answer that said so; None where none ever did.
+def read_headroom(store: Store) -> dict[str, dict[str, Any]]:
+    """Limits, what remains and when it is reset (seconds after `seen_at`, UTC), by provider and
+    by its newest answer that said so.
     """
-    rows = store.rows(_QUERY, (provider,))
-    return rows[0] if rows else None
+    return {row.pop("provider"): row for row in store.rows(_QUERY)}

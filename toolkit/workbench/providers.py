@@ -18,7 +18,7 @@ from toolkit.providers.registry import Registry
 from toolkit.providers.tokens import LEEWAY_S, FetchToken, TokenSource
 from toolkit.secret import Secret
 from toolkit.workbench.provider_discovery import Discovered, discover
-from toolkit.workbench.provider_headroom import find_headroom
+from toolkit.workbench.provider_headroom import read_headroom
 from toolkit.workbench.provider_plugins import Plugins
 from toolkit.workbench.provider_secrets import changed_headers, split_headers, stored_secrets
 from toolkit.workbench.provider_transfer import Transfer
@@ -269,14 +269,17 @@ class Providers:
                 self._mirror(provider)
         return found
 
-    def headroom(self, name: str) -> dict[str, Any] | None:
+    def headroom(self, name: str | None = None) -> dict[str, Any] | None:
         """How much the provider said may still be used, from its newest answer that said so.
 
         Returns:
             Limits, what remains and when it is reset (seconds after `seen_at`, UTC), for
-            requests and tokens; None where no answer ever said.
+            requests and tokens; None where no answer ever said. Without a name: the same by
+            name, for every provider that ever said.
         """
-        return find_headroom(self._bench.store, self.require(name).name)
+        if name is None:
+            return read_headroom(self._bench.store)
+        return read_headroom(self._bench.store).get(self.require(name).name)
 
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
