@@ -14,7 +14,9 @@ from toolkit.errors import StoreCorrupt, StoreTooNew
 from toolkit.store import migrate
 from toolkit.store.store import Store
 
-ADDITION = (2, "ALTER TABLE calls ADD COLUMN colour VARCHAR; CREATE TABLE extras (x INTEGER);")
+NEWEST = migrate.latest_version()
+NEXT = NEWEST + 1
+ADDITION = (NEXT, "ALTER TABLE calls ADD COLUMN colour VARCHAR; CREATE TABLE extras (x INTEGER);")
 
 
 def digest(path):
@@ -22,9 +24,9 @@ def digest(path):
 
 
 @pytest.fixture
-def with_a_second_migration(monkeypatch):
-    both = (*migrate.migrations(), ADDITION)
-    monkeypatch.setattr(migrate, "migrations", lambda: both)
+def with_one_more_migration(monkeypatch):
+    longer = (*migrate.migrations(), ADDITION)
+    monkeypatch.setattr(migrate, "migrations", lambda: longer)
 
 
 def make_file(settings):
@@ -76,7 +78,7 @@ def test_opening_again_changes_nothing(settings):
 def test_an_older_file_is_upgraded_and_kept_beside_as_bak(settings, request):
     path = make_file(settings)
     before = digest(path)
-    request.getfixturevalue("with_a_second_migration")
+    request.getfixturevalue("with_one_more_migration")
     store = Store(settings)
     store.append("calls", call_row())
     store.ingest()
@@ -84,13 +86,13 @@ def test_an_older_file_is_upgraded_and_kept_beside_as_bak(settings, request):
         {"n": 2, "coloured": 0}
     ]
     store.close()
-    assert versions(path) == [(2,)]
+    assert versions(path) == [(NEXT,)]
     assert digest(path.with_name(path.name + ".bak")) == before
 
 
 def test_an_older_file_is_upgraded_by_a_mere_read(settings, request):
     make_file(settings)
-    request.getfixturevalue("with_a_second_migration")
+    request.getfixturevalue("with_one_more_migration")
     store = Store(settings)
     assert store.rows("SELECT count(colour) AS n FROM calls") == [{"n": 0}]
     store.close()
@@ -99,7 +101,7 @@ def test_an_older_file_is_upgraded_by_a_mere_read(settings, request):
 @pytest.mark.parametrize("step", ["migrate:copied", "migrate:applied", "migrate:replaced"])
 def test_a_crash_while_upgrading_leaves_the_old_file_or_the_new_one(settings, request, step):
     path = make_file(settings)
-    request.getfixturevalue("with_a_second_migration")
+    request.getfixturevalue("with_one_more_migration")
 
     def crash(reached: str) -> None:
         if reached == step:
@@ -109,7 +111,7 @@ def test_a_crash_while_upgrading_leaves_the_old_file_or_the_new_one(settings, re
     broken._journal.append("calls", '{"call_id": "x"}')
     with pytest.raises(KeyboardInterrupt):
         broken.ingest()
-    assert versions(path) in ([(1,)], [(2,)])
+    assert versions(path) in ([(NEWEST,)], [(NEXT,)])
     store = Store(settings)
     store.ingest()
     assert store.rows("SELECT count(*) AS n, count(colour) AS coloured FROM calls") == [

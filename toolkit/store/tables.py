@@ -93,7 +93,7 @@ _ALL: Final = (
         ("incident_id",),
         _columns(
             "incident_id provider model state opened_at closed_at reason error_code probes "
-            "failures evidence"
+            "failures evidence scope alerted_at"
         ),
         is_replacing=True,
     ),
@@ -136,7 +136,8 @@ _ALL: Final = (
         _columns(
             "result_id run_id sample_id epoch provider model scorer input target output score "
             "is_pass explanation scores metadata status error_code error_message call_id "
-            "request_id input_tokens output_tokens cost_usd duration_ms scored_at"
+            "request_id input_tokens output_tokens cost_usd duration_ms scored_at variant params "
+            "ttft_ms is_cached judge_model judge_call_id judge_cost_usd"
         ),
     ),
     Table(
