@@ -196,9 +196,13 @@ def past_calls() -> list[Call]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium with a fresh profile, driven by playwright."""
+    """Debian's Chromium with a fresh profile, driven by playwright.
+
+    For one file only: while it is open, an event loop of playwright's runs in this thread, and
+    tests of other files could not start one of their own.
+    """
     path = shutil.which("chromium")
     if path is None:
         if os.environ.get("TOOLKIT_REQUIRE_BROWSER") == "1":

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.catalog.listing_server import Answer, Asked, ListingServer
+from tests.ui.conftest import RunningApp
 from toolkit.catalog.gathering import Gathering
 from toolkit.catalog.listed import Listing
 from toolkit.catalog.outcome import Step, compare_listing
 from toolkit.charts import price_against, price_steps
 from toolkit.providers.provider import Provider
+from toolkit.settings import Settings
 from toolkit.ui.models_read import ModelFilter, filter_models, find_changes, read_models
 from toolkit.workbench.bench import Workbench, current
 
@@ -249,7 +252,7 @@ def test_the_price_history_is_drawn_as_steps_up_to_today() -> None:
 @pytest.mark.slow
 @pytest.mark.browser
 def test_three_thousand_models_are_filtered_in_a_real_browser(
-    bench: Workbench, chromium: Any, request: pytest.FixtureRequest
+    chromium: Any, tmp_path: Path
 ) -> None:
     gathering = Gathering()
     gathering.add(
@@ -261,8 +264,18 @@ def test_three_thousand_models_are_filtered_in_a_real_browser(
         pd.Timestamp.now(tz="UTC").to_pydatetime(),
         "sync",
     )
+    bench = Workbench(Settings(home=tmp_path / "home"))
     bench.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
-    app = request.getfixturevalue("app")
+    bench.close()
+    app = RunningApp(tmp_path / "home", tmp_path)
+    try:
+        app.wait()
+        filter_in_browser(chromium, app)
+    finally:
+        app.stop()
+
+
+def filter_in_browser(chromium: Any, app: RunningApp) -> None:
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

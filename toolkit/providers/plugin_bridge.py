@@ -115,12 +115,12 @@ class PluginBridge:
         return f"http://127.0.0.1:{self._port}/{plugin.provider.name}/v1"
 
     def close(self) -> None:
-        """End the server."""
+        """End the server; does nothing where none runs."""
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not None:
             self._thread.join(5)
-        self._port = self._thread = None
+        self._port = self._thread = self._loop = self._stop = None
 
     def _start(self) -> None:
         ready = threading.Event()
