@@ -6,17 +6,11 @@ from typing import Annotated
 
 import typer
 
+from toolkit.cli.health_table import STATUS, status_cells
 from toolkit.cli.output import Column, JsonFlag, new_app, opened_bench, show_rows
 
 app = new_app("Check providers, and see their states.")
 
-_STATUS = (
-    Column("provider", "Provider"),
-    Column("state", "State"),
-    Column("reason", "Reason"),
-    Column("since", "Since"),
-    Column("last_success_at", "Last success"),
-)
 _CHECKED = (
     Column("provider", "Provider"),
     Column("state", "State"),
@@ -48,8 +42,11 @@ def check(
 
 @app.command("status")
 def status(as_json: JsonFlag = False) -> None:
-    """States of all providers in use, from calls and probes of the last 24 hours."""
+    """States of all providers in use, worst first, with what your calls of the last day say."""
+    from toolkit.workbench.health_view import read_overview
+
     with opened_bench() as bench:
-        rows = bench.health.status()
+        rows = read_overview(bench)
+    shown = rows if as_json else [status_cells(row) for row in rows]
     empty = "No provider is in use. `toolkit providers add` adds one."
-    show_rows(rows, _STATUS, as_json=as_json, empty=empty)
+    show_rows(shown, STATUS, as_json=as_json, empty=empty)

@@ -10,10 +10,10 @@ import streamlit as st
 
 from toolkit.charts import waterfall
 from toolkit.charts.phases import number
-from toolkit.ui.call_queries import Query
 from toolkit.ui.chart_block import draw_chart
 from toolkit.ui.format import UNKNOWN, ago, at, count, duration, money, rate, tokens
 from toolkit.ui.text import plain, show_text
+from toolkit.workbench.query import Query
 
 Row = Mapping[str, Any]
 _IDS = ("call_id", "request_id", "origin_id", "provider_request_id", "system_fingerprint")

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from toolkit.store.reader import Reader
+from toolkit.workbench.query import Query
 
 SPANS: Final[Mapping[str, timedelta]] = {
     "last hour": timedelta(hours=1),
@@ -32,34 +29,6 @@ _LAST_OF_REQUEST: Final = (
 )
 _BUCKETS_S: Final = (10, 60, 300, 900, 3_600, 21_600, 86_400, 604_800)
 _BUCKETS_WANTED: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """SQL with its values apart, ready to run."""
-
-    sql: str
-    params: tuple[Any, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The same with the values quoted in, to be shown and copied."""
-        parts = self.sql.split("?")
-        quoted = [*(_quoted(value) for value in self.params), ""]
-        return "".join(part + value for part, value in zip(parts, quoted, strict=True)).strip()
-
-    @property
-    def python(self) -> str:
-        """The expression that runs it in a notebook."""
-        return f'tk.sql("""\n{self.text}\n""")'
-
-    def frame(self, reader: Reader) -> pd.DataFrame:
-        """Run it, for a chart."""
-        return reader.frame(self.sql, self.params)
-
-    def rows(self, reader: Reader) -> list[dict[str, Any]]:
-        """Run it, for plain values: what is unknown is None."""
-        return reader.rows(self.sql, self.params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,9 +187,3 @@ def _checked(column: str) -> str:
     if column not in _COLUMNS:
         raise ValueError(f"no such column: {column!r}")
     return column
-
-
-def _quoted(value: Any) -> str:
-    if isinstance(value, datetime):
-        return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat(timespec='seconds')}'"
-    return "'" + str(value).replace("'", "''") + "'"

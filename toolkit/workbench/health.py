@@ -79,10 +79,10 @@ class HealthDesk:
         return [_describe(name, states.get(name, Health())) for name in names]
 
     def frame(self) -> pd.DataFrame:
-        """`status` as a DataFrame, one row per provider; times UTC."""
-        import pandas as pd
+        """One row per provider in use, worst first: see `health_view.read_overview`."""
+        from toolkit.workbench.health_view import overview_frame
 
-        return pd.DataFrame(self.status(), columns=list(_describe("", Health())))
+        return overview_frame(self._bench)
 
     def states(self, now: datetime | None = None) -> dict[str, Health]:
         """States by provider, from the calls and probes of the last 24 hours."""

@@ -16,6 +16,7 @@ from toolkit.ui.first_use import ask_two_models
 from toolkit.ui.panes import error_card
 from toolkit.ui.session import compare_state
 from toolkit.workbench.bench import current
+from toolkit.workbench.query import Query
 
 bench = current()
 
@@ -37,7 +38,7 @@ def request_panel(request_id: str) -> None:
         st.caption("No such request is recorded here.")
 
 
-def draw_charts(chosen: ask.CallFilter, drawn: list[tuple[ask.Query, DataFrame]]) -> None:
+def draw_charts(chosen: ask.CallFilter, drawn: list[tuple[Query, DataFrame]]) -> None:
     """Latency as a distribution and over time, and errors by class."""
     named = {"of": chosen.words}
     figures: tuple[tuple[str, Any, dict[str, str]], ...] = (

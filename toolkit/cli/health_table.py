@@ -1,0 +1,43 @@
+"""How `toolkit health status` looks in a terminal: states with shape and word, shares with n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from toolkit.charts.numbers import UNKNOWN, count, duration, share
+from toolkit.cli.model_views import told_at
+from toolkit.cli.output import Column
+
+_MARKS: Final = {
+    "healthy": "●", "degraded": "◐", "down": "○", "unknown": "◌",
+    "auth_error": "⚿", "rate_limited": "⏳", "paused": "⏸",
+}  # fmt: skip
+
+STATUS: Final = (
+    Column("provider", "Provider"),
+    Column("state", "State"),
+    Column("reason", "Reason"),
+    Column("since", "Since", lambda when: UNKNOWN if when is None else told_at(when)),
+    Column("last_success_at", "Last success", told_at),
+    Column("errors_now", "Errors 30 min", is_optional=True),
+    Column("errors_day", "Errors 1 day", is_optional=True),
+    Column("ttft", "TTFT p50 / p95 (n)", is_optional=True),
+    Column("uptime", "Good, 90 days", is_optional=True),
+    Column("left", "Requests left", is_optional=True),
+)
+
+
+def status_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of `read_overview` with the cells of `STATUS`; what is unknown stays a dash."""
+    left, limit, n = row["requests_remaining"], row["requests_limit"], row["ttft_n"]
+    quantiles = f"{duration(row['ttft_p50_ms'])} / {duration(row['ttft_p95_ms'])} ({count(n)})"
+    return {
+        **row,
+        "state": f"{_MARKS.get(row['state'], '?')} {row['state'].replace('_', ' ')}",
+        "errors_now": share(row["errors_30m"], row["n_30m"]) if row["n_30m"] else None,
+        "errors_day": share(row["errors_1d"], row["n_1d"]) if row["n_1d"] else None,
+        "ttft": quantiles if n else None,
+        "uptime": share(row["uptime_good"], row["uptime_n"]) if row["uptime_n"] else None,
+        "left": None if left is None or not limit else f"{count(left)} of {count(limit)}",
+    }
