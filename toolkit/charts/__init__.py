@@ -13,22 +13,30 @@ from typing import Any
 _HOMES: Mapping[str, str] = {
     "ecdf": "distribution",
     "errors_over_time": "over_time",
+    "health_errors": "health",
+    "health_latency": "health",
+    "latency_against": "health",
     "percentiles_over_time": "over_time",
     "price_against": "prices",
     "price_steps": "prices",
     "pane_bars": "bars",
     "timeline": "wire",
+    "uptime_bars": "health",
     "waterfall": "wire",
 }
 
 __all__ = [
     "ecdf",
     "errors_over_time",
+    "health_errors",
+    "health_latency",
+    "latency_against",
     "pane_bars",
     "percentiles_over_time",
     "price_against",
     "price_steps",
     "timeline",
+    "uptime_bars",
     "waterfall",
 ]
 

@@ -33,7 +33,7 @@ def percentiles_over_time(buckets: pd.DataFrame, *, of: str, metric: str = "TTFT
     figure = new_figure(title, x="time, UTC", y=f"{metric}, ms")
     if not total:
         return say(figure, f"no call with a known {metric}")
-    whole = _with_gaps(buckets)
+    whole = with_gaps(buckets)
     for name, column, colour in (("p50", "p50_ms", BLUE), ("p95", "p95_ms", ORANGE)):
         enough = whole["n"] >= MIN_FOR_PERCENTILE[name]
         figure.add_trace(_line(name, whole, whole[column].where(enough), colour))
@@ -73,7 +73,7 @@ def errors_over_time(buckets: pd.DataFrame, *, of: str) -> go.Figure:
     return figure
 
 
-def _with_gaps(buckets: pd.DataFrame) -> pd.DataFrame:
+def with_gaps(buckets: pd.DataFrame) -> pd.DataFrame:
     """Every bucket between the first and the last, empty ones with n = 0 and no value."""
     import pandas as pd
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from toolkit.workbench.bench import Workbench
 
 WORST_FIRST: Final = (
-    "down", "auth_error", "degraded", "rate_limited", "unknown", "paused", "healthy"
+    "down", "auth_error", "degraded", "rate_limited", "healthy", "unknown", "paused"
 )  # fmt: skip
 """States in the order in which somebody wants to hear of them."""
 

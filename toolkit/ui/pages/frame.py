@@ -16,6 +16,7 @@ page = st.navigation(
     [
         st.Page("home.py", title="Home", icon=":material/home:", default=True),
         st.Page("compare.py", title="Compare", icon=":material/view_column_2:"),
+        st.Page("health.py", title="Health", icon=":material/monitor_heart:"),
         st.Page("calls.py", title="Calls", icon=":material/receipt_long:"),
         st.Page("models.py", title="Models", icon=":material/deployed_code:"),
         st.Page("regressions.py", title="Regressions", icon=":material/rule:"),

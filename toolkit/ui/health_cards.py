@@ -1,0 +1,158 @@
+"""Providers on the Health page: a card each, or one dense table where there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit.ui.format import UNKNOWN, ago, at, count, share
+from toolkit.ui.health_strip import Days, strip_svg, strip_words
+from toolkit.ui.health_words import mark, percentile_words, rate_words
+from toolkit.ui.text import plain
+from toolkit.workbench.health_queries import WINDOWS
+
+MOST_CARDS: Final = 24
+_TITLES: Final = {"5m": "5 min", "30m": "30 min", "1d": "1 day"}
+
+Row = Mapping[str, Any]
+Act = Callable[[str], None]
+
+
+def draw_cards(
+    rows: Sequence[Row], strips: Mapping[str, Days], *, check: Act, show: Act, is_checking: bool
+) -> None:
+    """One card per provider, in the order of the rows."""
+    with st.grid(3, min_column_width=300):
+        for row in rows:
+            with st.container(border=True, key=f"card-{row['provider']}"):
+                _card(row, strips.get(row["provider"], ()))
+                _buttons(row["provider"], check, show, is_checking)
+
+
+def _card(row: Row, days: Days) -> None:
+    word, colour = mark(row["state"])
+    since = row["since"]
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.markdown(f"**{plain(row['provider'])}**", width="content")
+        st.badge(word, color=colour, help=f"Since {at(since, st.context.timezone)}")
+    held = f", since {ago(since)}" if since else ""
+    st.caption(f"{plain(row['reason'])}{held} · last success {ago(row['last_success_at'])}")
+    if row["uptime_n"]:
+        st.image(strip_svg(days), width="stretch", alt=strip_words(days))
+        st.caption(f"{share(row['uptime_good'], row['uptime_n'])} good in {len(days)} days")
+    else:
+        st.caption(f"no evidence in {len(days) or 90} days")
+    if row["calls_1d"]:
+        st.markdown(f"{_latency(row, 'ttft', 'TTFT')}  \n{_latency(row, 'duration', 'Duration')}")
+        st.markdown(_error_table(row))
+    else:
+        st.caption("no call of yours in the last day")
+    _draw_headroom(row)
+
+
+def _latency(row: Row, name: str, title: str) -> str:
+    p50, p95, n = percentile_words(row, name)
+    return f"{title} **{p50}** p50 · **{p95}** p95 · n = {n}"
+
+
+def _error_table(row: Row) -> str:
+    rates = [rate_words(row, window) for window in WINDOWS]
+    return "\n".join(
+        (
+            f"| Errors | {' | '.join(_TITLES.values())} |",
+            "|:--|--:|--:|--:|",
+            f"| rate | {' | '.join(rate for rate, _ in rates)} |",
+            f"| 95 % | {' | '.join(interval for _, interval in rates)} |",
+            f"| n | {' | '.join(count(row[f'n_{window}']) for window in WINDOWS)} |",
+        )
+    )
+
+
+def _draw_headroom(row: Row) -> None:
+    """What the provider said is left; the bar is of whatever is scarcer."""
+    parts, told = [], []
+    for name in ("requests", "tokens"):
+        left, limit = row[f"{name}_remaining"], row[f"{name}_limit"]
+        if left is not None and limit:
+            parts.append(min(max(left / limit, 0.0), 1.0))
+            told.append(f"{count(left)} of {count(limit)} {name}")
+    if parts:
+        words = f"{' · '.join(told)} left, {ago(row['headroom_seen_at'])}"
+        st.progress(min(parts), text=f":small[{words}]")
+
+
+def _buttons(name: str, check: Act, show: Act, is_checking: bool) -> None:
+    with st.container(horizontal=True):
+        st.button(
+            "Check now",
+            key=f"check-{name}",
+            icon=":material/network_check:",
+            on_click=check,
+            args=(name,),
+            disabled=is_checking,
+            help="Asks for the free model listing.",
+        )
+        st.button(
+            "Details",
+            key=f"show-{name}",
+            type="tertiary",
+            icon=":material/monitoring:",
+            on_click=show,
+            args=(name,),
+        )
+
+
+def draw_table(rows: Sequence[Row]) -> None:
+    """The same facts of many providers, one line each, the worst first."""
+    right = st.column_config.TextColumn(alignment="right")
+    percent = st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")
+    shown = {
+        "provider": [row["provider"] for row in rows],
+        "state": [mark(row["state"])[0] for row in rows],
+        "reason": [row["reason"] for row in rows],
+        "since": [ago(row["since"]) if row["since"] else UNKNOWN for row in rows],
+        "last success": [ago(row["last_success_at"]) for row in rows],
+        **{
+            f"errors {title}": [
+                share(row[f"errors_{window}"], row[f"n_{window}"])
+                if row[f"n_{window}"]
+                else UNKNOWN
+                for row in rows
+            ]
+            for window, title in _TITLES.items()
+        },
+        "TTFT p50": [percentile_words(row, "ttft")[0] for row in rows],
+        "TTFT p95": [percentile_words(row, "ttft")[1] for row in rows],
+        "duration p50": [percentile_words(row, "duration")[0] for row in rows],
+        "duration p95": [percentile_words(row, "duration")[1] for row in rows],
+        "n": [count(row["ttft_n"]) for row in rows],
+        "good, 90 days": [
+            share(row["uptime_good"], row["uptime_n"]) if row["uptime_n"] else UNKNOWN
+            for row in rows
+        ],
+        "requests left": [_part_left(row) for row in rows],
+    }
+    numbers = [
+        name for name in shown if name.startswith(("errors", "TTFT", "duration", "n", "good"))
+    ]
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height=min(36 * (len(rows) + 1) + 4, 520),
+        key="health-table",
+        column_config={
+            "provider": st.column_config.TextColumn(pinned=True),
+            "requests left": percent,
+            **dict.fromkeys(numbers, right),
+        },
+        alt="Health of all providers in use, worst first",
+    )
+
+
+def _part_left(row: Row) -> float | None:
+    left, limit = row["requests_remaining"], row["requests_limit"]
+    return None if left is None or not limit else min(max(left / limit, 0.0), 1.0)

@@ -1,0 +1,149 @@
+"""Health: which provider is up, how fast and how reliable each is, and what happened when."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import streamlit as st
+
+from toolkit.errors import ToolkitError
+from toolkit.ui.health_cards import MOST_CARDS, draw_cards, draw_table
+from toolkit.ui.health_check import draw_check, is_checking, start_check
+from toolkit.ui.health_detail import (
+    SPANS,
+    USUAL_SPAN,
+    Wanted,
+    draw_against,
+    draw_incidents,
+    draw_over_time,
+    draw_uptime,
+)
+from toolkit.ui.health_strip import Days
+from toolkit.ui.health_words import how_things_are, what_was_lost
+from toolkit.ui.panes import error_card
+from toolkit.ui.text import own
+from toolkit.workbench import health_queries as ask
+from toolkit.workbench.bench import current
+from toolkit.workbench.health_view import read_overview, uptime_days
+
+LOOK_EVERY_S = 15.0
+TABS = ["Over time", "Uptime", "Compare", "Incidents"]
+
+bench = current()
+
+
+def check_one(name: str) -> None:
+    """Ask one provider now."""
+    start_check(bench, [name])
+
+
+def show_one(name: str) -> None:
+    """Choose the provider of the lower half."""
+    st.session_state["provider"] = name
+
+
+def minute_after(now: datetime) -> datetime:
+    """The end of the running minute: time axes move once a minute, not with every look."""
+    return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+def draw_head(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """How things are in a sentence, and the button that asks everybody."""
+    with bench.store.reading() as reader:
+        losses = ask.losses(now).rows(reader)[0]
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.markdown(own(f"{how_things_are(rows)} {what_was_lost(losses)}"), width="stretch")
+        st.button(
+            "Check all",
+            key="check-all",
+            icon=":material/network_check:",
+            on_click=start_check,
+            args=(bench,),
+            disabled=is_checking(),
+            help="Asks every provider in use for its free model listing.",
+        )
+    draw_check()
+
+
+def chosen(rows: Sequence[Mapping[str, Any]], now: datetime) -> Wanted:
+    """Whose details are shown, against whom, and since when; all of it in the address."""
+    names = sorted(row["provider"] for row in rows)
+    if st.session_state.get("provider") not in names and "provider" not in st.query_params:
+        st.session_state["provider"] = rows[0]["provider"]  # the worst one, at the first look
+    with st.grid(3, min_column_width=200):
+        provider = st.selectbox("Provider", names, key="provider", bind="query-params")
+        against = st.selectbox(
+            "Against", names, key="against", index=None, placeholder="nobody", bind="query-params"
+        )
+        span = st.selectbox(
+            "Time", list(SPANS), key="time", index=list(SPANS).index(USUAL_SPAN),
+            bind="query-params",
+        )  # fmt: skip
+    other = None if against == provider else against
+    return Wanted(
+        provider=provider or names[0],
+        against=other,
+        span=span or USUAL_SPAN,
+        now=minute_after(now),
+    )
+
+
+def draw_details(
+    rows: Sequence[Mapping[str, Any]], strips: Mapping[str, Days], now: datetime
+) -> None:
+    """The lower half: one provider by time. Only the open tab is computed."""
+    wanted = chosen(rows, now)
+    over_time, uptime, compare, incidents = st.tabs(TABS, key="tab", bind="query-params")
+    if over_time.open:
+        with over_time:
+            draw_over_time(bench, wanted)
+    if uptime.open:
+        with uptime:
+            draw_uptime(bench, wanted, strips[wanted.provider])
+    if compare.open:
+        with compare:
+            draw_against(bench, wanted, rows)
+    if incidents.open:
+        with incidents:
+            draw_incidents(bench, wanted)
+
+
+@st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
+def draw_page() -> None:
+    """All of it, again and again; what a person chose lives in widgets and the address."""
+    try:
+        now = datetime.now(UTC)
+        rows = read_overview(bench, now)
+        draw_head(rows, now)
+        if not rows:
+            st.caption("No provider is in use yet.")
+            st.page_link("providers.py", label="Add a provider", icon=":material/key:")
+            return
+        if not any(row["last_at"] or row["uptime_n"] for row in rows):
+            st.caption(
+                "Nothing was seen of any provider yet. Call a model, or press “Check all”: it asks "
+                "each provider for its free model listing and costs nothing."
+            )
+        with bench.store.reading() as reader:
+            known = uptime_days(ask.uptime(now).rows(reader), now)
+        blank = uptime_days([{"provider": "", "day": now.date(), "share": None, "n": 0}], now)[""]
+        strips = {row["provider"]: known.get(row["provider"], blank) for row in rows}
+        if len(rows) > MOST_CARDS:
+            draw_table(rows)
+        else:
+            draw_cards(rows, strips, check=check_one, show=show_one, is_checking=is_checking())
+        st.caption(
+            "Latency, errors and their 95 % Wilson intervals are of your own live calls, never "
+            "of probes. An error is held against a provider when it or the network is to "
+            "blame; limits, refused keys and bad requests are not. States and uptime rest on "
+            "calls and probes."
+        )
+        draw_details(rows, strips, now)
+    except ToolkitError as error:
+        error_card(error)
+
+
+st.title("Health")
+draw_page()
