@@ -221,7 +221,7 @@ def _quantile(name: str, rows: pd.DataFrame, values: pd.Series[float], dash: str
 
 def _on_axis(figure: go.Figure, ends: Ends) -> go.Figure:
     """The whole stretch of time, and a zoom that is kept when new rows come."""
-    figure.update_xaxes(range=list(ends))
+    figure.update_xaxes(type="date", range=list(ends))
     figure.update_layout(uirevision="kept", legend_traceorder="normal")
     return figure
 

@@ -153,6 +153,11 @@ def draw_table(rows: Sequence[Row]) -> None:
     )
 
 
+def _rate_of(row: Row, window: str) -> str:
+    rate, interval = rate_words(row, window)
+    return f"{rate} of {count(row[f'n_{window}'])}" if interval[-1] == "%" else rate
+
+
 def _part_left(row: Row) -> float | None:
     left, limit = row["requests_remaining"], row["requests_limit"]
     return None if left is None or not limit else min(max(left / limit, 0.0), 1.0)

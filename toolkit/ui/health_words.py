@@ -48,6 +48,8 @@ def how_things_are(rows: Sequence[Mapping[str, Any]]) -> str:
 def what_was_lost(losses: Mapping[str, Any]) -> str:
     """What the last day cost the user: failed attempts, those made good, requests lost."""
     failed, rescued, lost = (int(losses[name]) for name in ("failed", "rescued", "lost"))
+    if not losses["attempts"]:
+        return "You made no call in the last 24 hours."
     if not failed:
         return "No attempt of yours failed by a provider's fault in the last 24 hours."
     told = f"{count(failed)} attempt{_s(failed)} of yours failed in the last 24 hours"

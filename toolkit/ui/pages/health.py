@@ -121,7 +121,8 @@ def draw_page() -> None:
             st.caption("No provider is in use yet.")
             st.page_link("providers.py", label="Add a provider", icon=":material/key:")
             return
-        if not any(row["last_at"] or row["uptime_n"] for row in rows):
+        nothing_seen = not any(row["last_at"] or row["uptime_n"] for row in rows)
+        if nothing_seen:
             st.caption(
                 "Nothing was seen of any provider yet. Call a model, or press “Check all”: it asks "
                 "each provider for its free model listing and costs nothing."
@@ -134,6 +135,8 @@ def draw_page() -> None:
             draw_table(rows)
         else:
             draw_cards(rows, strips, check=check_one, show=show_one, is_checking=is_checking())
+        if nothing_seen:
+            return
         st.caption(
             "Latency, errors and their 95 % Wilson intervals are of your own live calls, never "
             "of probes. An error is held against a provider when it or the network is to "
