@@ -32,7 +32,8 @@ DURATIONS: Final = ("ttft_ms", "duration_ms")
 GOOD_SQL: Final = "status = 'ok'"
 BAD_SQL: Final = (
     "status = 'error' AND coalesce(blame, '') IN ('provider', 'network')"
-    " AND coalesce(error_code, '') NOT IN ('AUTHENTICATION_FAILED', 'RATE_LIMIT_EXCEEDED', 'QUOTA_EXCEEDED')"
+    " AND coalesce(error_code, '')"
+    " NOT IN ('AUTHENTICATION_FAILED', 'RATE_LIMIT_EXCEEDED', 'QUOTA_EXCEEDED')"
 )
 _USERS: Final = "source = 'live' AND origin IS DISTINCT FROM 'health'"
 _MIN_P50, _MIN_P95 = 5, 20
@@ -218,7 +219,8 @@ def losses(now: datetime) -> Query:
         f"WITH seen AS (\n  SELECT request_id, {BAD_SQL} AS is_bad, {GOOD_SQL} AS is_good\n"
         f"  FROM calls WHERE {_USERS} AND started_at >= ? AND started_at < ?\n"
         "), asked AS (\n  SELECT request_id, count(*) AS attempts,\n"
-        "    count(*) FILTER (is_bad) AS failed,\n    bool_or(is_good) AS is_answered\n  FROM seen GROUP BY request_id\n)\n"
+        "    count(*) FILTER (is_bad) AS failed, bool_or(is_good) AS is_answered\n"
+        "  FROM seen GROUP BY request_id\n)\n"
         "SELECT coalesce(sum(attempts), 0) AS attempts, coalesce(sum(failed), 0) AS failed,\n"
         "  coalesce(sum(failed) FILTER (is_answered), 0) AS rescued,\n"
         "  count(*) FILTER (failed > 0 AND NOT is_answered) AS lost\nFROM asked",
