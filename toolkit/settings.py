@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         max_retries: tries after the first one, per request and provider.
         health_interval_s: seconds between two probes of a provider.
         probe_budget_usd: most that health probes may cost per day, USD (0: free listings only).
+        health_webhook_url: where openings and ends of incidents are posted as JSON; a secret.
+        objectives: availability and latency objectives by provider, `default` for all; see
+            `toolkit.health.slo.Objective`.
         daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
         proxy: corporate HTTP proxy, used only when set here.
         keyring_timeout_s: longest wait for the OS keyring, seconds.
@@ -62,6 +65,8 @@ class Settings(BaseSettings):
     max_retries: int = 2
     health_interval_s: float = 300.0
     probe_budget_usd: float = 0.0
+    health_webhook_url: SecretStr = SecretStr("")
+    objectives: dict[str, dict[str, float]] = Field(default_factory=dict)
     daily_budget_usd: float | None = None
     proxy: str | None = None
     keyring_timeout_s: float = 3.0

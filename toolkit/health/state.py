@@ -29,6 +29,8 @@ Outcome = Literal["good", "slow", "bad", "auth", "limited", "neutral"]
 _COUNTS_AGAINST: Final = frozenset({"provider", "network"})
 _AUTH_CODES: Final = frozenset({"AUTHENTICATION_FAILED"})
 _LIMIT_CODES: Final = frozenset({"RATE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"})
+# A listing has one code for all its failures; its cause says which one it was.
+_LISTING_OUTCOMES: Final[Mapping[str, Outcome]] = {"auth": "auth", "rate_limited": "limited"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,9 @@ class Evidence:
         outcome: what it says about the provider.
         reason: the error code and cause, or what was good.
         until: for a rate limit, when it ends (UTC), where the provider said so.
+        model: `provider/model_id` that was asked, where one was.
+        blame: whose fault a failure was.
+        is_probe: it was a probe, not a real call.
     """
 
     evidence_id: str
@@ -84,6 +89,9 @@ class Evidence:
     outcome: Outcome
     reason: str = ""
     until: datetime | None = None
+    model: str | None = None
+    blame: str | None = None
+    is_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +130,8 @@ def judge_row(row: Mapping[str, Any], *, slow_ms: float | None = None) -> Outcom
     """What a row of `calls` or `probes` says about its provider.
 
     Args:
-        row: needs `status`; reads `error_code`, `blame`, `ttft_ms` and `duration_ms`.
+        row: needs `status`; reads `error_code`, `error_cause`, `blame`, `ttft_ms` and
+            `duration_ms`.
         slow_ms: a good answer whose TTFT (else duration) is longer is `slow`.
     """
     if row["status"] == "ok":
@@ -134,6 +143,10 @@ def judge_row(row: Mapping[str, Any], *, slow_ms: float | None = None) -> Outcom
         return "auth"
     if row.get("error_code") in _LIMIT_CODES:
         return "limited"
+    if row.get("error_code") == "FETCH_MODELS_FAILED":
+        told = _LISTING_OUTCOMES.get(row.get("error_cause") or "")
+        if told is not None:
+            return told
     return "bad" if row.get("blame") in _COUNTS_AGAINST else "neutral"
 
 

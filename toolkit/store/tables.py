@@ -93,7 +93,7 @@ _ALL: Final = (
         ("incident_id",),
         _columns(
             "incident_id provider model state opened_at closed_at reason error_code probes "
-            "failures evidence scope alerted_at"
+            "failures evidence scope alerted_at end_alerted_at"
         ),
         is_replacing=True,
     ),

@@ -1,4 +1,4 @@
-"""What `tk.health` is: checks by hand, and the state of every provider from what was seen.
+"""What `tk.health` is: checks by hand, states, incidents, objectives, and the monitor's controls.
 
 States follow from real calls and probes of the last hours (`toolkit/health/state.py`); a check
 asks for the free model listing and costs nothing.
@@ -8,36 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from uuid_utils import uuid7
-
-from toolkit.errors import ToolkitError
-from toolkit.health.state import Evidence, Health, derive, judge_row, step
-from toolkit.workbench.provider_trial import try_provider
+from toolkit.health.state import Health, derive, pause
+from toolkit.workbench.health_evidence import EvidenceReader, by_model, rules_for, utc_now
+from toolkit.workbench.health_pauses import Pauses
+from toolkit.workbench.health_rows import judge_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.health.lights import ProbeResult
     from toolkit.providers.provider import Provider
     from toolkit.workbench.bench import Workbench
+    from toolkit.workbench.health_control import MonitorControl
+    from toolkit.workbench.health_outlook import Outlook
 
-WINDOW: Final = timedelta(hours=24)
 _AT_ONCE: Final = 8
-
-# Probes are in both tables when a model was called; the row of `probes` is the one that counts.
-_SEEN: Final = """
-    SELECT * FROM (
-        SELECT provider, call_id AS id, started_at AS seen_at, status, error_code, error_cause,
-               blame, ttft_ms, duration_ms, retry_after_s
-        FROM calls WHERE source = 'live' AND origin <> 'health'
-        UNION ALL
-        SELECT provider, probe_id, probed_at, status, error_code, error_cause,
-               blame, ttft_ms, latency_ms, retry_after_s
-        FROM probes
-    ) WHERE seen_at >= ? ORDER BY seen_at"""
+_INCIDENTS: Final = """
+    SELECT incident_id, provider, model, scope, state, opened_at, closed_at, reason, error_code,
+           probes, failures, evidence, alerted_at, end_alerted_at
+    FROM incidents WHERE opened_at <= ? AND coalesce(closed_at >= ?, true)
+    ORDER BY opened_at DESC, incident_id"""
 
 
 class HealthDesk:
@@ -45,6 +38,24 @@ class HealthDesk:
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
+        self.evidence = EvidenceReader(bench)
+        self.pauses = Pauses(bench.settings.home)
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """States at hand for failover, without a question to the ledger on a call's path."""
+        from toolkit.workbench.health_outlook import Outlook
+
+        return Outlook(self.states)
+
+    @cached_property
+    def monitor(self) -> MonitorControl:
+        """The monitor of this process: `start(what)` and `stop()`."""
+        from toolkit.workbench.health_control import MonitorControl
+
+        return MonitorControl(self._bench)
+
+    # ---- asking now ---------------------------------------------------------------------------
 
     def check(self, names: Sequence[str] | str | None = None) -> list[dict[str, Any]]:
         """Ask providers for their free listing now, all at once, and record what came.
@@ -63,7 +74,7 @@ class HealthDesk:
     async def acheck(self, names: Sequence[str] | str | None = None) -> list[dict[str, Any]]:
         """The same as `check`, for use with `await`."""
         providers = await asyncio.to_thread(self._choose, names)
-        before = await asyncio.to_thread(self.states)
+        before = await asyncio.to_thread(self.states, names=[p.name for p in providers])
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(provider: Provider) -> dict[str, Any]:
@@ -72,11 +83,16 @@ class HealthDesk:
 
         return list(await asyncio.gather(*(one(provider) for provider in providers)))
 
+    # ---- states -------------------------------------------------------------------------------
+
     def status(self) -> list[dict[str, Any]]:
         """The state of every provider in use: `provider`, `state`, `reason`, `since`, ..."""
-        states = self.states()
+        states, paused = self.states(), self.pauses.read()
         names = [provider.name for provider in self._bench.providers.list(active=True)]
-        return [_describe(name, states.get(name, Health())) for name in names]
+        return [
+            {"provider": name} | _describe(_held(states.get(name, Health()), paused.get(name)))
+            for name in names
+        ]
 
     def frame(self) -> pd.DataFrame:
         """One row per provider in use, worst first: see `health_view.read_overview`."""
@@ -84,13 +100,88 @@ class HealthDesk:
 
         return overview_frame(self._bench)
 
-    def states(self, now: datetime | None = None) -> dict[str, Health]:
-        """States by provider, from the calls and probes of the last 24 hours."""
-        now = now or datetime.now(UTC)
-        seen: dict[str, list[Evidence]] = {}
-        for row in self._bench.store.rows(_SEEN, [now - WINDOW]):
-            seen.setdefault(row["provider"], []).append(_evidence(row))
-        return {name: derive(evidence, now) for name, evidence in seen.items()}
+    def states(
+        self, now: datetime | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, Health]:
+        """States by provider, from the calls and probes of the last 24 hours.
+
+        Args:
+            now: the moment to look from, UTC; None: now.
+            names: of these only; None: of all.
+        """
+        now = now or utc_now()
+        rules = rules_for(self._bench.settings)
+        seen = self.evidence.read(now, names=names)
+        return {name: derive(evidence, now, rules) for name, evidence in seen.items()}
+
+    def model_states(self, now: datetime | None = None) -> list[dict[str, Any]]:
+        """The state of every model that was called within a day, in the order of their names.
+
+        Returns:
+            Rows as of `status`, with `model` (`provider/model_id`) and `n`, its outcomes.
+        """
+        now = now or utc_now()
+        rules = rules_for(self._bench.settings)
+        return [
+            {"model": model, "provider": model.partition("/")[0], "n": len(items)}
+            | _describe(derive(items, now, rules))
+            for model, items in sorted(by_model(self.evidence.read(now)).items())
+        ]
+
+    def incidents(self, days: float = 30) -> list[dict[str, Any]]:
+        """Spans of trouble that touch the last days, newest first: rows of `incidents`.
+
+        `scope` says where each sits: `key`, `model`, `provider` or `network`; `closed_at` is
+        None while it goes on.
+        """
+        now = utc_now()
+        return self._bench.store.rows(_INCIDENTS, [now, now - timedelta(days=days)])
+
+    def slo(self, provider: str | None = None) -> list[dict[str, Any]]:
+        """Objectives, error budgets and burn rates: see `health_objectives.read_objectives`.
+
+        Args:
+            provider: of this one; None: of all in use, three rows each.
+
+        Raises:
+            ProviderNotFound: there is none of that name.
+            InvalidInput: the settings' objectives are not acceptable.
+        """
+        from toolkit.workbench.health_objectives import read_objectives
+
+        now = utc_now()
+        names = [one.name for one in self._choose(provider)]
+        return [row for name in names for row in read_objectives(self._bench, name, now)]
+
+    # ---- the monitor --------------------------------------------------------------------------
+
+    def budget(self) -> dict[str, Any]:
+        """What probes may cost today: `spent_usd`, `limit_usd`, `left_usd`, `next_at`."""
+        from toolkit.workbench.health_budget import read_budget
+
+        return read_budget(self._bench, utc_now())
+
+    def monitor_status(self) -> dict[str, Any]:
+        """Whether somebody probes: see `MonitorControl.status`."""
+        return self.monitor.status()
+
+    def pause(self, name: str) -> None:
+        """Probe a provider no more until `resume`; it can still be called.
+
+        Raises:
+            ProviderNotFound: there is none.
+        """
+        self._bench.providers.require(name)
+        self.pauses.pause(name, utc_now())
+
+    def resume(self, name: str) -> None:
+        """Probe a provider again.
+
+        Raises:
+            ProviderNotFound: there is none.
+        """
+        self._bench.providers.require(name)
+        self.pauses.resume(name)
 
     def _choose(self, names: Sequence[str] | str | None) -> list[Provider]:
         if names is None:
@@ -99,80 +190,20 @@ class HealthDesk:
         return [self._bench.providers.require(name) for name in chosen]
 
     async def _probe(self, provider: Provider, before: Health) -> dict[str, Any]:
-        at = datetime.now(UTC)
-        try:
-            result = await try_provider(self._bench, provider)
-            if _is_fault(result):  # one lost packet is no failure: ask once more
-                result = await try_provider(self._bench, provider)
-            row = _row_of(provider, at, result)
-        except ToolkitError as error:
-            row = {**_blank(provider, at), "status": "error", **_error_columns(error)}
-        after = step(before, _evidence({**row, "id": row["probe_id"], "seen_at": at}))
-        row |= {
-            "outcome": judge_row(row),
-            "state": after.state,
-            "previous_state": before.state,
-            "reason": after.reason,
-        }
+        from toolkit.workbench.health_probes import probe_listing
+
+        row = await probe_listing(self._bench, provider, utc_now())
+        judge_rows([row], before, self._bench.settings)
         await asyncio.to_thread(self._bench.store.append, "probes", row)
         return row
 
 
-def _blank(provider: Provider, at: datetime) -> dict[str, Any]:
+def _held(health: Health, paused_at: datetime | None) -> Health:
+    return health if paused_at is None else pause(health, paused_at, "a person paused it")
+
+
+def _describe(health: Health) -> dict[str, Any]:
     return {
-        "probe_id": str(uuid7()),
-        "probed_at": at,
-        "provider": provider.name,
-        "kind": "list",
-        "status": "ok",
-        "is_manual": True,
-        "cost_usd": 0,
-    }
-
-
-def _row_of(provider: Provider, at: datetime, result: ProbeResult) -> dict[str, Any]:
-    bad = [light for light in result.lights[:3] if light.answer == "refused"]
-    row = {
-        **_blank(provider, at),
-        "latency_ms": result.latency_ms,
-        "details": result.as_dict()["lights"],
-    }
-    if not bad:
-        return row
-    row |= {"status": "error", "error_message": bad[0].reason}
-    return row | (_error_columns(result.error) if result.error else {"blame": "network"})
-
-
-def _error_columns(error: ToolkitError) -> dict[str, Any]:
-    return {
-        "error_code": error.code,
-        "error_cause": error.cause,
-        "error_message": error.message,
-        "blame": error.blame,
-        "http_status": error.status,
-        "retry_after_s": error.retry_after,
-    }
-
-
-def _is_fault(result: ProbeResult) -> bool:
-    return result.reachable.answer == "refused"
-
-
-def _evidence(row: Mapping[str, Any]) -> Evidence:
-    wait_s = row.get("retry_after_s")
-    reason = " ".join(filter(None, (row.get("error_code"), row.get("error_cause"))))
-    return Evidence(
-        evidence_id=row["id"],
-        at=row["seen_at"],
-        outcome=judge_row(row),
-        reason=reason,
-        until=None if wait_s is None else row["seen_at"] + timedelta(seconds=wait_s),
-    )
-
-
-def _describe(name: str, health: Health) -> dict[str, Any]:
-    return {
-        "provider": name,
         "state": health.state,
         "reason": health.reason,
         "since": health.since,
@@ -185,4 +216,4 @@ def _describe(name: str, health: Health) -> dict[str, Any]:
 
 def is_bad(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a check found a provider that does not work."""
-    return any(row["status"] != "ok" for row in rows)
+    return any(row["status"] == "error" for row in rows)

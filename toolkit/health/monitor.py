@@ -1,0 +1,159 @@
+"""When to probe whom: a pure schedule on a monotonic clock, told the time by whoever runs it.
+
+Starts are spread, so that 500 providers make no burst, not even after a sleep of the machine; one
+probe at a time goes to an origin; trouble is confirmed soon, then asked ever more seldom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Finding = Literal["fine", "unsettled", "trouble"]
+"""What a probe said: all is well, not clear yet, or trouble that is known."""
+
+_BURST_S: Final = 1.0
+_LONGEST_GAP_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The numbers behind a schedule.
+
+    Attributes:
+        interval_s: between two probes of a provider.
+        jitter: share by which waits vary, up and down.
+        confirm_s: wait after what is not clear yet, at most `interval_s`.
+        longest_s: longest wait while there is trouble, at least `interval_s`.
+        longest_retry_after_s: a provider that asks for more is asked again after that.
+        most_at_once: probes in flight.
+    """
+
+    interval_s: float = 300.0
+    jitter: float = 0.2
+    confirm_s: float = 60.0
+    longest_s: float = 900.0
+    longest_retry_after_s: float = 3600.0
+    most_at_once: int = 32
+
+
+@dataclass(slots=True)
+class _Subject:
+    origin: str
+    next_at: float
+    troubles: int = 0
+    is_in_flight: bool = False
+
+
+class Schedule:
+    """The schedule of one monitor.
+
+    Args:
+        pace: its numbers.
+        dice: gives a number in [0, 1).
+    """
+
+    def __init__(self, pace: Pace, dice: Callable[[], float]) -> None:
+        self.pace = pace
+        self._dice = dice
+        self._subjects: dict[str, _Subject] = {}
+        self._free_at: float | None = None
+
+    def follow(self, origins: Mapping[str, str], now: float) -> None:
+        """Take up who is new, spread over an interval, and forget who is gone.
+
+        Args:
+            origins: origin by provider.
+            now: seconds of the monotonic clock.
+        """
+        for name in set(self._subjects) - set(origins):
+            del self._subjects[name]
+        new = [name for name in origins if name not in self._subjects]
+        step_s = min(_LONGEST_GAP_S, self.pace.interval_s / max(len(origins), 1))
+        for place, name in enumerate(new):
+            starts_at = now + step_s * (place + self._dice() * self.pace.jitter)
+            self._subjects[name] = _Subject(origins[name], starts_at)
+        for name, origin in origins.items():
+            self._subjects[name].origin = origin
+
+    def take_due(self, now: float, only: Collection[str] | None = None) -> list[str]:
+        """Who is to be probed now, the longest overdue first; each is in flight until `done`.
+
+        Args:
+            now: seconds of the monotonic clock.
+            only: nobody but these; None: all.
+        """
+        taken: list[str] = []
+        busy = {s.origin for s in self._subjects.values() if s.is_in_flight}
+        free = self.pace.most_at_once - sum(s.is_in_flight for s in self._subjects.values())
+        due = [(s.next_at, n) for n, s in self._subjects.items() if self._is_due(s, now)]
+        for _, name in sorted(due):
+            if only is not None and name not in only:
+                continue
+            subject = self._subjects[name]
+            if subject.origin in busy:
+                continue
+            if len(taken) >= free or not self._take_turn(now):
+                break
+            busy.add(subject.origin)
+            subject.is_in_flight = True
+            taken.append(name)
+        return taken
+
+    def done(
+        self, name: str, now: float, finding: Finding, retry_after_s: float | None = None
+    ) -> None:
+        """A probe came back: when the next one is due follows from what it found."""
+        subject = self._subjects.get(name)
+        if subject is None:
+            return
+        pace = self.pace
+        subject.is_in_flight = False
+        subject.troubles = subject.troubles + 1 if finding == "trouble" else 0
+        wait_s = pace.interval_s
+        if finding == "unsettled":
+            wait_s = min(pace.confirm_s, pace.interval_s)
+        elif finding == "trouble":
+            longest_s = max(pace.longest_s, pace.interval_s)
+            wait_s = min(pace.interval_s * 2.0 ** min(subject.troubles - 1, 30), longest_s)
+        wait_s *= 1 + pace.jitter * (2 * self._dice() - 1)
+        if retry_after_s:
+            wait_s = max(wait_s, min(retry_after_s, pace.longest_retry_after_s))
+        subject.next_at = now + wait_s
+
+    def skip(self, name: str, now: float) -> None:
+        """Real calls say enough: no probe this time."""
+        self.done(name, now, "fine")
+
+    def restart(self, now: float) -> None:
+        """Ask all again soon, spread as at the start: this machine is back online."""
+        origins = {name: s.origin for name, s in self._subjects.items()}
+        flying = {name for name, s in self._subjects.items() if s.is_in_flight}
+        self._subjects.clear()
+        self.follow(origins, now)
+        for name in flying:
+            self._subjects[name].is_in_flight = True
+
+    def next_times(self) -> dict[str, float]:
+        """When each provider is due, seconds of the monotonic clock."""
+        return {name: subject.next_at for name, subject in self._subjects.items()}
+
+    def wake_at(self) -> float | None:
+        """When somebody may be due, at the earliest; None while there is nobody."""
+        waiting = [s.next_at for s in self._subjects.values() if not s.is_in_flight]
+        if not waiting:
+            return None
+        return min(waiting) if self._free_at is None else max(min(waiting), self._free_at)
+
+    def _is_due(self, subject: _Subject, now: float) -> bool:
+        return not subject.is_in_flight and subject.next_at <= now
+
+    def _take_turn(self, now: float) -> bool:
+        """One start per gap; what was missed is made up for one second only."""
+        gap_s = min(_LONGEST_GAP_S, self.pace.interval_s / (2 * len(self._subjects)))
+        free_at = now if self._free_at is None else max(self._free_at, now - _BURST_S)
+        if free_at > now:
+            return False
+        self._free_at = free_at + gap_s
+        return True

@@ -1,0 +1,124 @@
+"""Keeps the table `incidents`: writes what the evidence shows, and has each opening and end told.
+
+Only the holder of the lease keeps books, so every incident is written and told once; what was
+not told before the process ended is found again in the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import ToolkitError
+from toolkit.health.incidents import find_incidents
+from toolkit.health.reconcile import reconcile
+from toolkit.health.state import Health, derive
+from toolkit.workbench import health_alerts
+from toolkit.workbench.health_evidence import WINDOW, rules_for
+
+if TYPE_CHECKING:
+    from toolkit.workbench.bench import Workbench
+
+_BEFORE: Final = timedelta(hours=1)
+_LONGEST: Final = timedelta(days=7)
+_TOLD_WITHIN: Final = timedelta(days=1)
+_FIRST_WAIT_S: Final = 30.0
+_LONGEST_WAIT_S: Final = 900.0
+
+_STORED: Final = """
+    SELECT * FROM incidents WHERE closed_at IS NULL OR closed_at >= ?
+        OR (alerted_at IS NOT NULL AND end_alerted_at IS NULL AND closed_at >= ?)"""
+
+_log = logging.getLogger("toolkit.health")
+
+Row = dict[str, Any]
+
+
+class IncidentBook:
+    """The incidents of one home, as one monitor keeps them."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._logged: set[tuple[str, str]] = set()
+        self._seen_open: set[str] = set()
+        self._retry_at_s = 0.0
+        self._retry_wait_s = _FIRST_WAIT_S
+
+    def update(self, now: datetime) -> tuple[dict[str, Health], list[Row]]:
+        """Write what is new.
+
+        Returns:
+            The states of all providers, and the incidents as they stand.
+
+        Raises:
+            StoreError: the ledger cannot be read or written; nothing is lost by trying later.
+        """
+        bench = self._bench
+        stored = bench.store.rows(_STORED, [now - WINDOW, now - _TOLD_WITHIN])
+        opened = [row["opened_at"] - _BEFORE for row in stored if row["closed_at"] is None]
+        since = max(min([now - WINDOW, *opened]), now - _LONGEST)
+        rules = rules_for(bench.settings)
+        seen = bench.health.evidence.read(now, since=since)
+        local = bench.health.evidence.roster().local
+        rows = reconcile(stored, find_incidents(seen, now, rules, local=local), now)
+        if rows:
+            bench.store.append_many("incidents", rows)
+        states = {name: derive(items, now, rules) for name, items in seen.items()}
+        bench.health.outlook.learn(states)
+        newest = {row["incident_id"]: row for row in (*stored, *rows)}
+        return states, list(newest.values())
+
+    async def tell(self, incidents: list[Row], now: datetime, now_s: float) -> None:
+        """Tell openings and ends that were not told yet; a webhook that fails is tried again.
+
+        Args:
+            incidents: rows as they stand.
+            now: UTC.
+            now_s: seconds of the monotonic clock, for the waits between tries.
+        """
+        for row in sorted(incidents, key=lambda one: one["opened_at"]):
+            if row["closed_at"] is None:
+                self._seen_open.add(row["incident_id"])
+            if self._is_opening_due(row, now) and not await self._tell(
+                row, "opened", "alerted_at", now, now_s
+            ):
+                continue
+            if self._is_end_due(row):
+                await self._tell(row, "closed", "end_alerted_at", now, now_s)
+
+    def _is_opening_due(self, row: Mapping[str, Any], now: datetime) -> bool:
+        """Not of what was over before anybody saw it, and not of yesterday's news."""
+        was_seen = row["closed_at"] is None or row["incident_id"] in self._seen_open
+        is_news = now - row["opened_at"] <= _TOLD_WITHIN
+        return row["alerted_at"] is None and was_seen and is_news
+
+    @staticmethod
+    def _is_end_due(row: Mapping[str, Any]) -> bool:
+        told = row["alerted_at"] is not None
+        return told and row["closed_at"] is not None and row["end_alerted_at"] is None
+
+    async def _tell(
+        self, row: Row, event: health_alerts.Event, column: str, now: datetime, now_s: float
+    ) -> bool:
+        told = health_alerts.describe(row, event)
+        mark = (row["incident_id"], event)
+        if mark not in self._logged:
+            self._logged.add(mark)
+            health_alerts.log(told)
+        if self._bench.settings.health_webhook_url.get_secret_value():
+            if now_s < self._retry_at_s:
+                return False
+            try:
+                await health_alerts.post(self._bench.settings, told)
+            except ToolkitError as error:
+                _log.warning("%s", error.message)
+                self._retry_at_s = now_s + self._retry_wait_s
+                self._retry_wait_s = min(self._retry_wait_s * 2, _LONGEST_WAIT_S)
+                return False
+            self._retry_at_s, self._retry_wait_s = 0.0, _FIRST_WAIT_S
+        row[column] = now
+        await asyncio.to_thread(self._bench.store.append, "incidents", row)
+        return True

@@ -1,0 +1,98 @@
+"""What health probes may cost a day, what they have cost, and when the next one may cost again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.workbench.health_probes import Row, probe_calls
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+    from toolkit.workbench.bench import Workbench
+
+PAID_EVERY: Final = timedelta(hours=1)
+"""One model is asked for money at most so often."""
+
+# A call without a known cost that was to be priced counts as what was set aside for it.
+_SPENT: Final = """
+    SELECT coalesce(sum(coalesce(cost_usd, CAST(details ->> 'reserved_usd' AS DECIMAL(24, 12)))), 0)
+        AS usd
+    FROM probes WHERE kind IN ('call', 'stream') AND probed_at >= ? AND probed_at < ?"""
+_LAST_PAID: Final = """
+    SELECT provider, max(probed_at) AS probed_at FROM probes
+    WHERE kind IN ('call', 'stream') AND probed_at >= ? AND probed_at <= ? GROUP BY provider"""
+
+
+class Spending:
+    """Asks models for money, one at a time, so that two probes never spend the same cent."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._gate = asyncio.Lock()
+
+    async def ask(self, provider: Provider, at: datetime) -> list[Row]:
+        """Ask a provider's default model where the budget of today reaches that far.
+
+        Returns:
+            Rows of `probes`; none where only free listings are allowed, where the model was asked
+            within `PAID_EVERY`, or where too little is left.
+
+        Raises:
+            StoreError: what was spent cannot be read; then nothing is spent.
+        """
+        limit_usd = Decimal(str(self._bench.settings.probe_budget_usd))
+        if limit_usd <= 0 or provider.default_model is None:
+            return []
+        async with self._gate:
+            last, spent = await asyncio.to_thread(
+                lambda: (read_last_paid(self._bench, at), read_spent(self._bench, at))
+            )
+            if provider.name in last:
+                return []
+            return await probe_calls(self._bench, provider, at, limit_usd - spent)
+
+
+def read_budget(bench: Workbench, now: datetime) -> dict[str, Any]:
+    """The budget of this UTC day.
+
+    Returns:
+        `spent_usd`, `limit_usd` and `left_usd` (Decimal), and `next_at`: when a probe may cost
+        money again, UTC; None where the limit is 0 (free listings only).
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
+    limit = Decimal(str(bench.settings.probe_budget_usd))
+    spent = read_spent(bench, now)
+    left = max(limit - spent, Decimal(0))
+    return {
+        "spent_usd": spent,
+        "limit_usd": limit,
+        "left_usd": left,
+        "next_at": _find_next(bench, now, left) if limit > 0 else None,
+    }
+
+
+def read_spent(bench: Workbench, now: datetime) -> Decimal:
+    """USD that probes have cost since midnight UTC. Errors as `read_budget`."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = bench.store.rows(_SPENT, [midnight, midnight + timedelta(days=1)])
+    return Decimal(str(rows[0]["usd"]))
+
+
+def read_last_paid(bench: Workbench, now: datetime) -> dict[str, datetime]:
+    """When each provider's model was last asked by a probe, within `PAID_EVERY`, UTC."""
+    rows = bench.store.rows(_LAST_PAID, [now - PAID_EVERY, now])
+    return {row["provider"]: row["probed_at"] for row in rows}
+
+
+def _find_next(bench: Workbench, now: datetime, left: Decimal) -> datetime:
+    if left <= 0:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + timedelta(days=1)
+    asked = [p for p in bench.providers.list(active=True) if p.default_model and not p.is_local]
+    last = read_last_paid(bench, now)
+    return min((last[p.name] + PAID_EVERY if p.name in last else now for p in asked), default=now)

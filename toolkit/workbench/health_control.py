@@ -1,0 +1,85 @@
+"""The monitor of this process: started once, stopped in order, and who else has the lease."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.health.lease import LEASE_S, Lease, read_holder
+from toolkit.workbench.health_evidence import utc_now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from toolkit.workbench.bench import Workbench
+    from toolkit.workbench.health_monitor import Monitor
+
+_STOP_WAIT_S: Final = 5.0
+
+
+class MonitorControl:
+    """Starts and stops the monitor of one workbench."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._lock = threading.Lock()
+        self._running: Future[None] | None = None
+        self.monitor: Monitor | None = None
+
+    def start(self, what: str, *, lease_s: float = LEASE_S) -> None:
+        """Run the monitor on the workbench's loop; nothing happens where it runs already.
+
+        Args:
+            what: who starts it (`app`, `serve`, `watch`), for others to read.
+            lease_s: how long its lease holds without being renewed, seconds.
+        """
+        from toolkit.workbench.health_monitor import Monitor
+
+        with self._lock:
+            if self._running is not None and not self._running.done():
+                return
+            self._bench.settings.make_home()
+            self.monitor = Monitor(self._bench, Lease(self._path, what, lease_s))
+            self._running = self._bench.portal.start(self.monitor.run())
+
+    def stop(self) -> None:
+        """Stop it and give the lease back."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is None or self.monitor is None:
+            return
+        self.monitor.stop()
+        with suppress(TimeoutError, CancelledError):
+            running.result(_STOP_WAIT_S)
+
+    def status(self) -> dict[str, Any]:
+        """Whether somebody probes, and when.
+
+        Returns:
+            `running`: `here`, `elsewhere` or `nowhere`; `what`, `pid`, `host`, `since` and
+            `renewed_at` of who does (None where nobody does); `is_offline`: it finds this machine
+            offline; `interval_s`; `next_at`: when each provider is due, UTC, by name; `paused`:
+            names of those that a person paused.
+        """
+        holder = read_holder(self._path)
+        if holder is not None and not holder.is_valid(utc_now()):
+            holder = None
+        mine = self.monitor is not None and self.monitor.lease.is_mine(holder)
+        return {
+            "running": "nowhere" if holder is None else "here" if mine else "elsewhere",
+            "what": holder and holder.what,
+            "pid": holder and holder.pid,
+            "host": holder and holder.host,
+            "since": holder and holder.since,
+            "renewed_at": holder and holder.renewed_at,
+            "is_offline": bool(holder and holder.is_offline),
+            "interval_s": self._bench.settings.health_interval_s,
+            "next_at": dict(holder.next_at) if holder else {},
+            "paused": sorted(self._bench.health.pauses.read()),
+        }
+
+    @property
+    def _path(self) -> Path:
+        return self._bench.settings.home / "health-lease.json"
