@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -123,7 +124,8 @@ def load() -> Any:
     """litellm, imported with its environment set and its noise off."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import litellm
+    with _collector_kept_out():
+        import litellm
 
     litellm.suppress_debug_info = True
     litellm.disable_streaming_logging = True
@@ -134,6 +136,23 @@ def load() -> Any:
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm
+
+
+@contextlib.contextmanager
+def _collector_kept_out() -> Iterator[None]:
+    """Import without collections, then never look at what was imported again.
+
+    litellm is a million objects that live for ever. Going through them takes the collector
+    0.2 s each time, and for so long no arrival can be stamped.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 async def warm(provider_type: str) -> None:
@@ -179,11 +198,32 @@ def version() -> str:
     return installed_version("litellm")
 
 
+class _Turn(asyncio.Lock):
+    """One request is written at a time on each event loop.
+
+    litellm writes in threads, some milliseconds each. Several at once would keep the loop from
+    the interpreter for so long that what arrives meanwhile is stamped late.
+    """
+
+    async def take(self) -> Callable[[], None]:
+        """Wait for the turn; the function that is returned gives it on, once."""
+        await self.acquire()
+        ends = iter((self.release,))
+        return lambda: next(ends, _nothing)()
+
+
+def _nothing() -> None:
+    """What is left to do when the turn was given on already."""
+
+
 class Door:
     """Sends requests through litellm over guarded connections, one pool per event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._sessions = Sessions(settings.proxy)
+        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = (
+            weakref.WeakKeyDictionary()
+        )
         self._clients: weakref.WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[tuple[Any, ...], Any]
         ] = weakref.WeakKeyDictionary()
@@ -197,7 +237,9 @@ class Door:
         token = CURRENT.set(record)
         record.may_drop = ask.may_drop
         record.find_unsent = partial(find_unsent, style_of(ask.type), ask.params)
+        turn = self._turns.setdefault(asyncio.get_running_loop(), _Turn())
         try:
+            record.on_written = await turn.take()
             await self._call(ask, record)
         except Heard:
             if record.dropped and not ask.may_drop:
@@ -207,6 +249,7 @@ class Door:
             if record.requests == 0:
                 raise RequestNotBuilt(error) from None
         finally:
+            record.on_written()
             CURRENT.reset(token)
         if record.requests == 0:
             raise RequestNotBuilt(RuntimeError("litellm sent no request"))

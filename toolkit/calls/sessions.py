@@ -64,7 +64,9 @@ async def _closed_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[No
 def _make_session(*, local: bool, through_proxy: bool) -> aiohttp.ClientSession:
     import aiohttp
 
-    connector = aiohttp.TCPConnector(
+    from toolkit.calls.arrivals import StampingConnector
+
+    connector = StampingConnector(
         limit=0,
         keepalive_timeout=_KEEP_ALIVE_S,
         ttl_dns_cache=_DNS_CACHE_S,

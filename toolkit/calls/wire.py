@@ -20,7 +20,7 @@ import httpx
 from toolkit.calls.addresses import refuse_address
 from toolkit.calls.decompression import ACCEPTED
 from toolkit.calls.sessions import Sessions
-from toolkit.calls.wire_body import StreamBody, read_whole
+from toolkit.calls.wire_body import StreamBody, find_handler, read_whole
 from toolkit.calls.wire_record import (
     CURRENT,
     MAX_HEADER_BYTES,
@@ -63,6 +63,7 @@ class Guard:
         """
         try:
             record.asked_ns = time.monotonic_ns()
+            record.on_written()
             self._require_allowed(request, record)
             response = await self._send(request, record)
             self._keep_head(response, record)
@@ -117,7 +118,9 @@ class Guard:
 
     @staticmethod
     def _keep_head(response: aiohttp.ClientResponse, record: WireRecord) -> None:
-        record.headers_ns = time.monotonic_ns()
+        handler = find_handler(response)
+        arrived_ns = handler.take_arrival(record.asked_ns or 0) if handler else None
+        record.headers_ns = arrived_ns or time.monotonic_ns()
         if record.sent_ns is None:  # a cassette answers without a wire
             record.sent_ns = record.asked_ns
         record.status = response.status

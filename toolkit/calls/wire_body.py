@@ -16,6 +16,8 @@ from toolkit.calls.wire_record import DRAIN_S, WireFailure, WireRecord
 if TYPE_CHECKING:
     import aiohttp
 
+    from toolkit.calls.arrivals import StampedHandler
+
 
 class StreamBody(httpx.AsyncByteStream):
     """The body of a stream: `read` gives what has arrived, `aclose` keeps or drops the connection.
@@ -29,6 +31,7 @@ class StreamBody(httpx.AsyncByteStream):
         self._decoder: Decoder = choose_decoder(record)
         self._pending: Iterator[bytes] = iter(())
         self._at_end = False
+        self._handler = find_handler(response)
 
     @property
     def at_end(self) -> bool:
@@ -60,13 +63,20 @@ class StreamBody(httpx.AsyncByteStream):
         async with asyncio.timeout(wait_s):
             with map_wire_errors(record, in_body=True):
                 data = await self._response.content.readany()
-        now = time.monotonic_ns()
         if data:
+            arrived_ns = self._take_arrival()
             record.bytes_in += len(data)
-            record.last_byte_ns = now
+            record.last_byte_ns = arrived_ns
             if record.first_byte_ns is None:
-                record.first_byte_ns = now
+                record.first_byte_ns = arrived_ns
         return data
+
+    def _take_arrival(self) -> int:
+        """When what was just read came; without a stamp (it came with the head) that is now."""
+        found = None
+        if self._handler is not None:
+            found = self._handler.take_arrival(self._record.headers_ns or 0)
+        return found or time.monotonic_ns()
 
     def close(self) -> None:
         """Close at once; a body that has ended has already given its connection back."""
@@ -95,6 +105,12 @@ class StreamBody(httpx.AsyncByteStream):
         deadlines = self._record.deadlines
         while data := await self.read(min(deadlines.chunk_s, deadlines.left_s())):
             yield data
+
+
+def find_handler(response: aiohttp.ClientResponse) -> StampedHandler | None:
+    """Who stamps a response; None where it has come whole already, or from a cassette."""
+    protocol = getattr(getattr(response, "connection", None), "protocol", None)
+    return protocol if hasattr(protocol, "take_arrival") else None
 
 
 async def read_whole(response: aiohttp.ClientResponse, record: WireRecord) -> bytes:

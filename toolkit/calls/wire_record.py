@@ -89,6 +89,7 @@ class WireRecord:
         may_drop: such a request may be sent all the same.
         dropped: parameters that the provider does not take and that were left out.
         not_recorded: an open cassette that has no answer to this request.
+        on_written: told when the request is written and handed to the transport.
     """
 
     origin: str
@@ -116,6 +117,7 @@ class WireRecord:
     may_drop: bool = False
     dropped: list[str] = field(default_factory=list)
     not_recorded: CassetteError | None = None
+    on_written: Callable[[], None] = lambda: None
 
     def fail(self, cause: str, detail: str = "") -> WireFailure:
         """Note a failure (the first one counts) and return it, to be raised."""
