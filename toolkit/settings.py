@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         connect_timeout_s, first_token_timeout_s, chunk_timeout_s, total_timeout_s:
             deadlines of one call, seconds, on the monotonic clock.
         max_retries: tries after the first one, per request and provider.
-        health_interval_s: seconds between two probes of a provider.
+        health_interval_s: seconds between two probes of a provider; 0: no monitor.
         probe_budget_usd: most that health probes may cost per day, USD (0: free listings only).
         health_webhook_url: where openings and ends of incidents are posted as JSON; a secret.
         objectives: availability and latency objectives by provider, `default` for all; see

@@ -1,15 +1,18 @@
-"""`toolkit health`: check providers by their free listing, and see their states."""
+"""`toolkit health`: check and watch providers, and see their states and incidents."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 
+from toolkit.charts.numbers import UNKNOWN
 from toolkit.cli.health_table import STATUS, status_cells
+from toolkit.cli.model_views import told_at
 from toolkit.cli.output import Column, JsonFlag, new_app, opened_bench, show_rows
 
-app = new_app("Check providers, and see their states.")
+app = new_app("Check providers, watch them, and see states and incidents.")
 
 _CHECKED = (
     Column("provider", "Provider"),
@@ -18,6 +21,16 @@ _CHECKED = (
     Column("latency_ms", "Latency ms"),
     Column("error_code", "Error"),
     Column("error_message", "What happened"),
+)
+_INCIDENTS = (
+    Column("provider", "Provider"),
+    Column("state", "State"),
+    Column("scope", "Where"),
+    Column("opened_at", "Opened", told_at),
+    Column("closed_at", "Ended", lambda when: "goes on" if when is None else told_at(when)),
+    Column("failures", "Failures", is_number=True),
+    Column("model", "Model", lambda model: model or UNKNOWN, is_optional=True),
+    Column("reason", "Reason"),
 )
 
 
@@ -50,3 +63,34 @@ def status(as_json: JsonFlag = False) -> None:
     shown = rows if as_json else [status_cells(row) for row in rows]
     empty = "No provider is in use. `toolkit providers add` adds one."
     show_rows(shown, STATUS, as_json=as_json, empty=empty)
+
+
+@app.command("incidents")
+def incidents(
+    days: Annotated[float, typer.Option(help="So many days back.")] = 30,
+    as_json: JsonFlag = False,
+) -> None:
+    """Spans of trouble, newest first: how long, why, and whether key, model or provider."""
+    with opened_bench() as bench:
+        rows = bench.health.incidents(days)
+    show_rows(rows, _INCIDENTS, as_json=as_json, empty=f"No incident within {days:g} days.")
+
+
+@app.command("watch")
+def watch(
+    for_s: Annotated[
+        float | None, typer.Option("--for", help="End by itself after so many seconds.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each change of a state.")
+    ] = False,
+) -> None:
+    """Probe all providers in use until Ctrl-C; exit code 1 when one is down at the end of --for."""
+    from toolkit.cli.health_watch import TROUBLE, watch_until
+
+    ends_at_s = None if for_s is None else time.monotonic() + for_s
+    with opened_bench() as bench:
+        bench.health.monitor.start("watch")
+        rows = watch_until(bench, ends_at_s, as_json=as_json)
+    if for_s is not None and any(row["state"] in TROUBLE for row in rows):
+        raise typer.Exit(1)

@@ -9,7 +9,7 @@ from toolkit.charts.numbers import UNKNOWN, count, duration, share
 from toolkit.cli.model_views import told_at
 from toolkit.cli.output import Column
 
-_MARKS: Final = {
+MARKS: Final = {
     "healthy": "●", "degraded": "◐", "down": "○", "unknown": "◌",
     "auth_error": "⚿", "rate_limited": "⏳", "paused": "⏸",
 }  # fmt: skip
@@ -34,7 +34,7 @@ def status_cells(row: Mapping[str, Any]) -> dict[str, Any]:
     quantiles = f"{duration(row['ttft_p50_ms'])} / {duration(row['ttft_p95_ms'])} ({count(n)})"
     return {
         **row,
-        "state": f"{_MARKS.get(row['state'], '?')} {row['state'].replace('_', ' ')}",
+        "state": f"{MARKS.get(row['state'], '?')} {row['state'].replace('_', ' ')}",
         "errors_now": share(row["errors_30m"], row["n_30m"]) if row["n_30m"] else None,
         "errors_day": share(row["errors_1d"], row["n_1d"]) if row["n_1d"] else None,
         "ttft": quantiles if n else None,

@@ -53,6 +53,7 @@ def serve(
         notice(f"API and gateway on {address} (/api, /v1), documentation on {address}/api/docs")
         if first is not None:
             notice(f"Your first token, shown only now: {first.reveal()}")
+        bench.health.monitor.start("serve")
         run_api(bench, listening, hosts=allow_host or ())
 
 

@@ -1,4 +1,4 @@
-"""What the app does besides drawing pages: warm up, serve the API where it is, close the books."""
+"""What the app does besides drawing pages: warm up, watch over health, serve the API, close up."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def find_routes() -> list[Any]:
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Load the call path in the background, and list models again when their listing is old."""
+    """Load the call path in the background, and watch the providers' health while the app runs."""
     bench = current()
     bench.portal.start(_warm_up())
+    bench.health.monitor.start("app")
     try:
         yield {}
     finally:

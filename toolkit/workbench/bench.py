@@ -138,15 +138,22 @@ class Workbench:
         for listener in self.on_record:
             listener(call)
 
-    def _with_chain(self, model: str, options: dict[str, Any]) -> dict[str, Any]:
-        """The options with `fallbacks` as models, where a chain was named."""
-        from toolkit.workbench.chains import expand_fallbacks
+    def _with_chain(
+        self, model: str, options: dict[str, Any], api_key: str | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Whom to ask first, and the options with `fallbacks` as models, where a chain was named.
+
+        An explicit key is for the named model alone, so that one stays first then.
+        """
+        from toolkit.workbench.chains import expand_fallbacks, order_chain
 
         if not options.get("fallbacks"):
-            return options
+            return model, options
         chains, registry = self.settings.chains, self.providers.registry
         chain = expand_fallbacks(model, options["fallbacks"], chains, registry)
-        return {**options, "fallbacks": chain}
+        outlook = self.health.outlook
+        first, rest = order_chain(model, chain, outlook.worst_last, keep_first=api_key is not None)
+        return first, {**options, "fallbacks": rest}
 
     def complete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
         """See `toolkit.complete`."""
@@ -155,7 +162,8 @@ class Workbench:
     async def acomplete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
         """See `toolkit.acomplete`."""
         api_key = options.pop("api_key", None)
-        request = build_request(model, prompt, self._with_chain(model, options))
+        model, options = self._with_chain(model, options, api_key)
+        request = build_request(model, prompt, options)
         return await self.client.complete(request, api_key=api_key)
 
     def stream(
@@ -167,7 +175,8 @@ class Workbench:
     def astream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
         """See `toolkit.astream`."""
         api_key = options.pop("api_key", None)
-        request = build_request(model, prompt, self._with_chain(model, options), stream=True)
+        model, options = self._with_chain(model, options, api_key)
+        request = build_request(model, prompt, options, stream=True)
         return self.client.stream(request, api_key=api_key)
 
     def compare(
@@ -200,6 +209,8 @@ class Workbench:
 
     def close(self) -> None:
         """Publish what the journal holds, stop the background loop and close every connection."""
+        if "health" in self.__dict__:
+            self.health.close()
         if "providers" in self.__dict__:
             self.providers.plugins.close()
         if "portal" in self.__dict__:

@@ -5,7 +5,7 @@ Nobody is asked in another's place unless a chain was named: it may cost money.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from toolkit.errors import InvalidInput
@@ -39,6 +39,27 @@ def expand_fallbacks(
     if isinstance(fallbacks, str):
         fallbacks = _find_chain(fallbacks, chains, registry)
     return tuple(dict.fromkeys(name for name in fallbacks if name != model))
+
+
+def order_chain(
+    model: str,
+    fallbacks: Sequence[str],
+    worst_last: Callable[[Sequence[str]], Sequence[str]],
+    *,
+    keep_first: bool = False,
+) -> tuple[str, tuple[str, ...]]:
+    """Whom to ask first and whom then: nobody is left out, those that are down come last.
+
+    Args:
+        model: what was named first.
+        fallbacks: what was named after it.
+        worst_last: puts models of providers that are down behind the others.
+        keep_first: `model` stays first, whatever its state.
+    """
+    if keep_first:
+        return model, tuple(worst_last(fallbacks))
+    first, *rest = worst_last((model, *fallbacks))
+    return first, tuple(rest)
 
 
 def _find_chain(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from toolkit.workbench.health_outlook import Outlook
 
 _AT_ONCE: Final = 8
+_CLOSE_WAIT_S: Final = 5.0
 _INCIDENTS: Final = """
     SELECT incident_id, provider, model, scope, state, opened_at, closed_at, reason, error_code,
            probes, failures, evidence, alerted_at, end_alerted_at
@@ -182,6 +183,13 @@ class HealthDesk:
         """
         self._bench.providers.require(name)
         self.pauses.resume(name)
+
+    def close(self) -> None:
+        """Stop the monitor and let a reading that is under way come to its end."""
+        if "monitor" in self.__dict__:
+            self.monitor.stop()
+        if "outlook" in self.__dict__:
+            self.outlook.wait(_CLOSE_WAIT_S)
 
     def _choose(self, names: Sequence[str] | str | None) -> list[Provider]:
         if names is None:

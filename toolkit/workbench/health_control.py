@@ -29,7 +29,8 @@ class MonitorControl:
         self.monitor: Monitor | None = None
 
     def start(self, what: str, *, lease_s: float = LEASE_S) -> None:
-        """Run the monitor on the workbench's loop; nothing happens where it runs already.
+        """Run the monitor on the workbench's loop; nothing happens where it runs already, or
+        where the setting `health_interval_s` is 0.
 
         Args:
             what: who starts it (`app`, `serve`, `watch`), for others to read.
@@ -37,6 +38,8 @@ class MonitorControl:
         """
         from toolkit.workbench.health_monitor import Monitor
 
+        if self._bench.settings.health_interval_s <= 0:
+            return
         with self._lock:
             if self._running is not None and not self._running.done():
                 return

@@ -98,7 +98,8 @@ class Monitor:
         self._flights: set[asyncio.Task[None]] = set()
         self._due: dict[str, float] = {}
         self._answered: dict[str, float] = {}
-        self._stopped = asyncio.Event()
+        self._is_stopped = False
+        self._nudged = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._said: dict[str, str] = {}
 
@@ -108,7 +109,7 @@ class Monitor:
         """Watch until `stop`, then give the lease back."""
         self._loop = asyncio.get_running_loop()
         try:
-            while not self._stopped.is_set():
+            while not self._is_stopped:
                 await self._rest(await self.tick())
         finally:
             for flight in self._flights:
@@ -118,10 +119,9 @@ class Monitor:
 
     def stop(self) -> None:
         """End `run` soon; may be called from any thread."""
-        if self._loop is None or self._loop.is_closed():
-            self._stopped.set()
-        else:
-            self._loop.call_soon_threadsafe(self._stopped.set)
+        self._is_stopped = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._nudged.set)
 
     async def idle(self) -> None:
         """Wait until nothing is in flight."""
@@ -142,13 +142,15 @@ class Monitor:
         return self._find_rest(self._clock.monotonic())
 
     async def _rest(self, wait_s: float) -> None:
+        """Rest until it is time, or until a probe has landed: then the next one may be due."""
         resting = asyncio.ensure_future(self._clock.sleep(wait_s))
-        stopping = asyncio.ensure_future(self._stopped.wait())
+        nudged = asyncio.ensure_future(self._nudged.wait())
         try:
-            await asyncio.wait({resting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({resting, nudged}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             resting.cancel()
-            stopping.cancel()
+            nudged.cancel()
+        self._nudged.clear()
 
     def _is_time(self, what: str, now_s: float, every_s: float) -> bool:
         if now_s < self._due.get(what, now_s):
@@ -244,6 +246,7 @@ class Monitor:
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
+        self._nudged.set()
         if not flight.cancelled() and (error := flight.exception()) is not None:
             _log.error("a probe broke: %s: %s", type(error).__name__, redact(str(error)))
 
