@@ -19,7 +19,7 @@ from toolkit.charts.over_time import (
     percentiles_over_time,
     with_gaps,
 )
-from toolkit.charts.palette import GREEN, ORANGE, PURPLE, VERMILION, colours_of
+from toolkit.charts.palette import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, colours_of
 from toolkit.charts.style import new_figure, plain, say
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 Ends = tuple[datetime, datetime]
 
 FEW: Final = 5
-_STATES: Final = {"degraded": ORANGE, "down": VERMILION}
+_STATES: Final = {"degraded": ORANGE, "auth_error": PURPLE, "rate_limited": SKY, "down": VERMILION}
+_SHAPES: Final = ("circle", "diamond", "square", "cross")
 _TOP, _BOTTOM = 0.985, 0.02
 
 
@@ -87,6 +88,7 @@ def latency_against(
     if not total:
         return say(figure, f"no call with a known {metric}")
     colours = colours_of(str(name) for name in buckets["provider"].unique())
+    shapes = dict(zip(sorted(colours), _SHAPES * len(colours), strict=False))
     for name, own in _centred(buckets).groupby("provider", sort=True):
         whole = with_gaps(own)
         n = count(int(own["n"].sum()))
@@ -95,7 +97,8 @@ def latency_against(
             values = whole[f"{quantile}_ms"].where(enough)
             label = f"{plain(name)} {quantile} (n = {n})" if quantile == "p50" else ""
             figure.add_trace(_quantile(label or f"{plain(name)} p95", whole, values, dash))
-            figure.data[-1].update(line={"color": colours[str(name)]}, showlegend=bool(label))
+            look = {"line_color": colours[str(name)], "marker_symbol": shapes[str(name)]}
+            figure.data[-1].update(showlegend=bool(label), **look)
     figure.update_yaxes(rangemode="tozero")
     return _on_axis(figure, ends)
 
@@ -149,12 +152,12 @@ def mark_events(figure: go.Figure, incidents: Events, changes: Events, *, ends: 
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
     )
     for state, colour in _STATES.items():
-        own = [row for row in spans if (row.get("state") or "down") == state]
+        own = [row for row in spans if _worst(row) == state]
         if own:
             figure.add_trace(_spans(own, state, colour, ends))
     for row in spans:
         begin, end = _within(row, ends)
-        colour = _STATES.get(str(row.get("state")), VERMILION)
+        colour = _STATES[_worst(row)]
         figure.add_vrect(
             x0=begin, x1=end, fillcolor=colour, opacity=0.14, line_width=0, layer="below"
         )
@@ -194,8 +197,8 @@ def _ticks(rows: Sequence[Mapping[str, Any]]) -> go.Scatter:
         marker={
             "symbol": "line-ns",
             "size": 14,
-            "color": PURPLE,
-            "line": {"width": 2, "color": PURPLE},
+            "color": GREY,
+            "line": {"width": 2, "color": GREY},
         },
         customdata=[_change_words(row) for row in rows],
         hovertemplate="%{customdata}<br>%{x}<extra></extra>",
@@ -248,6 +251,10 @@ def _records(events: Events) -> list[Mapping[str, Any]]:
     if isinstance(events, Sequence):
         return list(events)
     return [dict(row) for _, row in events.iterrows()]
+
+
+def _worst(row: Mapping[str, Any]) -> str:
+    return str(row["state"]) if row.get("state") in _STATES else "down"
 
 
 def _incident_words(row: Mapping[str, Any]) -> str:

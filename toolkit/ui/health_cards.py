@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import streamlit as st
@@ -17,18 +18,32 @@ MOST_CARDS: Final = 24
 _TITLES: Final = {"5m": "5 min", "30m": "30 min", "1d": "1 day"}
 
 Row = Mapping[str, Any]
-Act = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardActs:
+    """What the buttons of a card do; each is called with the provider's name.
+
+    Attributes:
+        check: ask it now.
+        show: choose it for the lower half of the page.
+        hold: probe it no more, or (second argument true: it is paused) again.
+    """
+
+    check: Callable[[str], None]
+    show: Callable[[str], None]
+    hold: Callable[[str, bool], None]
 
 
 def draw_cards(
-    rows: Sequence[Row], strips: Mapping[str, Days], *, check: Act, show: Act, is_checking: bool
+    rows: Sequence[Row], strips: Mapping[str, Days], acts: CardActs, *, is_checking: bool
 ) -> None:
     """One card per provider, in the order of the rows."""
     with st.grid(3, min_column_width=300):
         for row in rows:
             with st.container(border=True, key=f"card-{row['provider']}"):
                 _card(row, strips.get(row["provider"], ()))
-                _buttons(row["provider"], check, show, is_checking)
+                _buttons(row, acts, is_checking)
 
 
 def _card(row: Row, days: Days) -> None:
@@ -85,13 +100,14 @@ def _draw_headroom(row: Row) -> None:
         st.progress(min(parts), text=f":small[{words}]")
 
 
-def _buttons(name: str, check: Act, show: Act, is_checking: bool) -> None:
+def _buttons(row: Row, acts: CardActs, is_checking: bool) -> None:
+    name, is_paused = row["provider"], row["state"] == "paused"
     with st.container(horizontal=True):
         st.button(
             "Check now",
             key=f"check-{name}",
             icon=":material/network_check:",
-            on_click=check,
+            on_click=acts.check,
             args=(name,),
             disabled=is_checking,
             help="Asks for the free model listing.",
@@ -101,8 +117,17 @@ def _buttons(name: str, check: Act, show: Act, is_checking: bool) -> None:
             key=f"show-{name}",
             type="tertiary",
             icon=":material/monitoring:",
-            on_click=show,
+            on_click=acts.show,
             args=(name,),
+        )
+        st.button(
+            "Resume" if is_paused else "Pause",
+            key=f"hold-{name}",
+            type="tertiary",
+            icon=":material/play_arrow:" if is_paused else ":material/pause:",
+            on_click=acts.hold,
+            args=(name, is_paused),
+            help="Probes it again." if is_paused else "Probes it no more; it can still be called.",
         )
 
 

@@ -85,7 +85,7 @@ def draw_over_time(bench: Workbench, wanted: Wanted) -> None:
     code = _code("health_errors", failed, marks, wanted)
     draw_chart(figure, key="health-errors", sql=failed.text, python=code)
     st.caption(
-        "Your live calls, no probes; a time without calls is a gap. Bands are incidents, purple "
+        "Your live calls, no probes; a time without calls is a gap. Bands are incidents, grey "
         "ticks are catalog changes. Errors are all failed attempts, whosever fault."
     )
 
@@ -116,7 +116,14 @@ def draw_against(bench: Workbench, wanted: Wanted, rows: Sequence[Mapping[str, A
         return
     names, stretch = [wanted.provider, wanted.against], wanted.stretch
     pair = [row for name in names for row in rows if row["provider"] == name]
-    st.dataframe(_side_by_side(pair), hide_index=True, key="health-pair", alt="Two providers")
+    facts = _side_by_side(pair)
+    st.dataframe(
+        facts,
+        hide_index=True,
+        height=36 * (len(facts[""]) + 1) + 4,
+        key="health-pair",
+        alt=f"{' and '.join(names)} side by side",
+    )
     over_time, spread = ask.latency(names, stretch), ask.latencies(names, stretch)
     with bench.store.reading() as reader:
         buckets, values = over_time.frame(reader), spread.frame(reader)

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.ui.health_cards import MOST_CARDS, draw_cards, draw_table
+from toolkit.ui.health_cards import MOST_CARDS, CardActs, draw_cards, draw_table
 from toolkit.ui.health_check import draw_check, is_checking, start_check
 from toolkit.ui.health_detail import (
     SPANS,
@@ -18,6 +18,7 @@ from toolkit.ui.health_detail import (
     draw_over_time,
     draw_uptime,
 )
+from toolkit.ui.health_objectives import draw_objectives, draw_watch
 from toolkit.ui.health_strip import Days
 from toolkit.ui.health_words import how_things_are, what_was_lost
 from toolkit.ui.panes import error_card
@@ -26,8 +27,8 @@ from toolkit.workbench import health_queries as ask
 from toolkit.workbench.bench import current
 from toolkit.workbench.health_view import read_overview, uptime_days
 
-LOOK_EVERY_S = 15.0
-TABS = ["Over time", "Uptime", "Compare", "Incidents"]
+LOOK_EVERY_S = 10.0
+TABS = ["Over time", "Uptime", "Objectives", "Compare", "Incidents"]
 
 bench = current()
 
@@ -42,6 +43,17 @@ def show_one(name: str) -> None:
     st.session_state["provider"] = name
 
 
+def hold_one(name: str, is_paused: bool) -> None:
+    """Probe a provider no more, or again."""
+    try:
+        (bench.health.resume if is_paused else bench.health.pause)(name)
+    except ToolkitError as error:
+        st.session_state["health-trouble"] = error
+
+
+ACTS = CardActs(check=check_one, show=show_one, hold=hold_one)
+
+
 def minute_after(now: datetime) -> datetime:
     """The end of the running minute: time axes move once a minute, not with every look."""
     return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -51,10 +63,8 @@ def draw_head(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
     """How things are in a sentence, and the button that asks everybody."""
     with bench.store.reading() as reader:
         losses = ask.losses(now).rows(reader)[0]
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
-        st.markdown(own(f"{how_things_are(rows)} {what_was_lost(losses)}"), width="stretch")
+    st.markdown(own(f"{how_things_are(rows)} {what_was_lost(losses)}"))
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Check all",
             key="check-all",
@@ -64,16 +74,21 @@ def draw_head(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
             disabled=is_checking(),
             help="Asks every provider in use for its free model listing.",
         )
+        draw_watch(bench, now)
     draw_check()
 
 
 def chosen(rows: Sequence[Mapping[str, Any]], now: datetime) -> Wanted:
     """Whose details are shown, against whom, and since when; all of it in the address."""
     names = sorted(row["provider"] for row in rows)
-    if st.session_state.get("provider") not in names and "provider" not in st.query_params:
+    told = st.session_state.get("provider"), st.query_params.get("provider")
+    if not set(told) & set(names):
         st.session_state["provider"] = rows[0]["provider"]  # the worst one, at the first look
     with st.grid(3, min_column_width=200):
-        provider = st.selectbox("Provider", names, key="provider", bind="query-params")
+        # No default: a value that is the default would not be kept in the address.
+        provider = st.selectbox(
+            "Provider", names, key="provider", index=None, required=True, bind="query-params"
+        )
         against = st.selectbox(
             "Against", names, key="against", index=None, placeholder="nobody", bind="query-params"
         )
@@ -95,13 +110,18 @@ def draw_details(
 ) -> None:
     """The lower half: one provider by time. Only the open tab is computed."""
     wanted = chosen(rows, now)
-    over_time, uptime, compare, incidents = st.tabs(TABS, key="tab", bind="query-params")
+    over_time, uptime, objectives, compare, incidents = st.tabs(
+        TABS, key="tab", bind="query-params"
+    )
     if over_time.open:
         with over_time:
             draw_over_time(bench, wanted)
     if uptime.open:
         with uptime:
             draw_uptime(bench, wanted, strips[wanted.provider])
+    if objectives.open:
+        with objectives:
+            draw_objectives(bench, wanted.provider)
     if compare.open:
         with compare:
             draw_against(bench, wanted, rows)
@@ -134,7 +154,7 @@ def draw_page() -> None:
         if len(rows) > MOST_CARDS:
             draw_table(rows)
         else:
-            draw_cards(rows, strips, check=check_one, show=show_one, is_checking=is_checking())
+            draw_cards(rows, strips, ACTS, is_checking=is_checking())
         if nothing_seen:
             return
         st.caption(
@@ -149,4 +169,6 @@ def draw_page() -> None:
 
 
 st.title("Health")
+if (failed := st.session_state.pop("health-trouble", None)) is not None:
+    error_card(failed)
 draw_page()

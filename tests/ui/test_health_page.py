@@ -1,0 +1,298 @@
+"""The Health page: true to its rows, quiet without any, whole with 500 providers, never jumping."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from uuid_utils import uuid7
+
+from tests.servers import MockProvider
+from tests.ui.conftest import Stage
+from toolkit.errors import StoreCorrupt
+from toolkit.providers.registry import Registry
+from toolkit.settings import Settings
+from toolkit.ui.health_strip import strip_svg, strip_words
+from toolkit.ui.health_words import how_things_are, mark, rate_words, what_was_lost
+from toolkit.workbench.bench import Workbench, current
+from toolkit.workbench.health_view import read_overview
+
+DESKTOP, PHONE = 1280, 390
+WAIT_MS = 120_000
+
+
+def seen(provider: str, age_min: float, **fields: Any) -> dict[str, Any]:
+    made = {
+        "call_id": str(uuid7()),
+        "request_id": str(uuid7()),
+        "origin": "api",
+        "source": "live",
+        "status": "ok",
+        "provider": provider,
+        "model": f"{provider}/m",
+        "started_at": datetime.now(UTC) - timedelta(minutes=age_min),
+        "ttft_ms": 200.0,
+        "duration_ms": 900.0,
+    }
+    return made | fields
+
+
+def failed(provider: str, age_min: float, code: str = "SERVER_ERROR") -> dict[str, Any]:
+    told = {"status": "error", "error_code": code, "blame": "provider"}
+    return seen(provider, age_min, **told, ttft_ms=None, duration_ms=None)
+
+
+@pytest.fixture
+def two(bench: Workbench) -> Workbench:
+    """`mock` has failed three times in a row, `steady` answers; an incident is open."""
+    bench.providers.registry.add("steady", base_url="http://127.0.0.1:8999/v1", is_local=True)
+    bench.store.append_many("calls", [seen("steady", age) for age in range(1, 31)])
+    bench.store.append_many("calls", [failed("mock", age) for age in (6, 4, 2)])
+    bench.store.append("calls", seen("steady", 3, ratelimit_limit_requests=100,
+                                     ratelimit_remaining_requests=25))  # fmt: skip
+    bench.store.append(
+        "incidents",
+        {
+            "incident_id": "i1",
+            "provider": "mock",
+            "state": "down",
+            "opened_at": datetime.now(UTC) - timedelta(minutes=6),
+            "reason": "3 failures in a row <b>![x](http://127.0.0.1:1/leak)</b>",
+        },
+    )
+    return bench
+
+
+def words(app: Any) -> str:
+    kinds = ("title", "markdown", "caption", "text", "code", "error", "warning")
+    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+
+
+def labels(app: Any) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def test_a_page_without_any_call_says_what_to_do(home: Any, open_page: Any) -> None:
+    app = open_page("health")
+    assert not app.exception and not app.error
+    assert "Nothing was seen of any provider yet" in words(app)
+    assert "Check all" in labels(app)
+    assert not app.get("plotly_chart") and "100 %" not in words(app)
+
+
+def test_without_any_provider_it_leads_to_where_one_is_added(home: Any, open_page: Any) -> None:
+    current().providers.disable("local")
+    app = open_page("health")
+    assert not app.exception and not app.error
+    assert "No provider is in use yet." in words(app)
+
+
+def test_cards_tell_state_reason_rates_and_headroom_the_worst_first(
+    two: Workbench, open_page: Any
+) -> None:
+    app = open_page("health")
+    assert not app.exception and not app.error
+    shown = words(app).replace("\\", "")
+    assert "1 of 3 providers is in trouble: mock is down" in shown
+    assert "3 attempts of yours failed in the last 24 hours: 3 requests lost." in shown
+    names = [m.value.strip("*") for m in app.markdown if re.fullmatch(r"\*\*[a-z]+\*\*", m.value)]
+    assert names[:3] == ["mock", "steady", "local"]
+    assert "| rate | 2 of 2 | 3 of 3 | 3 of 3 |" in shown
+    assert "TTFT **200 ms** p50 · **200 ms** p95 · n = 31" in shown
+    assert "3 failures in a row" in shown and "no call of yours in the last day" in shown
+    assert labels(app).count("Check now") == 3
+
+
+def test_the_lower_half_shows_the_worst_until_somebody_chooses(
+    two: Workbench, open_page: Any
+) -> None:
+    app = open_page("health")
+    assert app.selectbox(key="provider").value == "mock"
+    assert [c.value for c in app.markdown if c.value.startswith("**Failed attempts")]
+    app.button(key="show-steady").click().run()
+    assert app.selectbox(key="provider").value == "steady"
+    assert "steady, last 24 hours, n = 31" in words(app).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"tab": "Uptime"}, "Good evidence by day, mock, last 90 days, n = 3"),
+        ({"tab": "Objectives"}, "Goodput"),
+        ({"tab": "Compare", "against": "steady"}, "mock and steady, last 24 hours, n = 31"),
+        ({"tab": "Compare"}, "Choose a provider under"),
+        ({"tab": "Over time", "time": "last 7 days"}, "mock, last 7 days, n = 3"),
+        ({"tab": "nonsense", "provider": "nobody", "time": "nonsense"}, "mock, last 24 hours"),
+    ],
+)
+def test_what_is_shown_lives_in_the_address(
+    query: dict[str, str], told: str, two: Workbench, open_page: Any
+) -> None:
+    app = open_page("health", **{"provider": "mock", **query})
+    assert not app.exception and not app.error
+    assert told in words(app).replace("\\", "")
+
+
+def test_incidents_are_listed_and_their_words_are_never_read_as_markup(
+    two: Workbench, open_page: Any
+) -> None:
+    app = open_page("health", tab="Incidents")
+    assert not app.exception
+    (table,) = [f.value for f in app.dataframe if "lasted" in f.value.columns]
+    assert list(table["provider"]) == ["mock"] and "open" in table["lasted"][0]
+    assert "leak" in table["reason"][0]
+    assert not any("![x](http" in str(m.value) for m in (*app.markdown, *app.caption))
+
+
+def test_the_python_under_a_chart_draws_the_same_chart(two: Workbench, open_page: Any) -> None:
+    app = open_page("health", provider="mock")
+    (code,) = [c.value for c in app.code if "tk.charts.health_errors" in c.value]
+    lines, last = code.rsplit("tk.charts.", 1)
+    space: dict[str, Any] = {}
+    exec(f"{lines}figure = tk.charts.{last}", space)
+    assert "mock, last 24 hours, n = 3" in space["figure"].layout.title.text
+
+
+def test_a_check_runs_beside_the_page_and_tells_what_came(
+    bench: Workbench, mock: MockProvider, open_page: Any
+) -> None:
+    app = open_page("health")
+    app.button(key="check-mock").click().run()
+    app.session_state["health-check"].future.result(60)
+    app.run()
+    assert "Checked mock: 1 of 1 answered." in words(app)
+    assert {request.path for request in mock.requests} == {"/v1/models"}
+    assert "healthy" in [row["state"] for row in read_overview(bench)]
+
+
+def test_a_pause_holds_probes_and_can_be_taken_back(bench: Workbench, open_page: Any) -> None:
+    app = open_page("health")
+    app.button(key="hold-mock").click().run()
+    assert app.button(key="hold-mock").label == "Resume"
+    app.button(key="hold-mock").click().run()
+    assert app.button(key="hold-mock").label == "Pause"
+
+
+def test_a_store_that_cannot_be_read_is_a_card_and_no_traceback(
+    bench: Workbench, open_page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
+        raise StoreCorrupt("the store is damaged", hint="Run `toolkit store verify`.")
+
+    monkeypatch.setattr(bench.store, "rows", refuse)
+    monkeypatch.setattr(bench.store, "reading", refuse)
+    app = open_page("health")
+    assert not app.exception and "store is damaged" in app.error[0].value
+
+
+def test_five_hundred_providers_are_one_table_with_everything_else_intact(
+    home: Any, open_page: Any
+) -> None:
+    bench = current()
+    fields = {"base_url": "http://127.0.0.1:8999/v1", "is_local": True, "needs_key": False}
+    names = [f"provider-{number:03d}" for number in range(500)]
+    bench.providers.registry.add_many({name: dict(fields) for name in names})
+    bench.store.append_many("calls", [seen(name, 5) for name in names[:400]])
+    bench.store.append_many("calls", [failed("provider-321", age) for age in (4, 3, 2)])
+    app = open_page("health")
+    assert not app.exception and not app.error
+    table = app.dataframe[0].value
+    assert len(table) == 501 and "Check now" not in labels(app)
+    assert (table["provider"][0], table["state"][0]) == ("provider-321", "○ down")
+    assert app.selectbox(key="provider").value == "provider-321"
+    assert "1 of 501 providers is in trouble" in words(app)
+
+
+def test_sentences_count_right() -> None:
+    def row(name: str, state: str) -> dict[str, Any]:
+        return {"provider": name, "state": state}
+
+    assert how_things_are([row("a", "healthy")]) == "The one provider seen lately is healthy."
+    both = how_things_are([row("a", "healthy"), row("b", "healthy"), row("c", "unknown")])
+    assert both.startswith("All 2 providers seen lately are healthy. 1 is not known")
+    many = how_things_are([row(f"p{k}", "down") for k in range(5)])
+    assert many == "5 of 5 providers are in trouble: p0 is down, p1 is down, p2 is down and 2 more."
+    assert "nothing is known" in how_things_are([row("a", "unknown")])
+    none = {"attempts": 0, "failed": 0, "rescued": 0, "lost": 0}
+    assert what_was_lost(none) == "You made no call in the last 24 hours."
+    assert "No attempt of yours failed" in what_was_lost(none | {"attempts": 9})
+    assert "all were made good" in what_was_lost({**none, "attempts": 9, "failed": 2, "rescued": 2})
+    some = what_was_lost({"attempts": 9, "failed": 4, "rescued": 3, "lost": 1})
+    assert some.endswith("4 attempts of yours failed in the last 24 hours: 3 made good by a later "
+                         "attempt, 1 request lost.")  # fmt: skip
+
+
+def test_few_events_are_a_count_and_never_a_percentage() -> None:
+    row = {"n_5m": 4, "errors_5m": 1, "error_low_5m": 0.05, "error_high_5m": 0.7}
+    assert rate_words(row, "5m") == ("1 of 4", "too few")
+    assert rate_words({**row, "n_5m": 0, "errors_5m": 0}, "5m") == ("–", "–")
+    assert rate_words({**row, "n_5m": 50}, "5m") == ("2.0 %", "5–70 %")
+    assert mark("no such state") == ("? no such state", "gray")
+
+
+def test_a_strip_draws_days_that_nobody_knows_as_gaps() -> None:
+    days = [(None, None, 0), (None, 1.0, 9), (None, 0.97, 9), (None, 0.2, 9), (None, 1.0, 1)]
+    svg = strip_svg(days)
+    heights = re.findall(r'height="(\d+)" fill="(#\w+)"', svg)
+    assert [height for height, _ in heights] == ["4", "60", "43", "26", "60"]
+    assert len({colour for _, colour in heights}) == 4 and svg.count("opacity") == 1
+    assert strip_words(days) == "5 days: 4 with evidence, 2 of them below 99 % good"
+
+
+def overflow(page: Any) -> int:
+    return int(
+        page.evaluate(
+            """() => {
+              const main = document.querySelector('[data-testid=stMain]');
+              return Math.max(main.scrollWidth - main.clientWidth,
+                              document.documentElement.scrollWidth - window.innerWidth);
+            }"""
+        )
+    )
+
+
+def scroll_of(page: Any) -> float:
+    return float(page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop"))
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_refresh_keeps_the_chosen_provider_the_tab_and_the_place(
+    stage: Stage, chromium: Any
+) -> None:
+    settings = Settings(home=stage.app.home)
+    for name in ("calm", "shaky"):
+        Registry(settings).add(name, base_url=stage.mock.base_url, is_local=True, needs_key=False)
+        stage.store.append_many("calls", [seen(name, age) for age in range(1, 40)])
+    errors: list[str] = []
+    for width, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{stage.app.url}/health?provider=calm&against=shaky&tab=Compare")
+        page.get_by_text("calm and shaky, last 24 hours").first.wait_for()
+        page.locator(".js-plotly-plot").nth(1).wait_for()
+        assert page.locator("[class*=st-key-card-]").count() >= 3
+        assert overflow(page) <= 0, width
+    page.locator(".js-plotly-plot").nth(1).scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    place = scroll_of(page)
+    assert place > 200
+    stage.store.append_many("calls", [failed("calm", age / 60) for age in (30, 20, 10)])
+    page.get_by_text("3 attempts of yours failed").wait_for()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    assert abs(scroll_of(page) - place) < 200
+    chosen = page.locator("[class*=st-key-provider] input").first
+    assert "calm" in (chosen.input_value() or page.locator("[class*=st-key-provider]").inner_text())
+    assert page.get_by_role("tab", name="Compare").get_attribute("aria-selected") == "true"
+    assert "provider=calm" in page.url and "tab=Compare" in page.url
+    page.locator("[class*=st-key-card-shaky]").get_by_role("button", name="Check now").click()
+    page.get_by_text("Checked shaky: 1 of 1 answered.").wait_for()
+    assert "provider=calm" in page.url
+    assert errors == []
