@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 PAGES = {
     "": "LLM Provider Toolkit",
     "compare": "Compare",
+    "health": "Health",
     "calls": "Calls",
     "models": "Models",
     "regressions": "Regressions",

@@ -14,6 +14,7 @@ from tests.ui.conftest import Stage
 from toolkit.errors import StoreCorrupt
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
+from toolkit.ui.health_read import forget_troubles, without_mark
 from toolkit.ui.health_strip import strip_svg, strip_words
 from toolkit.ui.health_words import how_things_are, mark, rate_words, what_was_lost
 from toolkit.workbench.bench import Workbench, current
@@ -203,6 +204,26 @@ def test_five_hundred_providers_are_one_table_with_everything_else_intact(
     assert (table["provider"][0], table["state"][0]) == ("provider-321", "○ down")
     assert app.selectbox(key="provider").value == "provider-321"
     assert "1 of 501 providers is in trouble" in words(app)
+
+
+def test_the_picker_of_models_marks_those_in_trouble_and_asks_them_all_the_same(
+    two: Workbench, mock: MockProvider, open_page: Any
+) -> None:
+    forget_troubles()
+    two.providers.update("mock", default_model="mock-small")
+    two.providers.update("steady", default_model="m")
+    app = open_page("compare")
+    (box,) = [b for b in app.selectbox if b.key and b.key.startswith("compare-add")]
+    assert "mock/mock-small  ○ down" in box.options and "steady/m" in box.options
+    box.set_value("mock/mock-small").run()
+    assert [choice.model for choice in app.session_state["compare"].choices] == ["mock/mock-small"]
+    assert without_mark("mock/mock-small  ○ down") == without_mark(" mock/mock-small ")
+    assert any("It can be asked all the same" in c.value for c in app.caption)
+    app.session_state["compare"].add("mock/mock-large")
+    app.text_area(key="compare-prompt").set_value("Hello").run()
+    next(button for button in app.button if button.label == "Run").click().run()
+    app.session_state["compare"].running.wait(30)
+    assert len(mock.requests) == 2
 
 
 def test_sentences_count_right() -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from toolkit.compare.board import MAX_PANES
 from toolkit.errors import ToolkitError
+from toolkit.ui.health_read import Troubles, mark_of, read_troubles, warning_of, without_mark
 from toolkit.ui.session import Choice, CompareState
 from toolkit.ui.text import plain
 from toolkit.workbench.bench import Workbench
@@ -17,14 +18,16 @@ LOCAL_MODEL = "local/smollm2-135m"
 
 def draw_choices(bench: Workbench, state: CompareState) -> None:
     """One chip per model with its parameters, and a box that adds another."""
+    troubles = read_troubles(bench)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for choice in state.choices:
-            _chip(choice, state)
+            _chip(choice, state, troubles)
         if len(state.choices) < MAX_PANES:
             st.selectbox(
                 "Add a model",
                 model_names(bench),
                 index=None,
+                format_func=lambda model: f"{model}{mark_of(model, troubles)}",
                 key=f"compare-add-{state.added}",
                 placeholder="+ add model (provider/model)",
                 accept_new_options=True,
@@ -54,14 +57,17 @@ def _add(state: CompareState) -> None:
     # The next box is a new widget: a late echo of this one's value must not add the model twice.
     model = st.session_state.get(f"compare-add-{state.added}")
     if model and model.strip():
-        state.add(model)
+        state.add(without_mark(model))
 
 
-def _chip(choice: Choice, state: CompareState) -> None:
+def _chip(choice: Choice, state: CompareState, troubles: Troubles) -> None:
     told = f" · {len(choice.params)} set" if choice.params else ""
+    told += mark_of(choice.model, troubles)
     with st.popover(
         f"{plain(choice.model)}{told}", key=f"chip-{choice.uid}", disabled=state.is_running
     ):
+        if trouble := warning_of(choice.model, troubles):
+            st.caption(trouble)
         st.caption(f"Parameters of {plain(choice.model)}; empty is the provider's default.")
         _number(choice, "temperature", "Temperature", 0.0, 2.0, 0.1)
         _number(choice, "top_p", "Top p", 0.0, 1.0, 0.05)
