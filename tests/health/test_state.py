@@ -37,12 +37,19 @@ def after(*outcomes, every_s=300):
 
 
 class ReferenceDown:
-    """Down and up in the fewest words: three bad in a row; two good at least 30 s apart."""
+    """Down and up in the fewest words: three bad in a row; two good at least 30 s apart.
+
+    After an hour without anything that counts all is forgotten.
+    """
 
     def __init__(self):
-        self.bad, self.good, self.is_down = 0, [], False
+        self.bad, self.good, self.is_down, self.last_s = 0, [], False, 0
 
     def see(self, outcome, at_s):
+        if outcome != "neutral":
+            if at_s - self.last_s >= 3600:
+                self.bad, self.good, self.is_down = 0, [], False
+            self.last_s = at_s
         if outcome == "bad":
             self.bad, self.good = self.bad + 1, []
             self.is_down = self.is_down or self.bad >= 3

@@ -1,7 +1,7 @@
 """Incidents: spans of trouble, found in evidence by a pure function, each with where it sits.
 
-An incident opens when the state turns to down, degraded or auth_error, and begins at the first
-failure that led there. It closes after a run of good answers that grows with every relapse
+An incident opens when the state turns to down, degraded or auth_error, and begins with the run of
+failures that led there. It closes after a run of good answers that grows with every relapse
 (damping, as with flapping routes), and ends where that run began. The same evidence always gives
 the same incidents, so they are found again after a restart.
 """
@@ -9,10 +9,11 @@ the same incidents, so they are found again after a restart.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Final, Literal
 
 from toolkit.health.offline import is_lost
@@ -24,6 +25,7 @@ SEVERITY: Final[Mapping[State, int]] = {"degraded": 1, "auth_error": 2, "down": 
 """States that are trouble, by how bad they are."""
 
 CALM_RUN: Final = 3
+PER_RELAPSE: Final = 5
 LONGEST_CALM_RUN: Final = 20
 _KEPT_IDS: Final = 10
 _NAMESPACE: Final = uuid.UUID("8f4a1b0e-5d0c-4c55-9a0e-2f6b7c1d3e90")
@@ -102,20 +104,21 @@ def find_spans(
     evidence: Iterable[Evidence], now: datetime, rules: Rules = DEFAULT_RULES
 ) -> list[Span]:
     """Spans of trouble of one subject; the last one may still be open."""
-    health, spans, run = Health(), list[Span](), list[Evidence]()
+    health, spans, past = Health(), list[Span](), _Past()
     span: Span | None = None
     for item in evidence:
         if item.outcome == "neutral":
             continue
-        if span is not None and _has_gone_silent(health, item.at, rules):
-            span.close_silent(settle(health, item.at, rules))
-            span = None
+        if _has_gone_silent(health, item.at, rules):
+            past = _Past()
+            if span is not None:
+                span.close_silent(settle(health, item.at, rules))
+                span = None
         health = step(health, item, rules)
-        run = [*run[-rules.window :], item] if _is_failure(item) else []
+        past.add(item)
         if span is None and health.state in SEVERITY:
-            span = Span(first=run[0] if run and health.state == "down" else item)
+            span = past.open_span(item)
             spans.append(span)
-            span.add_before(run[:-1] if health.state == "down" else ())
         if span is not None:
             span.add(item, health)
             if span.is_over(health):
@@ -124,6 +127,33 @@ def find_spans(
     if span is not None and _has_gone_silent(health, now, rules):
         span.close_silent(settle(health, now, rules))
     return spans
+
+
+class _Past:
+    """What came before a span: the run of failures that led to it, and how often it went up and
+    down before, for trouble that comes and goes needs a longer calm to be over."""
+
+    def __init__(self) -> None:
+        self.run: list[Evidence] = []
+        self._recent: deque[bool] = deque(maxlen=LONGEST_CALM_RUN)
+
+    def add(self, item: Evidence) -> None:
+        if item.outcome == "limited":
+            return
+        is_failure = _is_failure(item)
+        self.run = [*self.run, item] if is_failure else []
+        self._recent.append(is_failure)
+
+    def open_span(self, item: Evidence) -> Span:
+        """A span that begins with the first failure of the run that led to it."""
+        before = self.run[:-1]
+        turns = sum(b and not a for a, b in pairwise(self._recent))
+        return Span(
+            first=before[0] if before else item,
+            n=len(before),
+            failures=before,
+            relapses=max(turns - 1, 0),
+        )
 
 
 @dataclass(slots=True)
@@ -139,11 +169,6 @@ class Span:
     failures: list[Evidence] = field(default_factory=list)
     relapses: int = 0
     calm: list[Evidence] = field(default_factory=list)
-
-    def add_before(self, items: Sequence[Evidence]) -> None:
-        """Failures from before the state turned."""
-        self.n += len(items)
-        self.failures += items
 
     def add(self, item: Evidence, health: Health) -> None:
         """One more outcome within the span."""
@@ -165,7 +190,7 @@ class Span:
     def is_over(self, health: Health) -> bool:
         """Whether the run of good answers is long enough to believe in."""
         base = 1 if self.state == "auth_error" else CALM_RUN
-        needed = min(base * (1 + self.relapses), LONGEST_CALM_RUN)
+        needed = min(base + PER_RELAPSE * self.relapses, LONGEST_CALM_RUN)
         return health.state == "healthy" and len(self.calm) >= needed
 
     def close(self) -> None:
@@ -242,7 +267,8 @@ def _somebody_answered(answers: Sequence[tuple[datetime, str]], provider: str, s
 
 
 def _has_gone_silent(health: Health, now: datetime, rules: Rules) -> bool:
-    return health.state != "unknown" and settle(health, now, rules).state == "unknown"
+    last = health.last_at
+    return last is not None and (now - last).total_seconds() >= rules.stale_after_s
 
 
 def _is_failure(item: Evidence) -> bool:

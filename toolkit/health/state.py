@@ -179,11 +179,13 @@ def settle(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Healt
     if health.state == "rate_limited" and health.until is not None and now >= health.until:
         ended = replace(health, until=None)
         health = replace(_judge(ended, ended.until or now, rules, ()), since=health.until)
-    if health.last_at is None or health.state in ("unknown", "paused"):
+    if health.last_at is None or health.state == "paused":
         return health
     silent_s = (now - health.last_at).total_seconds()
     if silent_s >= rules.stale_after_s:
         since = health.last_at + timedelta(seconds=rules.stale_after_s)
+        if health.state == "unknown" and health.since is not None:
+            since = health.since
         return Health(
             reason="nothing was seen for a while",
             since=since,
