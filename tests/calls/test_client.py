@@ -197,10 +197,10 @@ def test_unknown_parameters_reach_an_openai_compatible_server(server: MockProvid
 # ---- leaving a stream -----------------------------------------------------------------------
 
 
-async def _wait_until(check: Any, seconds: float = 1.0) -> None:
+async def _wait_until(check: Any, seconds: float = 20.0) -> None:
     until = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < until, "not within a second"
+        assert time.monotonic() < until, "it never happened"
         await asyncio.sleep(0.01)
 
 

@@ -267,3 +267,27 @@ def test_processors_of_users_see_whole_answers_streams_and_failures():
         ("error", "SERVER_ERROR", 1),
         ("ended", 1),
     ]
+
+
+def test_what_a_users_processor_raises_reaches_whoever_reads_the_stream():
+    class Broken(Processor):
+        def after(self, asked, reply):
+            raise ZeroDivisionError("mine")
+
+    async def go(server):
+        provider = asking(server.base_url)
+        client = Client(
+            settings=quick_settings(),
+            resolve=lambda model: (provider.provider, "m"),
+            key_for=provider._key_for,
+            record=lambda call: None,
+            processors=[Broken()],
+        )
+        stream = client.stream(build_request("p/m", "hello", {}, stream=True))
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            [piece async for piece in stream]
+        assert stream.progress.state == "failed"
+        await client.aclose()
+
+    with MockProvider() as server:
+        asyncio.run(go(server))

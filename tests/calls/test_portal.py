@@ -32,9 +32,9 @@ def portal() -> Iterator[Portal]:
 
 
 def _wait_until(check: Any) -> None:
-    until = time.monotonic() + 1
+    until = time.monotonic() + 20
     while not check():
-        assert time.monotonic() < until, "not within a second"
+        assert time.monotonic() < until, "it never happened"
         time.sleep(0.01)
 
 

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 import httpx
 
+from toolkit.calls.attachments import find_fetched
 from toolkit.calls.parameters import find_unsent
 from toolkit.calls.reading import Style
 from toolkit.calls.sessions import Sessions
@@ -83,6 +85,13 @@ class UnsupportedParams(ValueError):
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(f"it does not take {', '.join(f'`{name}`' for name in names)}")
+
+
+class FetchedHere(ValueError):
+    """A picture or file that would have to be fetched from the web first."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"its API does not take the address {address[:200]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +169,20 @@ async def warm(provider_type: str) -> None:
 
     Those seconds must neither stop the event loop nor count against a deadline.
     """
-    route = _ROUTES.get(provider_type, _ROUTES["custom"])
-    if route not in _rehearsed:
-        await asyncio.to_thread(_rehearse, provider_type)
-        _rehearsed.add(route)
+    if _ROUTES.get(provider_type, _ROUTES["custom"]) not in _rehearsed:
+        await asyncio.to_thread(_rehearse_once, provider_type)
 
 
 _rehearsed: set[tuple[str, Style]] = set()
+_rehearsing = threading.Lock()
+
+
+def _rehearse_once(provider_type: str) -> None:
+    route = _ROUTES.get(provider_type, _ROUTES["custom"])
+    with _rehearsing:
+        if route not in _rehearsed:
+            _rehearse(provider_type)
+            _rehearsed.add(route)
 
 
 def _rehearse(provider_type: str) -> None:
@@ -245,6 +261,8 @@ class Door:
             if record.dropped and not ask.may_drop:
                 raise RequestNotBuilt(UnsupportedParams(record.dropped)) from None
             return
+        except RequestNotBuilt:
+            raise
         except Exception as error:  # noqa: BLE001 - litellm raises anything; the record is the truth
             if record.requests == 0:
                 raise RequestNotBuilt(error) from None
@@ -269,6 +287,8 @@ class Door:
         if ask.operation == "embeddings":
             await litellm.aembedding(input=list(ask.inputs), **arguments)
             return
+        if address := find_fetched(style, ask.messages):
+            raise RequestNotBuilt(FetchedHere(address))
         messages = _ELSEWHERE if route == "custom_openai" else ask.messages
         stream = await litellm.acompletion(messages=list(messages), **arguments)
         if ask.stream and (record is None or record.requests == 0):

@@ -190,13 +190,18 @@ def _is_empty(reading: Reading, *, is_stream: bool) -> bool:
     return reading.is_null or not tokens
 
 
+_REFUSED_HINTS: Final = {
+    "UnsupportedParams": 'Leave the parameter out, or set `on_unsupported="drop"`.',
+    "FetchedHere": "Give the picture or file itself, as a `data:` address in base64.",
+}
+
+
 def refused_by_litellm(error: BaseException, context: Context = NOWHERE) -> CallError:
     """The error for a request that litellm refused to build (nothing was sent)."""
     name = type(error).__name__
     draft = _error(InvalidRequest, "unsupported", "the request does not fit this provider", context)
     words = getattr(error, "message", None) or str(error)
-    hint = 'Leave the parameter out, or set `on_unsupported="drop"`.'
-    if name == "UnsupportedParams":
+    if hint := _REFUSED_HINTS.get(name):
         return draft.but(hint=hint, words=words)
     return draft.but(words=f"{name}: {words}")
 

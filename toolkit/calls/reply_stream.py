@@ -33,7 +33,7 @@ class Source(Protocol):
 
 
 State = Literal["waiting", "streaming", "done", "failed", "cancelled"]
-End = ToolkitError | Reply | None
+End = Exception | Reply | None
 """How a stream ended: with its reply, with an error, or (None) cancelled."""
 
 
@@ -137,6 +137,7 @@ class ReplyStream:
             self._loop = asyncio.get_running_loop()
             # The task knows the feed and not the stream, so that a dropped stream is noticed.
             self._task = self._loop.create_task(_pump(self._open_attempt, self._feed))
+            self._task.add_done_callback(_take_note)
 
     def divert(self, listener: Callable[[list[Delta]], None], on_end: Callable[[], None]) -> None:
         """Hand every batch to `listener`, on the event loop, instead of keeping it for a reader."""
@@ -186,6 +187,8 @@ class ReplyStream:
         end = self._feed.end
         if isinstance(end, ToolkitError):
             raise end.with_traceback(None)
+        if isinstance(end, Exception):
+            raise end
 
     @property
     def reply(self) -> Reply:
@@ -257,15 +260,24 @@ async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: Feed) -> No
         end = attempt.reply
     except ToolkitError as error:
         end = error
+    except Exception as bug:  # a user's own processor may raise anything: whoever reads sees it
+        end = bug
+        raise
     finally:
         feed.close(end)
+
+
+def _take_note(task: asyncio.Task[None]) -> None:
+    """The reader is told of a failure by the feed; asyncio need not complain as well."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _progress(feed: Feed) -> Progress:
     end = feed.end
     state: State = "streaming" if feed.chunks else "waiting"
     if feed.is_over:
-        state = "failed" if isinstance(end, ToolkitError) else "done" if end else "cancelled"
+        state = "failed" if isinstance(end, Exception) else "done" if end else "cancelled"
     reply = end if isinstance(end, Reply) else None
     span_ms = (feed.last_ms or 0.0) - (feed.first_ms or 0.0)
     tokens = reply.usage.output_tokens if reply else feed.chunks or None
