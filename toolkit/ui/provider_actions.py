@@ -46,6 +46,33 @@ class NewProvider:
         return {name: value for name, value in told.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """What the key form says.
+
+    Attributes:
+        name: which of several keys.
+        value: the key.
+        opens: the passphrase of the vault that it goes into; None: it goes into the keyring.
+    """
+
+    name: str
+    value: Secret
+    opens: Secret | None = None
+
+
+def save_key(bench: Workbench, provider: Provider, new: NewKey) -> None:
+    """Store a key in the vault or in the keyring.
+
+    Raises:
+        ToolkitError: it cannot be a key, or the store cannot be used.
+    """
+    if new.opens is not None:
+        bench.keys.unlock_vault(new.opens.reveal())
+    store: KeyStore = "keyring" if new.opens is None else "vault"
+    bench.keys.set(provider, new.value.reveal(), name=new.name, store=store)
+
+
 def add_provider(bench: Workbench, new: NewProvider) -> Provider | ProbeResult:
     """Test a provider and save it; what a test refuses comes back as its four answers.
 

@@ -57,7 +57,8 @@ def _row(bench: Workbench, row: ProviderRow, open_panel: Open) -> None:
         about, facts, acts = st.columns([3, 4, 2], vertical_alignment="center")
         with about:
             letter = (provider.display_name or provider.name)[:1].upper()
-            st.markdown(f":gray-badge[{plain(letter)}] **{plain(_title(row))}**")
+            usual = " :blue-badge[default]" if provider.is_default else ""
+            st.markdown(f":gray-badge[{plain(letter)}] **{plain(_title(row))}**{usual}")
             word, colour = row.state
             st.badge(word, color=colour)
         with facts:

@@ -6,10 +6,14 @@ import streamlit as st
 
 from toolkit.errors import ToolkitError
 from toolkit.health.lights import QUESTIONS, ProbeResult
+from toolkit.providers.key_index import CURRENT
 from toolkit.providers.key_places import KeyPlace
 from toolkit.secret import Secret
 from toolkit.ui.format import ago
 from toolkit.ui.panes import error_card
+from toolkit.ui.provider_actions import KeyStore, NewKey, save_key
+from toolkit.ui.provider_headers import draw_headers
+from toolkit.ui.provider_models import choices, draw_models_of
 from toolkit.ui.provider_rows import ProviderRow
 from toolkit.ui.text import own, plain
 from toolkit.workbench.bench import Workbench
@@ -24,11 +28,14 @@ _LIGHTS = {
 def draw_panel(bench: Workbench, row: ProviderRow) -> None:
     """Draw the side panel of one provider."""
     provider = row.provider
-    st.markdown(f"**{plain(provider.display_name or provider.name)}** · `{provider.name}`")
+    usual = " · :blue-badge[default]" if provider.is_default else ""
+    st.markdown(f"**{plain(provider.display_name or provider.name)}** · `{provider.name}`{usual}")
     st.text(provider.base_url or "no address yet")
     _keys(bench, row)
     _test(bench, row)
+    draw_models_of(bench, row)
     _settings(bench, row)
+    draw_headers(bench, provider)
     _danger(bench, row)
 
 
@@ -55,8 +62,6 @@ def _test(bench: Workbench, row: ProviderRow) -> None:
         error_card(error)
         return
     draw_lights(result)
-    if result.models:
-        st.caption(f"It lists {len(result.models):,} models.")
 
 
 def _keys(bench: Workbench, row: ProviderRow) -> None:
@@ -81,6 +86,12 @@ def _keys(bench: Workbench, row: ProviderRow) -> None:
         value = st.text_input(
             "New key", type="password", key=f"new-key-{provider.name}", autocomplete="off"
         )
+        name = st.text_input(
+            "Its name",
+            value=CURRENT,
+            key=f"key-name-{provider.name}",
+            help="One of several keys; calls use the one named default where there is one.",
+        )
         store = st.segmented_control(
             "Store in", ["keyring", "vault"], default="keyring", key=f"store-{provider.name}"
         )
@@ -93,11 +104,16 @@ def _keys(bench: Workbench, row: ProviderRow) -> None:
         )
         sent = st.form_submit_button("Save key", icon=":material/key:")
     if sent and value:
-        _save_key(bench, row, Secret(value), Secret(opens or "") if store == "vault" else None)
+        new = NewKey(
+            name=(name or "").strip() or CURRENT,
+            value=Secret(value),
+            opens=Secret(opens or "") if store == "vault" else None,
+        )
+        _save_key(bench, row, new)
     for place in row.keys:
         if place.source in ("keyring", "vault"):
             st.button(
-                f"Delete {place.fingerprint} from {place.source}",
+                f"Delete {place.name} {place.fingerprint} from {place.source}",
                 key=f"delete-{provider.name}-{place.source}-{place.name}",
                 on_click=_delete_key,
                 args=(bench, place),
@@ -106,35 +122,40 @@ def _keys(bench: Workbench, row: ProviderRow) -> None:
 
 def _delete_key(bench: Workbench, place: KeyPlace) -> None:
     try:
-        bench.keys.remove(place.provider, name=place.name)
+        store: KeyStore = "vault" if place.source == "vault" else "keyring"
+        bench.keys.remove(place.provider, name=place.name, store=store)
     except ToolkitError as error:
         st.session_state["provider-trouble"] = error
 
 
-def _save_key(bench: Workbench, row: ProviderRow, key: Secret, vault: Secret | None) -> None:
-    """Store a key in the vault that `vault` opens, or in the keyring where there is none."""
+def _save_key(bench: Workbench, row: ProviderRow, new: NewKey) -> None:
     try:
-        if vault:
-            bench.keys.unlock_vault(vault.reveal())
-        bench.keys.set(row.provider, key.reveal(), store="keyring" if vault is None else "vault")
+        save_key(bench, row.provider, new)
     except ToolkitError as error:
         error_card(error)
         return
-    st.session_state["provider-told"] = f"A key of {row.provider.name} is stored."
+    st.session_state["provider-told"] = f"The key {new.name} of {row.provider.name} is stored."
     st.rerun()
 
 
 def _settings(bench: Workbench, row: ProviderRow) -> None:
     provider = row.provider
     st.subheader("Settings", divider="gray")
+    known = choices(bench, provider)
     with st.form(f"settings-{provider.name}", border=False):
         base_url = st.text_input("Base URL", value=provider.base_url)
-        model = st.text_input("Default model", value=provider.default_model or "")
+        model = st.selectbox(
+            "Default model",
+            known,
+            index=known.index(provider.default_model) if provider.default_model else None,
+            accept_new_options=True,
+            placeholder="none",
+        )
         rpm = st.number_input("Requests per minute", min_value=1, value=provider.rpm, step=1)
         tpm = st.number_input("Tokens per minute", min_value=1, value=provider.tpm, step=1)
         saved = st.form_submit_button("Save settings")
     if saved:
-        changes = {"default_model": model.strip() or None, "rpm": rpm, "tpm": tpm}
+        changes = {"default_model": (model or "").strip() or None, "rpm": rpm, "tpm": tpm}
         if base_url.strip() != provider.base_url:
             changes["base_url"] = base_url.strip()
         try:
@@ -144,7 +165,29 @@ def _settings(bench: Workbench, row: ProviderRow) -> None:
             return
         st.session_state["provider-told"] = f"{provider.name} is saved."
         st.rerun()
+    _default(bench, row)
     st.caption(f"Last test {ago(provider.tested_at)}; models listed {ago(row.synced_at)}.")
+
+
+def _default(bench: Workbench, row: ProviderRow) -> None:
+    provider = row.provider
+    label = "Default no more" if provider.is_default else "Make it the default"
+    if not st.button(
+        label,
+        key=f"default-{provider.name}",
+        icon=":material/star:",
+        disabled=not (provider.is_active or provider.is_default),
+        help="Failover starts from the default provider.",
+    ):
+        return
+    try:
+        bench.providers.set_default(None if provider.is_default else provider.name)
+    except ToolkitError as error:
+        error_card(error)
+        return
+    told = "is the default no more" if provider.is_default else "is the default now"
+    st.session_state["provider-told"] = f"{provider.name} {told}."
+    st.rerun()
 
 
 def _danger(bench: Workbench, row: ProviderRow) -> None:
@@ -158,5 +201,6 @@ def _danger(bench: Workbench, row: ProviderRow) -> None:
         except ToolkitError as error:
             error_card(error)
             return
+        st.query_params.pop("provider", None)
         st.session_state["provider-told"] = f"{name} is removed; Removed brings it back."
         st.rerun()

@@ -28,9 +28,16 @@ def close_panel() -> None:
 @st.dialog("Provider", width=640, position="right", on_dismiss=close_panel)  # type: ignore[untyped-decorator]
 def provider_panel(name: str) -> None:
     """One provider, in a panel at the side."""
-    provider = bench.providers.require(name)
-    rows, _ = read_rows(bench, local=provider.is_local)
-    draw_panel(bench, next(row for row in rows if row.provider.name == name))
+    try:
+        provider = bench.providers.require(name)
+        rows, _ = read_rows(bench, local=provider.is_local)
+        row = next((row for row in rows if row.provider.name == name), None)
+        if row is not None:
+            draw_panel(bench, row)
+        else:
+            st.caption("It was removed. “Removed”, at the end of the page, brings it back.")
+    except ToolkitError as error:
+        error_card(error)
 
 
 @st.dialog("Add provider", width=640, position="right")  # type: ignore[untyped-decorator]
@@ -50,7 +57,8 @@ def draw_page() -> None:
         added = [one.name for one in found if one.outcome == "added"]
         st.success(f"Added {', '.join(added)}." if added else "Nothing new was found.")
     removed = []
-    for tab, local in zip(st.tabs(["Cloud", "Local"]), (False, True), strict=True):
+    places = st.tabs(["Cloud", "Local"], key="place", bind="query-params")
+    for tab, local in zip(places, (False, True), strict=True):
         with tab:
             rows, trouble = read_rows(bench, local=local)
             for error in trouble[:1]:
