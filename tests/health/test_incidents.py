@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -159,7 +160,7 @@ def test_every_outage_of_the_reference_lies_in_exactly_one_incident(steps):
             if span.first.at <= begun and (span.closed_at is None or begun < span.closed_at)
         ]
         assert len(holding) == 1
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before.closed_at is not None
         assert before.closed_at <= after.first.at
     assert len(spans) <= sum(item.outcome in ("bad", "auth") for item in seen)

@@ -1,4 +1,4 @@
-"""The schedule: spread, one at a time per origin, soon after doubt, seldom while there is trouble."""
+"""The schedule: spread, one at a time per origin, soon after doubt, seldom in trouble."""
 
 from __future__ import annotations
 

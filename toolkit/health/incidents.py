@@ -26,6 +26,8 @@ SEVERITY: Final[Mapping[State, int]] = {"degraded": 1, "auth_error": 2, "down": 
 
 CALM_RUN: Final = 3
 PER_RELAPSE: Final = 5
+DEGRADED_AFTER: Final = 3
+"""So many failed or slow outcomes since the last incident make one of a degraded provider."""
 LONGEST_CALM_RUN: Final = 20
 _KEPT_IDS: Final = 10
 _NAMESPACE: Final = uuid.UUID("8f4a1b0e-5d0c-4c55-9a0e-2f6b7c1d3e90")
@@ -116,14 +118,14 @@ def find_spans(
                 span = None
         health = step(health, item, rules)
         past.add(item)
-        if span is None and health.state in SEVERITY:
+        if span is None and past.is_trouble(health):
             span = past.open_span(item)
             spans.append(span)
         if span is not None:
             span.add(item, health)
             if span.is_over(health):
                 span.close()
-                span = None
+                span, past.failures = None, 0
     if span is not None and _has_gone_silent(health, now, rules):
         span.close_silent(settle(health, now, rules))
     return spans
@@ -135,6 +137,7 @@ class _Past:
 
     def __init__(self) -> None:
         self.run: list[Evidence] = []
+        self.failures = 0
         self._recent: deque[bool] = deque(maxlen=LONGEST_CALM_RUN)
 
     def add(self, item: Evidence) -> None:
@@ -142,7 +145,14 @@ class _Past:
             return
         is_failure = _is_failure(item)
         self.run = [*self.run, item] if is_failure else []
+        self.failures += is_failure or item.outcome == "slow"
         self._recent.append(is_failure)
+
+    def is_trouble(self, health: Health) -> bool:
+        """Whether the state is trouble of its own, not the memory of an incident that is over."""
+        if health.state == "degraded":
+            return self.failures >= DEGRADED_AFTER
+        return health.state in SEVERITY
 
     def open_span(self, item: Evidence) -> Span:
         """A span that begins with the first failure of the run that led to it."""
@@ -180,7 +190,8 @@ class Span:
             if is_worse or not self.reason:
                 self.reason = health.reason
         if item.outcome in ("good", "slow"):
-            self.calm.append(item)
+            is_still_slow = item.outcome == "slow" and self.state == "degraded"
+            self.calm = [] if is_still_slow else [*self.calm, item]
             return
         if _is_failure(item):
             self.failures.append(item)

@@ -159,7 +159,10 @@ class Monitor:
         return True
 
     def _find_rest(self, now_s: float) -> float:
-        moments = list(self._due.values()) if self.is_holder else [self._due["lease"]]
+        looks = ["lease"]
+        if self.is_holder:
+            looks += ["follow", "book", *(["lookout"] if self.is_offline else [])]
+        moments = [self._due[look] for look in looks if look in self._due]
         wake_at = self.schedule.wake_at() if self.is_holder else None
         if wake_at is not None:
             moments.append(wake_at)
