@@ -56,6 +56,11 @@ try:
                 icon=":material/error:",
                 query_params={"status": "error"},
             )
+            st.page_link(
+                "health.py",
+                label="See how providers are",
+                icon=":material/monitor_heart:",
+            )
             st.page_link("providers.py", label="Providers & Keys", icon=":material/key:")
     else:
         since_last_time()

@@ -1,0 +1,131 @@
+"""A provider's panel: headers without their secrets, named keys, default, models, one question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.servers import Answer, MockProvider
+from toolkit.providers.key_places import header_key
+from toolkit.workbench.bench import Workbench
+
+HEADER_SECRET = "tok-" + "v" * 30
+KEY = "sk-" + "k" * 40
+
+
+def words(app: Any) -> str:
+    kinds = ("markdown", "caption", "text", "success", "error", "warning", "code")
+    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+
+
+def labels(app: Any) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def press(app: Any, label: str) -> Any:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def set_header(app: Any, name: str, value: str) -> Any:
+    app.text_input(key="header-name-mock").set_value(name)
+    app.text_input(key="header-value-mock").set_value(value)
+    return press(app, "Set header")
+
+
+def test_a_plain_header_is_shown_sent_and_taken_away(
+    bench: Workbench, mock: MockProvider, open_page: Any
+) -> None:
+    app = set_header(open_page("providers", provider="mock"), "X-Project", "blue <b>")
+    assert not app.exception and not app.error
+    assert bench.providers.require("mock").headers["X-Project"] == "blue <b>"
+    assert "`X-Project`: blue \\<b\\>" in words(app)
+    bench.complete("mock/mock-small", "Hello")
+    assert {k.lower(): v for k, v in mock.requests[-1].headers.items()}["x-project"] == "blue <b>"
+    app = press(app, "Take X-Project away")
+    assert not app.exception and not dict(bench.providers.require("mock").headers)
+
+
+def test_a_secret_header_is_kept_like_a_key_and_never_comes_back(
+    bench: Workbench, open_page: Any
+) -> None:
+    app = set_header(open_page("providers", provider="mock"), "X-Auth-Token", HEADER_SECRET)
+    assert not app.exception and not app.error
+    provider = bench.providers.require("mock")
+    assert provider.secret_headers == ("X-Auth-Token",)
+    found = bench.keys.find_header(provider, "X-Auth-Token")
+    assert found is not None and found.reveal() == HEADER_SECRET
+    app = open_page("providers", provider="mock")
+    assert "`X-Auth-Token`: …, kept like a key" in words(app)
+    assert app.text_input(key="header-value-mock").value == ""
+    assert HEADER_SECRET not in words(app) and HEADER_SECRET not in str(app.main)
+    assert HEADER_SECRET not in (bench.settings.registry_path).read_text("utf-8")
+
+
+def test_a_header_that_is_not_acceptable_is_a_card_and_changes_nothing(
+    bench: Workbench, open_page: Any
+) -> None:
+    for name, value in (("Host", "evil.example"), ("X Bad", "1"), ("X-Line", "a\r\nb")):
+        app = set_header(open_page("providers", provider="mock"), name, value)
+        assert not app.exception and app.error, name
+    app = set_header(open_page("providers", provider="mock"), "", "1")
+    assert "Nothing was changed" in words(app)
+    assert not dict(bench.providers.require("mock").headers)
+
+
+def test_several_named_keys_are_stored_and_deleted_one_by_one(
+    bench: Workbench, open_page: Any
+) -> None:
+    for name, value in (("default", KEY), ("second", KEY[:-1] + "2")):
+        app = open_page("providers", provider="mock")
+        app.text_input(key="new-key-mock").set_value(value)
+        app.text_input(key="key-name-mock").set_value(name)
+        app = press(app, "Save key")
+        assert not app.exception and not app.error
+    provider = bench.providers.require("mock")
+    assert [place.name for place in bench.keys.list(provider)] == ["default", "second"]
+    second = bench.keys.resolve(provider, name="second")
+    assert second is not None and second.secret.reveal() == KEY[:-1] + "2"
+    app = open_page("providers", provider="mock")
+    assert KEY not in words(app) and KEY not in str(app.main)
+    app = press(app, next(label for label in labels(app) if label.startswith("Delete second")))
+    assert not app.exception
+    assert [place.name for place in bench.keys.list(provider)] == ["default"]
+    assert header_key("x") not in {place.name for place in bench.keys.list(provider)}
+
+
+def test_one_provider_is_the_default_until_it_is_no_more(bench: Workbench, open_page: Any) -> None:
+    app = press(open_page("providers", provider="mock"), "Make it the default")
+    assert not app.exception and bench.providers.require("mock").is_default
+    app = open_page("providers", provider="mock")
+    assert "default" in words(app)
+    press(app, "Default no more")
+    assert not bench.providers.require("mock").is_default
+
+
+def test_models_are_listed_one_is_made_usual_and_asked(
+    bench: Workbench, mock: MockProvider, open_page: Any
+) -> None:
+    app = press(open_page("providers", provider="mock"), "List models now")
+    assert not app.exception and not app.error
+    assert "mock lists 3 models: 3 new, 0 gone" in words(app).replace("\\", "")
+    bench.providers.update("mock", default_model="mock-large")
+    mock.default = Answer(text="Good day <img src=x>.")
+    app = press(open_page("providers", provider="mock"), "Try it")
+    assert not app.exception and not app.error
+    assert [t.value for t in app.text if "Good day" in t.value] == ["Good day <img src=x>."]
+    assert mock.requests[-1].json["model"] == "mock-large"
+    (call,) = bench.store.rows("SELECT origin, status FROM calls")
+    assert call == {"origin": "chat", "status": "ok"}
+
+
+def test_a_failed_question_is_a_card(bench: Workbench, mock: MockProvider, open_page: Any) -> None:
+    bench.providers.update("mock", default_model="mock-small")
+    mock.default = Answer(text="no such model", status=404)
+    app = press(open_page("providers", provider="mock"), "Try it")
+    assert not app.exception and "MODEL_NOT_FOUND" in words(app)
+
+
+def test_an_address_that_names_a_removed_provider_says_so(bench: Workbench, open_page: Any) -> None:
+    bench.providers.remove("mock")
+    for name in ("mock", "nobody-at-all"):
+        app = open_page("providers", provider=name)
+        assert not app.exception
