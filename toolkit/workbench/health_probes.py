@@ -215,11 +215,10 @@ def _tokens_for(provider: Provider, model: str) -> int:
 
 def _worst_case(bench: Workbench, provider: Provider, model: str, tokens: int) -> Decimal | None:
     """USD that one question costs at most; None where nobody knows the price."""
-    if provider.is_local:
-        return Decimal(0)
     prices = bench.prices.prices_for(provider, model, datetime.now(UTC))
     usage = Usage(input_tokens=_INPUT_TOKENS, output_tokens=tokens, source="estimated")
-    return build_receipt(usage, prices.in_force).cost_usd
+    cost = build_receipt(usage, prices.in_force).cost_usd
+    return Decimal(0) if cost is None and provider.is_local else cost
 
 
 def _blank(provider: Provider, at: datetime, kind: str, is_manual: bool) -> Row:
