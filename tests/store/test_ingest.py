@@ -112,6 +112,29 @@ def test_many_batches_all_arrive(store, monkeypatch):
     assert store.rows("SELECT count(DISTINCT call_id) AS n FROM calls") == [{"n": 35}]
 
 
+def test_others_get_the_file_between_two_turns_of_a_long_move(settings, monkeypatch):
+    monkeypatch.setattr(ingest_module, "BATCH_ROWS", 10)
+    monkeypatch.setattr(ingest_module, "LONGEST_TURN_S", 0.0)
+    other = Database(settings.store_path, 0, lambda step: None)
+    store = Store(settings)
+    store._publisher.notice = lambda count=1: None
+    writing, held = store._database.writing, []
+
+    def noting(wait_s=None):
+        if held:  # a turn is over: the file is free for a moment
+            with other.writing(0) as connection:
+                held.append(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+        else:
+            held.append(0)
+        return writing(wait_s)
+
+    monkeypatch.setattr(store._database, "writing", noting)
+    report = moved(store, *(call_row() for _ in range(35)))
+    store.close()
+    assert held == [0, 10, 20, 30, 35]
+    assert (report.entries, report.rows, report.repeated) == (35, {"calls": 35}, 0)
+
+
 def test_a_store_file_that_was_removed_is_made_anew(store, settings):
     moved(store, call_row())
     settings.store_path.unlink()

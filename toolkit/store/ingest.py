@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH_ROWS: Final = 20_000
+# Others wait for the file meanwhile: a catalog of 100,000 models is moved in several turns.
+LONGEST_TURN_S: Final = 1.0
 _PREFIX: Final = "incoming_"
 
 
@@ -63,9 +65,10 @@ def ingest(
     began = time.perf_counter()
     if journal.last() == 0:
         return IngestReport(rows={})
-    with database.writing(wait_s) as connection:
-        mover = _Mover(connection, journal, on_step)
-        mover.move_all()
+    mover, is_done = _Mover(journal, on_step), False
+    while not is_done:
+        with database.writing(wait_s) as connection:
+            is_done = mover.take_turn(connection)
     return IngestReport(
         entries=mover.entries,
         rows=mover.rows,
@@ -77,37 +80,43 @@ def ingest(
 
 
 class _Mover:
-    """One run over one journal, on an open ledger that nobody else can touch."""
+    """One run over one journal, in as many turns at the ledger as it needs."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, journal: Journal, on_step: OnStep
-    ) -> None:
-        self._connection = connection
+    _connection: duckdb.DuckDBPyConnection
+    _structures: Structures
+
+    def __init__(self, journal: Journal, on_step: OnStep) -> None:
         self._journal = journal
         self._on_step = on_step
-        catalog = connection.execute("SELECT current_database()").fetchone()
-        assert catalog is not None
-        self._structures: Structures = incoming.read_structures(connection, catalog[0])
         self.entries = 0
         self.rows: dict[str, int] = {}
         self.settled = 0
         self.recovered = 0
 
-    def move_all(self) -> None:
+    def take_turn(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Move batches into a ledger that nobody else can touch now; False when there are more."""
         journal_id = self._journal.identity()
         if journal_id is None:
-            return
-        mark = read_mark(self._connection, journal_id)
+            return True
+        catalog = connection.execute("SELECT current_database()").fetchone()
+        assert catalog is not None
+        self._connection = connection
+        self._structures = incoming.read_structures(connection, catalog[0])
+        until = time.monotonic() + LONGEST_TURN_S
+        mark = read_mark(connection, journal_id)
         self._settle(journal_id, mark)
         while entries := self._journal.read(after=mark, limit=BATCH_ROWS):
             mark = entries[-1].number
             self.entries += len(entries)
             for table, count in self._move(entries, journal_id, mark).items():
                 self.rows[table] = self.rows.get(table, 0) + count
-        self._connection.execute("CHECKPOINT")
+            if time.monotonic() >= until:
+                break
+        connection.execute("CHECKPOINT")
         self._on_step("ingest:checkpointed")
         self._journal.drop(mark)
         self._on_step("ingest:dropped")
+        return not entries
 
     def _settle(self, journal_id: str, mark: int) -> None:
         """Look again at entries at or below the mark: a run that moved them died too early."""
