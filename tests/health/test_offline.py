@@ -1,4 +1,4 @@
-"""What this machine lost while it was offline counts against nobody; what one provider lost does."""
+"""What this machine lost while offline counts against nobody; what one provider lost does."""
 
 from __future__ import annotations
 

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 PAID_EVERY: Final = timedelta(hours=1)
 """One model is asked for money at most so often."""
 
-# A call without a known cost that was to be priced counts as what was set aside for it.
+# The calls say what was paid; a probe without a known cost counts as what was set aside for it.
 _SPENT: Final = """
-    SELECT coalesce(sum(coalesce(cost_usd, CAST(details ->> 'reserved_usd' AS DECIMAL(24, 12)))), 0)
-        AS usd
-    FROM probes WHERE kind IN ('call', 'stream') AND probed_at >= ? AND probed_at < ?"""
+    SELECT (
+        SELECT coalesce(sum(cost_usd), 0) FROM calls
+        WHERE source = 'live' AND origin = 'health' AND started_at >= ? AND started_at < ?
+    ) + (
+        SELECT coalesce(sum(CAST(details ->> 'reserved_usd' AS DECIMAL(24, 12))), 0) FROM probes
+        WHERE kind IN ('call', 'stream') AND cost_usd IS NULL AND probed_at >= ? AND probed_at < ?
+    ) AS usd"""
 _LAST_PAID: Final = """
     SELECT provider, max(probed_at) AS probed_at FROM probes
     WHERE kind IN ('call', 'stream') AND probed_at >= ? AND probed_at <= ? GROUP BY provider"""
@@ -79,7 +83,8 @@ def read_budget(bench: Workbench, now: datetime) -> dict[str, Any]:
 def read_spent(bench: Workbench, now: datetime) -> Decimal:
     """USD that probes have cost since midnight UTC. Errors as `read_budget`."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    rows = bench.store.rows(_SPENT, [midnight, midnight + timedelta(days=1)])
+    day = [midnight, midnight + timedelta(days=1)]
+    rows = bench.store.rows(_SPENT, [*day, *day])
     return Decimal(str(rows[0]["usd"]))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.health.lease import LEASE_S, Lease, read_holder
+from toolkit.secret import redact
 from toolkit.workbench.health_evidence import utc_now
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from toolkit.workbench.health_monitor import Monitor
 
 _STOP_WAIT_S: Final = 5.0
+_log = logging.getLogger("toolkit.health")
 
 
 class MonitorControl:
@@ -46,6 +48,7 @@ class MonitorControl:
             self._bench.settings.make_home()
             self.monitor = Monitor(self._bench, Lease(self._path, what, lease_s))
             self._running = self._bench.portal.start(self.monitor.run())
+            self._running.add_done_callback(_tell_end)
 
     def stop(self) -> None:
         """Stop it and give the lease back."""
@@ -54,8 +57,7 @@ class MonitorControl:
         if running is None or self.monitor is None:
             return
         self.monitor.stop()
-        with suppress(TimeoutError, CancelledError):
-            running.result(_STOP_WAIT_S)
+        wait([running], _STOP_WAIT_S)
 
     def status(self) -> dict[str, Any]:
         """Whether somebody probes, and when.
@@ -86,3 +88,9 @@ class MonitorControl:
     @property
     def _path(self) -> Path:
         return self._bench.settings.home / "health-lease.json"
+
+
+def _tell_end(running: Future[None]) -> None:
+    """A monitor that broke must not end in silence."""
+    if not running.cancelled() and (error := running.exception()) is not None:
+        _log.error("the health monitor ended: %s: %s", type(error).__name__, redact(str(error)))

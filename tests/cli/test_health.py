@@ -1,0 +1,84 @@
+"""`toolkit health`: incidents as rows, and the monitor in a terminal that ends in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.cli.shell import COMMAND, child_environment, run, run_json
+from toolkit.health.lease import read_holder
+from toolkit.workbench import bench as workbench
+from toolkit.workbench.bench import current
+
+
+@pytest.fixture
+def incident(home):
+    now = datetime.now(UTC)
+    row = {
+        "incident_id": "i1",
+        "provider": "acme",
+        "state": "down",
+        "scope": "provider",
+        "opened_at": now - timedelta(hours=2),
+        "closed_at": now - timedelta(hours=1),
+        "reason": "3 failures in a row",
+        "failures": 7,
+    }
+    bench = current()
+    bench.store.append("incidents", row)
+    bench.store.append("incidents", {**row, "incident_id": "old", **_long_ago(now)})
+    bench.close()
+    workbench._open.cache_clear()
+
+
+def _long_ago(now):
+    return {"opened_at": now - timedelta(days=50), "closed_at": now - timedelta(days=49)}
+
+
+def test_incidents_are_told_with_place_and_end(incident):
+    (row,) = run_json("health", "incidents")
+    assert (row["provider"], row["scope"], row["failures"]) == ("acme", "provider", 7)
+    assert len(run_json("health", "incidents", "--days", "90")) == 2
+    assert "3 failures in a row" in run("health", "incidents").stdout
+
+
+def test_no_incident_is_said_in_words(home):
+    done = run("health", "incidents")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "No incident within 30 days." in done.stderr
+
+
+def test_watch_probes_ends_by_itself_and_says_by_its_code_that_all_is_well(provider, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_HEALTH_INTERVAL_S", "0.5")
+    done = run("health", "watch", "--for", "4", "--json")
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["state"] for row in told if row["provider"] == "mock"] == ["unknown", "healthy"]
+    assert {request.path for request in provider.requests} == {"/v1/models"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_ends_at_once_when_told_to_and_gives_the_lease_back(provider, home, number):
+    watch = subprocess.Popen(
+        [*COMMAND, "health", "watch"],
+        env={**child_environment(), "TOOLKIT_HEALTH_INTERVAL_S": "0.5"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = iter(watch.stdout.readline, "")
+        assert any("mock: unknown -> healthy" in line for line in lines)
+        watch.send_signal(number)
+        _, errors = watch.communicate(timeout=60)
+    finally:
+        watch.kill()
+    assert watch.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert read_holder(home / "health-lease.json") is None

@@ -1,0 +1,137 @@
+"""Probes that may cost money: only where a budget says so, within it, counted, never traffic."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.servers import Answer, MockProvider
+from tests.workbench.simulated import START, SimulatedClock, new_bench, new_monitor, play
+from toolkit.calls.receipt import Price, Prices, Rate
+from toolkit.health.probe import MAX_TOKENS
+from toolkit.workbench.health_budget import Spending, read_budget
+from toolkit.workbench.health_evidence import utc_now
+
+# One probe with room for 2048 output tokens costs at most 0.0020993 USD.
+PRICE = Price(
+    price_id="test",
+    source="override",
+    date="2026-01-01",
+    rates=tuple(
+        Rate(token_class=kind, usd_per_million=Decimal(usd), above_tokens=0)
+        for kind, usd in (("input", "0.8"), ("output", "1"))
+    ),
+)
+
+
+@pytest.fixture
+def server():
+    with MockProvider() as server:
+        yield server
+
+
+def bench_of(server, budget_usd, *, price=PRICE, **fields):
+    bench = new_bench(health_interval_s=900.0, probe_budget_usd=budget_usd)
+    fields = {"is_local": True, "needs_key": False, "default_model": "mock-model"} | fields
+    bench.providers.registry.add("mock", base_url=server.base_url, **fields)
+    bench.prices.prices_for = lambda *_: Prices(in_force=price)
+    return bench
+
+
+def ask(bench):
+    return asyncio.run(Spending(bench).ask(bench.providers.require("mock"), utc_now()))
+
+
+def posts(server):
+    return [request for request in server.requests if request.method == "POST"]
+
+
+def test_within_the_budget_one_whole_and_one_streamed_answer_are_asked_for(server):
+    bench = bench_of(server, 0.01)
+    whole, streamed = ask(bench)
+    assert (whole["kind"], streamed["kind"]) == ("call", "stream")
+    assert whole["status"] == streamed["status"] == "ok"
+    assert whole["cost_usd"] > 0
+    assert streamed["ttft_ms"] > 0
+    assert [r.json.get("stream", False) for r in posts(server)] == [False, True]
+    assert {r.json["max_tokens"] for r in posts(server)} == {MAX_TOKENS}  # it may be reasoning
+    rows = bench.store.rows("SELECT * FROM calls ORDER BY started_at")
+    assert {row["origin"] for row in rows} == {"health"}
+    assert [row["call_id"] for row in rows] == [whole["call_id"], streamed["call_id"]]
+    assert sum(row["cost_usd"] for row in rows) == whole["cost_usd"] + streamed["cost_usd"]
+    bench.close()
+
+
+def test_what_probes_cost_is_shown_with_what_is_left(server):
+    bench = bench_of(server, 0.01)
+    rows = ask(bench)
+    bench.store.append_many("probes", rows)
+    told = bench.health.budget()
+    assert told["spent_usd"] == sum(row["cost_usd"] for row in rows)
+    assert told["left_usd"] == Decimal("0.01") - told["spent_usd"]
+    assert told["next_at"] >= utc_now() - timedelta(seconds=60)
+    assert ask(bench) == []  # not twice within an hour
+    bench.close()
+
+
+def test_nothing_is_asked_where_only_listings_are_allowed(server):
+    bench = bench_of(server, 0.0)
+    assert ask(bench) == []
+    assert posts(server) == []
+    assert bench.health.budget()["next_at"] is None
+    bench.close()
+
+
+def test_the_worst_case_must_fit_into_what_is_left(server):
+    bench = bench_of(server, 0.003)  # one fits, two do not once the first is counted
+    bench.store.append(
+        "probes",
+        {
+            "probe_id": "before",
+            "probed_at": utc_now() - timedelta(seconds=1),
+            "provider": "other",
+            "kind": "call",
+            "status": "ok",
+            "details": {"reserved_usd": "0.002"},  # it never said what it cost
+        },
+    )
+    assert ask(bench) == []
+    assert read_budget(bench, utc_now())["left_usd"] == Decimal("0.001")
+    bench.close()
+
+
+def test_an_unpriced_model_is_not_asked_unless_it_is_local(server, monkeypatch):
+    local = bench_of(server, 0.01, price=None)
+    assert [row["status"] for row in ask(local)] == ["ok", "ok"]
+    cloud = local.providers.require("mock")
+    object.__setattr__(cloud, "is_local", False)
+    monkeypatch.setattr(local.prices, "prepare", lambda model: asyncio.sleep(0))
+    assert asyncio.run(Spending(local).ask(cloud, utc_now())) == []
+    local.close()
+
+
+def test_probes_of_a_model_are_in_nobodys_statistics(server):
+    bench = bench_of(server, 0.01)
+    bench.store.append_many("probes", ask(bench))
+    (row,) = bench.health.frame().query("provider == 'mock'").to_dict("records")
+    assert (row["calls_1d"], row["n_1d"], row["ttft_n"]) == (0, 0, 0)
+    assert {row["total"] for row in bench.health.slo("mock")} == {0}
+    bench.close()
+
+
+def test_a_monitor_spends_no_more_than_the_budget_in_a_day():
+    """The model talks as much as it may; the budget is good for two such answers."""
+    usage = {"prompt_tokens": 60, "completion_tokens": 2000, "total_tokens": 2060}
+    with MockProvider(Answer(text="works", usage=usage)) as server:
+        bench, clock = bench_of(server, 0.005), SimulatedClock()
+        midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+        clock.utc_offset = midnight - START  # calls are stamped with the machine's own day
+        asyncio.run(play(new_monitor(bench, clock), clock, 4 * 3600.0))
+        asked = len(posts(server))
+    spent = sum(row["cost_usd"] for row in bench.store.rows("SELECT cost_usd FROM calls"))
+    assert asked == 2
+    assert Decimal("0.004") < spent <= Decimal("0.005")
+    bench.close()
