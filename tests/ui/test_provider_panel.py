@@ -63,10 +63,11 @@ def test_a_secret_header_is_kept_like_a_key_and_never_comes_back(
 def test_a_header_that_is_not_acceptable_is_a_card_and_changes_nothing(
     bench: Workbench, open_page: Any
 ) -> None:
+    app = open_page("providers", provider="mock")
     for name, value in (("Host", "evil.example"), ("X Bad", "1"), ("X-Line", "a\r\nb")):
-        app = set_header(open_page("providers", provider="mock"), name, value)
+        app = set_header(app, name, value)
         assert not app.exception and app.error, name
-    app = set_header(open_page("providers", provider="mock"), "", "1")
+    app = set_header(app, "", "1")
     assert "Nothing was changed" in words(app)
     assert not dict(bench.providers.require("mock").headers)
 
@@ -74,8 +75,8 @@ def test_a_header_that_is_not_acceptable_is_a_card_and_changes_nothing(
 def test_several_named_keys_are_stored_and_deleted_one_by_one(
     bench: Workbench, open_page: Any
 ) -> None:
+    app = open_page("providers", provider="mock")
     for name, value in (("default", KEY), ("second", KEY[:-1] + "2")):
-        app = open_page("providers", provider="mock")
         app.text_input(key="new-key-mock").set_value(value)
         app.text_input(key="key-name-mock").set_value(name)
         app = press(app, "Save key")
@@ -84,7 +85,6 @@ def test_several_named_keys_are_stored_and_deleted_one_by_one(
     assert [place.name for place in bench.keys.list(provider)] == ["default", "second"]
     second = bench.keys.resolve(provider, name="second")
     assert second is not None and second.secret.reveal() == KEY[:-1] + "2"
-    app = open_page("providers", provider="mock")
     assert KEY not in words(app) and KEY not in str(app.main)
     app = press(app, next(label for label in labels(app) if label.startswith("Delete second")))
     assert not app.exception

@@ -82,7 +82,9 @@ def _who_checks(status: Row, now: datetime) -> str:
     )
     due = [at for at in status["next_at"].values() if at is not None]
     following = f", next {ago(min(due), now)}" if due else ""
-    return f"Checked every {duration(1000 * status['interval_s'])} by {who}{following}."
+    every = status["interval_s"]
+    interval = f"{every / 60:g} min" if every >= 60 else f"{every:g} s"
+    return f"Checked every {interval} by {who}{following}."
 
 
 def _budget_words(budget: Row, now: datetime) -> str:

@@ -7,6 +7,7 @@ state, the last success and the uptime may rest on both.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ WORST_FIRST: Final = (
     "down", "auth_error", "degraded", "rate_limited", "healthy", "unknown", "paused"
 )  # fmt: skip
 """States in the order in which somebody wants to hear of them."""
+
+Days = list[tuple[date, float | None, int]]
 
 _COUNTS: Final = (
     "calls_1d",
@@ -45,6 +48,19 @@ _HEADROOM: Final = {
     "tokens_reset_s": "ratelimit_reset_tokens_s",
     "headroom_seen_at": "seen_at",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Health at one moment.
+
+    Attributes:
+        rows: see `read_overview`.
+        strips: days by provider with evidence, see `uptime_days`.
+    """
+
+    rows: list[dict[str, Any]]
+    strips: Mapping[str, Days]
 
 
 def read_overview(bench: Workbench, now: datetime | None = None) -> list[dict[str, Any]]:
@@ -72,30 +88,36 @@ def read_overview(bench: Workbench, now: datetime | None = None) -> list[dict[st
     Raises:
         StoreError: the ledger cannot be read.
     """
+    return read_picture(bench, now).rows
+
+
+def read_picture(bench: Workbench, now: datetime | None = None) -> Picture:
+    """The rows of `read_overview` with the days behind them, from one look at the ledger.
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
     now = now or datetime.now(UTC)
     states = bench.health.status()
+    last = {state["provider"]: state["last_success_at"] for state in states}
     with bench.store.reading() as reader:
         calls = {row["provider"]: row for row in ask.day_of_calls(now).rows(reader)}
         days = ask.uptime(now).rows(reader)
-        last = {state["provider"]: state["last_success_at"] for state in states}
         if None in last.values():  # the state looks back for a day only
-            older = {
-                r["provider"]: r["last_success_at"] for r in ask.last_successes(now).rows(reader)
-            }
-            last = {name: when or older.get(name) for name, when in last.items()}
-    headroom = read_headroom(bench.store)
-    uptimes = _totals(days)
-    rows = []
-    for state in states:
-        name = state["provider"]
-        rows.append(
-            state
-            | {"last_success_at": last[name]}
-            | _of_calls(calls.get(name, {}))
-            | _of_headroom(headroom.get(name, {}))
-            | _of_uptime(*uptimes.get(name, (0, 0)))
-        )
-    return sorted(rows, key=lambda row: (rank(row["state"]), row["provider"]))
+            for row in ask.last_successes(now).rows(reader):
+                last[row["provider"]] = last.get(row["provider"]) or row["last_success_at"]
+    headroom, uptimes = read_headroom(bench.store), _totals(days)
+    rows = [
+        state
+        | {"last_success_at": last[name]}
+        | _of_calls(calls.get(name, {}))
+        | _of_headroom(headroom.get(name, {}))
+        | _of_uptime(*uptimes.get(name, (0, 0)))
+        for state in states
+        for name in (state["provider"],)
+    ]
+    rows.sort(key=lambda row: (rank(row["state"]), row["provider"]))
+    return Picture(rows, uptime_days(days, now))
 
 
 def overview_frame(bench: Workbench, now: datetime | None = None) -> pd.DataFrame:
@@ -108,20 +130,26 @@ def overview_frame(bench: Workbench, now: datetime | None = None) -> pd.DataFram
 
 def uptime_days(
     rows: Sequence[Mapping[str, Any]], now: datetime, days: int = ask.DAYS
-) -> dict[str, list[tuple[date, float | None, int]]]:
+) -> dict[str, Days]:
     """The rows of `health_queries.uptime` as strips: every day by provider, oldest first.
 
     Returns:
         (UTC day, share of good evidence or None where there is none, pieces of evidence).
     """
-    first = ask.first_day(now, days).date()
-    every = [first + timedelta(days=number) for number in range(days)]
+    every = blank_days(now, days)
     seen: dict[str, dict[date, tuple[float, int]]] = {}
     for row in rows:
         seen.setdefault(row["provider"], {})[row["day"]] = (row["share"], row["n"])
     return {
-        name: [(day, *of_day.get(day, (None, 0))) for day in every] for name, of_day in seen.items()
+        name: [(day, *of_day.get(day, (None, 0))) for day, _, _ in every]
+        for name, of_day in seen.items()
     }
+
+
+def blank_days(now: datetime, days: int = ask.DAYS) -> Days:
+    """The days of somebody of whom nothing is known, oldest first."""
+    first = ask.first_day(now, days).date()
+    return [(first + timedelta(days=number), None, 0) for number in range(days)]
 
 
 def rank(state: str) -> int:

@@ -25,7 +25,7 @@ from toolkit.ui.panes import error_card
 from toolkit.ui.text import own
 from toolkit.workbench import health_queries as ask
 from toolkit.workbench.bench import current
-from toolkit.workbench.health_view import read_overview, uptime_days
+from toolkit.workbench.health_view import blank_days, read_picture
 
 LOOK_EVERY_S = 10.0
 TABS = ["Over time", "Uptime", "Objectives", "Compare", "Incidents"]
@@ -135,7 +135,8 @@ def draw_page() -> None:
     """All of it, again and again; what a person chose lives in widgets and the address."""
     try:
         now = datetime.now(UTC)
-        rows = read_overview(bench, now)
+        picture = read_picture(bench, now)
+        rows = picture.rows
         draw_head(rows, now)
         if not rows:
             st.caption("No provider is in use yet.")
@@ -147,10 +148,8 @@ def draw_page() -> None:
                 "Nothing was seen of any provider yet. Call a model, or press “Check all”: it asks "
                 "each provider for its free model listing and costs nothing."
             )
-        with bench.store.reading() as reader:
-            known = uptime_days(ask.uptime(now).rows(reader), now)
-        blank = uptime_days([{"provider": "", "day": now.date(), "share": None, "n": 0}], now)[""]
-        strips = {row["provider"]: known.get(row["provider"], blank) for row in rows}
+        blank = blank_days(now)
+        strips = {row["provider"]: picture.strips.get(row["provider"], blank) for row in rows}
         if len(rows) > MOST_CARDS:
             draw_table(rows)
         else:
