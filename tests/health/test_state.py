@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,7 +62,7 @@ outcomes = st.sampled_from(["good", "good", "good", "slow", "bad", "bad", "neutr
 traces = st.lists(st.tuples(outcomes, st.integers(1, 600)), max_size=80)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(traces)
 def test_down_is_what_the_reference_says(trace):
     health, reference, at_s = Health(), ReferenceDown(), 0
@@ -74,6 +73,7 @@ def test_down_is_what_the_reference_says(trace):
         assert (health.state == "down") == reference.is_down
 
 
+@settings(deadline=None)
 @given(traces)
 def test_no_state_changes_without_evidence_or_the_end_of_a_limit(trace):
     health, at_s = Health(), 0
@@ -172,18 +172,6 @@ def test_a_clock_that_jumps_back_changes_nothing():
     late = step(health, see("bad", -3600))
     assert late.state == "down"
     assert late.last_at == health.last_at
-
-
-@pytest.mark.slow
-def test_ten_thousand_healthy_hours_with_two_percent_noise_hold_no_false_down():
-    """A probe asks once more before it counts as bad, so noise must strike twice, three times."""
-    dice = random.Random(7)
-    health, downs = Health(), 0
-    for i in range(10_000 * 12):
-        bad = dice.random() < 0.02 and dice.random() < 0.02
-        health = step(health, see("bad" if bad else "good", i * 300))
-        downs += health.state == "down"
-    assert downs == 0
 
 
 def test_rows_are_judged_by_code_and_blame():
