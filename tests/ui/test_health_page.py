@@ -200,7 +200,7 @@ def test_five_hundred_providers_are_one_table_with_everything_else_intact(
     app = open_page("health")
     assert not app.exception and not app.error
     table = app.dataframe[0].value
-    assert len(table) == 501 and "Check now" not in labels(app)
+    assert len(table) == 501 and labels(app).count("Check now") == 1  # of the chosen one
     assert (table["provider"][0], table["state"][0]) == ("provider-321", "○ down")
     assert app.selectbox(key="provider").value == "provider-321"
     assert "1 of 501 providers is in trouble" in words(app)

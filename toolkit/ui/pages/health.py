@@ -110,6 +110,9 @@ def draw_details(
 ) -> None:
     """The lower half: one provider by time. Only the open tab is computed."""
     wanted = chosen(rows, now)
+    if len(rows) > MOST_CARDS:
+        mine = [row for row in rows if row["provider"] == wanted.provider]
+        draw_cards(mine, strips, ACTS, is_checking=is_checking())
     over_time, uptime, objectives, compare, incidents = st.tabs(
         TABS, key="tab", bind="query-params"
     )
