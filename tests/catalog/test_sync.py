@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -288,4 +290,39 @@ def test_two_syncs_at_once_tell_each_change_once(store: Store, server: ListingSe
     syncer = Syncer(store.settings, Shelf(store), lambda _: None)
     acme = provider(server)
     asyncio.run(syncer.sync([acme, acme, acme]))
+    assert sorted(row[1:3] for row in changes(store)) == [("a", "new"), ("b", "new")]
+
+
+SYNCS = """
+import asyncio, sys
+from pathlib import Path
+from toolkit.catalog.shelf import Shelf
+from toolkit.catalog.sync import Syncer
+from toolkit.providers.provider import Provider
+from toolkit.settings import Settings
+from toolkit.store.store import Store
+
+settings = Settings(home=Path(sys.argv[1]))
+store = Store(settings)
+acme = Provider(name="acme", base_url=sys.argv[2], is_local=True, needs_key=False)
+(result,) = asyncio.run(Syncer(settings, Shelf(store), lambda _: None).sync([acme]))
+assert result.status == "ok", result
+store.close()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_sync_at_once_tell_each_change_once(
+    store: Store, server: ListingServer
+) -> None:
+    started = threading.Barrier(3)
+
+    def answer(_: Asked) -> Answer:
+        started.wait(60)  # nobody has written when the last one asks
+        return Answer({"data": [{"id": "a"}, {"id": "b"}]})
+
+    server.routes["/acme/v1/models"] = answer
+    command = [sys.executable, "-c", SYNCS, str(store.settings.home), f"{server.origin}/acme/v1"]
+    running = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
     assert sorted(row[1:3] for row in changes(store)) == [("a", "new"), ("b", "new")]

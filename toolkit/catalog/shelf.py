@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,12 +13,15 @@ from uuid_utils import uuid7
 
 from toolkit.catalog.changes import Change
 from toolkit.catalog.claims import Row
+from toolkit.errors import StoreError
+from toolkit.providers.private_file import locked
 
 if TYPE_CHECKING:
     from toolkit.catalog.outcome import Outcome, Step
     from toolkit.store.store import Store
 
 RECENT_SYNCS: Final = 8
+_EDIT_WAIT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,27 @@ class Shelf:
 
     Attributes:
         store: the ledger.
-        lock: held from reading rows to writing them back, so that no edit of this process
-            is lost between.
     """
 
     store: Store
-    lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
+
+    @contextmanager
+    def editing(self) -> Iterator[None]:
+        """Held from reading rows to writing them back: no edit is lost between, and of two
+        syncs at once, in threads or processes, only the first tells a change.
+
+        Raises:
+            ProviderError: somebody else kept it for over a minute.
+            StoreError: the home folder cannot be written.
+        """
+        home = self.store.settings.home
+        try:
+            with locked(home / "catalog", _EDIT_WAIT_S):
+                yield
+        except OSError as error:
+            raise StoreError(
+                f"{home} cannot be written ({error.strerror})", hint="Check the folder's rights."
+            ) from None
 
     def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:
         """All rows of a provider by model id, gone ones included; `facts` is read as JSON."""

@@ -146,14 +146,14 @@ class Syncer:
             return _failure(provider, error, began, status="skipped")
         except ToolkitError as error:
             result = _failure(provider, error, began)
-            with suppress(StoreError):  # the listing's failure is the one to tell
+            with suppress(ToolkitError):  # the listing's failure is the one to tell
                 await asyncio.to_thread(self._write_failure, provider, result)
             return result
         asked = time.monotonic()
         step = Step(provider, listing, datetime.now(UTC), str(uuid7()))
         try:
             outcome = await asyncio.to_thread(self._write_patiently, step)
-        except StoreError as error:
+        except ToolkitError as error:
             return _failure(provider, error, began)
         return _counted(step, outcome, began, asked)
 
@@ -194,13 +194,13 @@ class Syncer:
 
     def _write(self, step: Step) -> Outcome:
         name = step.provider.name
-        with self.shelf.lock:
+        with self.shelf.editing():
             outcome = compare_listing(step, self.shelf.rows_of(name), self.shelf.count_flips(name))
             self.shelf.write_sync(step, outcome)
         return outcome
 
     def _write_failure(self, provider: Provider, result: SyncResult) -> None:
-        with self.shelf.lock:
+        with self.shelf.editing():
             rows = self.shelf.rows_of(provider.name).values()
             failed = [mark_failed(row, result.message or "") for row in rows]
             self.shelf.write_failure(provider.name, result.at, result.message, failed)

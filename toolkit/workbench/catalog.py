@@ -232,12 +232,12 @@ class Catalog:
         Raises:
             ModelNotFound: a name or pattern fits no model.
         """
-        with self.shelf.lock:
+        with self.shelf.editing():
             return self._switch(models, True)
 
     def disable(self, *models: str) -> int:
         """Switch models off; they stay in the catalog. See `enable`."""
-        with self.shelf.lock:
+        with self.shelf.editing():
             return self._switch(models, False)
 
     def override(self, model: str, values: dict[str, Any], *, on: date | str | None = None) -> None:
@@ -254,7 +254,7 @@ class Catalog:
             InvalidInput: no such fact, or a value that it cannot have.
         """
         now = datetime.now(UTC)
-        with self.shelf.lock:
+        with self.shelf.editing():
             row = self._require_row(model)
             edited = override_row(row, values, read_day(on) or now.date())
             prices = build_price_rows(row, edited, now)
