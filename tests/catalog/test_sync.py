@@ -293,15 +293,23 @@ def test_two_syncs_at_once_tell_each_change_once(store: Store, server: ListingSe
     assert sorted(row[1:3] for row in changes(store)) == [("a", "new"), ("b", "new")]
 
 
+# A process that takes its time between reading the rows and writing them back.
 SYNCS = """
-import asyncio, sys
+import asyncio, sys, time
 from pathlib import Path
+from toolkit.catalog import sync
 from toolkit.catalog.shelf import Shelf
 from toolkit.catalog.sync import Syncer
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
+def compare_slowly(*args, compare=sync.compare_listing):
+    outcome = compare(*args)
+    time.sleep(1)
+    return outcome
+
+sync.compare_listing = compare_slowly
 settings = Settings(home=Path(sys.argv[1]))
 store = Store(settings)
 acme = Provider(name="acme", base_url=sys.argv[2], is_local=True, needs_key=False)
