@@ -11,7 +11,10 @@ import pytest
 from tests.servers import Answer, MockProvider
 from tests.workbench.simulated import START, SimulatedClock, new_bench, new_monitor, play
 from toolkit.calls.receipt import Price, Prices, Rate
+from toolkit.cli.call_queries import CallFilter
 from toolkit.health.probe import MAX_TOKENS
+from toolkit.store import queries
+from toolkit.ui import call_queries as page
 from toolkit.workbench.health_budget import Spending, read_budget
 from toolkit.workbench.health_evidence import utc_now
 
@@ -134,4 +137,27 @@ def test_a_monitor_spends_no_more_than_the_budget_in_a_day():
     spent = sum(row["cost_usd"] for row in bench.store.rows("SELECT cost_usd FROM calls"))
     assert asked == 2
     assert Decimal("0.004") < spent <= Decimal("0.005")
+    bench.close()
+
+
+def test_probes_stay_out_of_every_statistic_and_in_the_sums_of_money(server):
+    bench = bench_of(server, 0.01)
+    bench.store.append_many("probes", ask(bench))
+    bench.store.ingest()
+    assert len(queries.latency_df(bench.store, "duration_ms")) == 0
+    assert len(queries.latency_rollup_df(bench.store, "duration_ms")) == 0
+    (overview,) = queries.overview_df(bench.store).to_dict("records")
+    assert (overview["calls"], overview["requests"], overview["ok"]) == (0, 0, 0)
+    assert overview["cost_usd"] > 0
+    assert set(queries.traffic_df(bench.store)["calls"]) == {0}
+    stats, _ = CallFilter(is_live_only=True).where()
+    (row,) = bench.store.rows(f"SELECT count(*) AS n FROM calls WHERE {stats}")
+    assert row["n"] == 0
+    chosen = page.CallFilter()
+    for asked in (
+        page.latencies(chosen, "duration_ms"),
+        page.percentiles(chosen, 60, "duration_ms"),
+    ):
+        assert bench.store.rows(asked.sql, asked.params) == []
+    assert len(bench.store.rows("SELECT * FROM calls")) == 2  # the list of calls shows them
     bench.close()

@@ -177,7 +177,8 @@ def retirements_df(store: Store, *, within_days: int = 90, today: date) -> pd.Da
                successor, is_enabled,
                (SELECT count(*) FROM calls
                 WHERE calls.provider = models.provider AND calls.model = models.model
-                  AND source = 'live' AND started_at >= ?::DATE - INTERVAL 30 DAY) AS calls_30d
+                  AND source = 'live' AND origin IS DISTINCT FROM 'health'
+                  AND started_at >= ?::DATE - INTERVAL 30 DAY) AS calls_30d
         FROM models
         WHERE gone_at IS NULL AND deprecation_date <= ?::DATE + ?::INTEGER
         ORDER BY retires_on, model""",

@@ -29,7 +29,8 @@ class CallFilter:
         status: `ok`, `error` or `cancelled`.
         origin: what made the call.
         since: not older than this, UTC.
-        is_live_only: leave out what came from cassettes and caches.
+        is_live_only: leave out what came from cassettes and caches, and health probes unless
+            `origin` names them.
     """
 
     provider: str | None = None
@@ -54,6 +55,8 @@ class CallFilter:
             values.append(self.since)
         if self.is_live_only:
             parts.append("source = 'live'")
+            if self.origin is None:
+                parts.append("origin IS DISTINCT FROM 'health'")
         return " AND ".join(parts), values
 
 

@@ -41,6 +41,7 @@ _DURATIONS: Final = frozenset(
 )
 _BUCKETS: Final = frozenset({"minute", "hour", "day", "week", "month"})
 
+_ASKED: Final = "origin <> 'health'"
 _SINCE_HOUR: Final = "hour_at >= date_trunc('hour', coalesce(?, '-infinity'::TIMESTAMPTZ))"
 
 
@@ -182,6 +183,7 @@ def latency_df(
 ) -> pd.DataFrame:
     """Exact quantiles of a duration by model, milliseconds, over successful live calls.
 
+    Health probes are left out, here and in all statistics; sums of money hold them.
     Columns: provider, model, n, p50_ms, p90_ms, p95_ms, p99_ms, max_ms. A quantile is NULL
     where n is too small to tell it (n < 1 / (1 - q)); n and the maximum are always there.
 
@@ -198,6 +200,7 @@ def latency_df(
                max({name}) AS max_ms
         FROM calls
         WHERE source = 'live' AND status = 'ok' AND {name} IS NOT NULL
+          AND origin IS DISTINCT FROM 'health'
           AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
         GROUP BY ALL ORDER BY provider, model
         """,
@@ -222,7 +225,8 @@ def latency_rollup_df(
         WITH merged AS (
             SELECT provider, model, bucket, sum(n) AS n, max(highest) AS highest
             FROM rollup_daily_histogram
-            WHERE metric = ? AND day_at >= date_trunc('day', coalesce(?, '-infinity'::TIMESTAMPTZ))
+            WHERE metric = ? AND origin <> 'health'
+                AND day_at >= date_trunc('day', coalesce(?, '-infinity'::TIMESTAMPTZ))
             GROUP BY ALL
         ), ranked AS (
             SELECT *, sum(n) OVER (PARTITION BY provider, model ORDER BY bucket) AS below,
@@ -255,7 +259,7 @@ def errors_over_time_df(
         SELECT date_trunc('{width}', hour_at) AS bucket_at, provider, error_code, blame,
                {whole_sum_sql("calls")} AS n
         FROM rollup_hourly
-        WHERE status = 'error' AND {_SINCE_HOUR}
+        WHERE status = 'error' AND origin <> 'health' AND {_SINCE_HOUR}
         GROUP BY ALL ORDER BY bucket_at, provider, error_code
         """,
         [since],
@@ -270,12 +274,12 @@ def overview_df(store: Asked, *, since: datetime | None = None) -> pd.DataFrame:
     """
     return store.frame(
         f"""
-        SELECT provider, model, {whole_sum_sql("calls")} AS calls,
-               {whole_sum_sql("requests")} AS requests,
-               {whole_sum_sql("calls", "status = 'ok'")} AS ok,
-               {whole_sum_sql("calls", "status = 'error'")} AS errors,
-               {whole_sum_sql("calls", "status = 'cancelled'")} AS cancelled,
-               {whole_sum_sql("unpriced")} AS unpriced,
+        SELECT provider, model, {whole_sum_sql("calls", _ASKED)} AS calls,
+               {whole_sum_sql("requests", _ASKED)} AS requests,
+               {whole_sum_sql("calls", f"{_ASKED} AND status = 'ok'")} AS ok,
+               {whole_sum_sql("calls", f"{_ASKED} AND status = 'error'")} AS errors,
+               {whole_sum_sql("calls", f"{_ASKED} AND status = 'cancelled'")} AS cancelled,
+               {whole_sum_sql("unpriced", _ASKED)} AS unpriced,
                {whole_sum_sql("input_tokens")} AS input_tokens,
                {whole_sum_sql("output_tokens")} AS output_tokens,
                sum(cost_usd) AS cost_usd, max(hour_at) AS last_hour_at
@@ -298,7 +302,7 @@ def traffic_df(
     return store.frame(
         f"""
         SELECT date_trunc('{width}', hour_at) AS bucket_at, provider, model, status,
-               {whole_sum_sql("calls")} AS calls,
+               {whole_sum_sql("calls", _ASKED)} AS calls,
                {whole_sum_sql("input_tokens")} AS input_tokens,
                {whole_sum_sql("output_tokens")} AS output_tokens, sum(cost_usd) AS cost_usd
         FROM rollup_hourly

@@ -131,7 +131,7 @@ def latencies(chosen: CallFilter, column: str = "ttft_ms") -> Query:
     name = _checked(column)
     return Query(
         f"SELECT model, {name}\nFROM calls\n"
-        f"WHERE source = 'live' AND {name} IS NOT NULL AND {where}\n"
+        f"WHERE source = 'live' AND {name} IS NOT NULL AND {_asked(chosen)} AND {where}\n"
         f"ORDER BY started_at DESC LIMIT {SAMPLE_SHOWN}",
         values,
     )
@@ -146,7 +146,8 @@ def percentiles(chosen: CallFilter, bucket_s: int, column: str = "ttft_ms") -> Q
         f"  {bucket_s:d} AS bucket_s, count(*) AS n,\n"
         f"  quantile_cont({name}, 0.5) AS p50_ms, quantile_cont({name}, 0.95) AS p95_ms,\n"
         f"  max({name}) AS max_ms\nFROM calls\n"
-        f"WHERE source = 'live' AND {name} IS NOT NULL AND {where}\nGROUP BY 1\nORDER BY 1",
+        f"WHERE source = 'live' AND {name} IS NOT NULL AND {_asked(chosen)} AND {where}\n"
+        "GROUP BY 1\nORDER BY 1",
         values,
     )
 
@@ -157,10 +158,16 @@ def errors(chosen: CallFilter, bucket_s: int) -> Query:
     return Query(
         f"SELECT time_bucket(INTERVAL '{bucket_s:d} seconds', started_at) AS bucket_at,\n"
         f"  {bucket_s:d} AS bucket_s, coalesce(error_code, 'unknown') AS error_code,\n"
-        f"  count(*) AS n\nFROM calls\nWHERE source = 'live' AND status = 'error' AND {where}\n"
+        f"  count(*) AS n\nFROM calls\n"
+        f"WHERE source = 'live' AND status = 'error' AND {_asked(chosen)} AND {where}\n"
         "GROUP BY 1, 2, 3\nORDER BY 1, 3",
         values,
     )
+
+
+def _asked(chosen: CallFilter) -> str:
+    """Health probes are in no statistics but their own."""
+    return "true" if chosen.origin is not None else "origin IS DISTINCT FROM 'health'"
 
 
 def choices(column: str) -> Query:

@@ -37,9 +37,11 @@ class News:
 
 _SQL: Final = """
 SELECT
-  (SELECT count(*) FROM calls WHERE source = 'live' AND started_at >= ?) AS calls,
+  (SELECT count(*) FROM calls WHERE source = 'live' AND origin IS DISTINCT FROM 'health'
+    AND started_at >= ?) AS calls,
   (SELECT count(*) FROM calls
-    WHERE source = 'live' AND status = 'error' AND started_at >= ?) AS errors,
+    WHERE source = 'live' AND origin IS DISTINCT FROM 'health' AND status = 'error'
+      AND started_at >= ?) AS errors,
   (SELECT sum(cost_usd) FROM calls WHERE source = 'live' AND started_at >= ?) AS cost_usd,
   (SELECT count(*) FROM calls
     WHERE source = 'live' AND status = 'ok' AND cost_usd IS NULL AND started_at >= ?) AS unpriced,
