@@ -101,6 +101,7 @@ def test_cards_tell_state_reason_rates_and_headroom_the_worst_first(
     names = [m.value.strip("*") for m in app.markdown if re.fullmatch(r"\*\*[a-z]+\*\*", m.value)]
     assert names[:3] == ["mock", "steady", "local"]
     assert "| rate | 2 of 2 | 3 of 3 | 3 of 3 |" in shown
+    assert "TTFT **–** p50 · **–** · n = 0" in shown
     assert "TTFT **200 ms** p50 · **200 ms** p95 · n = 31" in shown
     assert "3 failures in a row" in shown and "no call of yours in the last day" in shown
     assert labels(app).count("Check now") == 3
@@ -147,13 +148,25 @@ def test_incidents_are_listed_and_their_words_are_never_read_as_markup(
     assert not any("![x](http" in str(m.value) for m in (*app.markdown, *app.caption))
 
 
-def test_the_python_under_a_chart_draws_the_same_chart(two: Workbench, open_page: Any) -> None:
-    app = open_page("health", provider="mock")
-    (code,) = [c.value for c in app.code if "tk.charts.health_errors" in c.value]
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ({}, "health_latency"),
+        ({}, "health_errors"),
+        ({"tab": "Uptime"}, "uptime_bars"),
+        ({"tab": "Compare", "against": "steady"}, "latency_against"),
+    ],
+)
+def test_the_python_under_a_chart_draws_the_same_chart(
+    query: dict[str, str], name: str, two: Workbench, open_page: Any
+) -> None:
+    app = open_page("health", provider="mock", **query)
+    code = next(c.value for c in app.code if f"tk.charts.{name}" in c.value)
     lines, last = code.rsplit("tk.charts.", 1)
     space: dict[str, Any] = {}
     exec(f"{lines}figure = tk.charts.{last}", space)
-    assert "mock, last 24 hours, n = 3" in space["figure"].layout.title.text
+    title = space["figure"].layout.title.text
+    assert f"**{title}**" in words(app).replace("\\", "")
 
 
 def test_a_check_runs_beside_the_page_and_tells_what_came(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import plotly.graph_objects as go
 
-from toolkit.charts.numbers import count, duration, share
+from toolkit.charts.numbers import count, duration
 from toolkit.charts.over_time import (
     MIN_FOR_PERCENTILE,
     errors_over_time,
@@ -31,6 +31,7 @@ Ends = tuple[datetime, datetime]
 
 FEW: Final = 5
 _STATES: Final = {"degraded": ORANGE, "auth_error": PURPLE, "rate_limited": SKY, "down": VERMILION}
+_VISIBLE: Final = 0.04
 _SHAPES: Final = ("circle", "diamond", "square", "cross")
 _TOP, _BOTTOM = 0.985, 0.02
 
@@ -110,31 +111,49 @@ def uptime_bars(days: Sequence[tuple[Any, float | None, int]], *, of: str) -> go
         days: (day, share or None, pieces of evidence), oldest first.
         of: whose days.
     """
-    n = sum(day[2] for day in days)
+    n = int(sum(day[2] for day in days))
     title = f"Good evidence by day, {plain(of)}, last {len(days)} days, n = {count(n)}"
     figure = new_figure(title, x="day, UTC", y="good, %", height_px=200)
     if not n:
         return say(figure, "no call and no probe yet")
-    known = [day for day in days if day[1] is not None]
-    shares = [float(day[1] or 0) for day in known]
-    figure.add_trace(
-        go.Bar(
-            x=[day[0] for day in known],
-            y=[100 * value for value in shares],
-            marker={
-                "color": [uptime_colour(value) for value in shares],
-                "opacity": [1.0 if day[2] >= FEW else 0.5 for day in known],
-            },
-            customdata=[
-                share(round(v * day[2]), day[2]) for v, day in zip(shares, known, strict=True)
-            ],
-            hovertemplate="%{x|%Y-%m-%d}: %{customdata}<extra></extra>",
-        )
-    )
+    known = [(day, float(good or 0), int(of_day)) for day, good, of_day in days if of_day]
+    figure.add_trace(_day_bars(known))
+    nothing_good = [day for day in known if day[1] < _VISIBLE]
+    if nothing_good:
+        figure.add_trace(_days_without_good(nothing_good))
     figure.update_layout(bargap=0.15, showlegend=False)
     figure.update_yaxes(range=[0, 101], tickvals=[0, 50, 100])
     figure.update_xaxes(range=[days[0][0], days[-1][0]])
     return figure
+
+
+def _day_bars(known: Sequence[tuple[Any, float, int]]) -> go.Bar:
+    return go.Bar(
+        x=[day for day, _, _ in known],
+        y=[100 * good for _, good, _ in known],
+        marker={
+            "color": [uptime_colour(good) for _, good, _ in known],
+            "opacity": [1.0 if n >= FEW else 0.5 for _, _, n in known],
+        },
+        customdata=[_of_day(good, n) for _, good, n in known],
+        hovertemplate="%{x|%Y-%m-%d}: %{customdata}<extra></extra>",
+    )
+
+
+def _days_without_good(known: Sequence[tuple[Any, float, int]]) -> go.Scatter:
+    """A mark where a bar would be too low to be seen: such a day must not look like a gap."""
+    return go.Scatter(
+        mode="markers",
+        x=[day for day, _, _ in known],
+        y=[100 * _VISIBLE] * len(known),
+        marker={"symbol": "x", "size": 7, "color": VERMILION},
+        customdata=[_of_day(good, n) for _, good, n in known],
+        hovertemplate="%{x|%Y-%m-%d}: %{customdata}<extra></extra>",
+    )
+
+
+def _of_day(good: float, n: int) -> str:
+    return f"{count(round(good * n))} of {count(n)} good"
 
 
 def uptime_colour(good: float) -> str:

@@ -71,7 +71,8 @@ def _card(row: Row, days: Days) -> None:
 
 def _latency(row: Row, name: str, title: str) -> str:
     p50, p95, n = percentile_words(row, name)
-    return f"{title} **{p50}** p50 · **{p95}** p95 · n = {n}"
+    high = f"**{p95}** p95" if row[f"{name}_p95_ms"] is not None else f"**{p95}**"
+    return f"{title} **{p50}** p50 · {high} · n = {n}"
 
 
 def _error_table(row: Row) -> str:
@@ -142,12 +143,7 @@ def draw_table(rows: Sequence[Row]) -> None:
         "since": [ago(row["since"]) if row["since"] else UNKNOWN for row in rows],
         "last success": [ago(row["last_success_at"]) for row in rows],
         **{
-            f"errors {title}": [
-                share(row[f"errors_{window}"], row[f"n_{window}"])
-                if row[f"n_{window}"]
-                else UNKNOWN
-                for row in rows
-            ]
+            f"errors {title}": [_rate_of(row, window) for row in rows]
             for window, title in _TITLES.items()
         },
         "TTFT p50": [percentile_words(row, "ttft")[0] for row in rows],

@@ -94,12 +94,14 @@ def draw_uptime(bench: Workbench, wanted: Wanted, days: Days) -> None:
     """Ninety days of one provider, with the value of each day."""
     figure = charts.uptime_bars(days, of=wanted.provider)
     query = ask.uptime(wanted.now)
+    first, last = (str(days[end][0]) for end in (0, -1))
     code = (
-        "import toolkit as tk\n\n"
-        f"days = {query.python}\n"
-        f"mine = days[days['provider'] == {wanted.provider!r}]\n"
-        "strip = list(zip(mine['day'], mine['share'], mine['n']))\n"
-        f"tk.charts.uptime_bars(strip, of={wanted.provider!r})"
+        "import pandas as pd\n\nimport toolkit as tk\n\n"
+        f"rows = {query.python}\n"
+        f"mine = rows[rows['provider'] == {wanted.provider!r}].set_index('day')\n"
+        f"mine = mine.reindex(pd.date_range({first!r}, {last!r}))\n"
+        "days = list(zip(mine.index, mine['share'], mine['n'].fillna(0)))\n"
+        f"tk.charts.uptime_bars(days, of={wanted.provider!r})"
     )
     draw_chart(figure, key="health-uptime", sql=query.text, python=code)
     st.caption(

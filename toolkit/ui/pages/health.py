@@ -86,9 +86,7 @@ def chosen(rows: Sequence[Mapping[str, Any]], now: datetime) -> Wanted:
         st.session_state["provider"] = rows[0]["provider"]  # the worst one, at the first look
     with st.grid(3, min_column_width=200):
         # No default: a value that is the default would not be kept in the address.
-        provider = st.selectbox(
-            "Provider", names, key="provider", index=None, required=True, bind="query-params"
-        )
+        provider = st.selectbox("Provider", names, key="provider", index=None, bind="query-params")
         against = st.selectbox(
             "Against", names, key="against", index=None, placeholder="nobody", bind="query-params"
         )
