@@ -16,7 +16,7 @@ from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
 from toolkit.ui.health_read import forget_troubles, without_mark
 from toolkit.ui.health_strip import strip_svg, strip_words
-from toolkit.ui.health_words import how_things_are, mark, rate_words, what_was_lost
+from toolkit.ui.health_words import badge, how_things_are, mark, rate_words, what_was_lost
 from toolkit.workbench.bench import Workbench, current
 from toolkit.workbench.health_view import read_overview
 
@@ -246,6 +246,8 @@ def test_sentences_count_right() -> None:
     assert how_things_are([row("a", "healthy")]) == "The one provider seen lately is healthy."
     both = how_things_are([row("a", "healthy"), row("b", "healthy"), row("c", "unknown")])
     assert both.startswith("All 2 providers seen lately are healthy. 1 is not known")
+    held = how_things_are([row("a", "healthy"), row("b", "paused")])
+    assert held == "The one provider seen lately is healthy. 1 is paused."
     many = how_things_are([row(f"p{k}", "down") for k in range(5)])
     assert many == "5 of 5 providers are in trouble: p0 is down, p1 is down, p2 is down and 2 more."
     assert "nothing is known" in how_things_are([row("a", "unknown")])
@@ -263,6 +265,8 @@ def test_few_events_are_a_count_and_never_a_percentage() -> None:
     assert rate_words(row, "5m") == ("1 of 4", "too few")
     assert rate_words({**row, "n_5m": 0, "errors_5m": 0}, "5m") == ("–", "–")
     assert rate_words({**row, "n_5m": 50}, "5m") == ("2.0 %", "5–70 %")
+    assert badge("paused") == ("paused", ":material/pause:", "gray")
+    assert badge("down") == ("○ down", None, "red")
     assert mark("no such state") == ("? no such state", "gray")
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from toolkit.ui.format import UNKNOWN, ago, at, count, share
 from toolkit.ui.health_strip import Days, strip_svg, strip_words
-from toolkit.ui.health_words import mark, percentile_words, rate_words
+from toolkit.ui.health_words import badge, mark, percentile_words, rate_words
 from toolkit.ui.text import plain
 from toolkit.workbench.health_queries import WINDOWS
 
@@ -47,13 +47,13 @@ def draw_cards(
 
 
 def _card(row: Row, days: Days) -> None:
-    word, colour = mark(row["state"])
+    word, icon, colour = badge(row["state"])
     since = row["since"]
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.markdown(f"**{plain(row['provider'])}**", width="content")
-        st.badge(word, color=colour, help=f"Since {at(since, st.context.timezone)}")
+        st.badge(word, icon=icon, color=colour, help=f"Since {at(since, st.context.timezone)}")
     held = f", since {ago(since)}" if since else ""
     st.caption(f"{plain(row['reason'])}{held} · last success {ago(row['last_success_at'])}")
     if row["uptime_n"]:

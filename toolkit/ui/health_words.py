@@ -14,9 +14,15 @@ STATES: Final[Mapping[str, tuple[str, str, Colour]]] = {
     "degraded": ("◐", "degraded", "orange"),
     "down": ("○", "down", "red"),
     "unknown": ("◌", "unknown", "gray"),
-    "auth_error": ("⚿", "key refused", "violet"),
-    "rate_limited": ("⧗", "rate-limited", "blue"),
+    "auth_error": ("⚿", "auth error", "violet"),
+    "rate_limited": ("⏳", "rate-limited", "blue"),
     "paused": ("‖", "paused", "gray"),
+}
+# Not every machine has a font for these shapes; icons come with the page.
+_ICONS: Final = {
+    "auth_error": ":material/key_off:",
+    "rate_limited": ":material/hourglass_top:",
+    "paused": ":material/pause:",
 }
 TROUBLE: Final = ("down", "auth_error", "degraded", "rate_limited")
 _NAMED: Final = 3
@@ -28,14 +34,24 @@ def mark(state: str) -> tuple[str, Colour]:
     return f"{shape} {word}", colour
 
 
+def badge(state: str) -> tuple[str, str | None, Colour]:
+    """Label, icon and colour of a badge."""
+    shown, colour = mark(state)
+    icon = _ICONS.get(state)
+    return (STATES[state][1] if icon else shown), icon, colour
+
+
 def how_things_are(rows: Sequence[Mapping[str, Any]]) -> str:
     """One sentence about all providers: how many are in trouble, which, and how many are silent."""
     bad = [row for row in rows if row["state"] in TROUBLE]
-    silent = sum(row["state"] in ("unknown", "paused") for row in rows)
-    seen = len(rows) - silent
+    silent = sum(row["state"] == "unknown" for row in rows)
+    held = sum(row["state"] == "paused" for row in rows)
+    seen = len(rows) - silent - held
     quiet = f" {count(silent)} {_are(silent)} not known: nothing was seen lately." if silent else ""
+    quiet += f" {count(held)} {_are(held)} paused." if held else ""
     if not seen:
-        return "No provider was seen lately, so nothing is known of any."
+        told = f" {count(held)} {_are(held)} paused." if held else ""
+        return f"No provider was seen lately, so nothing is known of any.{told}"
     if not bad:
         whole = "The one provider" if seen == 1 else f"All {count(seen)} providers"
         return f"{whole} seen lately {_are(seen)} healthy.{quiet}"
