@@ -226,4 +226,4 @@ def test_an_incident_that_later_evidence_does_not_bear_out_is_taken_back():
     rows = reconcile([], find_incidents({"acme": lost}, at(200)), at(200))
     (row,) = reconcile(rows, [], at(300))
     assert row["closed_at"] == at(300)
-    assert "does not bear it out" in row["reason"]
+    assert "shows no trouble" in row["reason"]

@@ -28,9 +28,8 @@ _TOLD_WITHIN: Final = timedelta(days=1)
 _FIRST_WAIT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 900.0
 
-_STORED: Final = """
-    SELECT * FROM incidents WHERE closed_at IS NULL OR closed_at >= ?
-        OR (alerted_at IS NOT NULL AND end_alerted_at IS NULL AND closed_at >= ?)"""
+# As far back as evidence may be read: a row that is not known here would be written a second time.
+_STORED: Final = "SELECT * FROM incidents WHERE closed_at IS NULL OR closed_at >= ?"
 
 _log = logging.getLogger("toolkit.health")
 
@@ -57,7 +56,7 @@ class IncidentBook:
             StoreError: the ledger cannot be read or written; nothing is lost by trying later.
         """
         bench = self._bench
-        stored = bench.store.rows(_STORED, [now - WINDOW, now - _TOLD_WITHIN])
+        stored = bench.store.rows(_STORED, [now - _LONGEST])
         opened = [row["opened_at"] - _BEFORE for row in stored if row["closed_at"] is None]
         since = max(min([now - WINDOW, *opened]), now - _LONGEST)
         rules = rules_for(bench.settings)
@@ -86,7 +85,7 @@ class IncidentBook:
                 row, "opened", "alerted_at", now, now_s
             ):
                 continue
-            if self._is_end_due(row):
+            if self._is_end_due(row, now):
                 await self._tell(row, "closed", "end_alerted_at", now, now_s)
 
     def _is_opening_due(self, row: Mapping[str, Any], now: datetime) -> bool:
@@ -96,9 +95,11 @@ class IncidentBook:
         return row["alerted_at"] is None and was_seen and is_news
 
     @staticmethod
-    def _is_end_due(row: Mapping[str, Any]) -> bool:
-        told = row["alerted_at"] is not None
-        return told and row["closed_at"] is not None and row["end_alerted_at"] is None
+    def _is_end_due(row: Mapping[str, Any], now: datetime) -> bool:
+        """Of what was told to begin, and ended within a day."""
+        if row["alerted_at"] is None or row["closed_at"] is None:
+            return False
+        return row["end_alerted_at"] is None and now - row["closed_at"] <= _TOLD_WITHIN
 
     async def _tell(
         self, row: Row, event: health_alerts.Event, column: str, now: datetime, now_s: float

@@ -132,7 +132,7 @@ class Monitor:
         """One look around; returns how long to rest, seconds."""
         now_s = self._clock.monotonic()
         if self._is_time("lease", now_s, self.lease.length_s / 3):
-            await self._hold(now_s)
+            await self._try("its lease", self._hold(now_s))
         if self.is_holder:
             if self._is_time("follow", now_s, self._cadence.follow_s):
                 await self._try("the registry", self._follow(now_s))
@@ -188,14 +188,10 @@ class Monitor:
         now = self._clock.now()
         due = sorted(self.schedule.next_times().items(), key=lambda item: item[1])[:_MOST_TOLD]
         next_at = {name: now + timedelta(seconds=at_s - now_s) for name, at_s in due}
-        was_holder = self.is_holder
-        try:
-            self.is_holder = await asyncio.to_thread(
-                self.lease.hold, now, next_at=next_at, is_offline=self.is_offline
-            )
-        except OSError as error:
-            self.is_holder = False
-            _log.warning("the health monitor cannot take its lease: %s", error.strerror)
+        was_holder, self.is_holder = self.is_holder, False
+        self.is_holder = await asyncio.to_thread(
+            self.lease.hold, now, next_at=next_at, is_offline=self.is_offline
+        )
         if self.is_holder and not was_holder:
             self._due = {"lease": self._due["lease"]}
             self._states, self.is_offline = {}, False

@@ -1,0 +1,129 @@
+"""`tk.health`: states by model, objectives, and who watches."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+
+import toolkit as tk
+from tests.servers import MockProvider
+from tests.workbench.simulated import new_bench
+from toolkit.errors import InvalidInput, ProviderNotFound
+from toolkit.workbench.bench import current
+from toolkit.workbench.health_evidence import utc_now
+
+
+def record(bench, n, *, model="acme/small", minutes_ago=1.0, **fields):
+    fields = {"status": "ok", "ttft_ms": 100.0, "duration_ms": 900.0} | fields
+    at = utc_now() - timedelta(minutes=minutes_ago)
+    bench.store.append_many(
+        "calls",
+        [
+            {
+                "call_id": f"{model}-{minutes_ago}-{fields['status']}-{number}",
+                "request_id": f"{model}-{number}",
+                "provider": "acme",
+                "model": model,
+                "started_at": at + timedelta(milliseconds=number),
+                "source": "live",
+                "origin": "api",
+                **fields,
+            }
+            for number in range(n)
+        ],
+    )
+
+
+@pytest.fixture
+def bench(home):
+    bench = new_bench()
+    bench.providers.registry.add("acme", base_url="https://acme.example/v1", needs_key=False)
+    yield bench
+    bench.close()
+
+
+BROKEN = {"status": "error", "error_code": "SERVER_ERROR", "blame": "provider"}
+
+
+def test_each_model_has_a_state_of_its_own(bench):
+    record(bench, 5)
+    record(bench, 5, model="acme/large", **BROKEN)
+    states = {row["model"]: (row["state"], row["n"]) for row in bench.health.model_states()}
+    assert states == {"acme/large": ("down", 5), "acme/small": ("healthy", 5)}
+
+
+def test_objectives_count_by_window_and_leave_out_the_callers_own_faults(bench):
+    record(bench, 90)
+    record(bench, 10, **BROKEN)
+    record(bench, 50, minutes_ago=120)
+    record(bench, 30, minutes_ago=2, status="error", error_code="CLIENT_ERROR", blame="client")
+    availability, ttft, duration = bench.health.slo("acme")
+    assert (availability["good"], availability["total"]) == (140, 150)
+    assert availability["verdict"] == "missed"
+    assert availability["burn"]["5m"] == pytest.approx(10.0)
+    assert availability["burn"]["6h"] == pytest.approx(10 / 150 / 0.01)
+    assert (ttft["share"], ttft["verdict"], ttft["threshold_ms"]) == (1.0, "met", 5000.0)
+    assert duration["verdict"] == "met"
+    assert availability["goodput"] == pytest.approx(140 / 150)
+
+
+def test_late_answers_cost_goodput_and_the_latency_objective_alone(bench):
+    record(bench, 50)
+    record(bench, 50, minutes_ago=3, ttft_ms=9_000.0)
+    availability, ttft, _ = bench.health.slo("acme")
+    assert (availability["verdict"], ttft["verdict"]) == ("met", "missed")
+    assert availability["goodput"] == 0.5
+
+
+def test_without_calls_there_is_not_enough_data(bench):
+    assert {row["verdict"] for row in bench.health.slo()} == {"not enough data"}
+    assert bench.health.model_states() == []
+    assert bench.health.incidents() == []
+
+
+def test_objectives_that_make_no_sense_are_said_plainly(home):
+    bench = new_bench(objectives={"default": {"latency": 1.0}})
+    bench.providers.registry.add("acme", base_url="https://acme.example/v1", needs_key=False)
+    with pytest.raises(InvalidInput, match="latency"):
+        bench.health.slo("acme")
+    bench.close()
+
+
+def test_pausing_somebody_who_is_not_there_is_refused(bench):
+    with pytest.raises(ProviderNotFound):
+        bench.health.pause("nobody")
+
+
+def test_the_monitor_says_that_it_runs_here_until_it_is_stopped(monkeypatch):
+    monkeypatch.setenv("TOOLKIT_HEALTH_INTERVAL_S", "0.2")
+    with MockProvider() as server:
+        current().providers.registry.add(
+            "mock", base_url=server.base_url, is_local=True, needs_key=False
+        )
+        assert tk.health.monitor_status()["running"] == "nowhere"
+        tk.health.monitor.start("test")
+        wait_until(lambda: len(tk.probes(provider="mock")) >= 2)
+        told = tk.health.monitor_status()
+        assert (told["running"], told["what"]) == ("here", "test")
+        tk.health.monitor.stop()
+    assert tk.health.monitor_status()["running"] == "nowhere"
+    assert {(row["is_manual"], row["cost_usd"]) for row in probes()} == {(False, 0)}
+
+
+def test_an_interval_of_nought_turns_the_monitor_off(monkeypatch):
+    monkeypatch.setenv("TOOLKIT_HEALTH_INTERVAL_S", "0")
+    tk.health.monitor.start("test")
+    assert tk.health.monitor.monitor is None
+
+
+def probes():
+    return current().store.rows("SELECT is_manual, cost_usd FROM probes")
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
