@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,8 @@ class Dataset:
         """Hash of all samples in order; two datasets with the same one are the same."""
         whole = hashlib.blake2b(digest_size=16)
         for sample in self.samples:
-            whole.update(_canonical([sample.sample_id, sample.input, sample.target]).encode())
+            facts = [sample.sample_id, sample.input, sample.target, sample.metadata]
+            whole.update(_canonical(facts).encode())
         return whole.hexdigest()
 
     def take(self, count: int) -> Self:
@@ -135,6 +137,21 @@ class Dataset:
         return cls.from_rows(({str(k): v for k, v in row.items()} for row in rows), **columns)
 
     @classmethod
+    def bundled(cls, name: str = "first-questions") -> Self:
+        """A small dataset that comes with the package: short questions a small model may answer.
+
+        Raises:
+            InvalidInput: there is none of that name.
+        """
+        folder = Path(__file__).with_name("data")
+        names = sorted(path.stem for path in folder.glob("*.jsonl"))
+        if name not in names:
+            raise InvalidInput(
+                f"there is no bundled dataset {name!r}", hint=f"There are {', '.join(names)}."
+            )
+        return cls.from_file(folder / f"{name}.jsonl")
+
+    @classmethod
     def from_file(cls, path: str | Path, **columns: Any) -> Self:
         """From a `.csv`, `.jsonl`, `.json` (a list) or `.parquet` file, named after it.
 
@@ -154,6 +171,29 @@ class Dataset:
             raise InvalidInput(
                 f"{path.name} is no readable {path.suffix[1:]} file: {error}"
             ) from None
+
+    @classmethod
+    def bundled(cls, name: str) -> Self:
+        """A small dataset that comes with the toolkit, such as `first-questions`.
+
+        Raises:
+            InvalidInput: there is none of that name; the hint says which there are.
+        """
+        folder = Path(__file__).parent / "data"
+        path = folder / f"{name}.jsonl"
+        known = sorted(p.stem for p in folder.glob("*.jsonl"))
+        if name not in known:
+            raise InvalidInput(f"no dataset {name!r} is bundled", hint=f"There are {known}.")
+        return cls.from_file(path)
+
+    def write(self, path: Path) -> None:
+        """Write all samples as JSON lines that `from_file` reads back as the same dataset."""
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        with part.open("w", encoding="utf-8") as file:
+            for s in self.samples:
+                row = {**s.metadata, "id": s.sample_id, "input": s.input, "target": s.target}
+                file.write(json.dumps(row, default=str) + "\n")
+        part.replace(path)
 
 
 def stable_id(content: Any) -> str:

@@ -71,9 +71,15 @@ Scorer = Callable[[Answer], "Score | float | bool"]
 def score(scorer: Scorer, answer: Answer) -> Score:
     """Run one scorer; whatever it does, the result is a `Score`."""
     try:
-        result = scorer(answer)
+        return read_score(scorer(answer))
+    except MissingTarget as error:
+        return Score(value=None, error=str(error), details={"code": "TARGET_MISSING"})
     except Exception as error:  # noqa: BLE001 - a person's own function may raise anything
         return Score(value=None, error=f"{type(error).__name__}: {error}")
+
+
+def read_score(result: Any) -> Score:
+    """What a scorer returned, as a `Score`; what is no finite number is an error."""
     if isinstance(result, Score):
         value, kept = result.value, result
     else:

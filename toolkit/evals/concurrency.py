@@ -1,0 +1,73 @@
+"""How many calls may be under way at one provider: as many as it takes without complaint.
+
+Additive increase, multiplicative decrease (Chiu & Jain 1989), as TCP does: one more after a
+whole round without a 429, half after one. It grows only while all places are taken: what was
+not used has shown nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Final
+
+START: Final = 8
+_PAUSE_S: Final = 1.0  # the calls that were under way with the first 429 tell nothing new
+
+
+class AdaptiveLimit:
+    """A gate whose width follows what the provider says.
+
+    Args:
+        most: the widest it may become.
+    """
+
+    def __init__(self, most: int, start: int = START) -> None:
+        self.most = max(1, most)
+        self.width = min(start, self.most)
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._good = 0
+        self._narrowed_at = float("-inf")
+
+    def note(self, *, was_limited: bool) -> None:
+        """A call is over: was any of its attempts answered with 429?"""
+        if was_limited:
+            now = time.monotonic()
+            if now - self._narrowed_at >= _PAUSE_S:
+                self._narrowed_at = now
+                self.width = max(1, self.width // 2)
+            self._good = 0
+        elif self._inside >= self.width:
+            self._good += 1
+            if self._good >= self.width and self.width < self.most:
+                self.width += 1
+                self._good = 0
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._inside < self.width:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._inside += 1
+                place.set_result(None)
+
+    async def enter(self) -> None:
+        """Wait for a place; `leave` gives it back."""
+        if self._inside < self.width and not self._waiting:
+            self._inside += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()  # the place came in the moment in which nobody wanted it any more
+            raise
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._inside -= 1
+        self._let_in()

@@ -1,0 +1,277 @@
+"""The runner: asks what the plan holds, scores each answer, hands its rows over at once.
+
+Every answer's rows are written before the next one is begun by that worker, so whatever kills
+the run, only answers under way are lost, and resuming asks only for what is missing. At each
+provider as many calls are under way as it takes without complaint (`concurrency`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from toolkit.errors import BudgetExceeded, ToolkitError
+from toolkit.evals.concurrency import AdaptiveLimit
+from toolkit.evals.judge import Desk, judge_answer
+from toolkit.evals.plan import Key, Plan, Progress, Task, hash_id
+from toolkit.evals.scorers import Answer, Score, score
+from toolkit.evals.solvers import Ask, Solved, solve
+from toolkit.records import Message, Reply
+
+Row = dict[str, Any]
+_RATE_WINDOW_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a run works with.
+
+    Attributes:
+        desk: asks models; the run's cap is held there.
+        write: keeps rows of `eval_samples`; they are durable when it returns.
+        provider_of: the name of a model's provider.
+        most: calls under way at one provider, at most.
+        on_progress: told after every answer.
+    """
+
+    desk: Desk
+    write: Callable[[Sequence[Row]], None]
+    provider_of: Callable[[str], str]
+    most: int = 64
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class Runner:
+    """One run of a plan; use it once.
+
+    Args:
+        run_id: the run that the rows belong to.
+        plan: what to ask.
+        scorers: by name.
+        means: what it works with.
+    """
+
+    def __init__(self, run_id: str, plan: Plan, scorers: Mapping[str, Any], means: Means) -> None:
+        self.run_id = run_id
+        self.stopped_by: ToolkitError | None = None
+        self.done = self.failed = self.reused = 0
+        self.cost_usd: Decimal | None = None
+        self._plan = plan
+        self._scorers = scorers
+        self._desk = means.desk
+        self._write = means.write
+        self._provider_of = means.provider_of
+        self._on_progress = means.on_progress
+        names = {means.provider_of(model) for model in plan.models}
+        self._limits = {name: AdaptiveLimit(means.most) for name in names}
+        self._again: list[Task] = []
+        self._ends: deque[float] = deque()
+
+    async def run(self, done: Collection[Key] = frozenset()) -> None:
+        """Ask for everything but what is `done`; failures worth it are tried once more at the end.
+
+        A cap that is reached ends it early; `stopped_by` says so.
+
+        Raises:
+            StoreError: a row could not be kept; nothing more is asked.
+        """
+        self.reused = self.done = len(done)
+        tasks: dict[str, list[Iterator[Task]]] = {}
+        for model in self._plan.models:
+            tasks.setdefault(self._provider_of(model), []).append(self._plan.tasks(model, done))
+        await self._work({name: _take_turns(of) for name, of in tasks.items()}, is_last=False)
+        late: dict[str, list[Task]] = {}
+        for task in self._again:
+            late.setdefault(self._provider_of(task.model), []).append(task)
+        await self._work({name: iter(of) for name, of in late.items()}, is_last=True)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        per_s = None
+        if len(self._ends) > 1:
+            per_s = (len(self._ends) - 1) / max(self._ends[-1] - self._ends[0], 1e-9)
+        left = self._plan.total - self.done
+        return Progress(
+            total=self._plan.total,
+            done=self.done,
+            failed=self.failed,
+            reused=self.reused,
+            cost_usd=None if self.cost_usd is None else float(self.cost_usd),
+            per_s=per_s,
+            left_s=left / per_s if per_s else None,
+            limits={name: limit.width for name, limit in self._limits.items()},
+        )
+
+    async def _work(self, queues: Mapping[str, Iterator[Task]], *, is_last: bool) -> None:
+        async def worker(provider: str, queue: Iterator[Task]) -> None:
+            limit = self._limits[provider]
+            while self.stopped_by is None:
+                async with limit:
+                    task = next(queue, None)
+                    if task is None or self.stopped_by is not None:
+                        return
+                    await self._finish(task, limit, is_last=is_last)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for provider, queue in queues.items():
+                    for _ in range(self._limits[provider].most):
+                        group.create_task(worker(provider, queue))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+
+    async def _finish(self, task: Task, limit: AdaptiveLimit, *, is_last: bool) -> None:
+        """Get one answer, score it, keep its rows."""
+        seen: list[Reply] = []
+        try:
+            solved = await solve(task.solver, task.sample, self._asker(task, seen))
+        except BudgetExceeded as error:
+            self.stopped_by = error
+            return
+        except ToolkitError as error:
+            limit.note(was_limited=_was_limited(getattr(error, "attempts", ())))
+            if not is_last and getattr(error, "retry", "no") != "no":
+                self._again.append(task)
+                return
+            rows = [self._error_row(task, error.code, error.message, seen, error)]
+            self.failed += 1
+        except Exception as error:  # noqa: BLE001 - a person's own function may raise anything
+            code, message = "SOLVER_ERROR", f"{type(error).__name__}: {error}"
+            rows = [self._error_row(task, code, message, seen)]
+            self.failed += 1
+        else:
+            limit.note(was_limited=any(_was_limited(r.attempts) for r in solved.replies))
+            rows = await self._score(task, solved)
+        self._write(rows)
+        self._count(rows)
+
+    def _asker(self, task: Task, seen: list[Reply]) -> Ask:
+        async def ask(messages: Sequence[Message], **params: Any) -> Reply:
+            asked = {**task.solver.params, **params}
+            reply = await self._desk.complete(task.model, messages, **asked)
+            seen.append(reply)
+            return reply
+
+        return ask
+
+    async def _score(self, task: Task, solved: Solved) -> list[Row]:
+        reply = solved.replies[-1] if solved.replies else None
+        answer = Answer(sample=task.sample, text=solved.text, reply=reply)
+        rows = []
+        for name, scorer in self._scorers.items():
+            if hasattr(scorer, "judge"):
+                found = await judge_answer(scorer, answer, self._desk)
+            else:
+                # Not on the loop: scoring would be in the way of the stamps of other answers.
+                found = await asyncio.to_thread(score, scorer, answer)
+            rows.append(build_row(self.run_id, task, solved, name, found))
+        return rows or [build_row(self.run_id, task, solved, None, None)]
+
+    def _error_row(
+        self,
+        task: Task,
+        code: str,
+        message: str,
+        seen: Sequence[Reply],
+        error: ToolkitError | None = None,
+    ) -> Row:
+        row = build_row(self.run_id, task, Solved("", tuple(seen)), None, None)
+        attempts = getattr(error, "attempts", ())
+        call_id = attempts[-1].call_id if attempts else row["call_id"]
+        return row | {
+            "result_id": hash_id(self.run_id, task.key, None, call_id),
+            "output": getattr(error, "partial_text", None) or None,
+            "status": "error",
+            "error_code": code,
+            "error_message": message,
+            "call_id": call_id,
+        }
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        self.done += 1
+        spent = [rows[0]["cost_usd"], *(row.get("judge_cost_usd") for row in rows)]
+        for usd in spent:
+            if usd is not None:
+                self.cost_usd = (self.cost_usd or Decimal(0)) + usd
+        now = time.monotonic()
+        self._ends.append(now)
+        while now - self._ends[0] > _RATE_WINDOW_S:
+            self._ends.popleft()
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+
+
+def build_row(
+    run_id: str, task: Task, solved: Solved, scorer: str | None, found: Score | None
+) -> Row:
+    """One row of `eval_samples`: an answer as one scorer sees it."""
+    reply = solved.replies[-1] if solved.replies else None
+    sample, is_cached = task.sample, any("cached" in r.flags for r in solved.replies)
+    details = found.details if found else {}
+    code = details.get("code") or ("SCORER_ERROR" if found and found.error else None)
+    value = found.value if found else None
+    return {
+        "result_id": hash_id(run_id, task.key, scorer, 0),
+        "run_id": run_id,
+        "sample_id": sample.sample_id,
+        "epoch": task.epoch,
+        "provider": task.model.partition("/")[0],
+        "model": task.model,
+        "variant": task.solver.name,
+        "params": dict(task.solver.params),
+        "scorer": scorer,
+        "input": sample.input,
+        "target": list(sample.target) if isinstance(sample.target, tuple) else sample.target,
+        "output": solved.text,
+        "score": value,
+        "is_pass": None if value is None or not 0 <= value <= 1 else value >= 0.5,
+        "explanation": (found.error or found.reason or None) if found else None,
+        "metadata": dict(sample.metadata),
+        "status": "error" if code else "ok",
+        "error_code": code,
+        "error_message": found.error if found else None,
+        "call_id": reply.call_id if reply else None,
+        "request_id": reply.request_id if reply else None,
+        "input_tokens": _total(r.usage.input_tokens for r in solved.replies),
+        "output_tokens": _total(r.usage.output_tokens for r in solved.replies),
+        "cost_usd": None if is_cached else _total(r.cost_usd for r in solved.replies),
+        "duration_ms": _total(r.timing.duration_ms for r in solved.replies),
+        "ttft_ms": solved.replies[0].timing.ttft_ms if solved.replies else None,
+        "is_cached": is_cached,
+        "judge_model": details.get("judge_model"),
+        "judge_call_id": details.get("judge_call_id"),
+        "judge_cost_usd": details.get("judge_cost_usd"),
+        "scored_at": datetime.now(UTC),
+    }
+
+
+def _total(values: Iterator[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+def _was_limited(attempts: Sequence[Any]) -> bool:
+    return any(attempt.http_status == 429 for attempt in attempts)
+
+
+def _take_turns(queues: Sequence[Iterator[Task]]) -> Iterator[Task]:
+    """One task of each model in turn, so that all of them get on."""
+    waiting = deque(queues)
+    while waiting:
+        queue = waiting.popleft()
+        task = next(queue, None)
+        if task is not None:
+            waiting.append(queue)
+            yield task
+
+
+def count_codes(rows: Sequence[Row]) -> dict[str, int]:
+    """How often each error code stands in the rows, most frequent first."""
+    return dict(Counter(row["error_code"] for row in rows if row["error_code"]).most_common())

@@ -1,0 +1,147 @@
+"""What a run came to: a mean with its interval for each model, variant and scorer; in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from toolkit.evals.statistics import (
+    PairedComparison,
+    Scores,
+    compare_paired,
+    flicker,
+    holm,
+    is_pass_fail,
+    mean_interval,
+    say_comparison,
+)
+
+Row = Mapping[str, Any]
+Side = tuple[str, str]
+"""Model and variant."""
+
+
+def newest_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows that count: the newest of each answer and scorer, and a failed call only where
+    the answer did not come later.
+    """
+    newest: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: row["scored_at"]):
+        newest[(*_answer(row), row["scorer"])] = row
+    answered = {_answer(row) for row in newest.values() if row["scorer"] is not None}
+    return [
+        row
+        for row in newest.values()
+        if row["scorer"] is not None or row["status"] == "ok" or _answer(row) not in answered
+    ]
+
+
+def _answer(row: Row) -> tuple[Any, ...]:
+    return row["model"], row["variant"], row["sample_id"], row["epoch"]
+
+
+def scores_by_side(rows: Iterable[Row], scorer: str) -> dict[Side, Scores]:
+    """The scores of one scorer by model and variant: for each sample the scores of its repeats."""
+    found: dict[Side, dict[str, list[float]]] = {}
+    for row in rows:
+        if row["scorer"] == scorer and row["score"] is not None:
+            side = found.setdefault((row["model"], row["variant"]), {})
+            side.setdefault(row["sample_id"], []).append(float(row["score"]))
+    return dict(found)
+
+
+def scorers_of(rows: Iterable[Row]) -> list[str]:
+    """The scorers in the rows, in their order."""
+    return list(dict.fromkeys(row["scorer"] for row in rows if row["scorer"] is not None))
+
+
+def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """One entry per model, variant and scorer.
+
+    Returns:
+        `model`, `variant`, `scorer`, `mean` with `low` and `high` (95 %; Wilson for pass/fail
+        scores without repeats, else a bootstrap over samples), `n` samples, `answers` scored,
+        `unscored` answers that the scorer could not judge, `flicker` (share of samples whose
+        repeats differ; None without repeats).
+    """
+    entries = []
+    for scorer in scorers_of(rows):
+        sides = scores_by_side(rows, scorer)
+        for side in dict.fromkeys((row["model"], row["variant"]) for row in rows):
+            scores = sides.get(side, {})
+            mean, changes = mean_interval(scores), flicker(scores)
+            own = [row for row in rows if (row["model"], row["variant"]) == side]
+            entries.append(
+                {
+                    "model": side[0],
+                    "variant": side[1],
+                    "scorer": scorer,
+                    "mean": mean.value if mean.n else None,
+                    "low": mean.low if mean.n else None,
+                    "high": mean.high if mean.n else None,
+                    "n": mean.n,
+                    "answers": sum(len(values) for values in scores.values()),
+                    "unscored": sum(r["scorer"] == scorer and r["score"] is None for r in own),
+                    "failed": sum(r["scorer"] is None and r["status"] == "error" for r in own),
+                    "flicker": changes.value if changes.n else None,
+                }
+            )
+    return entries
+
+
+def compare_sides(rows: Sequence[Row], scorer: str) -> list[dict[str, Any]]:
+    """Every pair of model and variant against each other on the samples that both have.
+
+    Returns:
+        One entry per pair: `a`, `b`, `sentence`, `difference`, `low`, `high`, `p_value`,
+        `p_adjusted` (Holm over all pairs), `effect`, `smallest_detectable`, `n`, `test`.
+    """
+    sides = scores_by_side(rows, scorer)
+    pairs = [(a, b) for a, b in combinations(sides, 2) if sides[a].keys() & sides[b].keys()]
+    results = [compare_paired(sides[a], sides[b]) for a, b in pairs]
+    adjusted = holm([result.p_value for result in results])
+    names = short_names(list(sides))
+    return [
+        describe(result, names[a], names[b], p)
+        for (a, b), result, p in zip(pairs, results, adjusted, strict=True)
+    ]
+
+
+def describe(
+    result: PairedComparison, name_a: str, name_b: str, p_adjusted: float | None = None
+) -> dict[str, Any]:
+    """One comparison as plain values, and in words."""
+    d = result.difference
+    return {
+        "a": name_a,
+        "b": name_b,
+        "sentence": say_comparison(result, name_a, name_b),
+        "difference": d.value,
+        "low": d.low,
+        "high": d.high,
+        "p_value": result.p_value,
+        "p_adjusted": result.p_value if p_adjusted is None else p_adjusted,
+        "effect": result.effect,
+        "smallest_detectable": result.smallest_detectable,
+        "n": d.n,
+        "test": result.test,
+    }
+
+
+def short_names(sides: Sequence[Side]) -> dict[Side, str]:
+    """What to call each side: the model, the variant, or both, as it takes to tell them apart."""
+    models, variants = {side[0] for side in sides}, {side[1] for side in sides}
+    if len(variants) == 1:
+        return {side: side[0] for side in sides}
+    if len(models) == 1:
+        return {side: side[1] for side in sides}
+    return {side: f"{side[0]} ({side[1]})" for side in sides}
+
+
+def is_share(scores: Scores) -> bool:
+    """Whether the scores are pass or fail, so that their mean is a share."""
+    import numpy as np
+
+    values = [value for repeats in scores.values() for value in repeats]
+    return bool(values) and is_pass_fail(np.array(values))
