@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 START: Final = 8
 _PAUSE_S: Final = 1.0  # the calls that were under way with the first 429 tell nothing new
@@ -66,6 +67,18 @@ class AdaptiveLimit:
             if place.done() and not place.cancelled():
                 self.leave()  # the place came in the moment in which nobody wanted it any more
             raise
+
+    async def __aenter__(self) -> Self:
+        await self.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.leave()
 
     def leave(self) -> None:
         """Give the place back."""

@@ -172,20 +172,6 @@ class Dataset:
                 f"{path.name} is no readable {path.suffix[1:]} file: {error}"
             ) from None
 
-    @classmethod
-    def bundled(cls, name: str) -> Self:
-        """A small dataset that comes with the toolkit, such as `first-questions`.
-
-        Raises:
-            InvalidInput: there is none of that name; the hint says which there are.
-        """
-        folder = Path(__file__).parent / "data"
-        path = folder / f"{name}.jsonl"
-        known = sorted(p.stem for p in folder.glob("*.jsonl"))
-        if name not in known:
-            raise InvalidInput(f"no dataset {name!r} is bundled", hint=f"There are {known}.")
-        return cls.from_file(path)
-
     def write(self, path: Path) -> None:
         """Write all samples as JSON lines that `from_file` reads back as the same dataset."""
         part = path.with_name(f"{path.name}.{os.getpid()}")

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from toolkit.evals.scorers import Answer, MissingTarget, Score
-from toolkit.evals.scoring import AnyScorer, asking
+from toolkit.evals.scoring import AnyScorer, current_desk
 from toolkit.records import Reply
 
 _SCORE: Final = re.compile(r"SCORE\W{0,3}(\d+(?:\.\d+)?)", re.IGNORECASE)
@@ -140,7 +140,9 @@ async def _ask_twice(
     replies: list[Reply] = []
     value: float | None = None
     while value is None and len(replies) < 2:
-        reply = await asking.get()(model, [{"role": "user", "content": prompt}], params)
+        reply = await current_desk.get().complete(
+            model, [{"role": "user", "content": prompt}], **params
+        )
         replies.append(reply)
         value = read(reply.text)
     return value, replies

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.scorers import Answer, Score
-from toolkit.evals.scoring import AnyScorer, embedding
+from toolkit.evals.scoring import AnyScorer, current_desk
 
 
 def duration_ms() -> AnyScorer:
@@ -54,7 +54,7 @@ def similarity(
     async def measure(answer: Answer) -> Score:
         texts = [answer.text, *answer.targets]
         if embed is None:
-            vectors = await embedding.get()(str(model), texts)
+            vectors = await current_desk.get().embed(str(model), texts)
         else:
             vectors = embed(texts)
             vectors = await vectors if isinstance(vectors, Awaitable) else vectors

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, ToolkitError
 from toolkit.evals.concurrency import AdaptiveLimit
-from toolkit.evals.judge import Desk, judge_answer
 from toolkit.evals.plan import Key, Plan, Progress, Task, hash_id
-from toolkit.evals.scorers import Answer, Score, score
+from toolkit.evals.scorers import Answer, Score
+from toolkit.evals.scoring import AnyScorer, Desk, current_desk, is_pass, score_answer
 from toolkit.evals.solvers import Ask, Solved, solve
 from toolkit.records import Message, Reply
 
@@ -57,7 +57,9 @@ class Runner:
         means: what it works with.
     """
 
-    def __init__(self, run_id: str, plan: Plan, scorers: Mapping[str, Any], means: Means) -> None:
+    def __init__(
+        self, run_id: str, plan: Plan, scorers: Mapping[str, AnyScorer], means: Means
+    ) -> None:
         self.run_id = run_id
         self.stopped_by: ToolkitError | None = None
         self.done = self.failed = self.reused = 0
@@ -165,13 +167,11 @@ class Runner:
         reply = solved.replies[-1] if solved.replies else None
         answer = Answer(sample=task.sample, text=solved.text, reply=reply)
         rows = []
+        current_desk.set(self._desk)
         for name, scorer in self._scorers.items():
-            if hasattr(scorer, "judge"):
-                found = await judge_answer(scorer, answer, self._desk)
-            else:
-                # Not on the loop: scoring would be in the way of the stamps of other answers.
-                found = await asyncio.to_thread(score, scorer, answer)
-            rows.append(build_row(self.run_id, task, solved, name, found))
+            found = await score_answer(scorer, answer)
+            row = build_row(self.run_id, task, solved, name, found)
+            rows.append(row | {"is_pass": is_pass(scorer, found)})
         return rows or [build_row(self.run_id, task, solved, None, None)]
 
     def _error_row(
@@ -231,7 +231,7 @@ def build_row(
         "target": list(sample.target) if isinstance(sample.target, tuple) else sample.target,
         "output": solved.text,
         "score": value,
-        "is_pass": None if value is None or not 0 <= value <= 1 else value >= 0.5,
+        "is_pass": None,
         "explanation": (found.error or found.reason or None) if found else None,
         "metadata": dict(sample.metadata),
         "status": "error" if code else "ok",

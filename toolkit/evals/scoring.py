@@ -21,8 +21,20 @@ from toolkit.records import Message, Reply
 ENTRY_POINTS: Final = "toolkit.scorers"
 AnyScorer = Callable[[Answer], Any]
 _OURS: Final = (
-    "exact contains regex numeric choice json_schema fuzzy bleu chrf rouge_l latency cost tool_call"
-).split()
+    "exact",
+    "contains",
+    "regex",
+    "numeric",
+    "choice",
+    "json_schema",
+    "fuzzy",
+    "bleu",
+    "chrf",
+    "rouge_l",
+    "latency",
+    "cost",
+    "tool_call",
+)
 _LATER: Final = {
     "duration_ms": "measures",
     "ttft_ms": "measures",
@@ -33,25 +45,18 @@ _LATER: Final = {
 }
 
 
-class AskModel(Protocol):
-    """Asks any model on behalf of the run that is being scored."""
+class Desk(Protocol):
+    """Asks models on behalf of the run that is being scored, within its budget."""
 
-    async def __call__(
-        self, model: str, messages: Sequence[Message], params: Mapping[str, Any]
-    ) -> Reply:
-        """Ask it and wait for its reply."""
+    async def complete(self, model: str, messages: Sequence[Message], **params: Any) -> Reply:
+        """Ask a model and wait for its reply."""
 
-
-class Embed(Protocol):
-    """Turns texts into vectors."""
-
-    async def __call__(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    async def embed(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """One vector for each text."""
 
 
 # Set while a run scores, so that a scorer's calls are the run's own in ledger and budget.
-asking: ContextVar[AskModel] = ContextVar("toolkit_eval_asking")
-embedding: ContextVar[Embed] = ContextVar("toolkit_eval_embedding")
+current_desk: ContextVar[Desk] = ContextVar("toolkit_eval_desk")
 
 
 async def score_answer(scorer: AnyScorer, answer: Answer) -> Score:

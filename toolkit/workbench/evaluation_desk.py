@@ -119,7 +119,11 @@ def _replay(row: Mapping[str, Any], request: ChatRequest) -> Reply:
     """An earlier answer as a reply, with the timing it had then; it costs nothing now."""
     return Reply(
         text=row["output_text"],
-        usage=Usage(row["input_tokens"], row["output_tokens"], source=row["usage_source"]),
+        usage=Usage(
+            input_tokens=row["input_tokens"],
+            output_tokens=row["output_tokens"],
+            source=row["usage_source"],
+        ),
         finish_reason=row["finish_reason"],
         receipt=replace(Receipt(), note="taken from an earlier call"),
         timing=replace(Timing(), ttft_ms=row["ttft_ms"], duration_ms=row["duration_ms"]),
