@@ -67,6 +67,16 @@ def test_a_refused_key_is_an_incident_of_the_key_and_ends_with_one_good_answer()
     assert (one.opened_at, one.closed_at) == (at(300), at(900))
 
 
+def test_a_key_that_is_refused_by_turns_is_a_few_incidents_not_many():
+    assert len(incidents(every(300, ["good", "auth"] * 60))) <= 2
+
+
+def test_a_key_that_expires_while_an_outage_calms_down_is_another_incident():
+    outage, key = incidents(every(300, ["bad"] * 4 + ["good"] * 3 + ["auth"] * 3 + ["good"] * 5))
+    assert (outage.scope, outage.closed_at) == ("provider", at(4 * 300))
+    assert (key.scope, key.opened_at, key.closed_at) == ("key", at(7 * 300), at(10 * 300))
+
+
 @pytest.mark.parametrize("outcome", ["limited", "neutral"])
 def test_limits_and_the_callers_own_faults_are_no_incidents(outcome):
     assert incidents(every(300, ["good"] * 3 + [outcome] * 30)) == []

@@ -12,12 +12,21 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, Literal
 
 from toolkit.health.offline import is_lost
-from toolkit.health.state import DEFAULT_RULES, Evidence, Health, Rules, State, settle, step
+from toolkit.health.state import (
+    DEFAULT_RULES,
+    Evidence,
+    Health,
+    Outcome,
+    Rules,
+    State,
+    settle,
+    step,
+)
 
 Scope = Literal["key", "model", "provider", "network"]
 
@@ -29,6 +38,10 @@ PER_RELAPSE: Final = 5
 DEGRADED_AFTER: Final = 3
 """So many failed or slow outcomes since the last incident make one of a degraded provider."""
 LONGEST_CALM_RUN: Final = 20
+LONGEST_CALM: Final = timedelta(minutes=100)
+"""Good answers in a row that end an incident: the base, more per relapse, and the most, or so
+long a time of them where probes are rare."""
+
 _KEPT_IDS: Final = 10
 _NAMESPACE: Final = uuid.UUID("8f4a1b0e-5d0c-4c55-9a0e-2f6b7c1d3e90")
 
@@ -118,6 +131,9 @@ def find_spans(
                 span = None
         health = step(health, item, rules)
         past.add(item)
+        if span is not None and span.is_followed_by_another(health):
+            span.close()
+            span, past.failures = None, 1
         if span is None and past.is_trouble(health):
             span = past.open_span(item)
             spans.append(span)
@@ -138,7 +154,7 @@ class _Past:
     def __init__(self) -> None:
         self.run: list[Evidence] = []
         self.failures = 0
-        self._recent: deque[bool] = deque(maxlen=LONGEST_CALM_RUN)
+        self._recent: deque[Outcome] = deque(maxlen=LONGEST_CALM_RUN)
 
     def add(self, item: Evidence) -> None:
         if item.outcome == "limited":
@@ -146,7 +162,7 @@ class _Past:
         is_failure = _is_failure(item)
         self.run = [*self.run, item] if is_failure else []
         self.failures += is_failure or item.outcome == "slow"
-        self._recent.append(is_failure)
+        self._recent.append(item.outcome)
 
     def is_trouble(self, health: Health) -> bool:
         """Whether the state is trouble of its own, not the memory of an incident that is over."""
@@ -157,7 +173,8 @@ class _Past:
     def open_span(self, item: Evidence) -> Span:
         """A span that begins with the first failure of the run that led to it."""
         before = self.run[:-1]
-        turns = sum(b and not a for a, b in pairwise(self._recent))
+        kind = "auth" if item.outcome == "auth" else "bad"
+        turns = sum(b == kind != a for a, b in pairwise(self._recent))
         return Span(
             first=before[0] if before else item,
             n=len(before),
@@ -201,8 +218,17 @@ class Span:
     def is_over(self, health: Health) -> bool:
         """Whether the run of good answers is long enough to believe in."""
         base = 1 if self.state == "auth_error" else CALM_RUN
+        is_well = health.state == "healthy"
+        if self.state == "auth_error":  # an answer proves the key, whatever else there was
+            is_well = health.state != "auth_error"
+        if not is_well or len(self.calm) < base:
+            return False
         needed = min(base + PER_RELAPSE * self.relapses, LONGEST_CALM_RUN)
-        return health.state == "healthy" and len(self.calm) >= needed
+        return len(self.calm) >= needed or self.calm[-1].at - self.calm[0].at >= LONGEST_CALM
+
+    def is_followed_by_another(self, health: Health) -> bool:
+        """Whether a refused key begins while this one was calming down: that is another cause."""
+        return health.state == "auth_error" != self.state and bool(self.calm)
 
     def close(self) -> None:
         """It ended with the first answer of the good run."""
