@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from toolkit.calls.client import ReplyStream
     from toolkit.calls.portal import SyncReplyStream
     from toolkit.compare.board import Board
-    from toolkit.records import Message, Reply
+    from toolkit.records import Embedding, Message, Reply
     from toolkit.workbench.bench import Workbench
+    from toolkit.workbench.evaluation import EvalRun
 
 
 def _bench() -> Workbench:
@@ -72,6 +73,30 @@ def astream(model: str, prompt: str | Sequence[Message], **options: Any) -> Repl
     return _bench().astream(model, prompt, **options)
 
 
+def embed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+    """Turn texts into vectors.
+
+    Args:
+        model: `provider/model_id` of an embedding model.
+        texts: one text or up to 2,048.
+        options: `tags`, `fallbacks`, `timeout_s`, `api_key`, `on_unsupported` as for `complete`;
+            everything else is a parameter of the model (`dimensions`, ...).
+
+    Returns:
+        The `Embedding`: `vectors` (one for each text, in order), usage, timing, receipt.
+
+    Raises:
+        toolkit.errors.ToolkitError: what went wrong. An answer with a vector missing, of another
+            length, or with a NaN in it is an error and never returned.
+    """
+    return _bench().embed(model, texts, **options)
+
+
+async def aembed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+    """The same as `embed`, for use with `await`."""
+    return await _bench().aembed(model, texts, **options)
+
+
 def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: Any) -> Board:
     """Ask 2 to 8 models the same thing at once and put the answers side by side.
 
@@ -85,6 +110,25 @@ def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: A
         A pane that failed holds its error; the others are complete.
     """
     return _bench().compare(prompt, models, **options)
+
+
+def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalRun:
+    """Ask models every sample of a dataset and score the answers.
+
+    Args:
+        dataset: a `Dataset`, a path, the name of a bundled one, or a DataFrame.
+        models: `provider/model_id`, one or several.
+        options: `solvers` (how to ask: prompts, `Solver`s, functions), `scorers` (names,
+            mappings, functions), `epochs`, `params`, `name`, `cap_usd`, `concurrency`, `seed`,
+            `reuse`, `cache`, `on_progress`, `tags`; see docs/evals.md.
+
+    Returns:
+        The `EvalRun`: `summary`, `frame()`, `answers()`, `compare(other)`.
+
+    Raises:
+        toolkit.errors.InvalidInput: something given makes no sense; nothing was asked.
+    """
+    return _bench().evaluation.run(dataset, models, **options)
 
 
 def calls(where: str | None = None, *, limit: int | None = None, **filters: Any) -> pd.DataFrame:
@@ -138,6 +182,7 @@ __all__ = [
     "Dataset",
     "__version__",
     "acomplete",
+    "aembed",
     "astream",
     "calls",
     "cassette",
@@ -145,7 +190,9 @@ __all__ = [
     "charts",
     "compare",
     "complete",
+    "embed",
     "errors",
+    "evaluate",
     "health",
     "keys",
     "models",

@@ -276,6 +276,7 @@ class Reply:
         text: the answer ("" when there is only reasoning or a tool call).
         reasoning: the model's reasoning, where it shows it.
         tool_calls: tools the model wants called, in order.
+        vectors: the embeddings, where those were asked for (see `Embedding`).
         usage: tokens by class.
         finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, the provider's own
             word where it is none of these, or None where the provider gave none.
@@ -293,6 +294,7 @@ class Reply:
     text: str
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    vectors: tuple[tuple[float, ...], ...] = ()
     usage: Usage = Usage()
     finish_reason: str | None = None
     receipt: Receipt = Receipt()
@@ -315,3 +317,47 @@ class Reply:
 
     def __rich__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """The vectors of some texts.
+
+    Attributes:
+        vectors: one for each text, in the texts' order, all of one length.
+        usage: tokens by class; embeddings have no output.
+        receipt: the arithmetic of the cost.
+        timing: the measurements of the attempt that answered.
+        attempts: every attempt of the request, failed ones first.
+        call_id: id of the attempt that answered.
+        request_id: id of the request.
+        model: `provider/model_id` that answered.
+        response_model: the model's name in the provider's own words.
+        notes: what was changed on the way (a dropped parameter, ...), in words.
+    """
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage = Usage()
+    receipt: Receipt = Receipt()
+    timing: Timing = Timing()
+    attempts: tuple[Call, ...] = ()
+    call_id: str
+    request_id: str
+    model: str
+    response_model: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, reply: Reply) -> Embedding:
+        """The part of a reply that matters for embeddings."""
+        return cls(**{field.name: getattr(reply, field.name) for field in fields(cls)})
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The receipt's total, USD, or None when unpriced."""
+        return self.receipt.cost_usd
+
+    @property
+    def dimensions(self) -> int:
+        """Length of each vector."""
+        return len(self.vectors[0])

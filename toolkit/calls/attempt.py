@@ -19,6 +19,7 @@ from toolkit.calls._litellm import Ask, Door, RequestNotBuilt, style_of
 from toolkit.calls.ledger import Ledger, Outcome
 from toolkit.calls.listening import Delta, Listener, read_body
 from toolkit.calls.parameters import may_drop
+from toolkit.calls.read_embeddings import EmbeddingsReader
 from toolkit.calls.reading import Reading, choose_reader
 from toolkit.calls.timing import LagMeter
 from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
@@ -193,6 +194,8 @@ class Attempt:
             is_local=this.provider.is_local,
             wants_usage=record.origin not in self._tools.without_usage,
             may_drop=may_drop(self.request),
+            operation=self.request.operation,
+            inputs=self.request.inputs,
         )
         record.has_key = self.key is not None
         try:
@@ -221,11 +224,30 @@ class Attempt:
             )
 
     def _accept_whole(self) -> Reply:
-        reader = choose_reader(self._style)
-        self.reading = reader.reading
+        if self.request.operation == "embeddings":
+            self._read_vectors()
+        else:
+            reader = choose_reader(self._style)
+            self.reading = reader.reading
+            read_body(self.record.body or b"", reader)
+            self._require_sound()
+        return self._succeed()
+
+    def _read_vectors(self) -> None:
+        """One sound vector for each text, of the length that was asked for."""
+        reader = EmbeddingsReader(len(self.request.inputs))
+        self.reading = reading = reader.reading
         read_body(self.record.body or b"", reader)
         self._require_sound()
-        return self._succeed()
+        asked = self.request.params.get("dimensions")
+        problem = reader.problem
+        if problem is None and asked not in (None, len(reading.vectors[0])):
+            problem = f"{asked} dimensions were asked for and {len(reading.vectors[0])} came"
+            if may_drop(self.request):
+                self.record.dropped.append("dimensions")
+                return
+        if problem is not None:
+            raise classify.cause_error("bad_body", problem, self._context())
 
     def _require_sound(self) -> None:
         """Raise when the answer was read to its end and is no answer."""

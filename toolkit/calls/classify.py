@@ -192,6 +192,7 @@ def _is_empty(reading: Reading, *, is_stream: bool) -> bool:
 
 _REFUSED_HINTS: Final = {
     "UnsupportedParams": 'Leave the parameter out, or set `on_unsupported="drop"`.',
+    "NoEmbeddings": "Ask a provider that serves an embedding model.",
     "FetchedHere": "Give the picture or file itself, as a `data:` address in base64.",
 }
 

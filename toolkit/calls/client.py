@@ -1,6 +1,6 @@
 """A CALL, FROM QUESTION TO RECORD: read this file first.
 
-complete / stream      what the caller asks for
+complete / stream / embed    what the caller asks for
   -> Pipeline          the pipeline of processors may change or refuse the request
   -> _with_policy      pacing, retries, breaker, failover: each try is one
   -> Attempt           one HTTP request, one row                      (attempt.py)
@@ -27,7 +27,7 @@ from toolkit.calls.policy import Policy, Target
 from toolkit.calls.receipt import Prices, PricesFor
 from toolkit.calls.reply_stream import Progress, ReplyStream
 from toolkit.errors import InvalidRequest
-from toolkit.records import Call, ChatRequest, Reply
+from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ class Client:
         passage = await self._enter(request)
         with passage.passing():
             return passage.finish(await self._with_policy(passage.request, api_key, Attempt.run))
+
+    async def embed(self, request: ChatRequest, api_key: str | None = None) -> Embedding:
+        """Ask for the vectors of the request's `inputs`; its `operation` is `embeddings`.
+
+        Raises:
+            ToolkitError: what went wrong; every attempt has its row.
+        """
+        return Embedding.of(await self.complete(request, api_key))
 
     def stream(self, request: ChatRequest, api_key: str | None = None) -> ReplyStream:
         """Ask for a stream; it starts with the first `await` on it (or at once in a loop)."""

@@ -20,7 +20,7 @@ from toolkit.calls.receipt import UNKNOWN_PRICE, Prices, PricesFor, build_receip
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
 from toolkit.errors import CallError, ToolkitError
-from toolkit.records import Call, Receipt, Reply, Status, Timing, Usage
+from toolkit.records import Call, ChatRequest, Message, Receipt, Reply, Status, Timing, Usage
 from toolkit.secret import redact
 from toolkit.settings import Recording
 from toolkit.version import __version__
@@ -83,6 +83,7 @@ class Ledger:
             text="".join(reading.text),
             reasoning="".join(reading.reasoning),
             tool_calls=reading.tool_calls(),
+            vectors=reading.vectors,
             usage=usage,
             finish_reason=reading.finish_reason,
             receipt=receipt,
@@ -195,7 +196,7 @@ class Ledger:
 
     def _bodies(self, attempt: Attempt) -> dict[str, Any]:
         """Prompt and answer as the recording policy wants them kept."""
-        reading, messages = attempt.reading, attempt.request.messages
+        reading, messages = attempt.reading, _asked(attempt.request)
         text, thought = "".join(reading.text), "".join(reading.reasoning)
         tools = [
             {"id": call.id, "name": call.name, "arguments": call.arguments}
@@ -217,6 +218,13 @@ class Ledger:
             "reasoning_text": thought or None,
             "tool_calls": tools or None,
         }
+
+
+def _asked(request: ChatRequest) -> Sequence[Message]:
+    """The conversation; the texts to embed as messages of the user. Vectors are not kept."""
+    if request.operation == "embeddings":
+        return [{"role": "user", "content": text} for text in request.inputs]
+    return request.messages
 
 
 def _error_columns(error: ToolkitError | None) -> dict[str, Any]:

@@ -46,6 +46,7 @@ _SENT_AS: Final[Mapping[Style, Mapping[str, tuple[str, ...]]]] = {
         "thinking": ("thinkingConfig",),
         "modalities": ("responseModalities",),
         "web_search_options": ("googleSearch",),
+        "dimensions": ("outputDimensionality",),
     },
 }
 # Not parameters of a model, or what every provider does unless told otherwise.
@@ -57,6 +58,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "parallel_tool_calls": True,
     "logprobs": False,
     "service_tier": "auto",
+    "encoding_format": "float",
 }
 _CONVERSATION: Final = ("messages", "contents", "system", "systemInstruction", "system_instruction")
 _REFUSAL: Final = re.compile(
@@ -68,7 +70,9 @@ _REFUSAL: Final = re.compile(
 
 def with_defaults(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
     """The request with a provider's default parameters below its own."""
-    return replace(request, params={**defaults, **request.params}) if defaults else request
+    if not defaults or request.operation != "chat":  # they are those of a conversation
+        return request
+    return replace(request, params={**defaults, **request.params})
 
 
 def without(request: ChatRequest, names: Collection[str]) -> ChatRequest:

@@ -80,7 +80,9 @@ class DefaultParams:
     params: Mapping[str, Any]
 
     def before(self, request: ChatRequest) -> ChatRequest:
-        """The request with the missing parameters."""
+        """The request with the missing parameters; they are those of a conversation."""
+        if request.operation != "chat":
+            return request
         return replace(request, params={**self.params, **request.params})
 
 

@@ -84,6 +84,7 @@ class Reading:
         flags: oddities.
         error: an error inside an answer that began as a success.
         refusal: the words of a refusal by a safety system.
+        vectors: embeddings, one for each text.
         has_other: content that is neither text nor reasoning nor a tool call (an image, audio).
         is_recognised: something of this API's shape was seen.
         is_null: the answer says itself that it has no content.
@@ -102,6 +103,7 @@ class Reading:
     flags: set[str] = field(default_factory=set)
     error: ProviderWords | None = None
     refusal: str | None = None
+    vectors: tuple[tuple[float, ...], ...] = ()
     has_other: bool = False
     is_recognised: bool = False
     is_null: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from uuid_utils import uuid7
 
 from toolkit.errors import InvalidInput
 from toolkit.records import ChatRequest, Message
 
+MAX_INPUTS: Final = 2048  # as many as OpenAI takes
 _REQUEST_OPTIONS = ("origin", "origin_id", "tags", "fallbacks", "timeout_s", "on_unsupported")
 
 
@@ -23,17 +24,50 @@ def build_request(
     """
     rest = dict(options)
     messages = build_messages(prompt, rest.pop("system", None))
-    own = {name: rest.pop(name) for name in _REQUEST_OPTIONS if name in rest}
-    own["fallbacks"] = tuple(own.get("fallbacks") or ())
-    own["tags"] = {str(k): str(v) for k, v in (own.get("tags") or {}).items()}
     return ChatRequest(
         request_id=str(uuid7()),
         model=model,
         messages=messages,
-        params=rest,
         stream=stream,
-        **own,
+        **_take_own(rest),
+        params=rest,
     )
+
+
+def build_embedding_request(
+    model: str, texts: str | Sequence[str], options: Mapping[str, Any]
+) -> ChatRequest:
+    """Build the request for vectors of texts; options that are not ours are parameters.
+
+    Raises:
+        InvalidInput: there is no text, there are too many, or one is no text.
+    """
+    inputs = (texts,) if isinstance(texts, str) else tuple(texts)
+    if not inputs or len(inputs) > MAX_INPUTS:
+        raise InvalidInput(
+            f"{len(inputs):,} texts to embed",
+            hint=f"Give at least one and at most {MAX_INPUTS:,} at a time.",
+        )
+    if any(not isinstance(text, str) or not text for text in inputs):
+        raise InvalidInput("every input to embed must be a text, and none may be empty")
+    rest = dict(options)
+    return ChatRequest(
+        request_id=str(uuid7()),
+        model=model,
+        messages=(),
+        operation="embeddings",
+        inputs=inputs,
+        **_take_own(rest),
+        params=rest,
+    )
+
+
+def _take_own(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what is ours out of the options; parameters of the model stay."""
+    own = {name: options.pop(name) for name in _REQUEST_OPTIONS if name in options}
+    own["fallbacks"] = tuple(own.get("fallbacks") or ())
+    own["tags"] = {str(k): str(v) for k, v in (own.get("tags") or {}).items()}
+    return own
 
 
 def build_messages(prompt: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:

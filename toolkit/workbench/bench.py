@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.settings import Settings, home_path
-from toolkit.workbench.ask import build_request
+from toolkit.workbench.ask import build_embedding_request, build_request
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from toolkit.compare.board import Board
     from toolkit.local.server import LocalServer
     from toolkit.providers.keys import Keys
-    from toolkit.records import Call, Message, Reply
+    from toolkit.records import Call, Embedding, Message, Reply
     from toolkit.store.store import Store
     from toolkit.workbench.catalog import Catalog
+    from toolkit.workbench.evaluation import Evaluation
     from toolkit.workbench.health import HealthDesk
     from toolkit.workbench.prices import PriceDesk
     from toolkit.workbench.providers import Providers
@@ -132,6 +133,13 @@ class Workbench:
 
         return HealthDesk(self)
 
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Evaluations: run, resume, compare, list."""
+        from toolkit.workbench.evaluation import Evaluation
+
+        return Evaluation(self)
+
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""
         self.store.append("calls", call.as_row())
@@ -178,6 +186,16 @@ class Workbench:
         model, options = self._with_chain(model, options, api_key)
         request = build_request(model, prompt, options, stream=True)
         return self.client.stream(request, api_key=api_key)
+
+    def embed(self, model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+        """See `toolkit.embed`."""
+        return self.portal.run(self.aembed(model, texts, **options))
+
+    async def aembed(self, model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+        """See `toolkit.aembed`."""
+        api_key = options.pop("api_key", None)
+        model, options = self._with_chain(model, options, api_key)
+        return await self.client.embed(build_embedding_request(model, texts, options), api_key)
 
     def compare(
         self, prompt: str | Sequence[Message], models: Sequence[str], **options: Any

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from toolkit.calls.processors import BudgetCap
 from toolkit.calls.receipt import build_receipt
-from toolkit.calls.tokens import estimate_output_tokens, estimate_tokens
+from toolkit.calls.tokens import estimate_output_tokens, estimate_request_tokens
 from toolkit.records import Call, ChatRequest, Usage
 
 if TYPE_CHECKING:
@@ -52,11 +52,10 @@ def daily_budget(bench: Workbench, cap_usd: float) -> BudgetCap:
     def estimate(request: ChatRequest) -> Decimal | None:
         provider, model_id = bench.resolver.resolve(request.model)
         prices = bench.prices.prices_for(provider, model_id, datetime.now(UTC))
-        usage = Usage(
-            input_tokens=estimate_tokens(request.messages),
-            output_tokens=estimate_output_tokens(request.params),
-            source="estimated",
-        )
+        is_chat = request.operation == "chat"
+        total = estimate_request_tokens(request)
+        answered = estimate_output_tokens(request.params) if is_chat else 0
+        usage = Usage(input_tokens=total - answered, output_tokens=answered, source="estimated")
         return build_receipt(usage, prices.in_force).cost_usd
 
     return BudgetCap(Decimal(str(cap_usd)), spending.usd, estimate)
