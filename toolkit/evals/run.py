@@ -36,14 +36,14 @@ class Means:
         desk: asks models; the run's cap is held there.
         write: keeps rows of `eval_samples`; they are durable when it returns.
         provider_of: the name of a model's provider.
-        most: calls under way at one provider, at most.
+        most_of: calls under way at a provider (by its name), at most.
         on_progress: told after every answer.
     """
 
     desk: Desk
     write: Callable[[Sequence[Row]], None]
     provider_of: Callable[[str], str]
-    most: int = 64
+    most_of: Callable[[str], int] = lambda provider: 64
     on_progress: Callable[[Progress], None] | None = None
 
 
@@ -71,7 +71,7 @@ class Runner:
         self._provider_of = means.provider_of
         self._on_progress = means.on_progress
         names = {means.provider_of(model) for model in plan.models}
-        self._limits = {name: AdaptiveLimit(means.most) for name in names}
+        self._limits = {name: AdaptiveLimit(means.most_of(name)) for name in names}
         self._again: list[Task] = []
         self._ends: deque[float] = deque()
 
@@ -92,6 +92,13 @@ class Runner:
         for task in self._again:
             late.setdefault(self._provider_of(task.model), []).append(task)
         await self._work({name: iter(of) for name, of in late.items()}, is_last=True)
+
+    async def adopt(self, task: Task, solved: Solved, revision: Any = 0) -> None:
+        """Score an answer that is there already and keep its rows; nothing is asked."""
+        rows = await self._score(task, solved)
+        for row in rows:
+            row["result_id"] = hash_id(self.run_id, task.key, row["scorer"], revision)
+        self._write(rows)
 
     @property
     def progress(self) -> Progress:
