@@ -25,7 +25,7 @@ from toolkit.calls.parameters import find_refused, with_defaults, without
 from toolkit.calls.pipeline import Passage, Pipeline
 from toolkit.calls.policy import Policy, Target
 from toolkit.calls.receipt import Prices, PricesFor
-from toolkit.calls.reply_stream import Progress, ReplyStream
+from toolkit.calls.reply_stream import Answering, Progress, ReplyStream
 from toolkit.errors import InvalidRequest
 from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
@@ -161,6 +161,17 @@ class Opened:
     def __init__(self, attempt: Attempt, passage: Passage) -> None:
         self._attempt, self._passage = attempt, passage
         self.reply: Reply | None = None
+
+    @property
+    def answering(self) -> Answering:
+        """Who answers."""
+        attempt = self._attempt
+        this = attempt.this
+        return Answering(model=this.model, call_id=attempt.call_id, attempts=this.number)
+
+    def note_held_back(self) -> None:
+        """Have the row say that its later times are the reader's."""
+        self._attempt.reading.flags.add("held_back")
 
     async def deltas(self) -> AsyncGenerator[list[Delta]]:
         """The pieces, in the batches in which they arrived; `reply` is there after the last."""

@@ -66,6 +66,8 @@ class Listener:
                 `stream_error`, `too_large`, ...
             AnswerRefused: the body is no stream; it stands in the record as a whole.
         """
+        if self.stamps_ns:  # while nobody asked for more, the silence was ours
+            self._heard_at = time.monotonic()
         while not self._over:
             if deltas := await self._step():
                 return deltas

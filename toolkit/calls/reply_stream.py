@@ -28,8 +28,30 @@ class Source(Protocol):
     def reply(self) -> Reply | None:
         """The whole reply, once `deltas` is at its end."""
 
+    @property
+    def answering(self) -> Answering:
+        """Who answers."""
+
+    def note_held_back(self) -> None:
+        """From here on the reader makes the pace, and no longer the provider."""
+
     def deltas(self) -> AsyncGenerator[list[Delta]]:
         """The pieces, in the batches in which they arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Which attempt a stream comes from, known with its first piece.
+
+    Attributes:
+        model: `provider/model_id`.
+        call_id: id of the attempt.
+        attempts: how many attempts were made, this one included.
+    """
+
+    model: str
+    call_id: str
+    attempts: int
 
 
 State = Literal["waiting", "streaming", "done", "failed", "cancelled"]
@@ -70,6 +92,9 @@ class Feed:
         self.pieces: deque[Delta] = deque()
         self.end: End = None
         self.is_over = False
+        self.answering: Answering | None = None
+        self.most_waiting: int | None = None
+        self.waiting = 0
         self.chunks = 0
         self.first_ms: float | None = None
         self.first_answer_ms: float | None = None
@@ -77,6 +102,7 @@ class Feed:
         self.listener: Callable[[list[Delta]], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
 
     def put(self, batch: list[Delta]) -> None:
         """Take one batch, as it arrived."""
@@ -90,7 +116,26 @@ class Feed:
             self.listener(batch)
             return
         self.pieces.extend(batch)
+        self.waiting += sum(len(delta.text) for delta in batch)
         self._wake()
+
+    def take(self) -> Delta:
+        """Give the oldest piece to the reader."""
+        delta = self.pieces.popleft()
+        self.waiting -= len(delta.text)
+        self._room.set()
+        return delta
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits for the reader than may."""
+        return self.most_waiting is not None and self.waiting > self.most_waiting
+
+    async def make_room(self) -> None:
+        """Wait until the reader has taken enough."""
+        while self.is_full:
+            self._room.clear()
+            await self._room.wait()
 
     def close(self, end: End) -> None:
         """Nothing more will come."""
@@ -148,6 +193,19 @@ class ReplyStream:
         if self._feed.is_over:
             on_end()
 
+    def hold_back(self, most_waiting: int) -> None:
+        """Stop reading from the provider while more than so many characters wait for the reader.
+
+        Memory is bounded then, and a slow reader makes the stream itself slow: its row carries
+        the flag `held_back`, because its later times are not the provider's.
+        """
+        self._feed.most_waiting = most_waiting
+
+    @property
+    def answering(self) -> Answering | None:
+        """Who answers; None before the first piece, and where nobody did."""
+        return self._feed.answering
+
     def __aiter__(self) -> Self:
         return self
 
@@ -180,7 +238,7 @@ class ReplyStream:
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        return feed.pieces.popleft()
+        return feed.take()
 
     def raise_failure(self) -> None:
         """Raise the error that ended the stream, if one did."""
@@ -254,9 +312,13 @@ async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: Feed) -> No
     end: End = None
     try:
         attempt = await open_attempt()
+        feed.answering = attempt.answering
         async with contextlib.aclosing(attempt.deltas()) as batches:
             async for batch in batches:
                 feed.put(batch)
+                if feed.is_full:
+                    attempt.note_held_back()
+                    await feed.make_room()
         end = attempt.reply
     except ToolkitError as error:
         end = error
