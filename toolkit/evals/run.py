@@ -73,6 +73,8 @@ class Runner:
         names = {means.provider_of(model) for model in plan.models}
         self._limits = {name: AdaptiveLimit(means.most_of(name)) for name in names}
         self._again: list[Task] = []
+        self._under_way = 0
+        self._settled = asyncio.Event()
         self._ends: deque[float] = deque()
 
     async def run(self, done: Collection[Key] = frozenset()) -> None:
@@ -164,11 +166,35 @@ class Runner:
     def _asker(self, task: Task, seen: list[Reply]) -> Ask:
         async def ask(messages: Sequence[Message], **params: Any) -> Reply:
             asked = {**task.solver.params, **params}
-            reply = await self._desk.complete(task.model, messages, **asked)
+            reply = await self._ask_within_cap(task.model, messages, asked)
             seen.append(reply)
             return reply
 
         return ask
+
+    async def _ask_within_cap(
+        self, model: str, messages: Sequence[Message], asked: Mapping[str, Any]
+    ) -> Reply:
+        """Ask; where the cap refuses, wait for a call under way to give back what it did not use.
+
+        Raises:
+            BudgetExceeded: nothing is under way any more and the cap still refuses.
+        """
+        while True:
+            settled, self._under_way = self._settled, self._under_way + 1
+            is_refused = False
+            try:
+                return await self._desk.complete(model, messages, **asked)
+            except BudgetExceeded:
+                is_refused = True
+                if self._under_way == 1:
+                    raise
+            finally:
+                self._under_way -= 1
+                if not is_refused:
+                    self._settled.set()
+                    self._settled = asyncio.Event()
+            await settled.wait()
 
     async def _score(self, task: Task, solved: Solved) -> list[Row]:
         reply = solved.replies[-1] if solved.replies else None
@@ -279,6 +305,6 @@ def _take_turns(queues: Sequence[Iterator[Task]]) -> Iterator[Task]:
             yield task
 
 
-def count_codes(rows: Sequence[Row]) -> dict[str, int]:
+def count_codes(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How often each error code stands in the rows, most frequent first."""
     return dict(Counter(row["error_code"] for row in rows if row["error_code"]).most_common())

@@ -15,7 +15,7 @@ from uuid_utils import uuid7
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import Dataset
-from toolkit.evals.plan import Key, Plan, Progress
+from toolkit.evals.plan import Key, Progress
 from toolkit.evals.run import Means, Runner, count_codes
 from toolkit.evals.summary import compare_sides, newest_rows, scorers_of, summarize
 from toolkit.workbench.evaluation_config import Order, find_dataset, read_order
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from toolkit.workbench.bench import Workbench
     from toolkit.workbench.evaluation_estimate import Estimate
+
+__all__ = ["EvalRun", "Evaluation"]
 
 OnProgress = Callable[[Progress], None]
 _MOST: Final = 64
@@ -64,7 +66,7 @@ class Evaluation:
         """
         return read_order(find_dataset(dataset, self._bench), models, options)
 
-    def estimate(self, dataset: Any, models: Any, **options: Any) -> list[Estimate]:
+    def estimate(self, dataset: Any, models: Any, **options: Any) -> Sequence[Estimate]:
         """What a run would cost: low, expected and high for each model, and where that is from."""
         from toolkit.workbench.evaluation_estimate import estimate
 
@@ -126,7 +128,7 @@ class Evaluation:
             raise InvalidInput(f"{len(rows)} runs begin with {run!r}", hint="Write more of the id.")
         return _as_run((named or rows)[0], self._bench)
 
-    def compare(self, a: str, b: str, scorer: str | None = None) -> list[dict[str, Any]]:
+    def compare(self, a: str, b: str, scorer: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Run B against run A; see `EvalRun.compare`."""
         return self.get(a).compare(self.get(b), scorer)
 
@@ -183,15 +185,16 @@ class _Session:
             self._spent = Decimal(str(row["usd"]))
         runner = await asyncio.to_thread(self._prepare)
         self._write("running", runner)
-        status = "stopped"
+        is_through = False
         try:
             if self._order.get("reuse", True) and self._facts is None:
                 done = await self._adopt_earlier(runner)
             await runner.run(done)
-            status = _status_of(runner, plan)
+            is_through = runner.stopped_by is None
         finally:
             summary = self._summarize(runner)
-            self._write(status, runner, summary)
+            ended = "done" if summary["answers"] else "failed"
+            self._write(ended if is_through else "stopped", runner, summary)
         return _as_run(self._last, self._bench)
 
     async def rescore(self) -> EvalRun:
@@ -292,12 +295,6 @@ class _Session:
             "tags": dict(order.tags),
         }
         self._bench.store.append("eval_runs", self._last)
-
-
-def _status_of(runner: Runner, plan: Plan) -> str:
-    if runner.stopped_by is not None:
-        return "stopped"
-    return "failed" if runner.failed >= plan.total else "done"
 
 
 def _say(summary: Mapping[str, Any]) -> str:
