@@ -85,7 +85,9 @@ class RunningApp:
         self.home = home
         self.log = folder / "app.log"
         command = [sys.executable, "-m", "streamlit", "run", str(app_script_path())]
-        own = {"TOOLKIT_HOME": str(home), "PYTHON_KEYRING_BACKEND": _NO_KEYRING}
+        # Tests count what a provider is asked, so that nobody may probe it meanwhile.
+        quiet = {"TOOLKIT_HEALTH_INTERVAL_S": "0", "PYTHON_KEYRING_BACKEND": _NO_KEYRING}
+        own = {"TOOLKIT_HOME": str(home), **quiet}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *streamlit_flags(self.port)],

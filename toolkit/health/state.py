@@ -39,6 +39,8 @@ class Rules:
 
     Attributes:
         down_after: bad outcomes in a row that mean down.
+        down_apart_s: least seconds between the first and the last of those: calls that fail
+            in the same moment are one bad moment, however many they are.
         up_after: good outcomes in a row that end it.
         up_apart_s: least seconds between the first and the last of those.
         window: outcomes over which shares are taken.
@@ -52,6 +54,7 @@ class Rules:
     """
 
     down_after: int = 3
+    down_apart_s: float = 2.0
     up_after: int = 2
     up_apart_s: float = 30.0
     window: int = 20
@@ -109,7 +112,7 @@ class Health:
         until: end of a rate limit, UTC.
         recent: newest outcomes that count (good, slow, bad), oldest first, with their times.
         bad_run, good_run: length of the run of equal outcomes that goes on now.
-        good_run_at: when the run of good ones began, UTC.
+        bad_run_at, good_run_at: when that run began, UTC.
     """
 
     state: State = "unknown"
@@ -123,6 +126,7 @@ class Health:
     recent: tuple[tuple[datetime, Outcome, str], ...] = field(default=(), repr=False)
     bad_run: int = 0
     good_run: int = 0
+    bad_run_at: datetime | None = None
     good_run_at: datetime | None = None
 
 
@@ -217,6 +221,7 @@ def _count(health: Health, seen: Evidence, at: datetime, rules: Rules) -> Health
         recent=kept,
         bad_run=health.bad_run + 1 if is_bad else 0,
         good_run=0 if is_bad else health.good_run + 1,
+        bad_run_at=(health.bad_run_at or at) if is_bad else None,
         good_run_at=None if is_bad else health.good_run_at or at,
         last_success_at=health.last_success_at if is_bad else at,
         is_flapping=_is_flapping(kept, health.is_flapping, rules),
@@ -227,7 +232,7 @@ def _count(health: Health, seen: Evidence, at: datetime, rules: Rules) -> Health
 def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...]) -> Health:
     """Choose among healthy, degraded and down by the outcomes that count."""
     newest = seen[-1] if seen else None
-    if health.bad_run >= rules.down_after:
+    if _is_down(health, at, rules):
         last = f", last: {newest.reason}" if newest and newest.reason else ""
         return _enter(health, "down", f"{health.bad_run} failures in a row{last}", at, newest)
     if health.state == "down" and not _has_recovered(health, at, rules):
@@ -241,6 +246,12 @@ def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...
     if newest is not None:
         return health
     return _enter(health, "unknown", "nothing good was seen yet", at, newest)
+
+
+def _is_down(health: Health, at: datetime, rules: Rules) -> bool:
+    if health.bad_run < rules.down_after or health.bad_run_at is None:
+        return False
+    return (at - health.bad_run_at).total_seconds() >= rules.down_apart_s
 
 
 def _has_recovered(health: Health, at: datetime, rules: Rules) -> bool:
