@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolkit.records import Reply, Usage
+from toolkit.records import Embedding, Reply, Usage
 
 
 class ChatBody(BaseModel):
@@ -140,7 +140,7 @@ def event(data: Mapping[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(data) + b"\n\n"
 
 
-def reply_headers(reply: Reply) -> dict[str, str]:
+def reply_headers(reply: Reply | Embedding) -> dict[str, str]:
     """Which provider answered, after how many attempts, under which id, for how much."""
     headers = {
         "x-toolkit-provider": reply.model.partition("/")[0],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -20,10 +20,13 @@ from toolkit.api.chat_format import (
     completion_json,
     event,
     reply_headers,
+    stream_headers,
 )
-from toolkit.api.failure import body_of
+from toolkit.api.embeddings import EmbeddingBody, embeddings_json
+from toolkit.api.failure import ClientGone, body_of
 from toolkit.api.spend import require_budget
 from toolkit.api.tokens import Token
+from toolkit.calls.reply_stream import Answering
 from toolkit.errors import ToolkitError
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from toolkit.workbench.bench import Workbench
 
 _SSE = "text/event-stream"
+_MOST_WAITING: Final = 256 * 1024  # characters of a stream that its client has not taken yet
 
 
 def build_gateway(bench: Workbench) -> APIRouter:
@@ -55,10 +59,19 @@ def build_gateway(bench: Workbench) -> APIRouter:
         models = resolve_models(bench, body.model)
         if body.stream:
             stream = bench.astream(models[0], body.messages, fallbacks=models[1:], **options)
-            return await _stream(stream, body)
+            return await _stream(request, stream, body)
         asking = bench.acomplete(models[0], body.messages, fallbacks=models[1:], **options)
         reply = await _unless_gone(request, asyncio.ensure_future(asking))
         return JSONResponse(completion_json(reply), headers=reply_headers(reply))
+
+    @router.post("/embeddings", summary="Turn texts into vectors", response_model=None)
+    async def embed(body: EmbeddingBody, request: Request, token: Token = may_call) -> JSONResponse:
+        options = await _options(bench, body, token)
+        models = resolve_models(bench, body.model)
+        asking = bench.aembed(models[0], body.input, fallbacks=models[1:], **options)
+        made = await _unless_gone(request, asyncio.ensure_future(asking))
+        content = embeddings_json(made, body.encoding_format)
+        return JSONResponse(content, headers=reply_headers(made))
 
     return router
 
@@ -82,7 +95,9 @@ def resolve_models(bench: Workbench, name: str) -> list[str]:
     return list(bench.providers.registry.find_alias(name) or (name,))
 
 
-async def _options(bench: Workbench, body: ChatBody, token: Token) -> dict[str, Any]:
+async def _options(
+    bench: Workbench, body: ChatBody | EmbeddingBody, token: Token
+) -> dict[str, Any]:
     require_model(token, body.model)
     await asyncio.to_thread(require_budget, bench, token)
     tags = {"token": token.name} | ({"user": body.user} if body.user else {})
@@ -90,15 +105,21 @@ async def _options(bench: Workbench, body: ChatBody, token: Token) -> dict[str, 
 
 
 async def _unless_gone(request: Request, task: asyncio.Future[Any]) -> Any:
-    """The task's result; when the client goes away first, the task (and the upstream call) ends."""
+    """The task's result; when the client goes away first, the task (and the upstream call) ends.
+
+    Raises:
+        ClientGone: nobody waits for the result any more.
+    """
     gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-        return await task
+        if task.done():
+            return task.result()
     finally:
         gone.cancel()
+        task.cancel()
+    await asyncio.wait({task})
+    raise ClientGone("the client went away before the answer came")
 
 
 async def _wait_until_gone(request: Request) -> None:
@@ -106,18 +127,22 @@ async def _wait_until_gone(request: Request) -> None:
         pass
 
 
-async def _stream(stream: ReplyStream, body: ChatBody) -> StreamingResponse:
+async def _stream(request: Request, stream: ReplyStream, body: ChatBody) -> StreamingResponse:
     """Answer once the first delta is there, so an error before it has a status of its own."""
+    stream.hold_back(_MOST_WAITING)
     deltas = stream.deltas()
-    first = await anext(deltas, None)
-    writer = ChunkWriter(stream.request.request_id, body.model)
-    headers = {
-        "x-toolkit-request-id": stream.request.request_id,
-        "x-toolkit-model": body.model,
-        "cache-control": "no-store",
-    }
+    first = await _unless_gone(request, asyncio.ensure_future(_first(deltas)))
+    answering = stream.answering
+    if answering is None:  # it ended without a piece
+        answering = Answering(model=body.model, call_id=stream.request.request_id, attempts=1)
+    writer = ChunkWriter(answering.call_id, answering.model)
+    headers = stream_headers(answering, stream.request.request_id)
     events = _events(stream, deltas, first, writer, with_usage=body.wants_usage)
     return StreamingResponse(events, media_type=_SSE, headers=headers)
+
+
+async def _first(deltas: AsyncIterator[Delta]) -> Delta | None:
+    return await anext(deltas, None)
 
 
 async def _events(

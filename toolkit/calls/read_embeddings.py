@@ -132,6 +132,8 @@ def encode_vector(vector: Sequence[float]) -> str:
         OverflowError: a number does not fit into 32 bits.
     """
     numbers = array.array("f", vector)
+    if not all(map(math.isfinite, numbers)):
+        raise OverflowError("a number does not fit into 32 bits")
     if sys.byteorder == "big":
         numbers.byteswap()
     return base64.b64encode(numbers.tobytes()).decode()
