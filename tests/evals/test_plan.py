@@ -1,0 +1,78 @@
+"""The bookkeeping of a run: nothing is asked twice, nothing is left out, places follow the 429s."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.evals.concurrency import AdaptiveLimit
+from toolkit.evals.dataset import Dataset, Sample
+from toolkit.evals.plan import Plan, hash_id
+from toolkit.evals.solvers import Solver
+
+COUNTS = st.integers(1, 4)
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS, st.data())
+def test_whatever_was_done_the_rest_is_asked_exactly_once(
+    models: int, variants: int, samples: int, epochs: int, data: st.DataObject
+) -> None:
+    plan = Plan(
+        dataset=Dataset(Sample(sample_id=str(i), input="?") for i in range(samples)),
+        models=[f"m/{i}" for i in range(models)],
+        solvers=[Solver(name=str(i)) for i in range(variants)],
+        epochs=epochs,
+    )
+    keys = list(plan.keys())
+    assert len(set(keys)) == len(keys) == plan.total
+    done = frozenset(data.draw(st.sets(st.sampled_from(keys))))
+    left = [task.key for model in plan.models for task in plan.tasks(model, done)]
+    assert len(left) == len(set(left)) and set(left) == set(keys) - done
+    assert len({hash_id("run", key) for key in keys}) == plan.total
+
+
+def test_every_sample_is_asked_once_before_any_is_repeated() -> None:
+    data = Dataset(Sample(sample_id=str(i), input="?") for i in range(3))
+    plan = Plan(dataset=data, models=["m/m"], solvers=[Solver(name="s")], epochs=2)
+    assert [task.epoch for task in plan.tasks("m/m")] == [1, 1, 1, 2, 2, 2]
+
+
+def test_places_grow_only_while_all_are_taken_and_halve_at_a_429() -> None:
+    async def follow() -> tuple[int, int, int]:
+        limit = AdaptiveLimit(64, start=4)
+        for _ in range(40):
+            limit.note(was_limited=False)
+        idle = limit.width
+        for _ in range(4):
+            await limit.enter()
+        for _ in range(4):
+            limit.note(was_limited=False)
+        grown = limit.width
+        limit.note(was_limited=True)
+        limit.note(was_limited=True)  # of the same round: says nothing new
+        return idle, grown, limit.width
+
+    assert asyncio.run(follow()) == (4, 5, 2)
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_there_is_always_a_place_and_never_too_many(limited: list[bool]) -> None:
+    async def follow() -> None:
+        limit = AdaptiveLimit(6)
+        inside = 0
+
+        async def call(was_limited: bool) -> None:
+            nonlocal inside
+            async with limit:
+                inside += 1
+                assert inside <= 6
+                await asyncio.sleep(0)
+                limit.note(was_limited=was_limited)
+                inside -= 1
+
+        await asyncio.gather(*map(call, limited))
+        assert 1 <= limit.width <= 6
+
+    asyncio.run(follow())
