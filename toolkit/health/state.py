@@ -39,8 +39,8 @@ class Rules:
 
     Attributes:
         down_after: bad outcomes in a row that mean down.
-        down_apart_s: least seconds between the first and the last of those: calls that fail
-            in the same moment are one bad moment, however many they are.
+        down_apart_s: least seconds between the first and the last of those, where they are
+            calls: calls that fail in the same moment are one bad moment, however many they are.
         up_after: good outcomes in a row that end it.
         up_apart_s: least seconds between the first and the last of those.
         window: outcomes over which shares are taken.
@@ -232,7 +232,7 @@ def _count(health: Health, seen: Evidence, at: datetime, rules: Rules) -> Health
 def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...]) -> Health:
     """Choose among healthy, degraded and down by the outcomes that count."""
     newest = seen[-1] if seen else None
-    if _is_down(health, at, rules):
+    if _is_down(health, at, rules, newest):
         last = f", last: {newest.reason}" if newest and newest.reason else ""
         return _enter(health, "down", f"{health.bad_run} failures in a row{last}", at, newest)
     if health.state == "down" and not _has_recovered(health, at, rules):
@@ -248,10 +248,11 @@ def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...
     return _enter(health, "unknown", "nothing good was seen yet", at, newest)
 
 
-def _is_down(health: Health, at: datetime, rules: Rules) -> bool:
+def _is_down(health: Health, at: datetime, rules: Rules, newest: Evidence | None) -> bool:
     if health.bad_run < rules.down_after or health.bad_run_at is None:
         return False
-    return (at - health.bad_run_at).total_seconds() >= rules.down_apart_s
+    one_by_one = newest is not None and newest.is_probe  # probes of a provider never overlap
+    return one_by_one or (at - health.bad_run_at).total_seconds() >= rules.down_apart_s
 
 
 def _has_recovered(health: Health, at: datetime, rules: Rules) -> bool:
