@@ -62,6 +62,10 @@ class Publisher:
         with self._lock:
             if self._thread is not None and self._pid == os.getpid():
                 return
+            # pandas wants it, and at exit, where a short program's only move is made, Python
+            # does not let it be imported for the first time.
+            import concurrent.futures.thread  # noqa: F401
+
             self._pid = os.getpid()
             self._stopped.clear()
             self._thread = threading.Thread(target=self._run, name="toolkit-store", daemon=True)
