@@ -21,7 +21,7 @@ from toolkit.evals.summary import compare_sides, newest_rows, scorers_of, summar
 from toolkit.workbench.evaluation_config import Order, find_dataset, read_order
 from toolkit.workbench.evaluation_desk import EvalDesk
 from toolkit.workbench.evaluation_earlier import find_answers, find_done, find_reusable
-from toolkit.workbench.evaluation_run import ROWS, EvalRun, judge_thresholds
+from toolkit.workbench.evaluation_run import EvalRun, judge_thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,9 @@ _MOST: Final = 64
 _MOST_LOCAL: Final = 2  # the built-in server has a core or two; more would only wait inside it
 _TELL_EVERY_S: Final = 2.0
 _END_S: Final = 10.0
+_SCORED: Final = """
+    SELECT model, variant, sample_id, epoch, scorer, score, status, error_code, scored_at
+    FROM eval_samples WHERE run_id = ?"""
 _SPENT: Final = "SELECT coalesce(sum(cost_usd), 0) AS usd FROM calls WHERE origin_id = ?"
 
 
@@ -249,7 +252,7 @@ class _Session:
             self._write("running", self._runner)
 
     def _summarize(self, runner: Runner) -> dict[str, Any]:
-        rows = newest_rows(self._bench.store.rows(ROWS, [self._run_id]))
+        rows = newest_rows(self._bench.store.rows(_SCORED, [self._run_id]))
         scores = summarize(rows)
         failed = [row for row in rows if row["scorer"] is None and row["status"] == "error"]
         answered = {(row["model"], row["variant"], row["sample_id"], row["epoch"]) for row in rows}
