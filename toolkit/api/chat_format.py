@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolkit.calls.reply_stream import Answering
 from toolkit.records import Embedding, Reply, Usage
 
 
@@ -128,7 +129,12 @@ class ChunkWriter:
         parts.append(self.delta({}, reply.finish_reason))
         if with_usage:
             cost = None if reply.cost_usd is None else str(reply.cost_usd)
-            facts = {"call_id": reply.call_id, "attempts": len(reply.attempts), "cost_usd": cost}
+            facts = {
+                "provider": reply.model.partition("/")[0],
+                "call_id": reply.call_id,
+                "attempts": max(1, len(reply.attempts)),
+                "cost_usd": cost,
+            }
             usage = usage_json(reply.usage)
             parts.append(event({**self._head, "choices": [], "usage": usage, "toolkit": facts}))
         parts.append(b"data: [DONE]\n\n")
@@ -138,6 +144,17 @@ class ChunkWriter:
 def event(data: Mapping[str, Any]) -> bytes:
     """One server-sent event with a JSON body."""
     return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def stream_headers(answering: Answering, request_id: str) -> dict[str, str]:
+    """The same at the start of a stream; what it costs is known at its end only."""
+    return {
+        "x-toolkit-provider": answering.model.partition("/")[0],
+        "x-toolkit-call-id": answering.call_id,
+        "x-toolkit-request-id": request_id,
+        "x-toolkit-attempts": str(answering.attempts),
+        "cache-control": "no-store",
+    }
 
 
 def reply_headers(reply: Reply | Embedding) -> dict[str, str]:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from starlette.responses import JSONResponse
 
 from toolkit import errors
 from toolkit.api.access import Forbidden
+from toolkit.api.spend import TokenSpent
+from toolkit.records import Blame
+
+
+class ClientGone(errors.ToolkitError):
+    """Whoever asked does not wait any more; the answer reaches nobody."""
+
+    code = "CLIENT_GONE"
+    default_blame: ClassVar[Blame] = "client"
+
 
 # Most specific first: the first class that matches gives the HTTP status. A key that a provider
 # refuses is not the caller's 401, and 424 is not retried by clients as a 5xx would be.
 _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (Forbidden, 403),
+    (ClientGone, 499),
+    (TokenSpent, 429),
     (errors.KeyRequired, 424),
     (errors.AuthenticationFailed, 424),
     (errors.PermissionDenied, 424),

@@ -29,6 +29,12 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._impatience = self.loop.call_later(HEADER_TIMEOUT_S, self._close_if_silent)
 
+    def on_message_begin(self) -> None:
+        """Start the clock again: a later request on the connection may be slow, too."""
+        super().on_message_begin()
+        self._impatience.cancel()
+        self._impatience = self.loop.call_later(HEADER_TIMEOUT_S, self._close_if_silent)
+
     def on_headers_complete(self) -> None:
         """Stop the clock: a whole head has come."""
         self._impatience.cancel()
