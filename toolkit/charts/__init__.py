@@ -13,6 +13,8 @@ from typing import Any
 _HOMES: Mapping[str, str] = {
     "ecdf": "distribution",
     "errors_over_time": "over_time",
+    "eval_scores": "evals",
+    "eval_tradeoff": "evals",
     "health_errors": "health",
     "health_latency": "health",
     "latency_against": "health",
@@ -28,6 +30,8 @@ _HOMES: Mapping[str, str] = {
 __all__ = [
     "ecdf",
     "errors_over_time",
+    "eval_scores",
+    "eval_tradeoff",
     "health_errors",
     "health_latency",
     "latency_against",

@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page("health.py", title="Health", icon=":material/monitor_heart:"),
         st.Page("calls.py", title="Calls", icon=":material/receipt_long:"),
         st.Page("models.py", title="Models", icon=":material/deployed_code:"),
+        st.Page("evals.py", title="Evals", icon=":material/fact_check:"),
         st.Page("regressions.py", title="Regressions", icon=":material/rule:"),
         st.Page("providers.py", title="Providers & Keys", icon=":material/key:"),
     ]

@@ -1,0 +1,217 @@
+"""The Evals page: true to its rows, quiet without any, foreign text never read as markup."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.evals.answers import failed, row, run, two_models
+from tests.ui.conftest import Stage
+from toolkit.evals.reading import read_matrix
+from toolkit.ui.evals_runs import left_words
+from toolkit.ui.evals_words import best_of, say_cell
+from toolkit.workbench.bench import Workbench, current
+
+HOSTILE = "<b>![x](http://127.0.0.1:1/leak)</b>"
+
+
+@pytest.fixture
+def evaluated(home: Any) -> Workbench:
+    """Two runs over the same samples; the newer one has a hostile answer and a failed call."""
+    bench = current()
+    rows = two_models()
+    rows[0]["output"] = HOSTILE
+    earlier = {"run_id": "run-0", "scored_at": datetime(2026, 10, 1, tzinfo=UTC)}
+    old = [row(n, m, float(n > 12), **earlier) for n in range(1, 21) for m in ("mock/a", "mock/b")]
+    bench.store.append_many("eval_samples", [*old, *rows])
+    started = datetime(2026, 10, 1, tzinfo=UTC)
+    bench.store.append("eval_runs", run("run-0", name="before", started_at=started))
+    bench.store.append("eval_runs", run())
+    bench.store.append("calls", a_call("request-mock/a-1"))
+    return bench
+
+
+def a_call(request_id: str) -> dict[str, Any]:
+    return {
+        "call_id": "call-mock/a-1",
+        "request_id": request_id,
+        "attempt": 1,
+        "attempt_kind": "first",
+        "origin": "eval",
+        "origin_id": "run-1",
+        "model": "mock/a",
+        "provider": "mock",
+        "status": "ok",
+        "source": "live",
+        "started_at": datetime.now(UTC),
+        "seq": 1,
+    }
+
+
+def words(app: Any) -> str:
+    kinds = ("title", "subheader", "markdown", "caption", "text", "code", "error", "warning")
+    return "\n".join(str(e.value) for kind in kinds for e in app.get(kind)).replace("\\", "")
+
+
+def table(app: Any, column: str) -> Any:
+    (found,) = [f.value for f in app.dataframe if column in f.value.columns]
+    return found
+
+
+def test_a_page_without_runs_says_what_to_do(home: Any, open_page: Any) -> None:
+    app = open_page("evals")
+    assert not app.exception and not app.error
+    assert "tk.evaluate" in words(app) and "toolkit eval import" in words(app)
+    assert not app.dataframe
+
+
+def test_the_newest_run_is_shown_with_its_matrix(evaluated: Workbench, open_page: Any) -> None:
+    app = open_page("evals")
+    assert not app.exception and not app.error
+    assert list(table(app, "state")["run"]) == ["first", "before"]
+    assert "39 of 40 answers, 1 failed (TIMEOUT 1)." in words(app)
+    matrix = table(app, "sample")
+    assert len(matrix) == 20
+    assert list(matrix.columns) == ["sample", "mock/a", "mock/b", "input", "target"]
+    assert matrix["mock/a"][4] == "✓ 1 · yes · 105 ms · $0.00100"
+    assert matrix["mock/b"][19] == "✕ failed · TIMEOUT"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept"), [("all", 20), ("failed", 11), ("different", 9), ("errors", 1)]
+)
+def test_filters_live_in_the_address(
+    chosen: str, kept: int, evaluated: Workbench, open_page: Any
+) -> None:
+    app = open_page("evals", filter=chosen)
+    assert not app.exception and len(table(app, "sample")) == kept
+    assert f"{kept} of 20 samples" in words(app)
+
+
+def test_scores_stand_with_interval_cost_latency_and_the_verdict_in_words(
+    evaluated: Workbench, open_page: Any
+) -> None:
+    app = open_page("evals", tab="Scores")
+    assert not app.exception and not app.error
+    scores = table(app, "score [95 %]")
+    assert scores["score [95 %]"][0] == "0.8 [0.584, 0.919] n = 20"
+    assert list(scores["failed"]) == ["0", "1"] and list(scores["cost"]) == ["$0.0200", "$0.0190"]
+    shown = words(app)
+    assert "mock/a is better by" in shown and "19 samples" in shown
+    titles = [m.value for m in app.markdown if m.value.startswith("**Score")]
+    assert len(titles) == 3
+
+
+def test_two_runs_stand_side_by_side(evaluated: Workbench, open_page: Any) -> None:
+    app = open_page("evals", tab="Against another run", against="before run-0")
+    assert not app.exception and not app.error
+    assert "first: mock/a is better by" in words(app)
+    both = table(app, "sample")
+    assert [c for c in both.columns if ":" in c] == [
+        "mock/a (before: plain)", "mock/a (first: plain)",
+        "mock/b (before: plain)", "mock/b (first: plain)",
+    ]  # fmt: skip
+
+
+def test_one_sample_tells_its_whole_story_and_links_its_call(
+    evaluated: Workbench, open_page: Any
+) -> None:
+    app = open_page("evals", sample="q1")
+    assert not app.exception and not app.error
+    shown = [str(t.value) for t in app.text]
+    assert HOSTILE in shown and "Question 1?" in shown
+    assert not any("![x](http" in str(m.value) for m in (*app.markdown, *app.caption))
+    assert "✕ exact: 0" in shown and "✓ exact: 1" in shown
+    (link,) = [link for link in app.get("page_link") if "call" in link.proto.label.lower()]
+    assert "request=request-mock" in link.proto.query_string
+    assert "No call of it is recorded here." in words(app)
+
+
+def test_a_failed_call_and_an_unknown_sample_are_told(evaluated: Workbench, open_page: Any) -> None:
+    assert "✕ TIMEOUT: no answer in time" in words(open_page("evals", sample="q20"))
+    assert "No such sample was asked in this run." in words(open_page("evals", sample="nobody"))
+
+
+def test_a_run_under_way_shows_how_far_it_is(home: Any, open_page: Any) -> None:
+    bench = current()
+    now = datetime.now(UTC)
+    bench.store.append(
+        "eval_runs",
+        run(status="running", done=10, started_at=now - timedelta(seconds=10), ended_at=None,
+            summary={}),
+    )  # fmt: skip
+    bench.store.append_many("eval_samples", [row(n, scored_at=now) for n in range(1, 11)])
+    app = open_page("evals")
+    assert not app.exception
+    (bar,) = app.get("progress")
+    assert "10 of 40 answers" in bar.proto.text.replace("\\", "") and bar.proto.value == 25
+    assert not app.warning
+
+
+def test_a_run_whose_process_is_gone_says_how_it_is_resumed(home: Any, open_page: Any) -> None:
+    old = datetime.now(UTC) - timedelta(hours=2)
+    current().store.append("eval_runs", run(status="running", done=1, started_at=old, summary={}))
+    app = open_page("evals")
+    assert not app.exception and "toolkit eval resume run-1" in words(app)
+
+
+def test_time_left_is_told_only_from_what_was_seen() -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    seen = {"started_at": begun, "newest_at": begun + timedelta(seconds=60), "samples": 100}
+    assert left_words({**seen, "done": 20}) == ", 0.3 answers/s, about 4 min left"
+    assert left_words({**seen, "done": 1}) == ""
+    assert left_words({**seen, "done": 20, "newest_at": None}) == ""
+
+
+def test_a_cell_of_repeats_tells_how_many_passed_and_failed() -> None:
+    rows = [row(1, epoch=1), row(1, epoch=2, score=0.0), failed(1, epoch=3)]
+    (cell,) = read_matrix(rows).samples[0].cells.values()
+    assert say_cell(cell, "exact") == "✓ 1 of 3, 1 failed · yes · 101 ms · $0.00100"
+    assert say_cell((), "exact") == "not asked"
+
+
+def test_the_best_score_of_a_run_without_any_is_a_dash() -> None:
+    assert best_of(run()) == "–"
+    scored = {"scores": [{"scorer": "exact", "mean": 0.5, "low": 0.4, "high": 0.6, "n": 100}]}
+    assert best_of(run(summary=scored)) == "0.5 [0.4, 0.6] n = 100 exact"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.timeout(400)
+def test_the_page_in_a_real_browser(stage: Stage, chromium: Any, tmp_path: Any) -> None:
+    """At both widths: a run, a filter, its scores, a sample's panel; no error, no scrolling."""
+    rows = two_models()
+    rows[0]["output"] = HOSTILE
+    stage.store.append_many("eval_samples", rows)
+    stage.store.append("eval_runs", run())
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    errors: list[str] = []
+    outside: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda r: outside.append(r.url) if "127.0.0.1:1/" in r.url else None)
+    page.goto(f"{stage.app.url}/evals")
+    page.get_by_text("20 of 20 samples").wait_for()
+    page.get_by_text("failed", exact=True).first.click()
+    page.get_by_text("11 of 20 samples").wait_for()
+    assert "filter=failed" in page.url
+    page.screenshot(path=tmp_path / "evals-1280.png", full_page=True)
+    page.get_by_role("tab", name="Scores").click()
+    page.get_by_text("Score with 95 % interval").wait_for()
+    page.locator(".js-plotly-plot").nth(2).wait_for()
+    page.screenshot(path=tmp_path / "evals-scores-1280.png", full_page=True)
+    page.goto(f"{stage.app.url}/evals?sample=q1")
+    page.get_by_text(HOSTILE).wait_for()
+    page.screenshot(path=tmp_path / "evals-sample-1280.png")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{stage.app.url}/evals?tab=Scores")
+    page.locator(".js-plotly-plot").nth(2).wait_for()
+    page.wait_for_function("window.innerWidth === 390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(path=tmp_path / "evals-390.png", full_page=True)
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert errors == [] and outside == []
+    page.close()

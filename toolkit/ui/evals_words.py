@@ -1,0 +1,88 @@
+"""The words and numbers of the Evals page: cells, scores with intervals, states of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from toolkit.evals.reading import Told, as_value, cell_score
+from toolkit.ui.format import UNKNOWN, count, duration, money
+from toolkit.ui.text import visible
+
+STATES: Final = {
+    "running": "▶ running",
+    "done": "✓ done",
+    "stopped": "■ stopped",
+    "failed": "✕ failed",
+}
+_CELL_CHARS: Final = 80
+
+
+def state_of(run: Mapping[str, Any]) -> str:
+    """A run's state, with a shape."""
+    return STATES.get(str(run["status"]), str(run["status"]))
+
+
+def sentence_of(run: Mapping[str, Any]) -> str:
+    """What a run came to, in the runner's own words."""
+    summary = as_value(run["summary"]) or {}
+    told = summary.get("sentence") if isinstance(summary, Mapping) else None
+    if told:
+        return str(told)
+    return f"{count(run['done'] or 0)} of {count(run['samples'])} answers."
+
+
+def best_of(run: Mapping[str, Any]) -> str:
+    """The best score of a run's first scorer, with its interval and n."""
+    summary = as_value(run["summary"]) or {}
+    scores = summary.get("scores", ()) if isinstance(summary, Mapping) else ()
+    first = next((entry["scorer"] for entry in scores), None)
+    known = [e for e in scores if e["scorer"] == first and e["mean"] is not None]
+    if not known:
+        return UNKNOWN
+    best = max(known, key=lambda entry: float(entry["mean"]))
+    return f"{say_score(best)} {first}"
+
+
+def say_score(entry: Mapping[str, Any]) -> str:
+    """`0.82 [0.74, 0.88] n = 120`."""
+    if entry["mean"] is None:
+        return UNKNOWN
+    low, high = entry["low"], entry["high"]
+    return f"{entry['mean']:.3g} [{low:.3g}, {high:.3g}] n = {count(entry['n'])}"
+
+
+def say_cell(cell: Sequence[Told], scorer: str | None) -> str:
+    """One cell of the matrix: how it was judged, the answer, latency and cost."""
+    if not cell:
+        return "not asked"
+    first = next((told for told in cell if told.error_code is None), cell[0])
+    text = first.output if first.error_code is None else f"{first.error_code}"
+    facts = [_judged(cell, scorer), _short(text or "")]
+    times = [told.duration_ms for told in cell if told.duration_ms is not None]
+    if times:
+        facts.append(duration(sum(times) / len(times)))
+    costs = [told.cost_usd for told in cell if told.cost_usd is not None]
+    if costs:
+        facts.append(money(sum(costs) / len(costs)))
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _judged(cell: Sequence[Told], scorer: str | None) -> str:
+    failed = sum(told.error_code is not None for told in cell)
+    if failed == len(cell):
+        return "✕ failed"
+    judged = [j for told in cell if (j := told.find_judgement(scorer)) is not None]
+    score = cell_score(cell, scorer)
+    lost = f", {failed} failed" if failed else ""
+    if score is None:
+        return ("! not scored" if judged else "") + lost
+    if len(cell) == 1:
+        return f"{judged[0].mark} {score:.3g}"
+    passed = [j.is_pass for j in judged if j.is_pass is not None]
+    return (f"✓ {sum(passed)} of {len(cell)}" if passed else f"· {score:.3g}") + lost
+
+
+def _short(text: str) -> str:
+    line = " ".join(visible(text).split())
+    return line if len(line) <= _CELL_CHARS else line[: _CELL_CHARS - 1] + "…"

@@ -1,0 +1,87 @@
+"""Evals: every run, its answers sample by sample, its scores, and how two runs stand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from toolkit.errors import ToolkitError
+from toolkit.evals.reading import find_sample, read_matrix
+from toolkit.ui.evals_matrix import choose_filter, choose_scorer, draw_matrix
+from toolkit.ui.evals_read import list_runs, rows_of, run_name, scored_by
+from toolkit.ui.evals_runs import draw_nothing, draw_runs, draw_state
+from toolkit.ui.evals_scores import draw_other_run, draw_scores
+from toolkit.ui.evals_story import draw_story
+from toolkit.ui.format import ago
+from toolkit.ui.panes import error_card
+from toolkit.ui.text import plain
+from toolkit.workbench.bench import current
+
+bench = current()
+
+
+def forget_sample() -> None:
+    """The side panel was closed."""
+    st.query_params.pop("sample", None)
+
+
+@st.dialog("Sample", width=720, position="right", on_dismiss=forget_sample)  # type: ignore[untyped-decorator]
+def sample_panel(run_id: str, sample_id: str) -> None:
+    """One sample, in a panel at the side."""
+    with bench.store.reading() as reader:
+        matrix = read_matrix(rows_of(run_id).rows(reader))
+    sample = find_sample(matrix, sample_id)
+    if sample is None:
+        st.caption("No such sample was asked in this run.")
+        return
+    st.subheader(plain(sample_id), anchor=False)
+    draw_story(bench, matrix, sample)
+
+
+def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
+    """One run: what it came to, its matrix, its scores, and another beside it."""
+    run_id = str(run["run_id"])
+    st.subheader(plain(f"{run_name(run)}, {ago(run['started_at'])}"), anchor=False)
+    draw_state(bench, run)
+    with bench.store.reading() as reader:
+        rows = rows_of(run_id).rows(reader)
+    if not rows:
+        st.caption("No answer has come yet.")
+        return
+    scorer = choose_scorer(scored_by(rows))
+    answers, scores, against = st.tabs(
+        ["Answers", "Scores", "Against another run"], key="tab", bind="query-params"
+    )
+    wanted = None
+    if answers.open:
+        with answers:
+            chosen = draw_matrix(read_matrix(rows), scorer, choose_filter(), key="matrix")
+            wanted = chosen or st.query_params.get("sample")
+    if scores.open:
+        with scores:
+            draw_scores(run, rows, scorer)
+    if against.open:
+        with against:
+            draw_other_run(bench, run, runs, scorer)
+    if wanted:
+        st.query_params["sample"] = wanted
+        sample_panel(run_id, wanted)
+
+
+def draw_evals() -> None:
+    """The whole page."""
+    with bench.store.reading() as reader:
+        runs = list_runs().rows(reader)
+    if not runs:
+        draw_nothing()
+        return
+    chosen = draw_runs(runs)
+    st.query_params["run"] = chosen
+    draw_run(next(run for run in runs if str(run["run_id"]) == chosen), runs)
+
+
+st.title("Evals")
+try:
+    draw_evals()
+except ToolkitError as error:
+    error_card(error)
