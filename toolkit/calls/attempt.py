@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from toolkit.calls import classify
-from toolkit.calls._litellm import Ask, Door, RequestNotBuilt, style_of
+from toolkit.calls._litellm import Door
 from toolkit.calls.ledger import Ledger, Outcome
 from toolkit.calls.listening import Delta, Listener, read_body
 from toolkit.calls.parameters import may_drop
@@ -23,6 +23,7 @@ from toolkit.calls.read_embeddings import EmbeddingsReader
 from toolkit.calls.reading import Reading, choose_reader
 from toolkit.calls.timing import LagMeter
 from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
+from toolkit.calls.wording import Ask, RequestNotBuilt, style_of
 from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
 from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
 from toolkit.secret import Secret
