@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import plotly.graph_objects as go
 
 from toolkit.charts.numbers import count, duration, money
-from toolkit.charts.palette import colours_of
+from toolkit.charts.palette import GREY, colours_of
 from toolkit.charts.style import new_figure, plain, say
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def _bounds(known: pd.DataFrame) -> dict[str, object]:
         "array": known["high"].astype(float) - mean,
         "arrayminus": mean - known["low"].astype(float),
         "thickness": 1.5,
+        "color": GREY,
     }
 
 

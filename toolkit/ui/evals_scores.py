@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
@@ -20,7 +21,7 @@ from toolkit.ui.chart_block import draw_chart
 from toolkit.ui.evals_matrix import choose_filter, draw_matrix
 from toolkit.ui.evals_read import rows_of, run_name
 from toolkit.ui.evals_words import say_score
-from toolkit.ui.format import count, duration_column, money
+from toolkit.ui.format import UNKNOWN, count, duration_column, money
 from toolkit.ui.panes import error_card
 from toolkit.ui.text import own, plain
 from toolkit.workbench.bench import Workbench
@@ -94,7 +95,7 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
             "failed": [count(entry["failed"]) for entry in entries],
             "repeats disagree": [_share(entry["flicker"]) for entry in entries],
             "cost": [money(entry["cost_usd"]) for entry in entries],
-            "judging": [money(entry["judge_cost_usd"]) for entry in entries],
+            "judging": [_judging(entry["judge_cost_usd"]) for entry in entries],
             "p50": duration_column(entry["p50_ms"] for entry in entries),
             "p95": duration_column(entry["p95_ms"] for entry in entries),
             "timed": [count(entry["timed"]) for entry in entries],
@@ -144,4 +145,9 @@ def _draw_charts(run: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], s
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
+    return UNKNOWN if value is None else f"{100 * value:.0f} %"
+
+
+def _judging(usd: Decimal | None) -> str:
+    """What judging by a model cost; a dash where no model judged."""
+    return UNKNOWN if usd is None else money(usd)

@@ -1,0 +1,91 @@
+"""The report is one file that loads nothing, tells everything, and reads no answer as markup."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.evals.answers import failed, row, run, two_models
+from toolkit.evals.reading import read_matrix, summarize_sides
+from toolkit.evals.report import order_samples, render_report
+from toolkit.evals.report_charts import plot_tradeoff, score_axis, strip_scores
+
+HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def hostile() -> str:
+    rows = two_models()
+    rows[0] |= {"output": HOSTILE, "input": HOSTILE, "explanation": HOSTILE, "sample_id": HOSTILE}
+    rows = [r | {"variant": HOSTILE} for r in rows]
+    return render_report(run(name=HOSTILE), rows)
+
+
+def test_no_text_from_outside_is_read_as_markup(hostile):
+    page = Tags(hostile)
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "img", "iframe", "link", "object", "form", "base"}
+    assert not [a for _, attrs in page.tags for a in attrs if a.startswith("on")]
+    assert page.text.count("alert(1)") >= 5
+
+
+def test_nothing_is_loaded_from_anywhere(hostile):
+    page = Tags(hostile)
+    assert not [attrs for _, attrs in page.tags if attrs.keys() & {"src", "href", "data"}]
+    assert "default-src 'none'" in hostile and "@import" not in hostile
+    assert not re.search(r"url\(", hostile)
+    assert "prefers-color-scheme: dark" in hostile
+
+
+def test_it_tells_scores_with_interval_failures_cost_and_the_verdict():
+    text = " ".join(Tags(render_report(run(), two_models())).text.split())
+    assert "39 of 40 answers, 1 failed (TIMEOUT 1)." in text
+    assert "mock/a is better by" in text and "0.8 [0.584, 0.919], n = 20" in text
+    assert "TIMEOUT: no answer in time" in text and "$0.0200" in text
+    assert "Score against latency p50, 2 of 2 known" in text
+
+
+def test_samples_with_errors_come_first_and_what_is_left_out_is_said():
+    assert [s.sample_id for s in order_samples(read_matrix(two_models()))][:3] == [
+        "q20",
+        "q1",
+        "q2",
+    ]
+    text = Tags(render_report(run(), two_models(), most_samples=5)).text
+    assert "15 more samples are left out" in text and "q20" in text and "q19" not in text
+
+
+def test_a_run_without_scorers_or_prices_is_told_as_such():
+    bare = [row(1, score=None, scorer=None, cost_usd=None), failed(2)]
+    text = Tags(render_report(run(summary=None, cost_usd=None), bare)).text
+    assert "Not scored" in text and "unpriced" in text and "$0" not in text
+    assert "2 answers to 2 samples." in text
+
+
+def test_marks_stand_where_their_numbers_are():
+    entries = summarize_sides(two_models())
+    best, worst = strip_scores(entries)
+    assert best.name == "mock/a" and best.at == pytest.approx(0.8 * 600)
+    assert worst.low < worst.at < worst.high < best.high <= 600
+    plot = plot_tradeoff(entries, "p50_ms")
+    assert max(mark.x for mark in plot.marks) == 600 and plot.x_ends[0] == "0 ms"
+    assert plot_tradeoff(entries[:1], "p50_ms") is None
+    assert score_axis([{"low": 20.0, "high": 300.0}]) == (0.0, 300.0)
