@@ -49,6 +49,8 @@ class Settings(BaseSettings):
         proxy: corporate HTTP proxy, used only when set here.
         keyring_timeout_s: longest wait for the OS keyring, seconds.
         chains: failover chains by name, each a list of `provider/model_id`.
+        processors: names of processors of installed packages that every request passes, in order.
+        request_parsers: names of request parsers of installed packages that the gateway serves.
     """
 
     model_config = SettingsConfigDict(env_prefix="TOOLKIT_", extra="ignore", frozen=True)
@@ -71,6 +73,8 @@ class Settings(BaseSettings):
     proxy: str | None = None
     keyring_timeout_s: float = 3.0
     chains: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    processors: tuple[str, ...] = ()
+    request_parsers: tuple[str, ...] = ()
 
     @field_validator("home")
     @classmethod

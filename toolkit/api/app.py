@@ -19,6 +19,7 @@ from toolkit.api.gateway import build_gateway
 from toolkit.api.guard import Guard
 from toolkit.api.limits import Limits
 from toolkit.api.manage import build_management
+from toolkit.api.parsers import build_parsers
 from toolkit.api.reference import add_reference
 from toolkit.api.tokens import Tokens
 from toolkit.errors import ToolkitError
@@ -44,6 +45,7 @@ def build_api(bench: Workbench) -> FastAPI:
     )
     api.include_router(build_management(bench), prefix="/api")
     api.include_router(build_gateway(bench), prefix="/v1")
+    api.include_router(build_parsers(bench))
     add_reference(api)
     api.add_exception_handler(ToolkitError, _answer_toolkit_error)
     api.add_exception_handler(RequestValidationError, _answer_invalid)

@@ -7,7 +7,7 @@ Behind it is the whole call path: pipeline, limits, failover and the ledger, wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -31,6 +31,7 @@ from toolkit.errors import ToolkitError
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta, ReplyStream
+    from toolkit.records import Reply
     from toolkit.workbench.bench import Workbench
 
 _SSE = "text/event-stream"
@@ -55,14 +56,7 @@ def build_gateway(bench: Workbench) -> APIRouter:
     async def complete(
         body: ChatBody, request: Request, token: Token = may_call
     ) -> JSONResponse | StreamingResponse:
-        options = await _options(bench, body, token)
-        models = resolve_models(bench, body.model)
-        if body.stream:
-            stream = bench.astream(models[0], body.messages, fallbacks=models[1:], **options)
-            return await _stream(request, stream, body)
-        asking = bench.acomplete(models[0], body.messages, fallbacks=models[1:], **options)
-        reply = await _unless_gone(request, asyncio.ensure_future(asking))
-        return JSONResponse(completion_json(reply), headers=reply_headers(reply))
+        return await answer_chat(bench, body, request, token)
 
     @router.post("/embeddings", summary="Turn texts into vectors", response_model=None)
     async def embed(body: EmbeddingBody, request: Request, token: Token = may_call) -> JSONResponse:
@@ -74,6 +68,28 @@ def build_gateway(bench: Workbench) -> APIRouter:
         return JSONResponse(content, headers=reply_headers(made))
 
     return router
+
+
+async def answer_chat(
+    bench: Workbench,
+    body: ChatBody,
+    request: Request,
+    token: Token,
+    write: Callable[[Reply], dict[str, Any]] = completion_json,
+) -> JSONResponse | StreamingResponse:
+    """Ask what a checked body asks, as the token's bearer; a stream is always in OpenAI's form.
+
+    Raises:
+        ToolkitError: nobody answered, or the token may not ask this.
+    """
+    options = await _options(bench, body, token)
+    models = resolve_models(bench, body.model)
+    if body.stream:
+        stream = bench.astream(models[0], body.messages, fallbacks=models[1:], **options)
+        return await _stream(request, stream, body)
+    asking = bench.acomplete(models[0], body.messages, fallbacks=models[1:], **options)
+    reply = await _unless_gone(request, asyncio.ensure_future(asking))
+    return JSONResponse(write(reply), headers=reply_headers(reply))
 
 
 def served_models(bench: Workbench) -> list[str]:

@@ -92,11 +92,16 @@ class Workbench:
 
     @cached_property
     def processors(self) -> list[Any]:
-        """What every request passes, in order; add your own before the first call."""
+        """What every request passes, in order; add your own before the first call.
+
+        Those of packages come first, so that the budget counts what is really asked.
+        """
         from toolkit.workbench.budget import daily_budget
+        from toolkit.workbench.extensions import load_extensions
 
         cap = self.settings.daily_budget_usd
-        return [] if cap is None else [daily_budget(self, cap)]
+        budget = [] if cap is None else [daily_budget(self, cap)]
+        return [*load_extensions("processors", self.settings.processors).values(), *budget]
 
     async def _prepare(self, model: str) -> None:
         """Before a model is asked: its local server runs, its price is at hand."""
