@@ -1,0 +1,75 @@
+"""From a file to a run, whoever wrote it, and from a run to a file of the wanted kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from toolkit.errors import InvalidInput
+from toolkit.evals.exchange.imported import Imported, build_import
+from toolkit.evals.exchange.inspect_log import read_inspect_archive, read_inspect_json
+from toolkit.evals.exchange.junit import write_junit
+from toolkit.evals.exchange.promptfoo import read_promptfoo
+from toolkit.evals.exchange.table import read_table, write_csv, write_jsonl, write_parquet
+from toolkit.evals.report import render_report
+
+Format = Literal["csv", "parquet", "jsonl", "junit", "html"]
+MAX_FILE_BYTES: Final = 2_000_000_000
+_HINT: Final = (
+    "Known are Inspect AI logs (.eval, .json), promptfoo results (.json), and exports of runs "
+    "(.csv, .jsonl, .parquet)."
+)
+
+
+def read_file(path: Path) -> Imported:
+    """A run from a file; what wrote it is told by its ending and its content.
+
+    Raises:
+        InvalidInput: there is no such file, or nobody we know wrote it.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"there is no file {path.name}", hint="Check the path.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InvalidInput(f"{path.name} is larger than {MAX_FILE_BYTES:,} bytes")
+    if path.suffix == ".eval":
+        return read_inspect_archive(path)
+    if path.suffix == ".json":
+        return _read_json(path)
+    if path.suffix in (".csv", ".jsonl", ".parquet"):
+        return _read_export(path)
+    raise InvalidInput(f"{path.name} is of no kind that is read here", hint=_HINT)
+
+
+def write_run(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], format: Format) -> bytes:
+    """A run as the content of a file: `csv`, `parquet`, `jsonl`, `junit` or `html`."""
+    if format == "junit":
+        return write_junit(run, rows)
+    if format == "html":
+        return render_report(run, rows).encode()
+    writers = {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}
+    return writers[format](rows)
+
+
+def _read_json(path: Path) -> Imported:
+    try:
+        file = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path.name} is no JSON: {error}", hint=_HINT) from None
+    if isinstance(file, dict) and "eval" in file and "samples" in file:
+        return read_inspect_json(file, path.name)
+    if isinstance(file, dict) and isinstance(file.get("results"), dict):
+        return read_promptfoo(file, path.stem)
+    raise InvalidInput(f"{path.name} is of no tool that is known here", hint=_HINT)
+
+
+def _read_export(path: Path) -> Imported:
+    try:
+        rows = read_table(path)
+    except (ValueError, KeyError, ArithmeticError) as error:
+        raise InvalidInput(f"{path.name} is no export of a run: {error}", hint=_HINT) from None
+    ids = {str(row["run_id"]) for row in rows}
+    if len(ids) > 1:
+        raise InvalidInput(f"{path.name} holds {len(ids)} runs", hint="Export them one by one.")
+    return build_import(rows, run_id=ids.pop() if ids else "", name=path.stem, source="export")

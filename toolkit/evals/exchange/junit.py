@@ -1,0 +1,65 @@
+"""A run as JUnit XML, which every CI server reads: one test case per answer and scorer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from toolkit.evals.reading import Judgement, Told, read_matrix
+
+# What XML 1.0 cannot hold, escaped or not.
+_FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MOST_CHARS: Final = 2_000
+
+
+def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """The XML: an answer that did not pass is a failure; a failed call or scorer is an error.
+
+    A score without a pass mark (a similarity, a latency) is told and never fails.
+    """
+    suite = ET.Element("testsuite", name=_clean(str(run.get("name") or run["run_id"])))
+    failures = errors = 0
+    cases = []
+    for told in read_matrix(rows).answers:
+        for judged in told.judgements or (None,):
+            case = _case(told, judged)
+            failures += case.find("failure") is not None
+            errors += case.find("error") is not None
+            cases.append(case)
+    suite.extend(cases)
+    suite.set("tests", str(len(cases)))
+    suite.set("failures", str(failures))
+    suite.set("errors", str(errors))
+    if run.get("started_at"):
+        suite.set("timestamp", run["started_at"].isoformat(timespec="seconds"))
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="utf-8", xml_declaration=True)
+
+
+def _case(told: Told, judged: Judgement | None) -> ET.Element:
+    name = f"{told.sample_id} repeat {told.epoch}" + (f" {judged.scorer}" if judged else "")
+    where = f"{told.model} {told.variant}".strip()
+    case = ET.Element("testcase", classname=_clean(where), name=_clean(name))
+    if told.duration_ms is not None:
+        case.set("time", f"{told.duration_ms / 1000:.3f}")
+    if told.error_code is not None:
+        _tell(case, "error", told.error_code, told.error_message or "")
+    elif judged is not None and (judged.error_code or judged.score is None):
+        _tell(case, "error", judged.error_code or "not scored", judged.explanation or "")
+    elif judged is not None and judged.is_pass is False:
+        message = f"{judged.score:.3g} {judged.explanation or ''}".strip()
+        _tell(case, "failure", judged.scorer, message, told.output)
+    elif judged is not None:
+        ET.SubElement(case, "system-out").text = f"score {judged.score:.6g}"
+    return case
+
+
+def _tell(case: ET.Element, tag: str, kind: str, message: str, text: str | None = None) -> None:
+    told = ET.SubElement(case, tag, type=_clean(kind), message=_clean(message[:_MOST_CHARS]))
+    told.text = _clean((text or "")[:_MOST_CHARS])
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)
