@@ -150,6 +150,15 @@ def test_a_stream_that_breaks_is_an_error_to_the_official_client(served):
             seen += [c.choices[0].delta.content for c in stream if c.choices]
 
 
+def test_parameters_of_many_providers_pass_as_they_are(served):
+    given = {"top_k": 40, "reasoning_effort": "low", "verbosity": "low", "prompt_cache_key": "a"}
+    answer = served.ask("POST", "/v1/chat/completions", json=body(**given, seed=7, stop=["x"]))
+    assert answer.status_code == 200, answer.text
+    sent = served.provider.requests[-1].json
+    assert {name: sent[name] for name in given} == given
+    assert (sent["seed"], sent["stop"]) == (7, ["x"])
+
+
 def test_several_answers_at_once_are_refused_by_name(served):
     answer = served.ask("POST", "/v1/chat/completions", json=body(n=2))
     assert answer.status_code == 422
@@ -232,3 +241,19 @@ def test_a_head_that_does_not_come_closes_the_connection(served, monkeypatch):
         raw.sendall(b"GET / HT")
         assert raw.recv(1) == b""
     assert httpx.get(served.url + "/api/docs").status_code == 200
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
+    from toolkit.api import guard
+
+    monkeypatch.setattr(guard, "BODY_TIMEOUT_S", 0.3)
+    host, port = served.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: 100\r\n"
+        f"authorization: Bearer {served.token}\r\ncontent-type: application/json\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=60) as raw:
+        raw.sendall(head.encode() + b"{")
+        answer = raw.recv(1 << 16)
+    assert b" 408 " in answer.splitlines()[0]
+    assert served.provider.requests == []

@@ -28,6 +28,7 @@ class ChatBody(BaseModel):
     stream_options: dict[Literal["include_usage", "include_obfuscation"], bool] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0, le=1_000_000)
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000)
     stop: str | list[str] | None = None
@@ -41,6 +42,8 @@ class ChatBody(BaseModel):
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None
+    verbosity: str | None = None
+    prompt_cache_key: str | None = Field(None, max_length=512)
     user: str | None = Field(None, max_length=512)
 
     def params(self) -> dict[str, Any]:
