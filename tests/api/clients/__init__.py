@@ -1,0 +1,1 @@
+"""Programs that use other people's clients; `tests.api.compatibility` runs them."""
