@@ -17,6 +17,7 @@ from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.judge import judge, judge_pair
 from toolkit.evals.measures import duration_ms, similarity
 from toolkit.evals.solvers import Solver
+from toolkit.settings import Settings
 from toolkit.workbench.bench import Workbench, current
 
 
@@ -151,6 +152,17 @@ def test_a_failed_call_is_asked_again_on_request_and_its_answer_counts(
     assert bench.evaluation.resume(run.run_id).status == "failed"
     again = bench.evaluation.resume(run.run_id, retry_errors=True)
     assert again.status == "done" and set(again.frame()["score"]) == {1.0}
+
+
+def test_a_failure_that_passes_is_asked_again_at_the_end_of_the_run(server: MockProvider) -> None:
+    hasty = Workbench(Settings(max_retries=0))
+    hasty.providers.add("mock", base_url=server.base_url, local=True, test=False)
+    server.enqueue("out of order", status=503)
+    run = hasty.evaluation.run(data(2), "mock/mock-model", scorers=["exact"], concurrency=1)
+    hasty.close()
+    asked = [request.json["messages"][0]["content"] for request in server.requests]
+    assert (run.status, run.summary["failed"], run.summary["answers"]) == ("done", 0, 2)
+    assert asked == ["question 0", "question 1", "question 0"]
 
 
 def test_stored_answers_are_scored_again_without_a_call(

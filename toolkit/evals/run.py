@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, ToolkitError
 from toolkit.evals.concurrency import AdaptiveLimit
+from toolkit.evals.patience import PatientDesk
 from toolkit.evals.plan import Key, Plan, Progress, Task, hash_id
 from toolkit.evals.scorers import Answer, Score
 from toolkit.evals.scoring import AnyScorer, Desk, current_desk, is_pass, score_answer
@@ -66,15 +67,13 @@ class Runner:
         self.cost_usd: Decimal | None = None
         self._plan = plan
         self._scorers = scorers
-        self._desk = means.desk
+        self._desk = PatientDesk(means.desk, means.provider_of)
         self._write = means.write
         self._provider_of = means.provider_of
         self._on_progress = means.on_progress
         names = {means.provider_of(model) for model in plan.models}
         self._limits = {name: AdaptiveLimit(means.most_of(name)) for name in names}
         self._again: list[Task] = []
-        self._under_way = 0
-        self._settled = asyncio.Event()
         self._ends: deque[float] = deque()
 
     async def run(self, done: Collection[Key] = frozenset()) -> None:
@@ -148,7 +147,7 @@ class Runner:
             return
         except ToolkitError as error:
             limit.note(was_limited=_was_limited(getattr(error, "attempts", ())))
-            if not is_last and getattr(error, "retry", "no") != "no":
+            if not is_last and _may_pass(error):
                 self._again.append(task)
                 return
             rows = [self._error_row(task, error.code, error.message, seen, error)]
@@ -166,35 +165,11 @@ class Runner:
     def _asker(self, task: Task, seen: list[Reply]) -> Ask:
         async def ask(messages: Sequence[Message], **params: Any) -> Reply:
             asked = {**task.solver.params, **params}
-            reply = await self._ask_within_cap(task.model, messages, asked)
+            reply = await self._desk.complete(task.model, messages, **asked)
             seen.append(reply)
             return reply
 
         return ask
-
-    async def _ask_within_cap(
-        self, model: str, messages: Sequence[Message], asked: Mapping[str, Any]
-    ) -> Reply:
-        """Ask; where the cap refuses, wait for a call under way to give back what it did not use.
-
-        Raises:
-            BudgetExceeded: nothing is under way any more and the cap still refuses.
-        """
-        while True:
-            settled, self._under_way = self._settled, self._under_way + 1
-            is_refused = False
-            try:
-                return await self._desk.complete(model, messages, **asked)
-            except BudgetExceeded:
-                is_refused = True
-                if self._under_way == 1:
-                    raise
-            finally:
-                self._under_way -= 1
-                if not is_refused:
-                    self._settled.set()
-                    self._settled = asyncio.Event()
-            await settled.wait()
 
     async def _score(self, task: Task, solved: Solved) -> list[Row]:
         reply = solved.replies[-1] if solved.replies else None
@@ -288,6 +263,12 @@ def build_row(
 def _total(values: Iterator[Any]) -> Any:
     known = [value for value in values if value is not None]
     return sum(known[1:], known[0]) if known else None
+
+
+def _may_pass(error: ToolkitError) -> bool:
+    """Whether the same call may work later; what was tried several times tells by its last try."""
+    last = getattr(error, "last_error", None) or error
+    return getattr(last, "retry", "no") != "no"
 
 
 def _was_limited(attempts: Sequence[Any]) -> bool:
