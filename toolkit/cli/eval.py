@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolkit.cli.eval_files import add_file_commands
 from toolkit.cli.output import (
     Column,
     JsonFlag,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from toolkit.workbench.evaluation import EvalRun
 
 app = new_app("Evaluate models on your own data.")
+add_file_commands(app)
 
 _RUNS = (
     Column("run_id", "Run"),

@@ -35,7 +35,7 @@ def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> by
     if run.get("started_at"):
         suite.set("timestamp", run["started_at"].isoformat(timespec="seconds"))
     ET.indent(suite)
-    return ET.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
 def _case(told: Told, judged: Judgement | None) -> ET.Element:

@@ -27,8 +27,13 @@ def read_promptfoo(file: Mapping[str, Any], name: str) -> Imported:
         body = file["results"]
         at = datetime.fromisoformat(body["timestamp"])
         rows, repeats = [], Counter[tuple[Any, ...]]()
-        for result in body["results"]:
-            base = _read_result(result, at)
+        places: dict[str, str] = {}
+        for result in sorted(body["results"], key=lambda result: result["testIdx"]):
+            # With `--repeat` each repeat has a number of its own; the same test is one sample.
+            test = result.get("testCase") or {}
+            content = stable_id([result.get("vars"), test.get("assert"), test.get("metadata")])
+            place = places.setdefault(content, str(len(places)))
+            base = {**_read_result(result, at), "sample_id": place}
             key = (base["sample_id"], base["model"], base["variant"])
             repeats[key] += 1
             base["epoch"] = repeats[key]
@@ -54,7 +59,6 @@ def _read_result(result: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     is_cached = bool(response.get("cached"))
     cost = result.get("cost")
     row: dict[str, Any] = {
-        "sample_id": str(result.get("testIdx", stable_id(result.get("vars")))),
         "provider": model.partition("/")[0],
         "model": model,
         "variant": str(result["prompt"].get("label") or result["prompt"]["raw"]),
