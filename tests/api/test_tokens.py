@@ -65,3 +65,17 @@ def test_a_damaged_file_admits_nobody(tokens, content):
     tokens.path.write_text(content)
     with pytest.raises(KeyStoreError, match="nobody"):
         tokens.find(text)
+
+
+def test_what_another_process_changes_holds_at_once(tokens):
+    kept, gone = tokens.create("kept").reveal(), tokens.create("gone").reveal()
+    server = Tokens(tokens.path)
+    assert server.find(gone).name == "gone"
+    tokens.revoke("gone")
+    assert server.find(gone) is None
+    assert server.find(kept).name == "kept"
+    tokens.path.write_text("{")
+    with pytest.raises(KeyStoreError):
+        server.find(kept)
+    tokens.path.unlink()
+    assert server.find(kept) is None

@@ -66,6 +66,8 @@ class Tokens:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._seen: tuple[int, ...] | None = None
+        self._read: tuple[Token, ...] = ()
 
     def create(
         self,
@@ -113,13 +115,20 @@ class Tokens:
             KeyStoreError: the file cannot be read; then nobody is admitted.
         """
         try:
+            found = self.path.stat()
+            seen = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+            if seen == self._seen:  # every request asks; only a changed file is read again
+                return list(self._read)
             text = self.path.read_text("utf-8")
         except FileNotFoundError:
             return []
         except OSError as error:
             raise KeyStoreError(f"the token file cannot be read: {error.strerror}") from None
+        self._seen = None
         try:
-            return [_read_token(entry) for entry in json.loads(text)["tokens"]]
+            self._read = tuple(_read_token(entry) for entry in json.loads(text)["tokens"])
+            self._seen = seen
+            return list(self._read)
         except (ValueError, KeyError, TypeError):
             raise KeyStoreError(
                 "the token file is damaged; nobody is admitted",
