@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -257,3 +258,40 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
         answer = raw.recv(1 << 16)
     assert b" 408 " in answer.splitlines()[0]
     assert served.provider.requests == []
+
+
+def test_calls_under_way_cannot_pass_a_tokens_cap_together(home):
+    from toolkit.api.spend import TokenSpent, token_budgets
+    from toolkit.api.tokens import Token
+    from toolkit.workbench.ask import build_request
+    from toolkit.workbench.bench import current
+
+    bench = current()
+    budgets = token_budgets(bench)
+    assert token_budgets(bench) is budgets
+    asyncio.run(bench.prices.prepare("openai/gpt-4o-mini"))
+    budgets.look(Token(name="t", digest="", usd_per_day=0.001))
+
+    def request(name="t", origin="gateway"):
+        options = {"max_tokens": 1000, "origin": origin, "tags": {"token": name}}
+        return build_request("openai/gpt-4o-mini", "hi", options)  # at most $0.0006
+
+    first, second = request(), request()
+    budgets.before(first)
+    with pytest.raises(TokenSpent) as caught:
+        budgets.before(second)
+    assert caught.value.retry_after > 0
+    budgets.before(request("another"))
+    budgets.before(request(origin="chat"))
+    budgets.ended(first, ())
+    budgets.before(second)
+    bench.close()
+
+
+def test_a_call_that_could_pass_a_tokens_cap_is_never_sent(served):
+    poor = served.tokens.create("poor", usd_per_day=0.001).reveal()
+    asked = body(max_tokens=100_000) | {"model": "openai/gpt-4o-mini"}
+    refused = served.ask("POST", "/v1/chat/completions", json=asked, token=poor)
+    assert refused.status_code == 429
+    assert "'poor'" in refused.json()["error"]["message"]
+    assert rows(served) == []

@@ -24,7 +24,7 @@ from toolkit.api.chat_format import (
 )
 from toolkit.api.embeddings import EmbeddingBody, embeddings_json
 from toolkit.api.failure import ClientGone, body_of
-from toolkit.api.spend import require_budget
+from toolkit.api.spend import token_budgets
 from toolkit.api.tokens import Token
 from toolkit.calls.reply_stream import Answering
 from toolkit.errors import ToolkitError
@@ -41,6 +41,7 @@ _MOST_WAITING: Final = 256 * 1024  # characters of a stream that its client has 
 def build_gateway(bench: Workbench) -> APIRouter:
     """The routes under `/v1`."""
     router = APIRouter(tags=["gateway"])
+    token_budgets(bench)  # so that a processor that does not load is told of at the start
     may_call = Depends(require_scope("call"))
 
     @router.get("/models", summary="Models that this token may call")
@@ -115,7 +116,7 @@ async def _options(
     bench: Workbench, body: ChatBody | EmbeddingBody, token: Token
 ) -> dict[str, Any]:
     require_model(token, body.model)
-    await asyncio.to_thread(require_budget, bench, token)
+    await asyncio.to_thread(token_budgets(bench).look, token)
     tags = {"token": token.name} | ({"user": body.user} if body.user else {})
     return {**body.params(), "origin": "gateway", "tags": tags}
 

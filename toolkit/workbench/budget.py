@@ -49,13 +49,16 @@ def daily_budget(bench: Workbench, cap_usd: float) -> BudgetCap:
     spending = DaySpending(bench)
     bench.on_record.append(spending.add)
 
-    def estimate(request: ChatRequest) -> Decimal | None:
-        provider, model_id = bench.resolver.resolve(request.model)
-        prices = bench.prices.prices_for(provider, model_id, datetime.now(UTC))
-        is_chat = request.operation == "chat"
-        total = estimate_request_tokens(request)
-        answered = estimate_output_tokens(request.params) if is_chat else 0
-        usage = Usage(input_tokens=total - answered, output_tokens=answered, source="estimated")
-        return build_receipt(usage, prices.in_force).cost_usd
+    return BudgetCap(
+        Decimal(str(cap_usd)), spending.usd, lambda request: estimate_usd(bench, request)
+    )
 
-    return BudgetCap(Decimal(str(cap_usd)), spending.usd, estimate)
+
+def estimate_usd(bench: Workbench, request: ChatRequest) -> Decimal | None:
+    """The most that a request may cost its first model, USD; None where it has no price."""
+    provider, model_id = bench.resolver.resolve(request.model)
+    prices = bench.prices.prices_for(provider, model_id, datetime.now(UTC))
+    total = estimate_request_tokens(request)
+    answered = estimate_output_tokens(request.params) if request.operation == "chat" else 0
+    usage = Usage(input_tokens=total - answered, output_tokens=answered, source="estimated")
+    return build_receipt(usage, prices.in_force).cost_usd
