@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, compile_path
 
 from toolkit import __version__
 from toolkit.api.failure import error_body, respond
@@ -101,7 +101,20 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := _methods_at(request)):
+        headers["Allow"] = ", ".join(methods)  # the router names those of one route only
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "CLIENT_ERROR")
-    return JSONResponse(
-        error_body(str(error.detail), code), error.status_code, dict(error.headers or {})
+    return JSONResponse(error_body(str(error.detail), code), error.status_code, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that is documented for the request's path."""
+    path: str = request.scope["path"]
+    paths: dict[str, Any] = request.app.openapi()["paths"]
+    fitting = (
+        [paths[path]]
+        if path in paths
+        else [at for template, at in paths.items() if compile_path(template)[0].match(path)]
     )
+    return sorted({method.upper() for operations in fitting for method in operations})

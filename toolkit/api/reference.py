@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -32,6 +32,33 @@ _PAGE = """<!doctype html>
 <p>The whole description for programs: <code>GET /api/openapi.json</code>.</p>
 </body></html>"""
 
+_TEXT: Final = {"type": ["string", "null"]}
+_ERROR: Final = {
+    "type": "object",
+    "title": "Error",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "param"],
+            "properties": {
+                "message": {"type": "string", "description": "What happened."},
+                "type": {"enum": ["invalid_request_error", "api_error"]},
+                "code": {"type": "string", "description": "A code of this toolkit."},
+                "param": {**_TEXT, "description": "The field that is wrong."},
+                "provider": _TEXT,
+                "hint": {**_TEXT, "description": "What to do."},
+                "request_id": _TEXT,
+                "provider_message": {**_TEXT, "description": "The provider's own words."},
+            },
+        }
+    },
+}
+_ERROR_ANSWER: Final = {
+    "description": "An error; all have this one shape.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+
 
 def add_reference(api: FastAPI) -> None:
     """Add `GET /api/openapi.json` and `GET /api/docs`."""
@@ -51,6 +78,14 @@ def openapi_document(api: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
+    schemas = components.setdefault("schemas", {})
+    schemas["Error"] = _ERROR
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's shape, which is not ours
+        schemas.pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = _ERROR_ANSWER
     return document
 
 
