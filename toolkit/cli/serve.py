@@ -44,6 +44,7 @@ def serve(
         return
     from toolkit.api.serve import open_socket, run_api
     from toolkit.api.tokens import Tokens
+    from toolkit.workbench.tending import tend
 
     with opened_bench() as bench:
         bench.settings.make_home()
@@ -53,7 +54,7 @@ def serve(
         notice(f"API and gateway on {address} (/api, /v1), documentation on {address}/api/docs")
         if first is not None:
             notice(f"Your first token, shown only now: {first.reveal()}")
-        bench.health.monitor.start("serve")
+        tend(bench, "serve")
         run_api(bench, listening, hosts=allow_host or ())
 
 
