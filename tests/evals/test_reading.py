@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evals.answers import AT, failed, row, two_models
+from toolkit.evals.read_values import say_value
 from toolkit.evals.reading import (
     cell_score,
     compare_within,
@@ -19,7 +20,6 @@ from toolkit.evals.reading import (
     keep_samples,
     percentile,
     read_matrix,
-    say_value,
     summarize_sides,
 )
 from toolkit.evals.statistics import wilson_interval

@@ -20,6 +20,7 @@ PAGES = {
     "health": "Health",
     "calls": "Calls",
     "models": "Models",
+    "evals": "Evals",
     "regressions": "Regressions",
     "providers": "Providers & Keys",
 }

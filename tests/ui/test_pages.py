@@ -7,7 +7,7 @@ import pytest
 from tests.servers import Answer
 from toolkit.errors import StoreCorrupt
 
-PAGES = ("home", "compare", "health", "calls", "models", "regressions", "providers")
+PAGES = ("home", "compare", "health", "calls", "models", "evals", "regressions", "providers")
 
 
 def words(app):

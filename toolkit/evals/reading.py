@@ -6,12 +6,12 @@ is told once, however many scorers judged it, and so are its cost and its latenc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from toolkit.evals.read_values import as_value, in_order
 from toolkit.evals.summary import (
     Row,
     Side,
@@ -131,7 +131,7 @@ def read_matrix(rows: Iterable[Row]) -> Matrix:
         key = str(row["sample_id"]), row["model"], row["variant"] or "", int(row["epoch"])
         grouped.setdefault(key, []).append(row)
     cells: dict[str, dict[Side, list[Told]]] = {}
-    for key in sorted(grouped, key=lambda key: (_natural(key[0]), *key[1:])):
+    for key in sorted(grouped, key=lambda key: (in_order(key[0]), *key[1:])):
         told = _read_answer(grouped[key])
         cells.setdefault(told.sample_id, {}).setdefault(told.side, []).append(told)
     firsts = {str(row["sample_id"]): row for row in newest}
@@ -222,29 +222,6 @@ def compare_within(rows: Iterable[Row], scorer: str) -> list[dict[str, Any]]:
 def find_sample(matrix: Matrix, sample_id: str) -> SampleRow | None:
     """One sample with all its answers, or None."""
     return next((sample for sample in matrix.samples if sample.sample_id == sample_id), None)
-
-
-def say_value(value: Any) -> str:
-    """An input or a target as text: a conversation by its turns, anything else as it is."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        return "\n".join(f"{m.get('role', '')}: {say_value(m.get('content'))}" for m in value)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return " | ".join(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def as_value(stored: Any) -> Any:
-    """The value of a JSON column, which the store gives as text."""
-    if not isinstance(stored, str):
-        return stored
-    try:
-        return json.loads(stored)
-    except ValueError:
-        return stored
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -345,15 +322,3 @@ def _judge_cost(answers: Iterable[Told], scorer: str | None) -> Decimal | None:
     found = (told.find_judgement(scorer) for told in answers)
     spent = [j.judge_cost_usd for j in found if j is not None and j.judge_cost_usd is not None]
     return sum(spent, Decimal(0)) if spent else None
-
-
-def _natural(text: str) -> tuple[Any, ...]:
-    """`q10` after `q9`."""
-    number = text.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_ #")
-    return (
-        (text[: len(text) - len(number)], int(number), "") if _is_plain(number) else (text, 0, text)
-    )
-
-
-def _is_plain(number: str) -> bool:
-    return number.isascii() and number.isdigit()

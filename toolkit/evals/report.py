@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.charts.numbers import UNKNOWN, count, duration, money
+from toolkit.evals.read_values import as_value, say_value
 from toolkit.evals.reading import (
     FILTERS,
     Matrix,
     SampleRow,
-    as_value,
     compare_within,
     keep_samples,
     read_matrix,
-    say_value,
     summarize_sides,
 )
 from toolkit.evals.report_charts import Plot, Strip, plot_tradeoff, strip_scores

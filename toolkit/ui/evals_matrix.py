@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from toolkit.evals.reading import FILTERS, Filter, Matrix, SampleRow, keep_samples, say_value
+from toolkit.evals.read_values import say_value
+from toolkit.evals.reading import FILTERS, Filter, Matrix, SampleRow, keep_samples
 from toolkit.ui.evals_words import say_cell
 from toolkit.ui.format import count
 from toolkit.ui.text import visible

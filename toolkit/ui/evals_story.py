@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from toolkit.evals.reading import Matrix, SampleRow, Told, say_value
+from toolkit.evals.read_values import say_value
+from toolkit.evals.reading import Matrix, SampleRow, Told
 from toolkit.ui.evals_read import calls_of
 from toolkit.ui.format import count, duration, money
 from toolkit.ui.text import plain, show_text

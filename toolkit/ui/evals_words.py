@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.evals.reading import Told, as_value, cell_score
+from toolkit.evals.read_values import as_value
+from toolkit.evals.reading import Told, cell_score
 from toolkit.ui.format import UNKNOWN, count, duration, money
 from toolkit.ui.text import visible
 
