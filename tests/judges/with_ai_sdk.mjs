@@ -39,7 +39,10 @@ const drain = async (options) => {
 };
 
 const features = {
-  whole: async () => (await generateText(asking())).text,
+  whole: async () => {
+    const { text, usage } = await generateText(asking());
+    return [text, usage.outputTokens];
+  },
   stream: async () => {
     const { made, text } = await drain(asking());
     return [text, (await made.usage).outputTokens];

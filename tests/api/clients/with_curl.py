@@ -26,6 +26,11 @@ def ask(model="mock/m", **options):
     return curl("/chat/completions", body, "-N")
 
 
+def whole():
+    answer = json.loads(ask())
+    return [answer["choices"][0]["message"]["content"], answer["usage"]["completion_tokens"]]
+
+
 def events(text):
     lines = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
     return [json.loads(line) for line in lines if line != "[DONE]"]
@@ -46,7 +51,7 @@ def broken():
 
 tell(
     {
-        "whole": lambda: json.loads(ask())["choices"][0]["message"]["content"],
+        "whole": whole,
         "stream": stream,
         "embeddings": lambda: json.loads(
             curl("/embeddings", {"model": "mock/emb", "input": "one"})

@@ -20,6 +20,11 @@ def chat(model="mock/m", **options):
     return ChatOpenAI(model=model, **OPTIONS, **options)
 
 
+def whole():
+    answer = chat().invoke("hi")
+    return [answer.text, answer.usage_metadata["output_tokens"]]
+
+
 def stream():
     total = None
     for chunk in chat(stream_usage=True).stream("hi"):
@@ -65,7 +70,7 @@ def embeddings():
 
 tell(
     {
-        "whole": lambda: chat().invoke("hi").text,
+        "whole": whole,
         "stream": stream,
         "asynchronous": asynchronous,
         "tools": lambda: called(chat().bind_tools([WEATHER]).invoke("hi")),

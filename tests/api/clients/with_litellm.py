@@ -26,6 +26,11 @@ def ask(messages=HI, model=MODEL, **options):
     return litellm.completion(model=model, messages=messages, **OPTIONS, **options)
 
 
+def whole():
+    answer = ask()
+    return [answer.choices[0].message.content, answer.usage.completion_tokens]
+
+
 def stream(**options):
     chunks = list(ask(stream=True, stream_options={"include_usage": True}, **options))
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
@@ -76,7 +81,7 @@ def embeddings():
 
 tell(
     {
-        "whole": lambda: ask().choices[0].message.content,
+        "whole": whole,
         "stream": stream,
         "asynchronous": asynchronous,
         "tools": lambda: called(ask_with_tools().choices[0].message),

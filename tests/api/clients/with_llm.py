@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,18 @@ MODELS = "\n".join(
 (HOME / "extra-openai-models.yaml").write_text(MODELS)
 
 
-def llm(*arguments: str, model: str = "mine") -> str:
-    command = [sys.executable, "-m", "llm", "-m", model, "--key", os.environ["GATEWAY_TOKEN"]]
+def llm(*arguments: str, model: str = "mine") -> list[str | int]:
+    """The answer and the output tokens, which `--usage` prints beside it."""
+    command = [
+        sys.executable,
+        "-m",
+        "llm",
+        "-m",
+        model,
+        "--usage",
+        "--key",
+        os.environ["GATEWAY_TOKEN"],
+    ]
     done = subprocess.run(
         [*command, *arguments, "hi"],
         capture_output=True,
@@ -31,13 +42,14 @@ def llm(*arguments: str, model: str = "mine") -> str:
     )
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
-    return done.stdout.strip()
+    (tokens,) = re.findall(r"(\d+) output", done.stderr)
+    return [done.stdout.strip(), int(tokens)]
 
 
 tell(
     {
         "whole": lambda: llm("--no-stream"),
-        "stream": lambda: [llm(), 2],
+        "stream": llm,
         "error": lambda: fails(lambda: llm("--no-stream", model="nobody")),
         "broken stream": lambda: fails(llm),
     }

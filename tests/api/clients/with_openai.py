@@ -23,6 +23,11 @@ def ask(messages=HI, model="mock/m", **options):
     return CLIENT.chat.completions.create(model=model, messages=messages, **options)
 
 
+def whole():
+    answer = ask()
+    return [answer.choices[0].message.content, answer.usage.completion_tokens]
+
+
 def stream():
     chunks = list(ask(stream=True, stream_options={"include_usage": True}))
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
@@ -63,7 +68,7 @@ def schema():
 
 tell(
     {
-        "whole": lambda: ask().choices[0].message.content,
+        "whole": whole,
         "stream": stream,
         "asynchronous": asynchronous,
         "tools": tools,
