@@ -53,6 +53,8 @@ def test_no_more_is_read_than_may_wait_and_nothing_is_lost(provider):
     assert len(text) == 1199
     assert len(reply.text) == 1200 * len(PIECE)
     assert "held_back" in reply.flags
+    assert reply.timing.ttft_ms is not None
+    assert reply.timing.tpot_ms is reply.timing.output_tps is None, "the reader's speed, not ours"
 
 
 def test_a_reader_who_keeps_up_leaves_no_flag(provider):

@@ -136,10 +136,12 @@ class Ledger:
 
     def _timing(self, outcome: Outcome, usage: Usage) -> Timing:
         attempt, listener = outcome.attempt, outcome.attempt.listener
+        # A reader that let the stream wait leaves nothing to tell the provider's speed by.
+        has_speed = outcome.status == "ok" and "held_back" not in attempt.reading.flags
         return measure(
             attempt.record,
             ended_ns=outcome.ended_ns,
-            output_tokens=usage.output_tokens if outcome.status == "ok" else None,
+            output_tokens=usage.output_tokens if has_speed else None,
             stamps_ns=listener.stamps_ns if listener else (),
             first_answer_ns=listener.first_answer_ns if listener else None,
             queue_ms=attempt.this.queue_ms,
