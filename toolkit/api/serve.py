@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 HEADER_TIMEOUT_S = 10.0
+BACKLOG = 512
 
 
 class ImpatientProtocol(HttpToolsProtocol):
@@ -72,6 +73,7 @@ def open_socket(host: str, port: int, hosts: Collection[str] = ()) -> socket.soc
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(BACKLOG)  # who is told of the port may come at once, and waits
     except OSError as error:
         listening.close()
         raise InvalidInput(
@@ -94,7 +96,7 @@ def server_config(app: Any) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        backlog=512,
+        backlog=BACKLOG,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
     )
