@@ -114,6 +114,16 @@ def test_columns_are_compared_on_the_samples_that_both_answered():
     assert pair["sentence"].startswith("mock/a is better by")
 
 
+def test_more_of_a_measure_is_higher_in_its_unit_and_never_better():
+    rows = [row(n, "mock/a", 100.0 + n, scorer="duration_ms") for n in range(20)]
+    rows += [row(n, "mock/b", 300.0 + 2 * n, scorer="duration_ms") for n in range(20)]
+    (pair,) = compare_within(rows, "duration_ms")
+    assert pair["sentence"].startswith("mock/b is higher by 210 ms [")
+    named = [r | {"scorer": "time"} for r in rows]
+    (pair,) = compare_within(named, "time")
+    assert pair["sentence"].startswith("mock/b is higher by 210 [")
+
+
 def test_one_sample_tells_its_input_target_and_answers():
     sample = find_sample(read_matrix(two_models()), "q20")
     assert (sample.input, sample.target) == ("Question 20?", "yes")

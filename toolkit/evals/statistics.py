@@ -232,17 +232,27 @@ def flicker(scores: Scores) -> Interval:
     return Interval(changed / n, *wilson_interval(changed, n), n)
 
 
-def say_comparison(result: PairedComparison, name_a: str, name_b: str) -> str:
-    """The comparison in words: "B is better by 3.1 points [0.4, 5.9], p = 0.02, 400 samples"."""
+def say_comparison(
+    result: PairedComparison, name_a: str, name_b: str, *, unit: str | None = None
+) -> str:
+    """The comparison in words: "B is better by 3.1 points [0.4, 5.9], p = 0.02, 400 samples".
+
+    Scores from 0 to 1 are told in points of a hundred. `unit` is that of a measure ("" where it
+    has no name): more of it is not better, so it is told as "B is higher by 191 ms ...".
+    """
     d = result.difference
-    points, low, high = d.value * 100, d.low * 100, d.high * 100
+    scale, word = (100, "better") if unit is None else (1, "higher")
+    of = " points" if unit is None else f" {unit}".rstrip()
+    form = ".1f" if unit is None else ".3g"
+    value, low, high = d.value * scale, d.low * scale, d.high * scale
     facts = f"p = {result.p_value:.2g}, {d.n:,} samples"
-    if points == 0:
-        return f"{name_a} and {name_b} score the same [{low:+.1f}, {high:+.1f}], {facts}"
-    better, sign = (name_b, 1) if points > 0 else (name_a, -1)
+    if value == 0:
+        return f"{name_a} and {name_b} score the same [{low:+{form}}, {high:+{form}}], {facts}"
+    ahead, sign = (name_b, 1) if value > 0 else (name_a, -1)
     bounds = sorted((sign * low, sign * high))
-    text = f"{better} is better by {abs(points):.1f} points [{bounds[0]:.1f}, {bounds[1]:.1f}]"
+    interval = f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
+    text = f"{ahead} is {word} by {abs(value):{form}}{of} {interval}"
     if result.p_value > 0.05:
-        smallest = result.smallest_detectable * 100
-        return f"{text}, {facts}: not shown (smallest change this could see: {smallest:.1f})"
+        smallest = result.smallest_detectable * scale
+        return f"{text}, {facts}: not shown (smallest change this could see: {smallest:{form}})"
     return f"{text}, {facts}"

@@ -102,21 +102,27 @@ def compare_sides(rows: Sequence[Row], scorer: str) -> list[dict[str, Any]]:
     results = [compare_paired(sides[a], sides[b]) for a, b in pairs]
     adjusted = holm([result.p_value for result in results])
     names = short_names(list(sides))
+    unit = unit_of(scorer, sides.values())
     return [
-        describe(result, names[a], names[b], p)
+        describe(result, names[a], names[b], p, unit=unit)
         for (a, b), result, p in zip(pairs, results, adjusted, strict=True)
     ]
 
 
 def describe(
-    result: PairedComparison, name_a: str, name_b: str, p_adjusted: float | None = None
+    result: PairedComparison,
+    name_a: str,
+    name_b: str,
+    p_adjusted: float | None = None,
+    *,
+    unit: str | None = None,
 ) -> dict[str, Any]:
     """One comparison as plain values, and in words."""
     d = result.difference
     return {
         "a": name_a,
         "b": name_b,
-        "sentence": say_comparison(result, name_a, name_b),
+        "sentence": say_comparison(result, name_a, name_b, unit=unit),
         "difference": d.value,
         "low": d.low,
         "high": d.high,
@@ -127,6 +133,18 @@ def describe(
         "n": d.n,
         "test": result.test,
     }
+
+
+def unit_of(scorer: str, sides: Iterable[Scores]) -> str | None:
+    """The unit of a measure, by its name; None for scores, which lie between 0 and 1.
+
+    A measure under a name of its own is known by values outside that range, and has no unit ("").
+    """
+    for end, unit in (("_ms", "ms"), ("_usd", "USD")):
+        if scorer.endswith(end):
+            return unit
+    values = (value for scores in sides for repeats in scores.values() for value in repeats)
+    return None if all(0 <= value <= 1 for value in values) else ""
 
 
 def short_names(sides: Sequence[Side]) -> dict[Side, str]:

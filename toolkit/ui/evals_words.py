@@ -37,7 +37,9 @@ def best_of(run: Mapping[str, Any]) -> str:
     """The best score of a run's first scorer, with its interval and n."""
     summary = as_value(run["summary"]) or {}
     scores = summary.get("scores", ()) if isinstance(summary, Mapping) else ()
-    first = next((entry["scorer"] for entry in scores), None)
+    # More of a measure (a latency, a cost) is not better.
+    names = (e["scorer"] for e in scores if not e["scorer"].endswith(("_ms", "_usd")))
+    first = next(names, None)
     known = [e for e in scores if e["scorer"] == first and e["mean"] is not None]
     if not known:
         return UNKNOWN

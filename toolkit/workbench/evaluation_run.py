@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.statistics import compare_paired, holm
-from toolkit.evals.summary import describe, newest_rows, scorers_of, scores_by_side, short_names
+from toolkit.evals.summary import (
+    describe,
+    newest_rows,
+    scorers_of,
+    scores_by_side,
+    short_names,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +109,7 @@ class EvalRun:
         pairs = [(a, b) for a, b in pairs if left[a].keys() & right[b].keys()]
         results = [compare_paired(left[a], right[b]) for a, b in pairs]
         adjusted = holm([result.p_value for result in results])
+        unit = unit_of(scorer, [*left.values(), *right.values()])
         labels = short_names([*left, *right])
         own, its = (run.name or run.run_id[:8] for run in (self, other))
         if own == its:
@@ -111,7 +119,7 @@ class EvalRun:
             names = (
                 (own, its) if len(pairs) == 1 else (f"{own}: {labels[a]}", f"{its}: {labels[b]}")
             )
-            entries.append({"scorer": scorer, **describe(result, *names, p)})
+            entries.append({"scorer": scorer, **describe(result, *names, p, unit=unit)})
         return entries
 
     def __str__(self) -> str:
