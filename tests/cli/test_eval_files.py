@@ -69,3 +69,8 @@ def test_wrong_usage_is_said_in_words(imported: str, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "no" / "where.html")
     assert "cannot be written" in run("eval", "report", imported, "--html", nowhere).stderr
     assert run("eval", "import", str(tmp_path / "nothing.json")).returncode == 2
+
+
+def test_an_imported_run_cannot_be_asked_again_and_says_so(imported: str) -> None:
+    done = run("eval", "resume", imported)
+    assert done.returncode == 2 and "was imported" in done.stderr

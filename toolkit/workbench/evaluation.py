@@ -138,6 +138,11 @@ class Evaluation:
     def _order_of(self, run: EvalRun, **given: Any) -> Order:
         """The order of a stored run, with what is given in place of what was kept."""
         config = dict(_json(run.facts["config"]))
+        if not run.facts["dataset_sha256"]:
+            raise InvalidInput(
+                f"the run {run.name!r} was imported, so nothing can be asked or scored again",
+                hint="It can be read, compared, exported and reported.",
+            )
         dataset = Dataset.from_file(_dataset_path(self._bench, run.facts["dataset_sha256"]))
         dataset.name = config.pop("dataset")
         models = config.pop("models")
