@@ -55,6 +55,15 @@ def test_three_failed_checks_are_an_outage(home):
     assert "3 failures in a row" in state_of("dead")["reason"]
 
 
+def test_the_built_in_server_at_rest_is_no_outage(home):
+    for _ in range(4):
+        (row,) = tk.health.check("local")
+        assert (row["status"], row["outcome"]) == ("skipped", "neutral")
+        assert "rests" in row["error_message"]
+    assert tk.health.incidents() == []
+    assert not [row for row in tk.health.status() if row["state"] == "down"]
+
+
 def test_real_calls_tell_the_state_without_a_probe(provider):
     tk.complete("mock/m", "hi")
     assert state_of("mock")["state"] == "healthy"

@@ -18,6 +18,7 @@ from toolkit.errors import KeyRequired, ToolkitError
 from toolkit.health.probe import MAX_TOKENS, probe_provider
 from toolkit.records import Call, ChatRequest, Usage
 from toolkit.workbench.health_evidence import error_columns
+from toolkit.workbench.local import is_resting
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _ASKED: Final = "Answer with the one word: works"
 _INPUT_TOKENS: Final = 64
 _DEADLINE_S: Final = 60.0
+_RESTS: Final = "the built-in server rests; it starts when it is asked"
 _KEY_WORDS: Final = re.compile(r"(?i)api[ _-]?key|credential|unauthori[sz]ed|authenticat")
 
 Row = dict[str, Any]
@@ -43,6 +45,8 @@ async def probe_listing(
         The row of `probes`, without outcome and state.
     """
     blank = _blank(provider, at, "list", is_manual)
+    if await asyncio.to_thread(is_resting, bench, provider.name):
+        return {**blank, "status": "skipped", "error_message": _RESTS}
     try:
         result = await _list(bench, provider, is_manual)
         if result.reachable.answer == "refused":

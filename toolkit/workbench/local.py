@@ -36,6 +36,11 @@ def ensure_local(
     return server.start(model, idle_timeout_s=IDLE_TIMEOUT_S, progress=progress)
 
 
+def is_resting(bench: Workbench, provider: str) -> bool:
+    """Whether a provider is the built-in server while nobody needs it: that is no outage."""
+    return provider == LOCAL and bench.local.status() is None
+
+
 async def prepare_local(bench: Workbench, model: str) -> None:
     """Before a call: start the local server if `model` is `local/...`, without holding up the loop.
 
