@@ -12,7 +12,6 @@ from scipy import stats
 
 from toolkit.evals.statistics import (
     bootstrap_interval,
-    bootstrap_p,
     cohens_d,
     cohens_h,
     compare_paired,
@@ -23,6 +22,7 @@ from toolkit.evals.statistics import (
     power_for,
     sample_means,
     say_comparison,
+    sign_flip_p,
     smallest_detectable,
     wilson_interval,
 )
@@ -80,10 +80,33 @@ def test_the_bootstrap_interval_is_scipys_within_its_noise():
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.004)
 
 
-def test_the_bootstrap_p_is_near_the_t_test():
+def test_flipped_signs_are_near_the_t_test_where_there_are_many():
     differences = np.random.default_rng(5).normal(0.05, 0.2, 120)
     expected = stats.ttest_1samp(differences, 0).pvalue
-    assert bootstrap_p(differences) == pytest.approx(expected, abs=0.02)
+    assert sign_flip_p(differences) == pytest.approx(expected, abs=0.02)
+
+
+@given(st.lists(st.integers(-20, 20), min_size=2, max_size=9))
+def test_flipped_signs_are_exact_where_there_are_few(tenths):
+    differences = np.array(tenths) / 10
+    expected = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    assert sign_flip_p(differences) == pytest.approx(min(1.0, expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 8, 15, 20])
+def test_no_more_is_shown_by_chance_than_the_level_allows(n):
+    """A bootstrap of the mean shows a difference by chance in 12 % of cases of five samples."""
+    dice = np.random.default_rng(n)
+    shown = [sign_flip_p(dice.normal(0, 0.2, n), resamples=2_000) <= 0.05 for _ in range(400)]
+    assert np.mean(shown) <= 0.08
+
+
+def test_one_sample_shows_nothing():
+    result = compare_paired({"x": [0.2, 0.4]}, {"x": [0.9, 0.8]})
+    assert result.p_value == 1.0
+    assert say_comparison(result, "A", "B").endswith("not shown (one sample shows nothing)")
 
 
 def test_power_is_the_z_tests():
@@ -131,11 +154,11 @@ def test_only_shared_samples_are_compared():
         compare_paired({"x": [1.0]}, {"y": [1.0]})
 
 
-def test_graded_scores_use_the_bootstrap():
+def test_graded_scores_are_tested_by_flipped_signs():
     a = {f"s{i}": [0.5 + i / 100] for i in range(20)}
     b = {f"s{i}": [0.6 + i / 90] for i in range(20)}
     result = compare_paired(a, b)
-    assert result.test == "paired bootstrap"
+    assert result.test == "sign flips"
     assert result.only_a is None
     assert result.difference.low > 0
     assert result.p_value < 0.01
@@ -159,4 +182,4 @@ def test_flicker_counts_samples_whose_repeats_disagree():
 def test_differences_that_are_all_equal():
     assert cohens_d(np.array([0.0, 0.0])) == 0.0
     assert cohens_d(np.array([0.5, 0.5])) == math.inf
-    assert bootstrap_p(np.zeros(10)) == 1.0
+    assert sign_flip_p(np.zeros(10)) == 1.0

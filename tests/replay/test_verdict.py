@@ -117,13 +117,13 @@ def test_ten_regressed_of_forty_are_shown_and_one_is_not():
         assert (found.high < 0) is shown
 
 
-def test_repeats_are_compared_by_a_bootstrap_over_cases():
+def test_repeats_are_compared_by_flipped_signs_over_cases():
     names = [f"c{n}" for n in range(30)]
     baseline = {(name, "p/m"): accepted(4, 5) for name in names}
     runs = [run(2, 5, name=name) for name in names]
     found = compare_with_baseline(runs, baseline, alpha=0.05)
     assert found is not None
-    assert found.test == "paired bootstrap"
+    assert found.test == "sign flips"
     assert found.difference == pytest.approx(-0.4)
 
 

@@ -20,6 +20,7 @@ from toolkit.evals.proportion import wilson_interval
 _NORMAL: Final = NormalDist()
 RESAMPLES: Final = 10_000
 SEED: Final = 20_260_101
+_EXACT_PAIRS: Final = 14
 Scores = Mapping[str, Sequence[float]]
 """Scores of each repeat, by sample id."""
 
@@ -45,8 +46,9 @@ class PairedComparison:
     """B against A on the same samples.
 
     Attributes:
-        difference: mean of B minus A, with its paired bootstrap interval.
-        p_value: exact McNemar for pass/fail scores, else the bootstrap's two-sided p.
+        difference: mean of B minus A, with its paired bootstrap interval (below some ten samples
+            such an interval is too narrow; the p-value is not).
+        p_value: exact McNemar for pass/fail scores, else that of `sign_flip_p`.
         only_a, only_b: samples that only A, or only B, passed (pass/fail scores; else None).
         effect: Cohen's h for shares, Cohen's d of the differences otherwise.
         smallest_detectable: smallest true difference that this many samples would show in
@@ -137,9 +139,9 @@ def compare_paired(a: Scores, b: Scores) -> PairedComparison:
         effect = cohens_h(float(left.mean()), float(right.mean()))
         p = mcnemar_exact(only_a, only_b)
         return PairedComparison(difference, p, only_a, only_b, effect, detectable, "McNemar")
-    p = bootstrap_p(differences)
+    p = sign_flip_p(differences)
     effect = cohens_d(differences)
-    return PairedComparison(difference, p, None, None, effect, detectable, "paired bootstrap")
+    return PairedComparison(difference, p, None, None, effect, detectable, "sign flips")
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
@@ -154,16 +156,30 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     return min(1.0, float(2 * tail / 2**n))
 
 
-def bootstrap_p(differences: np.ndarray, *, resamples: int = RESAMPLES) -> float:
-    """Two-sided p of a mean difference of 0, by resampling the centred differences.
+def sign_flip_p(differences: np.ndarray, *, resamples: int = RESAMPLES) -> float:
+    """Two-sided p of paired differences, by flipping their signs at random.
 
-    Source: Efron & Tibshirani 1993, sec. 16.4; (k + 1) / (B + 1) so that p is never 0.
+    If A and B are the same, each difference could as well have had the other sign. Up to
+    `_EXACT_PAIRS` pairs all sign patterns are counted, so the test is exact and never smaller than
+    2 / 2^n: five samples cannot show anything at 5 %. Beyond that a sample of patterns is drawn,
+    (k + 1) / (B + 1). Source: Fisher 1935, sec. 21; Phipson & Smyth 2010.
     """
-    observed = abs(float(differences.mean()))
-    if not np.ptp(differences):
-        return 1.0 if observed == 0 else 1 / (resamples + 1)
-    null = np.abs(_bootstrap_means(differences - differences.mean(), resamples))
-    return float((int((null >= observed).sum()) + 1) / (resamples + 1))
+    moved = differences[differences != 0]
+    n = len(moved)
+    if n == 0:
+        return 1.0
+    least = abs(float(moved.sum())) * (1 - 1e-12)  # sums of the same terms in another order
+    if n <= _EXACT_PAIRS:
+        patterns = np.arange(2**n)[:, None] >> np.arange(n) & 1
+        sums = np.abs((2 * patterns - 1) @ moved)
+        return float((sums >= least).mean())
+    dice = np.random.default_rng(SEED)
+    block, reached = max(1, 4_000_000 // n), 0
+    for start in range(0, resamples, block):
+        count = min(block, resamples - start)
+        signs = dice.integers(0, 2, (count, n), dtype=np.int8) * 2 - 1
+        reached += int((np.abs(signs @ moved) >= least).sum())
+    return (reached + 1) / (resamples + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -253,6 +269,8 @@ def say_comparison(
     interval = f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
     text = f"{ahead} is {word} by {abs(value):{form}}{of} {interval}"
     if result.p_value > 0.05:
+        if d.n < 2:
+            return f"{text}, {facts}: not shown (one sample shows nothing)"
         smallest = result.smallest_detectable * scale
         return f"{text}, {facts}: not shown (smallest change this could see: {smallest:{form}})"
     return f"{text}, {facts}"
