@@ -25,6 +25,9 @@ from tests.servers import MockProvider
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "clients.md"
 JUDGES = ROOT / "tests" / "judges"
+# Read here, because tests run without the variables of the toolkit.
+REQUIRED = os.environ.get("TOOLKIT_REQUIRE_JUDGES") == "1"
+READY = os.environ.get("TOOLKIT_CLIENT_VENV")
 # Not dependencies of the project: installed for these tests, into an environment of their own.
 FOREIGN = {"langchain-openai": "1.7.3", "llm": "0.36"}
 
@@ -166,9 +169,9 @@ def foreign_python() -> Path:
     Raises:
         Missing: they are not wanted here, or cannot be installed.
     """
-    if ready := os.environ.get("TOOLKIT_CLIENT_VENV"):
-        return _python_of(ready)
-    if os.environ.get("TOOLKIT_REQUIRE_JUDGES") != "1":
+    if READY:
+        return _python_of(READY)
+    if not REQUIRED:
         raise Missing(
             "installed from the package index only with TOOLKIT_REQUIRE_JUDGES=1; "
             "TOOLKIT_CLIENT_VENV may name an environment that has it"
