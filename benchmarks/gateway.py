@@ -289,6 +289,7 @@ def run_overload(seconds: float, rate: float, at_once: int = 8) -> dict[str, Any
     with provider(**ANSWER) as upstream:
         calm, hurried = Tally(), Tally()
         with gateway(upstream, concurrency=at_once) as door:
+            asyncio.run(at_rate(door, 1, 5, Tally()))  # the first call loads litellm
             asyncio.run(at_rate(door, rate, seconds, calm))
             asyncio.run(at_rate(door, rate * 10, seconds, hurried))
     return {
