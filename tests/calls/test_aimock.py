@@ -22,6 +22,8 @@ CLI = Path(__file__).parents[1] / "judges/node_modules/@copilotkit/aimock/dist/c
 BASE = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta"}
 DEADLINE_S = 8.0
 CALLS = 1000
+# Read now: while a test runs, the toolkit's variables are gone.
+REQUIRED = os.environ.get("TOOLKIT_REQUIRE_JUDGES") == "1"
 # What each kind of chaos is: a 500, a body that is no JSON, a cut connection, a 429.
 EXPECTED = {"SERVER_ERROR", "PARSE_ERROR", "REQUEST_FAILED", "STREAM_ERROR", "RATE_LIMIT_EXCEEDED"}
 
@@ -32,7 +34,7 @@ def chaos(tmp_path):
     node = shutil.which("node")
     if node is None or not CLI.is_file():
         reason = "aimock is not installed (`make judges` installs it; it needs Node.js)"
-        if os.environ.get("TOOLKIT_REQUIRE_JUDGES") == "1":
+        if REQUIRED:
             pytest.fail(reason)
         pytest.skip(reason)
     fixture = {"match": {"userMessage": "hello"}, "response": {"content": "Hello from the mock."}}
