@@ -152,7 +152,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("app")
     settings = Settings(home=folder / "home")
     with MockProvider() as mock:
-        Registry(settings).add("mock", base_url=mock.base_url, is_local=True)
+        Registry(settings).add("mock", base_url=mock.base_url, is_local=True, auto_sync=False)
         store = Store(settings)
         store.append_many("calls", [call.as_row() for call in past_calls()])
         app = RunningApp(settings.home, folder)

@@ -1,4 +1,4 @@
-"""What the app does besides drawing pages: warm up, watch over health, serve the API, close up."""
+"""What the app does besides drawing pages: warm up, tend the home, serve the API, close up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from toolkit.secret import redact
 from toolkit.workbench.bench import current
+from toolkit.workbench.tending import tend
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +27,10 @@ def find_routes() -> list[Any]:
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Load the call path in the background, and watch the providers' health while the app runs."""
+    """Load the call path in the background; watch over health and listings while the app runs."""
     bench = current()
     bench.portal.start(_warm_up())
-    bench.health.monitor.start("app")
+    tend(bench, "app")
     try:
         yield {}
     finally:
