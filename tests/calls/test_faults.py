@@ -159,10 +159,10 @@ CASES = (
 # Only the faults that are about waiting wait for a short deadline.
 WAITS = {
     "never_answers": {"first_token_timeout_s": 0.5, "total_timeout_s": 1.0},
-    "drips": {"total_timeout_s": 1.0},
+    "drips": {"total_timeout_s": 2.5},
     "stalls": {"chunk_timeout_s": 0.4},
     "keepalive_only": {"first_token_timeout_s": 0.6},
-    "slow_stream": {"total_timeout_s": 1.0},
+    "slow_stream": {"total_timeout_s": 2.5},
 }
 
 
