@@ -15,7 +15,7 @@ from toolkit.workbench.bench import current
 from toolkit.workbench.health_evidence import utc_now
 
 
-def record(bench, n, *, model="acme/small", minutes_ago=1.0, **fields):
+def record(bench, n, *, model="acme/small", minutes_ago=1.0, apart_ms=1, **fields):
     fields = {"status": "ok", "ttft_ms": 100.0, "duration_ms": 900.0} | fields
     at = utc_now() - timedelta(minutes=minutes_ago)
     bench.store.append_many(
@@ -26,7 +26,7 @@ def record(bench, n, *, model="acme/small", minutes_ago=1.0, **fields):
                 "request_id": f"{model}-{number}",
                 "provider": "acme",
                 "model": model,
-                "started_at": at + timedelta(milliseconds=number),
+                "started_at": at + timedelta(milliseconds=apart_ms * number),
                 "source": "live",
                 "origin": "api",
                 **fields,
@@ -49,9 +49,14 @@ BROKEN = {"status": "error", "error_code": "SERVER_ERROR", "blame": "provider"}
 
 def test_each_model_has_a_state_of_its_own(bench):
     record(bench, 5)
-    record(bench, 5, model="acme/large", **BROKEN)
+    record(bench, 5, model="acme/large", apart_ms=1_000, **BROKEN)
+    record(bench, 5, model="acme/burst", **BROKEN)  # of one moment: they count once
     states = {row["model"]: (row["state"], row["n"]) for row in bench.health.model_states()}
-    assert states == {"acme/large": ("down", 5), "acme/small": ("healthy", 5)}
+    assert states == {
+        "acme/burst": ("degraded", 5),
+        "acme/large": ("down", 5),
+        "acme/small": ("healthy", 5),
+    }
 
 
 def test_objectives_count_by_window_and_leave_out_the_callers_own_faults(bench):
