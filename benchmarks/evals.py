@@ -24,7 +24,7 @@ from benchmarks.rounds import report, serving
 from toolkit.evals.dataset import Dataset, Sample
 from toolkit.settings import Settings
 from toolkit.workbench.bench import Workbench
-from toolkit.workbench.evaluation_earlier import find_done
+from toolkit.workbench.evals.earlier import find_done
 
 
 def open_bench(home: Path, base_url: str) -> Workbench:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from toolkit.compare.board import Board
     from toolkit.records import Embedding, Message, Reply
     from toolkit.workbench.bench import Workbench
-    from toolkit.workbench.evaluation import EvalRun
+    from toolkit.workbench.evals.evaluation import EvalRun
 
 
 def _bench() -> Workbench:

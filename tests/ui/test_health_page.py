@@ -18,7 +18,7 @@ from toolkit.ui.health_read import forget_troubles, without_mark
 from toolkit.ui.health_strip import strip_svg, strip_words
 from toolkit.ui.health_words import badge, how_things_are, mark, rate_words, what_was_lost
 from toolkit.workbench.bench import Workbench, current
-from toolkit.workbench.health_view import read_overview
+from toolkit.workbench.health.view import read_overview
 
 DESKTOP, PHONE = 1280, 390
 WAIT_MS = 120_000

@@ -13,8 +13,8 @@ from typing import Any
 from toolkit.health.lease import Lease
 from toolkit.settings import Settings
 from toolkit.workbench.bench import Workbench
-from toolkit.workbench.health_clock import Cadence
-from toolkit.workbench.health_monitor import Monitor
+from toolkit.workbench.health.clock import Cadence
+from toolkit.workbench.health.monitor import Monitor
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 LISTING = json.dumps({"object": "list", "data": [{"id": "small"}]})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from toolkit.evals.plan import Progress
-    from toolkit.workbench.evaluation import EvalRun
+    from toolkit.workbench.evals.evaluation import EvalRun
 
 app = new_app("Evaluate models on your own data.")
 add_file_commands(app)
@@ -80,7 +80,7 @@ def run_file(
 
     Exit code 1 when a threshold is missed, a cap ended the run, or every call failed.
     """
-    from toolkit.workbench.evaluation_config import read_file
+    from toolkit.workbench.evals.config import read_file
 
     with opened_bench() as bench:
         dataset, models, options = read_file(file, bench)

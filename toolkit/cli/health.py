@@ -43,7 +43,7 @@ def check(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask for the free model listing now; exit code 1 when a provider does not work."""
-    from toolkit.workbench.health import is_bad
+    from toolkit.workbench.health.desk import is_bad
 
     with opened_bench() as bench:
         rows = bench.health.check(None if check_all else name)
@@ -56,7 +56,7 @@ def check(
 @app.command("status")
 def status(as_json: JsonFlag = False) -> None:
     """States of all providers in use, worst first, with what your calls of the last day say."""
-    from toolkit.workbench.health_view import read_overview
+    from toolkit.workbench.health.view import read_overview
 
     with opened_bench() as bench:
         rows = read_overview(bench)

@@ -12,7 +12,7 @@ from toolkit.ui.format import UNKNOWN, ago, at, count, share
 from toolkit.ui.health_strip import Days, strip_svg, strip_words
 from toolkit.ui.health_words import badge, mark, percentile_words, rate_words
 from toolkit.ui.text import plain
-from toolkit.workbench.health_queries import WINDOWS
+from toolkit.workbench.health.queries import WINDOWS
 
 MOST_CARDS: Final = 24
 _TITLES: Final = {"5m": "5 min", "30m": "30 min", "1d": "1 day"}

@@ -14,8 +14,8 @@ from toolkit.ui.chart_block import draw_chart
 from toolkit.ui.format import UNKNOWN, ago, at, count, duration
 from toolkit.ui.health_strip import Days
 from toolkit.ui.health_words import mark, percentile_words, rate_words
-from toolkit.workbench import health_queries as ask
 from toolkit.workbench.bench import Workbench
+from toolkit.workbench.health import queries as ask
 from toolkit.workbench.query import Query
 
 SPANS: Final[Mapping[str, timedelta]] = {

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from toolkit.records import Call, Embedding, Message, Reply
     from toolkit.store.store import Store
     from toolkit.workbench.catalog import Catalog
-    from toolkit.workbench.evaluation import Evaluation
-    from toolkit.workbench.health import HealthDesk
+    from toolkit.workbench.evals.evaluation import Evaluation
+    from toolkit.workbench.health.desk import HealthDesk
     from toolkit.workbench.prices import PriceDesk
-    from toolkit.workbench.providers import Providers
+    from toolkit.workbench.providers.providers import Providers
     from toolkit.workbench.resolving import Resolver
 
 
@@ -56,7 +56,7 @@ class Workbench:
     @cached_property
     def providers(self) -> Providers:
         """The registry of providers, with testing, discovery and transfer."""
-        from toolkit.workbench.providers import Providers
+        from toolkit.workbench.providers.providers import Providers
 
         return Providers(self)
 
@@ -134,14 +134,14 @@ class Workbench:
     @cached_property
     def health(self) -> HealthDesk:
         """Which provider is up."""
-        from toolkit.workbench.health import HealthDesk
+        from toolkit.workbench.health.desk import HealthDesk
 
         return HealthDesk(self)
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Evaluations: run, resume, compare, list."""
-        from toolkit.workbench.evaluation import Evaluation
+        from toolkit.workbench.evals.evaluation import Evaluation
 
         return Evaluation(self)
 

@@ -23,9 +23,9 @@ from toolkit.ui.health_strip import Days
 from toolkit.ui.health_words import how_things_are, what_was_lost
 from toolkit.ui.panes import error_card
 from toolkit.ui.text import own
-from toolkit.workbench import health_queries as ask
 from toolkit.workbench.bench import current
-from toolkit.workbench.health_view import blank_days, read_picture
+from toolkit.workbench.health import queries as ask
+from toolkit.workbench.health.view import blank_days, read_picture
 
 LOOK_EVERY_S = 10.0
 TABS = ["Over time", "Uptime", "Objectives", "Compare", "Incidents"]

@@ -13,8 +13,8 @@ from toolkit.errors import StoreLocked
 from toolkit.health.state import Health
 from toolkit.workbench.bench import current
 from toolkit.workbench.chains import order_chain
-from toolkit.workbench.health_evidence import utc_now
-from toolkit.workbench.health_outlook import Outlook
+from toolkit.workbench.health.evidence import utc_now
+from toolkit.workbench.health.outlook import Outlook
 
 
 def outlook_of(**states):

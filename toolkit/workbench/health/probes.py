@@ -17,7 +17,7 @@ from toolkit.calls.receipt import build_receipt
 from toolkit.errors import KeyRequired, ToolkitError
 from toolkit.health.probe import MAX_TOKENS, probe_provider
 from toolkit.records import Call, ChatRequest, Usage
-from toolkit.workbench.health_evidence import error_columns
+from toolkit.workbench.health.evidence import error_columns
 from toolkit.workbench.local import is_resting
 
 if TYPE_CHECKING:

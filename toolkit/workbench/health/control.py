@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.health.lease import LEASE_S, Lease, read_holder
 from toolkit.secret import redact
-from toolkit.workbench.health_evidence import utc_now
+from toolkit.workbench.health.evidence import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from toolkit.workbench.bench import Workbench
-    from toolkit.workbench.health_monitor import Monitor
+    from toolkit.workbench.health.monitor import Monitor
 
 _STOP_WAIT_S: Final = 5.0
 _log = logging.getLogger("toolkit.health")
@@ -38,7 +38,7 @@ class MonitorControl:
             what: who starts it (`app`, `serve`, `watch`), for others to read.
             lease_s: how long its lease holds without being renewed, seconds.
         """
-        from toolkit.workbench.health_monitor import Monitor
+        from toolkit.workbench.health.monitor import Monitor
 
         if self._bench.settings.health_interval_s <= 0:
             return

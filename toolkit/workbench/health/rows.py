@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.health.state import Health, step
 from toolkit.settings import Settings
-from toolkit.workbench.health_evidence import evidence_of, objective_of, rules_for
+from toolkit.workbench.health.evidence import evidence_of, objective_of, rules_for
 
 
 def judge_rows(rows: Sequence[dict[str, Any]], before: Health, settings: Settings) -> Health:

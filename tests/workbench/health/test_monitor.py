@@ -23,8 +23,8 @@ from toolkit.errors import StoreLocked
 from toolkit.providers.keys import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
-from toolkit.workbench.health_monitor import probe_quietly
-from toolkit.workbench.health_probes import probe_listing
+from toolkit.workbench.health.monitor import probe_quietly
+from toolkit.workbench.health.probes import probe_listing
 
 HOUR = 3600.0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from toolkit.workbench.health_evidence import utc_now
+from toolkit.workbench.health.evidence import utc_now
 
 
 class Clock(Protocol):

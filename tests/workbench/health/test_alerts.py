@@ -14,7 +14,7 @@ from tests.workbench.simulated import SimulatedClock, good, listing_server, new_
 from tests.workbench.simulated import play as run_for
 from toolkit.errors import ToolkitError
 from toolkit.settings import Settings
-from toolkit.workbench.health_alerts import post
+from toolkit.workbench.health.alerts import post
 
 TOKEN = "T" + "x" * 30
 TOLD = {"incident_id": "i1", "event": "opened", "text": "acme is down"}

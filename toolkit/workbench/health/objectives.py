@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.health.slo import WINDOWS, Count, Objective, Sli, judge_objective
-from toolkit.workbench.health_evidence import objective_of
-from toolkit.workbench.health_queries import BAD_SQL, GOOD_SQL
+from toolkit.workbench.health.evidence import objective_of
+from toolkit.workbench.health.queries import BAD_SQL, GOOD_SQL
 
 if TYPE_CHECKING:
     from toolkit.workbench.bench import Workbench

@@ -18,16 +18,16 @@ from toolkit.evals.dataset import Dataset
 from toolkit.evals.plan import Key, Progress
 from toolkit.evals.run import Means, Runner, count_codes
 from toolkit.evals.summary import compare_sides, newest_rows, scorers_of, summarize
-from toolkit.workbench.evaluation_config import Order, find_dataset, read_order
-from toolkit.workbench.evaluation_desk import EvalDesk
-from toolkit.workbench.evaluation_earlier import find_answers, find_done, find_reusable
-from toolkit.workbench.evaluation_run import EvalRun, judge_thresholds
+from toolkit.workbench.evals.config import Order, find_dataset, read_order
+from toolkit.workbench.evals.desk import EvalDesk
+from toolkit.workbench.evals.earlier import find_answers, find_done, find_reusable
+from toolkit.workbench.evals.run import EvalRun, judge_thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.workbench.bench import Workbench
-    from toolkit.workbench.evaluation_estimate import Estimate
+    from toolkit.workbench.evals.estimate import Estimate
 
 __all__ = ["EvalRun", "Evaluation"]
 
@@ -71,7 +71,7 @@ class Evaluation:
 
     def estimate(self, dataset: Any, models: Any, **options: Any) -> Sequence[Estimate]:
         """What a run would cost: low, expected and high for each model, and where that is from."""
-        from toolkit.workbench.evaluation_estimate import estimate
+        from toolkit.workbench.evals.estimate import estimate
 
         order = self.order(dataset, models, **options)
         return self._bench.portal.run(estimate(self._bench, order.plan))

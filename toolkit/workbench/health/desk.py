@@ -13,17 +13,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.health.state import Health, derive, pause
-from toolkit.workbench.health_evidence import EvidenceReader, by_model, rules_for, utc_now
-from toolkit.workbench.health_pauses import Pauses
-from toolkit.workbench.health_rows import judge_rows
+from toolkit.workbench.health.evidence import EvidenceReader, by_model, rules_for, utc_now
+from toolkit.workbench.health.pauses import Pauses
+from toolkit.workbench.health.rows import judge_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.providers.provider import Provider
     from toolkit.workbench.bench import Workbench
-    from toolkit.workbench.health_control import MonitorControl
-    from toolkit.workbench.health_outlook import Outlook
+    from toolkit.workbench.health.control import MonitorControl
+    from toolkit.workbench.health.outlook import Outlook
 
 _AT_ONCE: Final = 8
 _CLOSE_WAIT_S: Final = 5.0
@@ -45,14 +45,14 @@ class HealthDesk:
     @cached_property
     def outlook(self) -> Outlook:
         """States at hand for failover, without a question to the ledger on a call's path."""
-        from toolkit.workbench.health_outlook import Outlook
+        from toolkit.workbench.health.outlook import Outlook
 
         return Outlook(self.states)
 
     @cached_property
     def monitor(self) -> MonitorControl:
         """The monitor of this process: `start(what)` and `stop()`."""
-        from toolkit.workbench.health_control import MonitorControl
+        from toolkit.workbench.health.control import MonitorControl
 
         return MonitorControl(self._bench)
 
@@ -97,7 +97,7 @@ class HealthDesk:
 
     def frame(self) -> pd.DataFrame:
         """One row per provider in use, worst first: see `health_view.read_overview`."""
-        from toolkit.workbench.health_view import overview_frame
+        from toolkit.workbench.health.view import overview_frame
 
         return overview_frame(self._bench)
 
@@ -148,7 +148,7 @@ class HealthDesk:
             ProviderNotFound: there is none of that name.
             InvalidInput: the settings' objectives are not acceptable.
         """
-        from toolkit.workbench.health_objectives import read_objectives
+        from toolkit.workbench.health.objectives import read_objectives
 
         now = utc_now()
         names = [one.name for one in self._choose(provider)]
@@ -158,7 +158,7 @@ class HealthDesk:
 
     def budget(self) -> dict[str, Any]:
         """What probes may cost today: `spent_usd`, `limit_usd`, `left_usd`, `next_at`."""
-        from toolkit.workbench.health_budget import read_budget
+        from toolkit.workbench.health.budget import read_budget
 
         return read_budget(self._bench, utc_now())
 
@@ -198,7 +198,7 @@ class HealthDesk:
         return [self._bench.providers.require(name) for name in chosen]
 
     async def _probe(self, provider: Provider, before: Health) -> dict[str, Any]:
-        from toolkit.workbench.health_probes import probe_listing
+        from toolkit.workbench.health.probes import probe_listing
 
         row = await probe_listing(self._bench, provider, utc_now())
         judge_rows([row], before, self._bench.settings)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.workbench.health_probes import Row, probe_calls
+from toolkit.workbench.health.probes import Row, probe_calls
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider

@@ -22,11 +22,11 @@ from toolkit.health.offline import has_route
 from toolkit.health.state import Health
 from toolkit.providers.presets import LOCAL
 from toolkit.secret import redact
-from toolkit.workbench.health_book import IncidentBook
-from toolkit.workbench.health_budget import Spending
-from toolkit.workbench.health_clock import Cadence, Clock, SystemClock
-from toolkit.workbench.health_probes import Row, probe_listing, summarise
-from toolkit.workbench.health_rows import judge_rows
+from toolkit.workbench.health.book import IncidentBook
+from toolkit.workbench.health.budget import Spending
+from toolkit.workbench.health.clock import Cadence, Clock, SystemClock
+from toolkit.workbench.health.probes import Row, probe_listing, summarise
+from toolkit.workbench.health.rows import judge_rows
 
 if TYPE_CHECKING:
     from toolkit.health.lease import Lease

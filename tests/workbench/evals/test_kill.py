@@ -14,7 +14,7 @@ from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.workbench.bench import current
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 _SAMPLES, _WIDTH = 300, 8
 _RUN = f"""
 from toolkit.evals.dataset import Dataset, Sample

@@ -18,9 +18,9 @@ import toolkit as tk
 from toolkit.cli.health import app
 from toolkit.evals.proportion import wilson_interval
 from toolkit.health.state import judge_row
-from toolkit.workbench import health_queries as ask
 from toolkit.workbench.bench import Workbench, current
-from toolkit.workbench.health_view import EMPTY, read_overview, uptime_days
+from toolkit.workbench.health import queries as ask
+from toolkit.workbench.health.view import EMPTY, read_overview, uptime_days
 
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 CODES = (

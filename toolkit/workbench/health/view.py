@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.evals.proportion import wilson_interval
-from toolkit.workbench import health_queries as ask
-from toolkit.workbench.provider_headroom import read_headroom
+from toolkit.workbench.health import queries as ask
+from toolkit.workbench.providers.headroom import read_headroom
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from toolkit.errors import ToolkitError
 from toolkit.health.incidents import find_incidents
 from toolkit.health.reconcile import reconcile
 from toolkit.health.state import Health, derive
-from toolkit.workbench import health_alerts
-from toolkit.workbench.health_evidence import WINDOW, rules_for
+from toolkit.workbench.health import alerts
+from toolkit.workbench.health.evidence import WINDOW, rules_for
 
 if TYPE_CHECKING:
     from toolkit.workbench.bench import Workbench
@@ -102,18 +102,18 @@ class IncidentBook:
         return row["end_alerted_at"] is None and now - row["closed_at"] <= _TOLD_WITHIN
 
     async def _tell(
-        self, row: Row, event: health_alerts.Event, column: str, now: datetime, now_s: float
+        self, row: Row, event: alerts.Event, column: str, now: datetime, now_s: float
     ) -> bool:
-        told = health_alerts.describe(row, event)
+        told = alerts.describe(row, event)
         mark = (row["incident_id"], event)
         if mark not in self._logged:
             self._logged.add(mark)
-            health_alerts.log(told)
+            alerts.log(told)
         if self._bench.settings.health_webhook_url.get_secret_value():
             if now_s < self._retry_at_s:
                 return False
             try:
-                await health_alerts.post(self._bench.settings, told)
+                await alerts.post(self._bench.settings, told)
             except ToolkitError as error:
                 _log.warning("%s", error.message)
                 self._retry_at_s = now_s + self._retry_wait_s

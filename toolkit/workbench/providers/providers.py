@@ -17,12 +17,12 @@ from toolkit.providers.provider import Provider
 from toolkit.providers.registry import Registry
 from toolkit.providers.tokens import LEEWAY_S, FetchToken, TokenSource
 from toolkit.secret import Secret
-from toolkit.workbench.provider_discovery import Discovered, discover
-from toolkit.workbench.provider_headroom import read_headroom
-from toolkit.workbench.provider_plugins import Plugins
-from toolkit.workbench.provider_secrets import changed_headers, split_headers, stored_secrets
-from toolkit.workbench.provider_transfer import Transfer
-from toolkit.workbench.provider_trial import refusal_of, require_accepted, try_provider
+from toolkit.workbench.providers.discovery import Discovered, discover
+from toolkit.workbench.providers.headroom import read_headroom
+from toolkit.workbench.providers.plugins import Plugins
+from toolkit.workbench.providers.secrets import changed_headers, split_headers, stored_secrets
+from toolkit.workbench.providers.transfer import Transfer
+from toolkit.workbench.providers.trial import refusal_of, require_accepted, try_provider
 
 if TYPE_CHECKING:
     from toolkit.health.lights import ProbeResult

@@ -15,8 +15,8 @@ from toolkit.cli.call_queries import CallFilter
 from toolkit.health.probe import MAX_TOKENS
 from toolkit.store import queries
 from toolkit.ui import call_queries as page
-from toolkit.workbench.health_budget import Spending, read_budget
-from toolkit.workbench.health_evidence import utc_now
+from toolkit.workbench.health.budget import Spending, read_budget
+from toolkit.workbench.health.evidence import utc_now
 
 # One probe with room for 2048 output tokens costs at most 0.0020993 USD.
 PRICE = Price(

@@ -12,7 +12,7 @@ from tests.servers import MockProvider
 from tests.workbench.simulated import new_bench
 from toolkit.errors import InvalidInput, ProviderNotFound
 from toolkit.workbench.bench import current
-from toolkit.workbench.health_evidence import utc_now
+from toolkit.workbench.health.evidence import utc_now
 
 
 def record(bench, n, *, model="acme/small", minutes_ago=1.0, apart_ms=1, **fields):

@@ -1,0 +1,1 @@
+"""Evaluations: the order, the run, what was done earlier, and what it would cost."""

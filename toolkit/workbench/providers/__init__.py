@@ -1,0 +1,1 @@
+"""Providers and their keys: add, test, find, exchange."""
