@@ -2,7 +2,8 @@
 
 litellm talks, we listen: the request goes out through our guarded transport, and as soon as
 the wire answers litellm's part is over (`Heard`); the answer is read from the wire
-(`reading.py`). No litellm type leaves this file; its retries and downloads are off.
+(`reading.py`). What it writes the same each time it writes once (`envelope.py`). No litellm
+type leaves this file; its retries and downloads are off.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import cache, partial
 from typing import Any, Final
 
 import httpx
 
+from toolkit.calls.envelope import Envelopes, kind_of
 from toolkit.calls.parameters import find_unsent
 from toolkit.calls.reading import Style
 from toolkit.calls.sessions import Sessions
@@ -33,6 +35,7 @@ from toolkit.calls.wording import (
     RequestNotBuilt,
     UnsupportedParams,
     base_url_of,
+    passes_on,
     route_of,
     style_of,
     word_chat,
@@ -162,6 +165,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self._sessions = Sessions(settings.proxy)
+        self._envelopes = Envelopes()
         self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = (
             weakref.WeakKeyDictionary()
         )
@@ -178,9 +182,7 @@ class Door:
         token = CURRENT.set(record)
         record.may_drop = ask.may_drop
         record.find_unsent = partial(find_unsent, style_of(ask.type), ask.params)
-        turn = self._turns.setdefault(asyncio.get_running_loop(), _Turn())
         try:
-            record.on_written = await turn.take()
             await self._call(ask, record)
         except Heard:
             if record.dropped and not ask.may_drop:
@@ -192,7 +194,7 @@ class Door:
             if record.requests == 0:
                 raise RequestNotBuilt(error) from None
         finally:
-            record.on_written()
+            record.written = None
             CURRENT.reset(token)
         if record.requests == 0:
             raise RequestNotBuilt(RuntimeError("litellm sent no request"))
@@ -203,15 +205,41 @@ class Door:
         Raises:
             Heard: always.
         """
-        await self._call(ask, None)
+        await load().acompletion(**word_chat(ask, self._client(ask)))
 
-    async def _call(self, ask: Ask, record: WireRecord | None) -> None:
+    async def _call(self, ask: Ask, record: WireRecord) -> None:
         if ask.operation == "embeddings":
-            await self._embed(ask)
+            await self._in_turn(record, self._embed(ask))
             return
         arguments = word_chat(ask, self._client(ask))
+        kind = kind_of(ask.type, arguments) if passes_on(ask.type) else None
+        if kind is None:
+            await self._in_turn(record, self._chat(arguments, ask, record))
+            return
+        ours = arguments["extra_body"]
+        envelope = self._envelopes.find(kind)
+        if envelope is not None and (request := envelope.fill(ours)) is not None:
+            transport = GuardedTransport(self._sessions, local=ask.is_local)
+            await transport.handle_async_request(request)  # ends in `Heard`, like litellm's way
+        try:
+            await self._in_turn(record, self._chat(arguments, ask, record))
+        finally:
+            if record.written is not None:
+                self._envelopes.keep(kind, record.written, ours)
+
+    async def _in_turn(self, record: WireRecord, writing: Coroutine[Any, Any, None]) -> None:
+        """Have litellm write when nobody else has it write; the turn ends with the writing."""
+        turn = self._turns.setdefault(asyncio.get_running_loop(), _Turn())
+        try:
+            record.on_written = await turn.take()
+            await writing
+        finally:
+            writing.close()
+            record.on_written()
+
+    async def _chat(self, arguments: dict[str, Any], ask: Ask, record: WireRecord) -> None:
         stream = await load().acompletion(**arguments)
-        if ask.stream and (record is None or record.requests == 0):
+        if ask.stream and record.requests == 0:
             await stream.fetch_stream()  # Gemini's path sends only when asked for the first chunk
 
     async def _embed(self, ask: Ask) -> None:

@@ -148,6 +148,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         record = CURRENT.get()
         if record is not None and await _says_all(request, record):
+            record.written = request
             with contextlib.suppress(WireFailure, CassetteError):
                 await self._guard.exchange(request, record)
         raise Heard

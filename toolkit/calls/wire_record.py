@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from toolkit.errors import CassetteError
 
 if TYPE_CHECKING:
+    import httpx
+
     from toolkit.calls.wire_body import StreamBody
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -89,6 +91,7 @@ class WireRecord:
         may_drop: such a request may be sent all the same.
         dropped: parameters that the provider does not take and that were left out.
         not_recorded: an open cassette that has no answer to this request.
+        written: the request as it was handed to the transport.
         on_written: told when the request is written and handed to the transport.
     """
 
@@ -117,6 +120,7 @@ class WireRecord:
     may_drop: bool = False
     dropped: list[str] = field(default_factory=list)
     not_recorded: CassetteError | None = None
+    written: httpx.Request | None = None
     on_written: Callable[[], None] = lambda: None
 
     def fail(self, cause: str, detail: str = "") -> WireFailure:

@@ -114,6 +114,11 @@ def style_of(provider_type: str) -> Style:
     return route_of(provider_type)[1]
 
 
+def passes_on(provider_type: str) -> bool:
+    """Whether messages and parameters go to a type of provider as they are."""
+    return route_of(provider_type)[0] == "custom_openai"
+
+
 def word_chat(ask: Ask, client: Any) -> dict[str, Any]:
     """What litellm is to be told to ask for a chat's answer.
 
@@ -127,7 +132,7 @@ def word_chat(ask: Ask, client: Any) -> dict[str, Any]:
         raise RequestNotBuilt(FetchedHere(address))
     arguments: dict[str, Any] = {
         **params,
-        "messages": list(_ELSEWHERE if route == "custom_openai" else ask.messages),
+        "messages": list(_ELSEWHERE if passes_on(ask.type) else ask.messages),
         "model": f"{route}/{ask.model_id}",
         "api_base": base_url_of(ask),
         "api_key": ask.key.reveal() if ask.key else NO_KEY,
@@ -139,7 +144,7 @@ def word_chat(ask: Ask, client: Any) -> dict[str, Any]:
     if ask.headers:
         arguments["extra_headers"] = {**ask.headers, **(params.get("extra_headers") or {})}
     arguments["_skip_mcp_handler"] = True  # it wants a package that nobody needs for tools
-    if route == "custom_openai":
+    if passes_on(ask.type):
         _pass_on(arguments, ask)
     else:
         _let_through(arguments, style)
