@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import httpx
@@ -238,10 +239,14 @@ def _pass_on(arguments: dict[str, Any], ask: Ask) -> None:
 
 def base_url_of(ask: Ask) -> str:
     """The base URL as the client library wants it."""
-    base_url = ask.base_url.rstrip("/")
+    return _base_url_for(ask.type, ask.base_url.rstrip("/"))
+
+
+@lru_cache(1024)
+def _base_url_for(provider_type: str, base_url: str) -> str:
     has_path = bool(httpx.URL(base_url).path.strip("/"))
-    if style_of(ask.type) == "anthropic":  # litellm adds the version to the path by itself
+    if style_of(provider_type) == "anthropic":  # litellm adds the version to the path by itself
         return base_url.removesuffix("/v1")
-    if ask.type == "azure" and not has_path:
+    if provider_type == "azure" and not has_path:
         return f"{base_url}/openai/v1"
-    return f"{base_url}/v1" if ask.type == "ollama" and not has_path else base_url
+    return f"{base_url}/v1" if provider_type == "ollama" and not has_path else base_url

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -122,6 +123,7 @@ class Provider:
         return {name: getattr(self, name) for name in names.split()} | {"params": dict(self.params)}
 
 
+@lru_cache(4096)
 def origin_of(url: str) -> str:
     """`scheme://host:port` of a URL in lower case, the port always written; "" of none."""
     try:
