@@ -52,6 +52,13 @@ def failed(number: int, model: str = "mock/a", **fields: Any) -> Any:
     return row(number, model, None, scorer=None, **(told | nothing | fields))
 
 
+def skipped(number: int, model: str = "mock/a", **fields: Any) -> Any:
+    """One answer that a cap left out."""
+    told = {"status": "skipped", "error_code": "BUDGET_EXCEEDED", "error_message": "raise the cap"}
+    nothing = {"call_id": None, "request_id": None, "input_tokens": None, "output_tokens": None}
+    return failed(number, model, **(told | nothing | {"ttft_ms": None} | fields))
+
+
 def run(run_id: str = "run-1", **fields: Any) -> dict[str, Any]:
     """The row of a run that is over."""
     made: dict[str, Any] = {

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.evals.answers import COLUMNS, failed, row, run, two_models
+from tests.evals.answers import COLUMNS, failed, row, run, skipped, two_models
 from toolkit.errors import InvalidInput
 from toolkit.evals import scorers
 from toolkit.evals.dataset import Sample
@@ -87,16 +87,27 @@ def test_a_whole_run_comes_back_with_the_same_scores(kind, tmp_path):
 
 def test_junit_tells_failures_errors_and_times_and_is_always_xml():
     rows = [row(1), row(2, score=0.0, output="\x00no", explanation="\ufffe <&"), failed(3)]
-    rows.append(row(4, score=0.3, is_pass=None, scorer="fuzzy"))
+    rows += [row(4, score=0.3, is_pass=None, scorer="fuzzy"), skipped(5)]
     suite = ET.fromstring(write_run(run(), rows, "junit"))
-    assert {k: suite.get(k) for k in ("tests", "failures", "errors")} == {
-        "tests": "4", "failures": "1", "errors": "1"
+    assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5", "failures": "1", "errors": "1", "skipped": "1"
     }  # fmt: skip
     cases = {case.get("name"): case for case in suite}
     assert cases["q1 repeat 1 exact"].get("time") == "0.101"
     assert cases["q2 repeat 1 exact"].find("failure").text == "\ufffdno"
     assert cases["q3 repeat 1"].find("error").get("type") == "TIMEOUT"
     assert cases["q4 repeat 1 fuzzy"].find("system-out").text == "score 0.3"
+    assert cases["q5 repeat 1"].find("skipped").get("message") == "raise the cap"
+
+
+def test_what_a_cap_left_out_comes_back_from_an_export_as_left_out(tmp_path):
+    file = tmp_path / "stopped.csv"
+    file.write_bytes(write_run(run(), [row(1), failed(2), skipped(3)], "csv"))
+    found = read_file(file)
+    told = {name: found.run["summary"][name] for name in ("answers", "failed", "skipped")}
+    assert told == {"answers": 1, "failed": 1, "skipped": 1}
+    assert (found.run["status"], found.run["done"]) == ("stopped", 2)
+    assert found.run["summary"]["errors"] == {"TIMEOUT": 1}
 
 
 @pytest.mark.parametrize("name", ["inspect-ten-questions.eval", "inspect-ten-questions.json"])

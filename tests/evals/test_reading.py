@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evals.answers import AT, failed, row, two_models
+from tests.evals.answers import AT, failed, row, skipped, two_models
+from toolkit.evals.matrix import find_sample, read_matrix
 from toolkit.evals.read_values import say_value
 from toolkit.evals.reading import (
     cell_score,
     compare_within,
-    find_sample,
     join_runs,
     keep_samples,
     percentile,
-    read_matrix,
     summarize_sides,
 )
 from toolkit.evals.statistics import wilson_interval
@@ -71,6 +70,18 @@ def test_a_failed_call_counts_no_more_once_the_answer_came():
     rows = [failed(1), row(1, scored_at=AT + timedelta(hours=1))]
     (told,) = read_matrix(rows).answers
     assert told.error_code is None and told.output == "yes" and not told.is_error
+
+
+def test_an_answer_that_a_cap_left_out_is_no_failure_no_score_and_no_call():
+    rows = [row(1, scorer=s) for s in ("exact", "fuzzy")] + [failed(2), skipped(3), skipped(4)]
+    rows += [row(4, scored_at=AT + timedelta(hours=1))]
+    for entry in summarize_sides(rows)[:1]:
+        assert (entry["mean"], entry["n"], entry["answers"]) == (1.0, 2, 2)
+        assert (entry["failed"], entry["skipped"], entry["timed"]) == (1, 1, 2)
+    assert kept(rows, "skipped") == ["q3"] and kept(rows, "errors") == ["q2"]
+    assert kept(rows, "failed") == [] == kept(rows, "different")
+    (bare,) = summarize_sides([failed(1), skipped(2), skipped(3)])
+    assert (bare["failed"], bare["skipped"], bare["unpriced"]) == (1, 2, 0)
 
 
 def test_a_scorer_that_raised_is_an_error_and_no_score():

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.evals.answers import failed, row, run, two_models
-from toolkit.evals.reading import read_matrix, summarize_sides
+from tests.evals.answers import failed, row, run, skipped, two_models
+from toolkit.evals.matrix import read_matrix
+from toolkit.evals.reading import summarize_sides
 from toolkit.evals.report import order_samples, render_report
 from toolkit.evals.report_charts import plot_tradeoff, score_axis, strip_scores
 
@@ -73,11 +74,17 @@ def test_samples_with_errors_come_first_and_what_is_left_out_is_said():
     assert "15 more samples are left out" in text and "q20" in text and "q19" not in text
 
 
+def test_what_a_cap_left_out_is_told_apart_from_failures():
+    text = Tags(render_report(run(summary=None), [row(1), failed(2), skipped(3)])).text
+    assert "⏸ BUDGET_EXCEEDED: raise the cap" in text and "✕ BUDGET" not in text
+    assert "1 of 3 answers to 3 samples." in text
+
+
 def test_a_run_without_scorers_or_prices_is_told_as_such():
     bare = [row(1, score=None, scorer=None, cost_usd=None), failed(2)]
     text = Tags(render_report(run(summary=None, cost_usd=None), bare)).text
     assert "Not scored" in text and "unpriced" in text and "$0" not in text
-    assert "2 answers to 2 samples." in text
+    assert "1 of 2 answers to 2 samples." in text
 
 
 def test_marks_stand_where_their_numbers_are():

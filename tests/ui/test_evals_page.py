@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.evals.answers import failed, row, run, two_models
+from tests.evals.answers import failed, row, run, skipped, two_models
 from tests.ui.conftest import Stage
-from toolkit.evals.reading import read_matrix
+from toolkit.evals.matrix import read_matrix
 from toolkit.ui.evals_runs import left_words
 from toolkit.ui.evals_words import best_of, say_cell
 from toolkit.workbench.bench import Workbench, current
@@ -170,6 +170,18 @@ def test_a_cell_of_repeats_tells_how_many_passed_and_failed() -> None:
     (cell,) = read_matrix(rows).samples[0].cells.values()
     assert say_cell(cell, "exact") == "✓ 1 of 3, 1 failed · yes · 101 ms · $0.00100"
     assert say_cell((), "exact") == "not asked"
+
+
+def test_what_a_cap_left_out_is_told_in_cell_story_and_filter(home: Any, open_page: Any) -> None:
+    (cell,) = read_matrix([row(1), skipped(1, epoch=2)]).samples[0].cells.values()
+    assert say_cell(cell, "exact") == "✓ 1 of 2, 1 left out · yes · 101 ms · $0.00100"
+    bench = current()
+    bench.store.append("eval_runs", run(status="stopped"))
+    bench.store.append_many("eval_samples", [row(1), failed(2), skipped(3)])
+    app = open_page("evals", filter="skipped", sample="q3")
+    assert not app.exception and list(table(app, "sample")["sample"]) == ["q3"]
+    assert table(app, "sample")["mock/a"][0] == "⏸ left out · BUDGET_EXCEEDED"
+    assert "⏸ BUDGET_EXCEEDED: raise the cap" in words(app)
 
 
 def test_the_best_score_of_a_run_without_any_is_a_dash() -> None:

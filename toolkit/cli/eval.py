@@ -56,6 +56,7 @@ _SCORES = (
     Column("n", "Samples", is_number=True),
     Column("answers", "Answers", is_number=True, is_optional=True),
     Column("failed", "Failed", is_number=True),
+    Column("skipped", "Left out", is_number=True),
 )
 _ESTIMATES = (
     Column("model", "Model"),

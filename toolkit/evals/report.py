@@ -11,16 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.charts.numbers import UNKNOWN, count, duration, money
+from toolkit.evals.matrix import Matrix, SampleRow, read_matrix
 from toolkit.evals.read_values import as_value, say_value
-from toolkit.evals.reading import (
-    FILTERS,
-    Matrix,
-    SampleRow,
-    compare_within,
-    keep_samples,
-    read_matrix,
-    summarize_sides,
-)
+from toolkit.evals.reading import FILTERS, compare_within, keep_samples, summarize_sides
 from toolkit.evals.report_charts import Plot, Strip, plot_tradeoff, strip_scores
 from toolkit.evals.summary import Row
 
@@ -84,10 +77,10 @@ def render_report(
 
 
 def order_samples(matrix: Matrix) -> list[SampleRow]:
-    """Samples with errors first, then failures, then differences, then the rest."""
+    """Samples with errors first, then failures, differences, what a cap left out, the rest."""
     first = matrix.scorers[0] if matrix.scorers else None
     ordered: dict[str, SampleRow] = {}
-    for chosen in ("errors", "failed", "different", "all"):
+    for chosen in ("errors", "failed", "different", "skipped", "all"):
         assert chosen in FILTERS
         for sample in keep_samples(matrix, chosen, first):
             ordered.setdefault(sample.sample_id, sample)
@@ -116,9 +109,9 @@ def _section(rows: Sequence[Row], scorer: str | None) -> Section:
 def _sentence(run: Mapping[str, Any], matrix: Matrix) -> str:
     summary = as_value(run.get("summary"))
     told = summary.get("sentence") if isinstance(summary, Mapping) else None
-    return str(
-        told or f"{count(len(matrix.answers))} answers to {count(len(matrix.samples))} samples."
-    )
+    answers = sum(told.status == "ok" for told in matrix.answers)
+    asked = f"{count(len(matrix.answers))} answers to {count(len(matrix.samples))} samples"
+    return str(told or f"{count(answers)} of {asked}.")
 
 
 def _money(usd: Decimal | float | None) -> str:

@@ -2,31 +2,33 @@
 
 Every answer's rows are written before the next one is begun by that worker, so whatever kills
 the run, only answers under way are lost, and resuming asks only for what is missing. At each
-provider as many calls are under way as it takes without complaint (`concurrency`).
+provider as many calls are under way as it takes without complaint (`concurrency`). What a cap
+leaves out gets a row that says so, and is asked for by resuming, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, ToolkitError
 from toolkit.evals.concurrency import AdaptiveLimit
 from toolkit.evals.patience import PatientDesk
 from toolkit.evals.plan import Key, Plan, Progress, Task, hash_id
-from toolkit.evals.scorers import Answer, Score
+from toolkit.evals.rows import Row, build_error_row, build_row, build_skipped_row
+from toolkit.evals.scorers import Answer
 from toolkit.evals.scoring import AnyScorer, Desk, current_desk, is_pass, score_answer
 from toolkit.evals.solvers import Ask, Solved, solve
 from toolkit.records import Message, Reply
 
-Row = dict[str, Any]
 _RATE_WINDOW_S: Final = 30.0
+_WRITTEN_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Runner:
     ) -> None:
         self.run_id = run_id
         self.stopped_by: ToolkitError | None = None
-        self.done = self.failed = self.reused = 0
+        self.done = self.failed = self.reused = self.skipped = 0
         self.cost_usd: Decimal | None = None
         self._plan = plan
         self._scorers = scorers
@@ -74,12 +76,14 @@ class Runner:
         names = {means.provider_of(model) for model in plan.models}
         self._limits = {name: AdaptiveLimit(means.most_of(name)) for name in names}
         self._again: list[Task] = []
+        self._left_out: list[tuple[Task, Sequence[Reply]]] = []
         self._ends: deque[float] = deque()
 
     async def run(self, done: Collection[Key] = frozenset()) -> None:
         """Ask for everything but what is `done`; failures worth it are tried once more at the end.
 
-        A cap that is reached ends it early; `stopped_by` says so.
+        A cap that is reached ends it early; `stopped_by` says so, and so does a row for each
+        answer that is left out. Whatever else ends it early leaves no row: it is simply missing.
 
         Raises:
             StoreError: a row could not be kept; nothing more is asked.
@@ -88,11 +92,15 @@ class Runner:
         tasks: dict[str, list[Iterator[Task]]] = {}
         for model in self._plan.models:
             tasks.setdefault(self._provider_of(model), []).append(self._plan.tasks(model, done))
-        await self._work({name: _take_turns(of) for name, of in tasks.items()}, is_last=False)
+        first = {name: _take_turns(of) for name, of in tasks.items()}
+        await self._work(first, is_last=False)
         late: dict[str, list[Task]] = {}
         for task in self._again:
             late.setdefault(self._provider_of(task.model), []).append(task)
-        await self._work({name: iter(of) for name, of in late.items()}, is_last=True)
+        second = {name: iter(of) for name, of in late.items()}
+        await self._work(second, is_last=True)
+        if self.stopped_by is not None:
+            await self._tell_left_out(self.stopped_by, chain(*first.values(), *second.values()))
 
     async def adopt(self, task: Task, solved: Solved, revision: Any = 0) -> None:
         """Score an answer that is there already and keep its rows; nothing is asked."""
@@ -124,8 +132,7 @@ class Runner:
             limit = self._limits[provider]
             while self.stopped_by is None:
                 async with limit:
-                    task = next(queue, None)
-                    if task is None or self.stopped_by is not None:
+                    if self.stopped_by is not None or (task := next(queue, None)) is None:
                         return
                     await self._finish(task, limit, is_last=is_last)
 
@@ -137,24 +144,33 @@ class Runner:
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
 
+    async def _tell_left_out(self, error: ToolkitError, never_begun: Iterator[Task]) -> None:
+        left_out = chain(self._left_out, ((task, ()) for task in never_begun))
+        rows = (build_skipped_row(self.run_id, task, error, seen) for task, seen in left_out)
+        while batch := list(islice(rows, _WRITTEN_AT_ONCE)):
+            await asyncio.to_thread(self._write, batch)
+            self.skipped += len(batch)
+
     async def _finish(self, task: Task, limit: AdaptiveLimit, *, is_last: bool) -> None:
         """Get one answer, score it, keep its rows."""
         seen: list[Reply] = []
         try:
             solved = await solve(task.solver, task.sample, self._asker(task, seen))
         except BudgetExceeded as error:
-            self.stopped_by = error
+            self.stopped_by = self.stopped_by or error
+            self._left_out.append((task, seen))
+            self._spend(reply.cost_usd for reply in seen)
             return
         except ToolkitError as error:
             limit.note(was_limited=_was_limited(getattr(error, "attempts", ())))
             if not is_last and _may_pass(error):
                 self._again.append(task)
                 return
-            rows = [self._error_row(task, error.code, error.message, seen, error)]
+            rows = [build_error_row(self.run_id, task, error.code, error.message, seen, error)]
             self.failed += 1
         except Exception as error:  # noqa: BLE001 - a person's own function may raise anything
             code, message = "SOLVER_ERROR", f"{type(error).__name__}: {error}"
-            rows = [self._error_row(task, code, message, seen)]
+            rows = [build_error_row(self.run_id, task, code, message, seen)]
             self.failed += 1
         else:
             limit.note(was_limited=any(_was_limited(r.attempts) for r in solved.replies))
@@ -182,32 +198,9 @@ class Runner:
             rows.append(row | {"is_pass": is_pass(scorer, found)})
         return rows or [build_row(self.run_id, task, solved, None, None)]
 
-    def _error_row(
-        self,
-        task: Task,
-        code: str,
-        message: str,
-        seen: Sequence[Reply],
-        error: ToolkitError | None = None,
-    ) -> Row:
-        row = build_row(self.run_id, task, Solved("", tuple(seen)), None, None)
-        attempts = getattr(error, "attempts", ())
-        call_id = attempts[-1].call_id if attempts else row["call_id"]
-        return row | {
-            "result_id": hash_id(self.run_id, task.key, None, call_id),
-            "output": getattr(error, "partial_text", None) or None,
-            "status": "error",
-            "error_code": code,
-            "error_message": message,
-            "call_id": call_id,
-        }
-
     def _count(self, rows: Sequence[Row]) -> None:
         self.done += 1
-        spent = [rows[0]["cost_usd"], *(row.get("judge_cost_usd") for row in rows)]
-        for usd in spent:
-            if usd is not None:
-                self.cost_usd = (self.cost_usd or Decimal(0)) + usd
+        self._spend([rows[0]["cost_usd"], *(row["judge_cost_usd"] for row in rows)])
         now = time.monotonic()
         self._ends.append(now)
         while now - self._ends[0] > _RATE_WINDOW_S:
@@ -215,54 +208,10 @@ class Runner:
         if self._on_progress is not None:
             self._on_progress(self.progress)
 
-
-def build_row(
-    run_id: str, task: Task, solved: Solved, scorer: str | None, found: Score | None
-) -> Row:
-    """One row of `eval_samples`: an answer as one scorer sees it."""
-    reply = solved.replies[-1] if solved.replies else None
-    sample, is_cached = task.sample, any("cached" in r.flags for r in solved.replies)
-    details = found.details if found else {}
-    code = details.get("code") or ("SCORER_ERROR" if found and found.error else None)
-    value = found.value if found else None
-    return {
-        "result_id": hash_id(run_id, task.key, scorer, 0),
-        "run_id": run_id,
-        "sample_id": sample.sample_id,
-        "epoch": task.epoch,
-        "provider": task.model.partition("/")[0],
-        "model": task.model,
-        "variant": task.solver.name,
-        "params": dict(task.solver.params),
-        "scorer": scorer,
-        "input": sample.input,
-        "target": list(sample.target) if isinstance(sample.target, tuple) else sample.target,
-        "output": solved.text,
-        "score": value,
-        "is_pass": None,
-        "explanation": (found.error or found.reason or None) if found else None,
-        "metadata": dict(sample.metadata),
-        "status": "error" if code else "ok",
-        "error_code": code,
-        "error_message": found.error if found else None,
-        "call_id": reply.call_id if reply else None,
-        "request_id": reply.request_id if reply else None,
-        "input_tokens": _total(r.usage.input_tokens for r in solved.replies),
-        "output_tokens": _total(r.usage.output_tokens for r in solved.replies),
-        "cost_usd": None if is_cached else _total(r.cost_usd for r in solved.replies),
-        "duration_ms": _total(r.timing.duration_ms for r in solved.replies),
-        "ttft_ms": solved.replies[0].timing.ttft_ms if solved.replies else None,
-        "is_cached": is_cached,
-        "judge_model": details.get("judge_model"),
-        "judge_call_id": details.get("judge_call_id"),
-        "judge_cost_usd": details.get("judge_cost_usd"),
-        "scored_at": datetime.now(UTC),
-    }
-
-
-def _total(values: Iterator[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return sum(known[1:], known[0]) if known else None
+    def _spend(self, amounts: Iterable[Decimal | None]) -> None:
+        for usd in amounts:
+            if usd is not None:
+                self.cost_usd = (self.cost_usd or Decimal(0)) + usd
 
 
 def _may_pass(error: ToolkitError) -> bool:
@@ -284,8 +233,3 @@ def _take_turns(queues: Sequence[Iterator[Task]]) -> Iterator[Task]:
         if task is not None:
             waiting.append(queue)
             yield task
-
-
-def count_codes(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How often each error code stands in the rows, most frequent first."""
-    return dict(Counter(row["error_code"] for row in rows if row["error_code"]).most_common())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -23,8 +24,8 @@ Side = tuple[str, str]
 
 
 def newest_rows(rows: Iterable[Row]) -> list[Row]:
-    """The rows that count: the newest of each answer and scorer, and a failed call only where
-    the answer did not come later.
+    """The rows that count: the newest of each answer and scorer; a failed call or one that a cap
+    left out only where the answer did not come later.
     """
     newest: dict[tuple[Any, ...], Row] = {}
     for row in sorted(rows, key=lambda row: row["scored_at"]):
@@ -62,8 +63,9 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
     Returns:
         `model`, `variant`, `scorer`, `mean` with `low` and `high` (95 %; Wilson for pass/fail
         scores without repeats, else a bootstrap over samples), `n` samples, `answers` scored,
-        `unscored` answers that the scorer could not judge, `flicker` (share of samples whose
-        repeats differ; None without repeats).
+        `unscored` answers that the scorer could not judge, `failed` calls, answers `skipped` by a
+        cap (neither has a score), `flicker` (share of samples whose repeats differ; None without
+        repeats).
     """
     entries = []
     for scorer in scorers_of(rows):
@@ -83,11 +85,25 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "n": mean.n,
                     "answers": sum(len(values) for values in scores.values()),
                     "unscored": sum(r["scorer"] == scorer and r["score"] is None for r in own),
-                    "failed": sum(r["scorer"] is None and r["status"] == "error" for r in own),
+                    "failed": count_status(own, "error"),
+                    "skipped": count_status(own, "skipped"),
                     "flicker": changes.value if changes.n else None,
                 }
             )
     return entries
+
+
+def count_status(rows: Iterable[Row], status: str) -> int:
+    """How many answers never came: the call failed (`error`), or a cap left them out (`skipped`)."""
+    return sum(row["scorer"] is None and row["status"] == status for row in rows)
+
+
+def count_codes(rows: Iterable[Row]) -> dict[str, int]:
+    """How often each error code stands in the rows, most frequent first; what a cap left out is
+    no error.
+    """
+    codes = (row["error_code"] for row in rows if row["status"] == "error" and row["error_code"])
+    return dict(Counter(codes).most_common())
 
 
 def compare_sides(rows: Sequence[Row], scorer: str) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from toolkit.evals.matrix import Matrix, SampleRow
 from toolkit.evals.read_values import say_value
-from toolkit.evals.reading import FILTERS, Filter, Matrix, SampleRow, keep_samples
+from toolkit.evals.reading import FILTERS, Filter, keep_samples
 from toolkit.ui.evals_words import say_cell
 from toolkit.ui.format import count
 from toolkit.ui.text import visible
@@ -16,7 +17,7 @@ from toolkit.ui.text import visible
 MOST_LINES: Final = 1_000
 _HELP: Final = (
     "failed: an answer did not pass. different: the columns, or the repeats within one, do not "
-    "agree. errors: a call failed, or a scorer could not judge."
+    "agree. errors: a call failed, or a scorer could not judge. skipped: a cap left an answer out."
 )
 
 

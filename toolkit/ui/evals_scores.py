@@ -10,12 +10,8 @@ import streamlit as st
 
 from toolkit.charts import eval_scores, eval_tradeoff
 from toolkit.errors import ToolkitError
-from toolkit.evals.reading import (
-    compare_within,
-    join_runs,
-    read_matrix,
-    summarize_sides,
-)
+from toolkit.evals.matrix import read_matrix
+from toolkit.evals.reading import compare_within, join_runs, summarize_sides
 from toolkit.evals.summary import Row
 from toolkit.ui.chart_block import draw_chart
 from toolkit.ui.evals_matrix import choose_filter, draw_matrix
@@ -93,6 +89,7 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
             "score [95 %]": [say_score(entry) for entry in entries],
             "not scored": [count(entry["unscored"]) for entry in entries],
             "failed": [count(entry["failed"]) for entry in entries],
+            "left out": [count(entry["skipped"]) for entry in entries],
             "repeats disagree": [_share(entry["flicker"]) for entry in entries],
             "cost": [money(entry["cost_usd"]) for entry in entries],
             "judging": [_judging(entry["judge_cost_usd"]) for entry in entries],
@@ -108,9 +105,9 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
         alt="Scores by model and variant",
     )
     st.caption(
-        "n counts samples; repeats of one are averaged first. Failed calls have no score and are "
-        "not counted as wrong. Latency and cost are of answers asked for in this run, percentiles "
-        "of as many as “timed” says."
+        "n counts samples; repeats of one are averaged first. Failed calls, and answers that a cap "
+        "left out, have no score and are not counted as wrong. Latency and cost are of answers "
+        "asked for in this run, percentiles of as many as “timed” says."
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from toolkit.evals.matrix import Matrix, SampleRow, Told
 from toolkit.evals.read_values import say_value
-from toolkit.evals.reading import Matrix, SampleRow, Told
 from toolkit.ui.evals_read import calls_of
 from toolkit.ui.format import count, duration, money
 from toolkit.ui.text import plain, show_text
@@ -45,7 +45,10 @@ def _find_attempts(bench: Workbench, answers: Sequence[Told]) -> Attempts:
 
 def _draw_answer(told: Told, name: str, attempts: Attempts) -> None:
     st.markdown(f"**{plain(name)}**, repeat {told.epoch}")
-    if told.error_code is not None:
+    if told.status == "skipped":
+        st.text(f"⏸ {told.error_code}: {told.error_message or 'left out by a cap'}")
+        return
+    if told.status == "error":
         st.text(f"✕ {told.error_code}: {told.error_message or 'the call failed'}")
     elif told.output:
         show_text(told.output)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from toolkit.evals.matrix import Told
 from toolkit.evals.read_values import as_value
-from toolkit.evals.reading import Told, cell_score
+from toolkit.evals.reading import cell_score
 from toolkit.ui.format import UNKNOWN, count, duration, money
 from toolkit.ui.text import visible
 
@@ -59,8 +60,8 @@ def say_cell(cell: Sequence[Told], scorer: str | None) -> str:
     """One cell of the matrix: how it was judged, the answer, latency and cost."""
     if not cell:
         return "not asked"
-    first = next((told for told in cell if told.error_code is None), cell[0])
-    text = first.output if first.error_code is None else f"{first.error_code}"
+    first = next((told for told in cell if told.status == "ok"), cell[0])
+    text = first.output if first.status == "ok" else f"{first.error_code}"
     facts = [_judged(cell, scorer), _short(text or "")]
     times = [told.duration_ms for told in cell if told.duration_ms is not None]
     if times:
@@ -72,12 +73,15 @@ def say_cell(cell: Sequence[Told], scorer: str | None) -> str:
 
 
 def _judged(cell: Sequence[Told], scorer: str | None) -> str:
-    failed = sum(told.error_code is not None for told in cell)
+    failed, skipped = (sum(t.status == status for t in cell) for status in ("error", "skipped"))
     if failed == len(cell):
         return "✕ failed"
+    if skipped == len(cell):
+        return "⏸ left out"
     judged = [j for told in cell if (j := told.find_judgement(scorer)) is not None]
     score = cell_score(cell, scorer)
     lost = f", {failed} failed" if failed else ""
+    lost += f", {skipped} left out" if skipped else ""
     if score is None:
         return ("! not scored" if judged else "") + lost
     if len(cell) == 1:

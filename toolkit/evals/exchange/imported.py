@@ -14,8 +14,14 @@ from typing import Any
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import stable_id
-from toolkit.evals.run import count_codes
-from toolkit.evals.summary import compare_sides, newest_rows, scorers_of, summarize
+from toolkit.evals.summary import (
+    compare_sides,
+    count_codes,
+    count_status,
+    newest_rows,
+    scorers_of,
+    summarize,
+)
 from toolkit.store.tables import TABLES
 
 COLUMNS = TABLES["eval_samples"].columns
@@ -56,10 +62,12 @@ def build_import(
     whole = [complete_row({**row, "run_id": run_id}) for row in rows]
     newest = newest_rows(whole)
     answers = {(r["model"], r["variant"], r["sample_id"], r["epoch"]): r for r in newest}
-    failed = sum(r["scorer"] is None and r["status"] == "error" for r in answers.values())
+    failed, skipped = (count_status(answers.values(), s) for s in ("error", "skipped"))
     costs = [r["cost_usd"] for r in answers.values() if r["cost_usd"] is not None]
     begun = started_at or min(row["scored_at"] for row in whole)
-    told = f"{len(answers) - failed:,} of {len(answers):,} answers, imported from {source}"
+    told = f"{len(answers) - failed - skipped:,} of {len(answers):,} answers"
+    told += f", {skipped:,} left out by a cap" if skipped else ""
+    told += f", imported from {source}"
     run = {
         "run_id": run_id,
         "name": name,
@@ -67,14 +75,14 @@ def build_import(
         "models": list(dict.fromkeys(row["model"] for row in whole)),
         "scorers": scorers_of(newest),
         "epochs": max(int(row["epoch"]) for row in whole),
-        "status": "done",
+        "status": "stopped" if skipped else "done",
         "samples": len(answers),
-        "done": len(answers),
+        "done": len(answers) - skipped,
         "errors": failed,
         "cost_usd": sum(costs, Decimal(0)) if costs else None,
         "started_at": begun,
         "ended_at": max(row["scored_at"] for row in whole),
-        "summary": _summarize(newest, failed, len(answers), told),
+        "summary": _summarize(newest, len(answers), told),
         "tags": {"source": source},
     }
     return Imported(run=run, rows=whole)
@@ -93,18 +101,18 @@ def complete_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _summarize(
-    rows: Sequence[Mapping[str, Any]], failed: int, planned: int, told: str
-) -> dict[str, Any]:
+def _summarize(rows: Sequence[Mapping[str, Any]], planned: int, told: str) -> dict[str, Any]:
+    failed, skipped = (count_status(rows, status) for status in ("error", "skipped"))
     sides = {(row["model"], row["variant"]) for row in rows}
     compared = {name: compare_sides(rows, name) for name in scorers_of(rows)}
     return {
         "sentence": f"{told}.",
         "planned": planned,
-        "answers": planned - failed,
+        "answers": planned - failed - skipped,
         "failed": failed,
+        "skipped": skipped,
         "not_asked": 0,
-        "errors": count_codes([dict(row) for row in rows]),
+        "errors": count_codes(rows),
         "scores": summarize(rows),
         "comparisons": compared if len(sides) > 1 else {},
         "thresholds": [],

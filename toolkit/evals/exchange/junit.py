@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-from toolkit.evals.reading import Judgement, Told, read_matrix
+from toolkit.evals.matrix import Judgement, Told, read_matrix
 
 # What XML 1.0 cannot hold, escaped or not.
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -15,23 +15,17 @@ _MOST_CHARS: Final = 2_000
 
 
 def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """The XML: an answer that did not pass is a failure; a failed call or scorer is an error.
+    """The XML: an answer that did not pass is a failure; a failed call or scorer is an error; what
+    a cap left out is skipped.
 
     A score without a pass mark (a similarity, a latency) is told and never fails.
     """
     suite = ET.Element("testsuite", name=_clean(str(run.get("name") or run["run_id"])))
-    failures = errors = 0
-    cases = []
     for told in read_matrix(rows).answers:
-        for judged in told.judgements or (None,):
-            case = _case(told, judged)
-            failures += case.find("failure") is not None
-            errors += case.find("error") is not None
-            cases.append(case)
-    suite.extend(cases)
-    suite.set("tests", str(len(cases)))
-    suite.set("failures", str(failures))
-    suite.set("errors", str(errors))
+        suite.extend(_case(told, judged) for judged in told.judgements or (None,))
+    suite.set("tests", str(len(suite)))
+    for counted, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(counted, str(len(suite.findall(f"testcase/{tag}"))))
     if run.get("started_at"):
         suite.set("timestamp", run["started_at"].isoformat(timespec="seconds"))
     ET.indent(suite)
@@ -44,8 +38,10 @@ def _case(told: Told, judged: Judgement | None) -> ET.Element:
     case = ET.Element("testcase", classname=_clean(where), name=_clean(name))
     if told.duration_ms is not None:
         case.set("time", f"{told.duration_ms / 1000:.3f}")
-    if told.error_code is not None:
-        _tell(case, "error", told.error_code, told.error_message or "")
+    if told.status == "skipped":
+        ET.SubElement(case, "skipped", message=_clean(told.error_message or "left out by a cap"))
+    elif told.status == "error":
+        _tell(case, "error", told.error_code or "failed", told.error_message or "")
     elif judged is not None and (judged.error_code or judged.score is None):
         _tell(case, "error", judged.error_code or "not scored", judged.explanation or "")
     elif judged is not None and judged.is_pass is False:

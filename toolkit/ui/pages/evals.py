@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.evals.reading import find_sample, read_matrix
+from toolkit.evals.matrix import find_sample, read_matrix
 from toolkit.ui.evals_matrix import choose_filter, choose_scorer, draw_matrix
 from toolkit.ui.evals_read import list_runs, rows_of, run_name, scored_by
 from toolkit.ui.evals_runs import draw_nothing, draw_runs, draw_state

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from toolkit.store.store import Store
 
 _KEYS: Final = """
-    SELECT DISTINCT model, variant, sample_id, epoch FROM eval_samples
-    WHERE run_id = ? AND (? OR NOT (scorer IS NULL AND status = 'error'))"""
+    SELECT model, variant, sample_id, epoch FROM eval_samples
+    WHERE run_id = ? GROUP BY ALL
+    HAVING bool_or(scorer IS NOT NULL OR status = 'ok')
+        OR (? AND arg_max(status, scored_at) = 'error')"""
 _ANSWERS: Final = """
     SELECT e.*, c.tool_calls, c.finish_reason
     FROM eval_samples e LEFT JOIN calls c ON c.call_id = e.call_id
-    WHERE list_contains(?, e.run_id) AND NOT (e.scorer IS NULL AND e.status = 'error')
+    WHERE list_contains(?, e.run_id) AND (e.scorer IS NOT NULL OR e.status = 'ok')
     QUALIFY row_number() OVER (
         PARTITION BY e.model, e.variant, e.sample_id, e.epoch ORDER BY e.scored_at DESC) = 1"""
 _ALIKE: Final = """
@@ -27,7 +29,9 @@ _ALIKE: Final = """
 
 
 def find_done(store: Store, run_id: str, *, with_errors: bool = True) -> frozenset[Key]:
-    """What a run has asked already; failed calls count too, `with_errors`."""
+    """What a run has asked already; failed calls count too, `with_errors`. What a cap left out
+    was not asked.
+    """
     rows = store.rows(_KEYS, [run_id, with_errors])
     return frozenset(Key(r["model"], r["variant"], r["sample_id"], r["epoch"]) for r in rows)
 

@@ -16,8 +16,15 @@ from uuid_utils import uuid7
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.plan import Key, Progress
-from toolkit.evals.run import Means, Runner, count_codes
-from toolkit.evals.summary import compare_sides, newest_rows, scorers_of, summarize
+from toolkit.evals.run import Means, Runner
+from toolkit.evals.summary import (
+    compare_sides,
+    count_codes,
+    count_status,
+    newest_rows,
+    scorers_of,
+    summarize,
+)
 from toolkit.workbench.evals.config import Order, find_dataset, read_order
 from toolkit.workbench.evals.desk import EvalDesk
 from toolkit.workbench.evals.earlier import find_answers, find_done, find_reusable
@@ -259,13 +266,14 @@ class _Session:
     def _summarize(self, runner: Runner) -> dict[str, Any]:
         rows = newest_rows(self._bench.store.rows(_SCORED, [self._run_id]))
         scores = summarize(rows)
-        failed = [row for row in rows if row["scorer"] is None and row["status"] == "error"]
+        failed, skipped = (count_status(rows, status) for status in ("error", "skipped"))
         answered = {(row["model"], row["variant"], row["sample_id"], row["epoch"]) for row in rows}
         total = self._order.plan.total
         summary = {
             "planned": total,
-            "answers": len(answered) - len(failed),
-            "failed": len(failed),
+            "answers": len(answered) - failed - skipped,
+            "failed": failed,
+            "skipped": skipped,
             "not_asked": total - len(answered),
             "errors": count_codes(rows),
             "scores": scores,
@@ -312,9 +320,11 @@ def _say(summary: Mapping[str, Any]) -> str:
         codes = ", ".join(f"{code} {n:,}" for code, n in summary["errors"].items())
         text += f", {summary['failed']:,} failed ({codes})"
     if summary["not_asked"]:
+        text += f", {summary['not_asked']:,} not asked yet"
+    if summary["skipped"]:
         stopped = summary["stopped_by"]
-        text += f", {summary['not_asked']:,} not asked"
-        text += f": {stopped['message']}" if stopped else " yet"
+        text += f", {summary['skipped']:,} left out by a cap"
+        text += f": {stopped['message']}" if stopped else ""
     for pairs in summary["comparisons"].values():
         if len(pairs) == 1:
             text += f". {pairs[0]['sentence']}"
