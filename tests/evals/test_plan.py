@@ -39,6 +39,23 @@ def test_every_sample_is_asked_once_before_any_is_repeated() -> None:
     assert [task.epoch for task in plan.tasks("m/m")] == [1, 1, 1, 2, 2, 2]
 
 
+def test_a_seed_draws_the_order_of_the_samples_and_nothing_else() -> None:
+    data = Dataset(Sample(sample_id=str(i), input="?") for i in range(50))
+    by_seed = {
+        seed: [
+            task.key
+            for task in Plan(
+                dataset=data, models=["m/m"], solvers=[Solver(name="s")], epochs=2, seed=seed
+            ).tasks("m/m")
+        ]
+        for seed in (None, 1, 2)
+    }
+    assert [key.sample_id for key in by_seed[None][:50]] == [str(i) for i in range(50)]
+    assert len({tuple(keys) for keys in by_seed.values()}) == 3
+    assert len({frozenset(keys) for keys in by_seed.values()}) == 1
+    assert [key.epoch for key in by_seed[1]] == [1] * 50 + [2] * 50
+
+
 def test_places_grow_only_while_all_are_taken_and_halve_at_a_429() -> None:
     async def follow() -> tuple[int, int, int]:
         limit = AdaptiveLimit(64, start=4)

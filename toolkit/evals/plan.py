@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -45,12 +46,15 @@ class Plan:
         models: `provider/model_id` of each model.
         solvers: the variants.
         epochs: how often each sample is asked.
+        seed: draws the order in which samples are asked, so that what a cap leaves done is a
+            random part of the data; None: the order of the dataset.
     """
 
     dataset: Dataset
     models: Sequence[str]
     solvers: Sequence[Solver]
     epochs: int = 1
+    seed: int | None = None
 
     @property
     def total(self) -> int:
@@ -61,8 +65,11 @@ class Plan:
         """What is left to ask of one model: all samples once before any is repeated, so that a
         run which is cut short has seen as many samples as it could.
         """
+        samples = list(self.dataset)
+        if self.seed is not None:
+            random.Random(self.seed).shuffle(samples)  # noqa: S311 - an order, not a secret
         for epoch in range(1, self.epochs + 1):
-            for sample in self.dataset:
+            for sample in samples:
                 for solver in self.solvers:
                     task = Task(model, solver, sample, epoch)
                     if task.key not in done:

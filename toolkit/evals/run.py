@@ -108,6 +108,7 @@ class Runner:
         for row in rows:
             row["result_id"] = hash_id(self.run_id, task.key, row["scorer"], revision)
         self._write(rows)
+        self._spend(row["judge_cost_usd"] for row in rows)
 
     @property
     def progress(self) -> Progress:

@@ -94,7 +94,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def count_status(rows: Iterable[Row], status: str) -> int:
-    """How many answers never came: the call failed (`error`), or a cap left them out (`skipped`)."""
+    """Answers that never came: the call failed (`error`), or a cap left them out (`skipped`)."""
     return sum(row["scorer"] is None and row["status"] == status for row in rows)
 
 

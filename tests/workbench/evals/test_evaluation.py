@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import math
-import threading
-import time
-from collections.abc import Iterator
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
+from tests.workbench.evals.conftest import data
 from toolkit.errors import InvalidInput
-from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.judge import judge, judge_pair
 from toolkit.evals.measures import duration_ms, similarity
 from toolkit.evals.solvers import Solver
 from toolkit.settings import Settings
-from toolkit.workbench.bench import Workbench, current
-
-
-@pytest.fixture
-def server() -> Iterator[MockProvider]:
-    with MockProvider(Answer(text="Paris")) as mock:
-        yield mock
-
-
-@pytest.fixture
-def bench(server: MockProvider, home: Path) -> Workbench:
-    bench = current()
-    bench.providers.add("mock", base_url=server.base_url, local=True, test=False)
-    return bench
-
-
-def data(count: int = 4, target: str | None = "Paris") -> Dataset:
-    return Dataset(
-        [Sample(sample_id=f"s{i}", input=f"question {i}", target=target) for i in range(count)]
-    )
+from toolkit.workbench.bench import Workbench
 
 
 def test_each_answer_has_one_row_per_scorer(bench: Workbench, server: MockProvider) -> None:
@@ -165,100 +141,6 @@ def test_a_failure_that_passes_is_asked_again_at_the_end_of_the_run(server: Mock
     asked = [request.json["messages"][0]["content"] for request in server.requests]
     assert (run.status, run.summary["failed"], run.summary["answers"]) == ("done", 0, 2)
     assert asked == ["question 0", "question 1", "question 0"]
-
-
-def test_stored_answers_are_scored_again_without_a_call(
-    bench: Workbench, server: MockProvider
-) -> None:
-    run = bench.evaluation.run(data(), "mock/mock-model", scorers="exact")
-    again = bench.evaluation.rescore(run.run_id, ["exact", {"type": "regex", "pattern": "^P"}])
-    assert len(server.requests) == 4
-    assert len(again.frame()) == 8 and set(again.frame()["score"]) == {1.0}
-
-
-def price(bench: Workbench, usd_per_answer: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer of one token has this price, in the receipt and in what is reserved before."""
-    from toolkit.calls.receipt import Price, Prices, Rate
-
-    dear = Decimal(str(usd_per_answer)) * 1_000_000
-    rates = (
-        Rate(token_class="input", usd_per_million=Decimal(0)),
-        Rate(token_class="output", usd_per_million=dear),
-    )
-    prices = Prices(in_force=Price(price_id="p", source="test", date=None, rates=rates))
-    monkeypatch.setattr(bench.prices, "prices_for", lambda *a: prices)
-
-
-def test_a_cap_of_zero_makes_no_paid_call_and_says_so(
-    bench: Workbench, server: MockProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    price(bench, 0.01, monkeypatch)
-    run = bench.evaluation.run(data(), "mock/mock-model", cap_usd=0, params={"max_tokens": 1})
-    assert not server.requests
-    assert run.status == "stopped" and not run.passed
-    assert "4 left out by a cap" in str(run) and "budget" in str(run)
-    rows = run.frame()
-    assert set(rows["sample_id"]) == {"s0", "s1", "s2", "s3"}
-    assert set(rows["status"]) == {"skipped"} and set(rows["error_code"]) == {"BUDGET_EXCEEDED"}
-    assert all(f"eval resume {run.run_id} --cap" in told for told in rows["error_message"])
-    assert run.summary["scores"] == [] and run.summary["errors"] == {}
-    told = {name: run.summary[name] for name in ("answers", "failed", "skipped", "not_asked")}
-    assert told == {"answers": 0, "failed": 0, "skipped": 4, "not_asked": 0}
-
-
-def test_the_cap_holds_with_calls_in_flight(
-    bench: Workbench, server: MockProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.default = Answer(text="Paris", first_delay_s=0.05)
-    price(bench, 0.01, monkeypatch)
-    one = {"max_tokens": 1}
-    run = bench.evaluation.run(
-        data(40), "mock/mock-model", cap_usd=0.105, concurrency=32, params=one
-    )
-    spent = bench.store.rows("SELECT sum(cost_usd) AS usd FROM calls")[0]["usd"]
-    assert len(server.requests) == 10 and spent <= Decimal("0.105")
-    assert run.status == "stopped" and run.summary["skipped"] == 30
-    assert len(run.frame()) == 40
-    again = bench.evaluation.resume(run.run_id)
-    assert len(server.requests) == 10 and again.summary["skipped"] == 30
-    more = bench.evaluation.resume(run.run_id, cap_usd=1)
-    assert len(server.requests) == 40 and more.status == "done"
-    assert more.summary["skipped"] == 0 and set(more.frame()["status"]) == {"ok"}
-
-
-def test_a_failed_call_that_a_cap_leaves_out_later_is_asked_by_the_next_resume(
-    bench: Workbench, server: MockProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    price(bench, 0.01, monkeypatch)
-    one = {"max_tokens": 1}
-    server.default = Answer(status=401)
-    run = bench.evaluation.run(data(3), "mock/mock-model", params=one)
-    server.default = Answer(text="Paris")
-    held = bench.evaluation.resume(run.run_id, retry_errors=True, cap_usd=0)
-    assert held.summary["skipped"] == 3 and held.summary["failed"] == 0
-    assert bench.evaluation.resume(run.run_id, cap_usd=1).summary["answers"] == 3
-
-
-def test_a_run_that_a_person_stops_leaves_no_row_for_what_was_not_asked(
-    bench: Workbench, server: MockProvider
-) -> None:
-    server.default = Answer(text="Paris", first_delay_s=30)
-    server.enqueue("Paris")
-    seen = threading.Event()
-
-    def stop(progress: Any) -> None:
-        seen.set()
-
-    work = bench.evaluation.arun(data(20), "mock/mock-model", concurrency=1, on_progress=stop)
-    future = bench.portal.start(work)
-    assert seen.wait(60)
-    future.cancel()
-    ends = time.monotonic() + 60
-    while (run := bench.evaluation.get("dataset")).status == "running":
-        assert time.monotonic() < ends, "the run does not end"
-        time.sleep(0.02)
-    assert run.status == "stopped" and len(run.frame()) == 1
-    assert (run.summary["not_asked"], run.summary["skipped"]) == (19, 0)
 
 
 def test_a_judge_is_recorded_with_its_call(bench: Workbench, server: MockProvider) -> None:

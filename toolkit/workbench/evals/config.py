@@ -72,7 +72,8 @@ def read_order(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ord
     names = _read_models(models)
     epochs = _read_count(options.get("epochs", 1), "epochs")
     solvers = read_solvers(options.get("solvers"), options.get("params") or {})
-    plan = Plan(dataset=dataset, models=names, solvers=solvers, epochs=epochs)
+    seed = _read_seed(options.get("seed"))
+    plan = Plan(dataset=dataset, models=names, solvers=solvers, epochs=epochs, seed=seed)
     given = options.get("scorers")
     has_targets = any(sample.target is not None for sample in dataset)
     default = ["contains"] if has_targets else []
@@ -149,6 +150,12 @@ def _read_models(models: Any) -> tuple[str, ...]:
 def _read_count(value: Any, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidInput(f"`{what}` is {value!r} and must be a whole number from 1 on")
+    return value
+
+
+def _read_seed(value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise InvalidInput(f"`seed` is {value!r} and must be a whole number")
     return value
 
 

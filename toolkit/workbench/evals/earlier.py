@@ -36,8 +36,12 @@ def find_done(store: Store, run_id: str, *, with_errors: bool = True) -> frozens
     return frozenset(Key(r["model"], r["variant"], r["sample_id"], r["epoch"]) for r in rows)
 
 
-def find_answers(store: Store, run_ids: Sequence[str], plan: Plan) -> list[tuple[Task, Solved]]:
-    """The stored answers to what the plan asks."""
+def find_answers(
+    store: Store, run_ids: Sequence[str], plan: Plan, *, is_own: bool = False
+) -> list[tuple[Task, Solved]]:
+    """The stored answers to what the plan asks; those of the run's own keep their cost, others
+    are marked as taken from before.
+    """
     samples = {sample.sample_id: sample for sample in plan.dataset}
     solvers = {solver.name: solver for solver in plan.solvers}
     found = []
@@ -46,7 +50,8 @@ def find_answers(store: Store, run_ids: Sequence[str], plan: Plan) -> list[tuple
         is_asked = row["model"] in plan.models and row["epoch"] <= plan.epochs
         if sample is not None and solver is not None and is_asked:
             task = Task(row["model"], solver, sample, row["epoch"])
-            found.append((task, _solved(row)))
+            flags = ("cached",) if row["is_cached"] or not is_own else ()
+            found.append((task, _solved(row, flags)))
     return found
 
 
@@ -76,8 +81,8 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _solved(row: Mapping[str, Any]) -> Solved:
-    """The stored answer with the timing it had; marked as taken from before."""
+def _solved(row: Mapping[str, Any], flags: tuple[str, ...]) -> Solved:
+    """The stored answer with the timing it had."""
     told = row["tool_calls"]
     calls = json.loads(told) if isinstance(told, str) else told or ()
     reply = Reply(
@@ -93,6 +98,6 @@ def _solved(row: Mapping[str, Any]) -> Solved:
         call_id=row["call_id"] or "",
         request_id=row["request_id"] or "",
         model=row["model"],
-        flags=("cached",),
+        flags=flags,
     )
     return Solved(row["output"] or "", (reply,))
