@@ -1,169 +1,224 @@
-"""Evaluations: throughput against a bare litellm gather, memory, and how fast a resume begins.
+"""Evaluations beside a bare litellm gather, Inspect AI and promptfoo; memory; a kill; a resume.
 
-One mock server in a process of its own answers after 50 ms; both sides ask with the same number
-of calls under way, in interleaved rounds. Memory is the peak of a process of its own.
+One mock server in a process of its own answers after 50 ms. Every side is a process that stays,
+asks the same prompts with as many calls under way, and scores each answer by what it contains;
+the sides take turns in interleaved rounds, litellm twice as an A/A control. Where the control is
+outside 1.00 ± 0.03 the machine was too busy: the output says that its figures are void.
 
-    python -m benchmarks.evals [--samples 600] [--concurrency 64] [--large 10000] [--done 100000]
+The other tools are installed from PyPI and npm into a temporary folder (promptfoo is large), or
+into `--tools`, where the next run finds them; a tool that cannot be installed is told as missing.
+
+    python -m benchmarks.evals [--samples 600] [--rounds 5] [--tools FOLDER]
+        [--large 10000] [--done 100000] [--without inspect promptfoo large]
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
+import contextlib
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.rounds import report, serving
-from toolkit.evals.dataset import Dataset, Sample
-from toolkit.settings import Settings
-from toolkit.workbench.bench import Workbench
-from toolkit.workbench.evals.earlier import find_done
+from benchmarks.evals_large import measure_kill, measure_memory, measure_scan
+from benchmarks.evals_server import CountingServer, counting
+from benchmarks.evals_tools import QUIET, install_inspect, install_promptfoo
+from benchmarks.rounds import ROOT, ratio, report
 
-
-def open_bench(home: Path, base_url: str) -> Workbench:
-    """A workbench with one provider."""
-    bench = Workbench(Settings(home=home))
-    bench.providers.add("mock", base_url=base_url, local=True, test=False)
-    return bench
-
-
-def samples(count: int) -> Dataset:
-    return Dataset(
-        Sample(sample_id=str(i), input=f"question {i}", target="one") for i in range(count)
-    )
-
-
-def run_ours(bench: Workbench, count: int, width: int) -> float:
-    """Answers per second of an evaluation, rows, scores and summary included."""
-    begun = time.perf_counter()
-    run = bench.evaluation.run(
-        samples(count), "mock/mock-model", scorers="contains", concurrency=width, reuse=False
-    )
-    seconds = time.perf_counter() - begun
-    if run.summary["answers"] != count:
-        raise SystemExit(f"only {run}")
-    return count / seconds
+LATENCY_MS: Final = 50.0
+CONTROL: Final = 0.03
+TARGETS: Final = {
+    "ours_to_litellm": ">= 0.90",
+    "ours_to_inspect": ">= 3.5",
+    "ours_to_promptfoo": ">= 1.5",
+    "two_processes_to_one": ">= 1.7",
+    "memory.peak_mb": "<= 400",
+    "kill.sent_again": "<= concurrency",
+    "kill.recorded_twice": "0",
+    "resume_scan.seconds": "<= 1",
+}
 
 
-def run_bare(base_url: str, count: int, width: int) -> float:
-    """Answers per second of litellm in a gather behind a semaphore; nothing is kept."""
-    import litellm
+class Side:
+    """One process that evaluates when it is told to."""
 
-    async def gather() -> None:
-        gate = asyncio.Semaphore(width)
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        environment = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
+        environment["PROMPTFOO_CONFIG_DIR"] = str(log.parent)
+        self._log = log
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("w"),
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
 
-        async def ask(number: int) -> None:
-            async with gate:
-                await litellm.acompletion(
-                    model="openai/mock-model",
-                    api_base=base_url,
-                    api_key="none",
-                    messages=[{"role": "user", "content": f"question {number}"}],
-                )
+    def listen(self) -> str:
+        """The next thing that it tells."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise SystemExit(f"{self._log.name}: {self._log.read_text('utf-8')[-2000:]}")
+        return line
 
-        await asyncio.gather(*map(ask, range(count)))
+    def tell(self, count: int) -> None:
+        """Let it begin; `listen` waits for the end."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
 
-    begun = time.perf_counter()
-    asyncio.run(gather())
-    return count / (time.perf_counter() - begun)
+    def cpu_s(self) -> float:
+        """CPU seconds that it has used so far; NaN where the system does not tell (not Linux)."""
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text("utf-8")
+            fields = stat.rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return float("nan")
 
-
-def measure_large(base_url: str, count: int, width: int) -> dict[str, float]:
-    """Peak memory and rate of one large run, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.evals", "--child", base_url]
-    command += ["--large", str(count), "--concurrency", str(width)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(out.splitlines()[-1])
-    return found
-
-
-def be_child(base_url: str, count: int, width: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        bench = open_bench(Path(folder), base_url)
-        rate = run_ours(bench, count, width)
-        bench.close()
-    print(json.dumps({"answers_per_s": rate, "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """Most memory this process had resident.
-
-    On Linux from /proc: `ru_maxrss` keeps what the parent had when it started us.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
-def measure_scan(count: int) -> float:
-    """Seconds until a resume knows what `count` answers are done."""
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(Settings(home=Path(folder)))
-        row = {"run_id": "r", "model": "m/m", "variant": "plain", "epoch": 1, "scorer": "exact"}
-        row |= {"status": "ok", "score": 1.0, "scored_at": datetime.now(UTC)}
-        rows: list[dict[str, Any]] = [
-            {**row, "result_id": str(i), "sample_id": str(i)} for i in range(count)
-        ]
-        for start in range(0, count, 5_000):
-            bench.store.append_many("eval_samples", rows[start : start + 5_000])
-        bench.store.ingest()
+class Arena:
+    """All sides, and what was measured of them: each round's rate, CPU and calls under way."""
+
+    def __init__(self, server: CountingServer, width: int, folder: Path) -> None:
+        self._server, self._width, self._folder = server, width, folder
+        self._sides: dict[str, Side] = {}
+        self.rates: dict[str, list[float]] = {}
+        self.cpu_ms: dict[str, list[float]] = {}
+        self.at_once: dict[str, int] = {}
+
+    def add(self, name: str, *program: str | Path) -> None:
+        """A side by its name; address and width are told to each of them."""
+        last = [self._folder / "home"] if name.startswith("ours") else []
+        command = [*program, self._server.base_url, self._width, *last]
+        self._sides[name] = Side([str(part) for part in command], self._folder / f"{name}.log")
+        self._sides[name].listen()
+
+    def measure(self, name: str, count: int, *together: str, keep: bool = True) -> None:
+        """One turn of a side, or of several that share the samples."""
+        sides = [self._sides[each] for each in together or (name.removesuffix("_again"),)]
+        share, used = count // len(sides), [side.cpu_s() for side in sides]
         begun = time.perf_counter()
-        done = find_done(bench.store, "r")
+        for side in sides:
+            side.tell(share)
+        for side in sides:
+            side.listen()
         seconds = time.perf_counter() - begun
-        bench.close()
-    if len(done) != count:
-        raise SystemExit(f"{len(done)} of {count} found")
-    return seconds
+        counts = self._server.counts(forget=True)
+        if counts["requests"] < share * len(sides):
+            raise SystemExit(f"{name} sent only {counts['requests']} requests: not the same work")
+        if keep:
+            cpu_s = sum(side.cpu_s() for side in sides) - sum(used)
+            self.rates.setdefault(name, []).append(round(count / seconds, 1))
+            self.cpu_ms.setdefault(name, []).append(round(cpu_s * 1000 / count, 2))
+            self.at_once[name] = max(self.at_once.get(name, 0), counts["most_at_once"])
+
+    def close(self) -> None:
+        for side in self._sides.values():
+            side.close()
+
+
+def measure_rates(
+    server: CountingServer, options: argparse.Namespace, tools: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Every side in turn; the order changes with each round."""
+    arena, count = Arena(server, options.concurrency, folder), options.samples
+    ours = (sys.executable, "-m", "benchmarks.evals_sides", "toolkit")
+    both = ("ours", "ours_beside")
+    with contextlib.closing(arena):
+        for name in both:
+            arena.add(name, *ours)
+        arena.add("litellm", *ours[:3], "litellm")
+        if "inspect" in tools:
+            arena.add("inspect", tools["inspect"], "-m", "benchmarks.evals_sides", "inspect")
+        if "promptfoo" in tools:
+            script = ROOT / "benchmarks" / "evals_promptfoo.mjs"
+            arena.add("promptfoo", "node", script, tools["promptfoo"])
+        turns: dict[str, tuple[str, ...]] = dict.fromkeys(
+            ("litellm", "ours", "litellm_again", *tools), ()
+        )
+        turns |= {"two_processes": both}
+        for name, together in turns.items():
+            arena.measure(name, 64, *together, keep=False)
+        names = list(turns)
+        for number in range(options.rounds):
+            start = number % len(names)
+            for name in names[start:] + names[:start]:
+                arena.measure(name, count, *turns[name])
+    return summarize(arena)
+
+
+def summarize(arena: Arena) -> dict[str, Any]:
+    """Ratios of the rounds, medians, and whether the control lets them count."""
+    rates = arena.rates
+    control = ratio(rates["litellm_again"], rates["litellm"])
+    ratios = {
+        f"ours_to_{name}": ratio(rates["ours"], rates[name])
+        for name in ("litellm", "inspect", "promptfoo")
+        if name in rates
+    }
+    return {
+        "is_void": abs(control["median"] - 1) > CONTROL,
+        "control_litellm_to_litellm": control,
+        **ratios,
+        "two_processes_to_one": ratio(rates["two_processes"], rates["ours"]),
+        "samples_per_s": {name: median(values) for name, values in rates.items()},
+        "cpu_ms_per_sample": {name: median(values) for name, values in arena.cpu_ms.items()},
+        "most_calls_at_once": arena.at_once,
+        "rounds_samples_per_s": rates,
+    }
+
+
+def install(folder: Path, without: Sequence[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Where each tool is, and its version or why it is missing."""
+    places, versions = dict[str, Path](), dict[str, str]()
+    for name, find in (("inspect", install_inspect), ("promptfoo", install_promptfoo)):
+        if name in without:
+            versions[name] = "left out"
+            continue
+        try:
+            places[name], versions[name] = find(folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            versions[name] = f"missing: {error}"
+    return places, versions
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=600)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--samples", type=int, default=600, help="of one turn")
     parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--large", type=int, default=10_000)
-    parser.add_argument("--done", type=int, default=100_000)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large", type=int, default=10_000, help="samples of the large runs")
+    parser.add_argument("--done", type=int, default=100_000, help="answers of the resume scan")
+    parser.add_argument("--tools", type=Path, help="keep the other tools here")
+    parser.add_argument("--without", nargs="*", default=[], help="inspect promptfoo rates large")
     options = parser.parse_args()
-    width = options.concurrency
-    if options.child:
-        be_child(options.child, options.large, width)
-        return
-    rates: dict[str, list[float]] = {"ours": [], "bare": [], "bare_again": []}
-    with serving(text="one two three", first_delay_s=0.05) as server:
-        with tempfile.TemporaryDirectory() as folder:
-            bench = open_bench(Path(folder), server.base_url)
-            run_ours(bench, 50, width)
-            run_bare(server.base_url, 50, width)
-            for _ in range(options.rounds):
-                rates["bare"].append(run_bare(server.base_url, options.samples, width))
-                rates["ours"].append(run_ours(bench, options.samples, width))
-                rates["bare_again"].append(run_bare(server.base_url, options.samples, width))
-            bench.close()
-        large = measure_large(server.base_url, options.large, width)
-    ours, bare, again = (median(rates[name]) for name in ("ours", "bare", "bare_again"))
-    report(
-        "evals",
-        {
-            "answers_per_s": rates,
-            "ours_to_bare": ours / bare,
-            "control_bare_to_bare": again / bare,
-            "large": {"samples": options.large, **large},
-            "resume_scan_s": {"done": options.done, "seconds": measure_scan(options.done)},
-            "targets": "ours_to_bare >= 0.90, peak_mb <= 400, seconds <= 1",
-        },
-    )
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        kept = options.tools or Path(folder)
+        kept.mkdir(parents=True, exist_ok=True)
+        with counting(LATENCY_MS) as server:
+            if "rates" not in options.without:
+                tools, found["tools"] = install(kept, options.without)
+                found |= {"load_before": os.getloadavg() if hasattr(os, "getloadavg") else None}
+                found |= measure_rates(server, options, tools, Path(folder))
+            if "large" not in options.without:
+                found["memory"] = measure_memory(server, options.large, options.concurrency)
+                found["kill"] = measure_kill(server, options.large, options.concurrency)
+    found["resume_scan"] = measure_scan(options.done)
+    report("evals", {"targets": TARGETS, "latency_ms": LATENCY_MS, **found})
 
 
 if __name__ == "__main__":
