@@ -10,9 +10,10 @@ import pytest
 from tests.evals.answers import failed, row, run, skipped, two_models
 from tests.ui.conftest import Stage
 from toolkit.evals.matrix import read_matrix
-from toolkit.ui.evals_runs import left_words
-from toolkit.ui.evals_words import best_of, say_cell
+from toolkit.ui.evals_words import best_of, left_words, say_cell
 from toolkit.workbench.bench import Workbench, current
+
+pytestmark = pytest.mark.slow
 
 HOSTILE = "<b>![x](http://127.0.0.1:1/leak)</b>"
 
@@ -64,7 +65,8 @@ def test_a_page_without_runs_says_what_to_do(home: Any, open_page: Any) -> None:
     app = open_page("evals")
     assert not app.exception and not app.error
     assert "tk.evaluate" in words(app) and "toolkit eval import" in words(app)
-    assert not app.dataframe
+    assert not app.button(key="eval-estimate").disabled, "the built-in model needs no choice"
+    assert not [f for f in app.dataframe if "state" in f.value.columns]
 
 
 def test_the_newest_run_is_shown_with_its_matrix(evaluated: Workbench, open_page: Any) -> None:

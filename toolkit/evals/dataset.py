@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_FILE_BYTES: Final = 1_000_000_000
+_BUNDLED: Final = Path(__file__).with_name("data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +144,11 @@ class Dataset:
         Raises:
             InvalidInput: there is none of that name.
         """
-        folder = Path(__file__).with_name("data")
-        names = sorted(path.stem for path in folder.glob("*.jsonl"))
-        if name not in names:
+        if name not in (names := bundled_names()):
             raise InvalidInput(
                 f"there is no bundled dataset {name!r}", hint=f"There are {', '.join(names)}."
             )
-        return cls.from_file(folder / f"{name}.jsonl")
+        return cls.from_file(_BUNDLED / f"{name}.jsonl")
 
     @classmethod
     def from_file(cls, path: str | Path, **columns: Any) -> Self:
@@ -180,6 +179,11 @@ class Dataset:
                 row = {**s.metadata, "id": s.sample_id, "input": s.input, "target": s.target}
                 file.write(json.dumps(row, default=str) + "\n")
         part.replace(path)
+
+
+def bundled_names() -> list[str]:
+    """The datasets that come with the package."""
+    return sorted(path.stem for path in _BUNDLED.glob("*.jsonl"))
 
 
 def stable_id(content: Any) -> str:

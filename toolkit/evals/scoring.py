@@ -110,6 +110,11 @@ def read_scorers(given: Any, *, default: Sequence[Any]) -> dict[str, AnyScorer]:
     return found
 
 
+def scorer_names() -> list[str]:
+    """What a scorer may be called by: ours, and those of installed packages."""
+    return [*_OURS, *_LATER, *(point.name for point in _plugins())]
+
+
 def describe_scorers(given: Any, *, default: Sequence[Any]) -> list[Any]:
     """What is kept with a run: names and mappings as they are, functions as `{"function": ...}`."""
     items = list(given) if isinstance(given, list | tuple) else [given]
@@ -132,7 +137,9 @@ def _read_one(item: Any) -> tuple[str, AnyScorer]:
         kind = options.pop("type", None)
         if not isinstance(kind, str):
             raise InvalidInput(f"the scorer {dict(item)} has no `type`")
-        name, threshold = str(options.pop("name", kind)), options.pop("pass_at", None)
+        # `tool_call` needs the name for its tool; elsewhere it is what the scores are called.
+        name = kind if kind == "tool_call" else str(options.pop("name", kind))
+        threshold = options.pop("pass_at", None)
         scorer = _make(kind, options)
         if threshold is not None:
             scorer.pass_at = float(threshold)  # type: ignore[attr-defined]
@@ -145,7 +152,7 @@ def _read_one(item: Any) -> tuple[str, AnyScorer]:
 def _make(kind: str, options: Mapping[str, Any]) -> AnyScorer:
     maker = _find_maker(kind)
     if maker is None:
-        known = ", ".join([*_OURS, *_LATER, *(point.name for point in _plugins())])
+        known = ", ".join(scorer_names())
         raise InvalidInput(f"there is no scorer {kind!r}", hint=f"There are {known}.")
     try:
         scorer: AnyScorer = maker(**options)

@@ -9,13 +9,13 @@ from toolkit.evals.summary import Row
 from toolkit.workbench.query import Query
 
 RUNS_SHOWN: Final = 200
-_RUNS: Final = f"""
+_RUNS: Final = """
 SELECT r.*, s.newest_at
 FROM eval_runs r LEFT JOIN (
   SELECT run_id, max(scored_at) AS newest_at FROM eval_samples GROUP BY run_id
 ) s USING (run_id)
-ORDER BY r.started_at DESC, r.run_id DESC LIMIT {RUNS_SHOWN}
-"""  # noqa: S608 - a number of ours
+"""
+_NEWEST_FIRST: Final = f"ORDER BY r.started_at DESC, r.run_id DESC LIMIT {RUNS_SHOWN}"
 _CALLS: Final = """
 SELECT request_id, attempt, attempt_kind, model, status, error_code, source, started_at, ttft_ms,
   duration_ms, input_tokens, output_tokens, cost_usd
@@ -25,7 +25,12 @@ FROM calls WHERE list_contains(?, request_id) ORDER BY request_id, attempt, seq
 
 def list_runs() -> Query:
     """The newest runs, with the time of the newest score of each (`newest_at`)."""
-    return Query(_RUNS)
+    return Query(f"{_RUNS}{_NEWEST_FIRST}")
+
+
+def one_run(run_id: str) -> Query:
+    """One run as `list_runs` has it."""
+    return Query(f"{_RUNS}WHERE r.run_id = ?", (run_id,))
 
 
 def rows_of(run_id: str) -> Query:

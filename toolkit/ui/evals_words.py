@@ -8,7 +8,7 @@ from typing import Any, Final
 from toolkit.evals.matrix import Told
 from toolkit.evals.read_values import as_value
 from toolkit.evals.reading import cell_score
-from toolkit.ui.format import UNKNOWN, count, duration, money
+from toolkit.ui.format import UNKNOWN, as_utc, count, duration, money
 from toolkit.ui.text import visible
 
 STATES: Final = {
@@ -54,6 +54,23 @@ def say_score(entry: Mapping[str, Any]) -> str:
         return UNKNOWN
     low, high = entry["low"], entry["high"]
     return f"{entry['mean']:.3g} [{low:.3g}, {high:.3g}] n = {count(entry['n'])}"
+
+
+def left_words(run: Mapping[str, Any]) -> str:
+    """`, 3.2 answers/s, about 2 min left`, from the answers so far; empty with too few of them."""
+    done, planned = int(run["done"] or 0), int(run["samples"] or 0)
+    if run["newest_at"] is None or run["started_at"] is None or done < 2:
+        return ""
+    seconds = (as_utc(run["newest_at"]) - as_utc(run["started_at"])).total_seconds()
+    if seconds <= 0:
+        return ""
+    return say_left(done / seconds, (planned - done) / done * seconds)
+
+
+def say_left(per_s: float, left_s: float) -> str:
+    """`, 3.2 answers/s, about 2 min left`."""
+    left = f"about {left_s / 60:.0f} min left" if left_s >= 60 else "less than a minute left"
+    return f", {per_s:.1f} answers/s, {left}"
 
 
 def say_cell(cell: Sequence[Told], scorer: str | None) -> str:

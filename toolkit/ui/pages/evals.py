@@ -1,4 +1,4 @@
-"""Evals: every run, its answers sample by sample, its scores, and how two runs stand."""
+"""Evals: start a run, see every run with its answers and scores, and how two runs stand."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,11 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.evals.matrix import find_sample, read_matrix
 from toolkit.ui.evals_matrix import choose_filter, choose_scorer, draw_matrix
+from toolkit.ui.evals_progress import draw_state
 from toolkit.ui.evals_read import list_runs, rows_of, run_name, scored_by
-from toolkit.ui.evals_runs import draw_nothing, draw_runs, draw_state
+from toolkit.ui.evals_runs import draw_nothing, draw_runs
 from toolkit.ui.evals_scores import draw_other_run, draw_scores
+from toolkit.ui.evals_start import draw_start
 from toolkit.ui.evals_story import draw_story
 from toolkit.ui.format import ago
 from toolkit.ui.panes import error_card
@@ -72,6 +74,7 @@ def draw_evals() -> None:
     """The whole page."""
     with bench.store.reading() as reader:
         runs = list_runs().rows(reader)
+    draw_start(bench, is_first=not runs)
     if not runs:
         draw_nothing()
         return

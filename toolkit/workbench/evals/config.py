@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,7 +129,11 @@ def find_dataset(given: Any, bench: Workbench, folder: Path | None = None) -> Da
     if isinstance(given, Mapping):
         columns = dict(given)
         if "sql" in columns:
-            return Dataset.from_frame(bench.store.user_frame(columns.pop("sql")), **columns)
+            frame = bench.store.user_frame(columns.pop("sql"))
+            asked = str(columns.get("input", "input"))
+            if asked in frame:
+                frame[asked] = [_as_conversation(value) for value in frame[asked].astype(object)]
+            return Dataset.from_frame(frame, **columns)
         if "path" in columns:
             return Dataset.from_file((folder or Path()) / columns.pop("path"), **columns)
     if hasattr(given, "to_dict"):
@@ -136,6 +141,20 @@ def find_dataset(given: Any, bench: Workbench, folder: Path | None = None) -> Da
     if isinstance(given, Sequence):
         return Dataset.from_rows(given)
     raise InvalidInput("a dataset is a Dataset, a file, a bundled name or a DataFrame")
+
+
+def _as_conversation(value: Any) -> Any:
+    """The messages of a recorded call, which a query gives as JSON text; anything else as it is."""
+    if not isinstance(value, str) or not value.startswith("["):
+        return value
+    try:
+        told = json.loads(value)
+    except ValueError:
+        return value
+    is_conversation = bool(told) and all(
+        isinstance(m, dict) and {"role", "content"} <= m.keys() for m in told
+    )
+    return told if is_conversation else value
 
 
 def _read_models(models: Any) -> tuple[str, ...]:
