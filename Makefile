@@ -11,6 +11,11 @@ else
 BIN    := $(VENV)/bin
 endif
 
+# Test files are spread over the cores; what drives a browser runs alone, for it measures.
+PYTEST       := $(BIN)/python -m pytest
+SPREAD       := --numprocesses auto --dist loadfile
+PYTEST_FLAGS ?=
+
 # pip takes exactly what the lock names; compiled once here, so that the first start is quick.
 INSTALL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --disable-pip-version-check \
            --require-hashes --no-deps --compile --progress-bar on
@@ -30,10 +35,11 @@ demo: $(READY) ## The same without serving the app.
 	@$(BIN)/toolkit demo
 
 test: $(DEV) ## Set up and run all tests.
-	$(BIN)/python -m pytest --durations=15
+	$(PYTEST) $(SPREAD) --durations=15 -m "not browser" $(PYTEST_FLAGS)
+	$(PYTEST) --durations=5 -m browser $(PYTEST_FLAGS)
 
 check: $(DEV) lint types contracts ## Lint, types, import contracts and the quick tests.
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	$(PYTEST) -q $(SPREAD) -m "not slow and not browser"
 
 lint: $(DEV) ## Style and formatting, by ruff.
 	$(BIN)/ruff check .
@@ -46,7 +52,7 @@ contracts: $(DEV) ## Which room may import which.
 	$(BIN)/lint-imports --no-cache
 
 notebooks: $(DEV) ## Run every notebook top to bottom.
-	$(BIN)/python -m pytest -q tests/test_notebooks.py
+	$(PYTEST) -q tests/test_notebooks.py
 
 judges: ## Install the test servers that come from npm (needs Node.js); without them their tests are skipped.
 	npm ci --prefix tests/judges --no-audit --no-fund --loglevel=error

@@ -11,6 +11,8 @@ import time
 import openai
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def rows(served, columns="*"):
     return served.bench.store.rows(f"SELECT {columns} FROM calls ORDER BY started_at, attempt")

@@ -11,6 +11,8 @@ import httpx
 import openai
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PIECE = "x" * 20_000
 PIECES = 1400  # 28 MB, more than all the buffers of two connections
 

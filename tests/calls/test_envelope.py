@@ -17,6 +17,8 @@ from toolkit.calls import _litellm
 from toolkit.calls.envelope import Envelopes, kind_of
 from toolkit.errors import InvalidRequest
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 VALUE = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT | st.floats(-1e9, 1e9),

@@ -26,6 +26,8 @@ from toolkit import errors
 from toolkit.calls.portal import Portal
 from toolkit.records import Reply
 
+pytestmark = pytest.mark.slow
+
 STYLES = ("openai", "anthropic", "gemini")
 
 

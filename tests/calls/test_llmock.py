@@ -20,6 +20,8 @@ import pytest
 from tests.calls.asking import Asking, make_provider, quick_settings
 from toolkit import errors
 
+pytestmark = pytest.mark.slow
+
 STYLES = ("openai", "anthropic", "gemini")
 PATHS = {"openai": "/v1", "anthropic": "/anthropic", "gemini": "/gemini/v1beta"}
 ANSWER = "One two three four five six seven eight nine ten eleven twelve."

@@ -16,6 +16,8 @@ from toolkit.errors import InvalidInput, ModelNotFound, ProviderNotFound
 from toolkit.records import Call
 from toolkit.workbench.bench import Workbench, current
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 

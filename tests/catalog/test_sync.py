@@ -25,6 +25,8 @@ from toolkit.secret import Secret
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(home: Path) -> Iterator[Store]:

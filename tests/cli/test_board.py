@@ -9,6 +9,8 @@ from tests.servers import Answer, MockProvider
 from toolkit.compare.board import start_board
 from toolkit.workbench.bench import current
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def board(provider: MockProvider) -> str:

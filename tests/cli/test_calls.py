@@ -16,6 +16,8 @@ from toolkit.cli.call_queries import read_since
 from toolkit.errors import InvalidInput
 from toolkit.records import CALL_COLUMNS
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_newest_call_stands_first_with_every_column(ledger):
     rows = run_json("calls", "list")

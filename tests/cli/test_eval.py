@@ -12,6 +12,8 @@ from tests.cli.shell import run, run_json
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 dataset = "data.jsonl"
 models = ["mock/mock-model", "mock/mock-small"]

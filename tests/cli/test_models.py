@@ -15,6 +15,8 @@ from toolkit.cli import main
 from toolkit.records import Call
 from toolkit.workbench.bench import Workbench, current
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[ListingServer]:

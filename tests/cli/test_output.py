@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from toolkit.cli.output import Column, json_ready, plain, print_json, show_facts, show_rows
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.decimals() | st.datetimes(),

@@ -11,6 +11,8 @@ from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
 from toolkit.providers import os_keyring
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-" + "c" * 40
 
 

@@ -14,6 +14,8 @@ import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.cli import main
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 FOLDER = Path("cassettes/talk")
 

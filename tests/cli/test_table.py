@@ -10,6 +10,8 @@ import pytest
 from tests.cli.shell import child_environment, run
 from toolkit.cli.table import COMMANDS, available, find_close_names, help_text
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"litellm", "pandas", "duckdb", "plotly", "streamlit", "pyarrow", "vcr", "pydantic"}
 
 

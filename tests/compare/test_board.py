@@ -11,6 +11,8 @@ from tests.servers import Answer
 from toolkit.compare.board import start_board
 from toolkit.errors import InvalidInput, StoreError
 
+pytestmark = pytest.mark.slow
+
 TEN = "one two three four five six seven eight nine ten"
 
 

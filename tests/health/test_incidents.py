@@ -14,6 +14,8 @@ from toolkit.health.incidents import find_incidents, find_spans
 from toolkit.health.reconcile import reconcile
 from toolkit.health.state import Evidence
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BLAMES = {"bad": "provider", "auth": "client", "limited": "policy"}
 

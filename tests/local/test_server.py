@@ -27,6 +27,8 @@ from toolkit.local.state import (
 )
 from toolkit.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

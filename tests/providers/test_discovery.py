@@ -13,6 +13,8 @@ import pytest
 from toolkit.providers.discovery import find_local_servers, find_named
 from toolkit.providers.presets import presets
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def serve():

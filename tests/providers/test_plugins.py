@@ -24,6 +24,8 @@ from toolkit.errors import (
 from toolkit.providers.plugins import Piece, PluginRequest, make_plugin
 from toolkit.secret import Secret
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -110,7 +111,7 @@ def test_a_taken_name_is_refused(registry):
         {"base_url": URL, "api_key": "x"},
         {"base_url": URL, "no_such_field": 1},
     ],
-    ids=str,
+    ids=lambda fields: re.sub(r"at 0x\w+|y{99,}", "…", str(fields)),
 )
 def test_a_bad_field_saves_nothing(registry, home, fields):
     with pytest.raises(InvalidProvider):

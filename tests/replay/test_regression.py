@@ -25,6 +25,8 @@ from toolkit.replay.report import render_report
 from toolkit.replay.tape import read_tape
 from toolkit.workbench.bench import Workbench, current
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path("cassettes/talk")
 CASES: list[dict[str, Any]] = [
     {"id": "greet", "prompt": "say hello", "contains": "hello"},

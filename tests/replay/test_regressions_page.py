@@ -16,6 +16,8 @@ from toolkit.replay.history import list_cases, list_flaky, list_runs
 from toolkit.replay.regression import record_regression, run_regression
 from toolkit.workbench.bench import Workbench, current
 
+pytestmark = pytest.mark.slow
+
 PAGES = Path(__file__).resolve().parents[2] / "toolkit" / "ui" / "pages"
 FOLDER = Path("cassettes/talk")
 

@@ -18,6 +18,8 @@ from toolkit.errors import CassetteMissing, CassetteStale, InvalidInput
 from toolkit.replay.cassette import cassette
 from toolkit.replay.server import ReplayServer
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path("cassettes")
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 

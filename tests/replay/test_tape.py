@@ -17,6 +17,8 @@ from toolkit.replay.exchange import Chunk, Exchange
 from toolkit.replay.json_layout import lay_out_json
 from toolkit.replay.tape import Tape, read_tape, render_tape, write_tape
 
+pytestmark = pytest.mark.slow
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

@@ -12,6 +12,8 @@ from tests.store.rows import call_row
 from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
 from toolkit.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def filled(store):

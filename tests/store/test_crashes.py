@@ -12,6 +12,8 @@ import pytest
 from tests.store.conftest import Start
 from toolkit.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 WRITERS = 4
 
 # Appends without end and prints each id once it is acknowledged; its own background thread moves.

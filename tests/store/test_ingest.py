@@ -14,6 +14,8 @@ from toolkit.store import ingest as ingest_module
 from toolkit.store.database import Database
 from toolkit.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 STEPS = [
     *("migrate:applied", "migrate:replaced"),
     *("ingest:begun", "ingest:inserted", "ingest:marked", "ingest:committed"),

@@ -17,6 +17,8 @@ from toolkit.settings import Settings
 from toolkit.store import queries, rollup
 from toolkit.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 

@@ -16,6 +16,8 @@ from toolkit.errors import StoreError
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 def eventually(question, wanted, within_s=20.0):
     deadline = time.monotonic() + within_s

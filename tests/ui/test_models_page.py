@@ -22,6 +22,8 @@ from toolkit.settings import Settings
 from toolkit.ui.models_read import ModelFilter, filter_models, find_changes, read_models
 from toolkit.workbench.bench import Workbench, current
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fresh_cache() -> Iterator[None]:

@@ -7,6 +7,8 @@ import pytest
 from tests.servers import Answer
 from toolkit.errors import StoreCorrupt
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("home", "compare", "health", "calls", "models", "evals", "regressions", "providers")
 
 

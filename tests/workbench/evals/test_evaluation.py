@@ -17,6 +17,8 @@ from toolkit.evals.solvers import Solver
 from toolkit.settings import Settings
 from toolkit.workbench.bench import Workbench
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_answer_has_one_row_per_scorer(bench: Workbench, server: MockProvider) -> None:
     run = bench.evaluation.run(data(), "mock/mock-model", scorers=["exact", "fuzzy"], epochs=2)

@@ -26,6 +26,8 @@ from toolkit.secret import Secret
 from toolkit.workbench.health.monitor import probe_quietly
 from toolkit.workbench.health.probes import probe_listing
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 
 

@@ -22,6 +22,8 @@ from toolkit.workbench.bench import Workbench, current
 from toolkit.workbench.health import queries as ask
 from toolkit.workbench.health.view import EMPTY, read_overview, uptime_days
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 CODES = (
     *(None, "SERVER_ERROR", "TIMEOUT", "REQUEST_FAILED", "CLIENT_ERROR"),
