@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from tests.cli.shell import COMMAND, child_environment, run, run_json
 from toolkit.health.lease import read_holder
 from toolkit.workbench import bench as workbench
 from toolkit.workbench.bench import current
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -51,6 +54,58 @@ def test_no_incident_is_said_in_words(home):
     done = run("health", "incidents")
     assert (done.returncode, done.stdout) == (0, "")
     assert "No incident within 30 days." in done.stderr
+
+
+def test_a_pause_is_told_with_its_end_and_reason_until_it_is_taken_back(provider):
+    done = run("health", "pause", "mock", "--for", "2h", "--why", "moving house")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"mock is paused: .* until 20..-.*UTC: moving house\.", done.stderr)
+    row = state_of("mock")
+    assert row["state"] == "paused" and row["reason"].endswith("moving house")
+    lasts = datetime.fromisoformat(row["until"]) - datetime.fromisoformat(row["since"])
+    assert lasts == timedelta(hours=2)
+    assert "paused" in run("health", "status").stdout
+    told = run_json("health", "resume", "mock")
+    assert told["state"] == state_of("mock")["state"] == "unknown"
+
+
+def state_of(name):
+    return next(row for row in run_json("health", "status") if row["provider"] == name)
+
+
+@pytest.mark.parametrize("given", ["soon", "2", "0h", "99999w", "-1h"])
+def test_a_length_that_nobody_can_mean_is_refused_and_pauses_nobody(provider, given):
+    done = run("health", "pause", "mock", f"--for={given}")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert state_of("mock")["state"] != "paused"
+
+
+def test_pausing_somebody_unknown_is_refused(home):
+    done = run("health", "pause", "nobody")
+    assert done.returncode != 0 and "nobody" in done.stderr
+
+
+def test_models_are_told_the_worst_first(provider):
+    now, bench = datetime.now(UTC), current()
+    fields = {"provider": "mock", "source": "live", "origin": "api"}
+    broken = {"status": "error", "error_code": "SERVER_ERROR", "blame": "provider"}
+    rows = [
+        {"call_id": f"{model}{age}", "model": f"mock/{model}", **fields, **outcome}
+        | {"started_at": now - timedelta(minutes=age)}
+        for model, outcome in (("large", {"status": "ok"}), ("small", broken))
+        for age in range(1, 5)
+    ]
+    bench.store.append_many("calls", rows)
+    bench.close()
+    workbench._open.cache_clear()
+    told = [(row["model"], row["state"], row["bad"]) for row in run_json(*MODELS)]
+    assert told == [("mock/small", "down", 4), ("mock/large", "healthy", 0)]
+    assert "4 of 4" in run(*MODELS).stdout
+    assert state_of("mock")["models_in_trouble"] == ["mock/small"]
+
+
+MODELS = ("health", "status", "--models")
 
 
 def test_watch_probes_ends_by_itself_and_says_by_its_code_that_all_is_well(provider, monkeypatch):

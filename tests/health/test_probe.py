@@ -10,6 +10,7 @@ from threading import Thread
 
 import pytest
 
+from tests.catalog.listing_server import ListingServer
 from toolkit.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -21,6 +22,8 @@ from toolkit.health.probe import MAX_TOKENS, probe_provider
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 from toolkit.settings import Settings
+
+pytestmark = pytest.mark.slow
 
 KEY = Secret("sk-" + "g" * 40)
 LISTING = json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "large"}]})
@@ -95,6 +98,20 @@ def test_a_good_provider_works_on_three_rungs_for_free(serve):
     assert result.latency_ms > 0
     assert "--call" in result.model.hint
     assert {path for path, _ in server.asked} == {"/v1/models"}
+
+
+@pytest.mark.parametrize("path", ["/api/tags", "/v1/models"])
+def test_a_probe_of_ollama_lists_and_asks_about_no_single_model(path):
+    models = [{"name": f"m{n}:1b", "model": f"m{n}:1b", "id": f"m{n}:1b"} for n in range(50)]
+    with ListingServer() as server:
+        server.put(path, {"models" if path == "/api/tags" else "data": models})
+        server.put("/api/show", {"capabilities": ["completion"]})
+        result = probe(server.origin, None, options={"verify_key": False}, type="ollama",
+                       needs_key=False, default_model="m7:1b")  # fmt: skip
+    assert answers(result) == "+++?"
+    assert len(result.models) == 50
+    asked = [(one.method, one.path) for one in server.asked]
+    assert asked == [("GET", p) for p in ("/api/tags", "/v1/models")[: 1 + (path == "/v1/models")]]
 
 
 def test_a_wrong_key_is_refused_and_not_repeated(serve):

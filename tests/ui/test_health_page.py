@@ -20,6 +20,8 @@ from toolkit.ui.health_words import badge, how_things_are, mark, rate_words, wha
 from toolkit.workbench.bench import Workbench, current
 from toolkit.workbench.health.view import read_overview
 
+pytestmark = pytest.mark.slow
+
 DESKTOP, PHONE = 1280, 390
 WAIT_MS = 120_000
 
@@ -135,6 +137,21 @@ def test_what_is_shown_lives_in_the_address(
     app = open_page("health", **{"provider": "mock", **query})
     assert not app.exception and not app.error
     assert told in words(app).replace("\\", "")
+
+
+def test_a_model_that_is_down_is_named_though_its_provider_answers(
+    two: Workbench, open_page: Any
+) -> None:
+    broken = [{**failed("steady", age), "model": "steady/big"} for age in (14.5, 15.5, 16.5)]
+    two.store.append_many("calls", broken)
+    app = open_page("health", tab="Models", provider="steady")
+    assert not app.exception and not app.error
+    assert "◐ big is in trouble." in words(app).replace("\\", "")
+    (table,) = [f.value for f in app.dataframe if "last success" in f.value.columns]
+    assert list(zip(table["model"], table["state"], table["failed"], strict=True)) == [
+        ("big", "○ down", "3 of 3"),
+        ("m", "● healthy", "0 of 31"),
+    ]
 
 
 def test_incidents_are_listed_and_their_words_are_never_read_as_markup(

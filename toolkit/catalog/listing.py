@@ -37,27 +37,13 @@ _SHOWN_AT_ONCE: Final = 4
 _SHOWN_AT_MOST: Final = 200
 
 
-async def list_models(
-    provider: Provider,
-    key: Secret | None,
-    http: httpx.AsyncClient,
-    *,
-    deadline_s: float = DEADLINE_S,
-) -> list[ListedModel]:
-    """Ask a provider for its models; `fetch_listing` tells more.
-
-    Raises:
-        CatalogSyncFailed: as `fetch_listing`.
-    """
-    return list((await fetch_listing(provider, key, http, deadline_s=deadline_s)).models)
-
-
 async def fetch_listing(
     provider: Provider,
     key: Secret | None,
     http: httpx.AsyncClient,
     *,
     deadline_s: float = DEADLINE_S,
+    details: bool = True,
 ) -> Listing:
     """Ask a provider for its whole listing, all pages.
 
@@ -66,6 +52,7 @@ async def fetch_listing(
         key: sent in the provider's own header; None sends none.
         http: the guarded client (`toolkit.calls.wire.open_http`).
         deadline_s: for all pages together, seconds.
+        details: where the listing tells little of a model (Ollama), ask about each one as well.
 
     Raises:
         CatalogSyncFailed: `cause` is `auth`, `forbidden`, `not_found`, `rate_limited`,
@@ -73,7 +60,7 @@ async def fetch_listing(
             `timeout` or the wire's own word (`dns`, `tls`, `connect`, ...); `status` and the
             provider's words are kept, and `hint` says what to do.
     """
-    asker = _Asker(provider, key, http, deadline_s)
+    asker = _Asker(provider, key, http, deadline_s, details)
     try:
         async with asyncio.timeout(deadline_s):
             return await asker.ask_all()
@@ -95,6 +82,7 @@ class _Asker:
     key: Secret | None
     http: httpx.AsyncClient
     deadline_s: float
+    details: bool
 
     async def ask_all(self) -> Listing:
         """The first address that answers with a list; the best failure where none does."""
@@ -129,7 +117,7 @@ class _Asker:
         else:
             gathering.note_missing("paging:limit")
         models = gathering.models
-        if url.endswith("/api/tags"):
+        if self.details and url.endswith("/api/tags"):
             models = await self._show_all(url, models)
         return Listing(
             models=tuple(models),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from toolkit.cli.span import find_span
 from toolkit.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 MIN_FOR_P95: Final = 20
 _JSON_COLUMNS: Final = ("params", "messages", "tool_calls")
-_SPAN: Final = re.compile(r"(\d+)\s*(m|min|h|d|w)$")
-_SPAN_MINUTES: Final = {"m": 1, "min": 1, "h": 60, "d": 1440, "w": 10_080}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +66,8 @@ def read_since(text: str | None, now: datetime | None = None) -> datetime | None
     """
     if text is None:
         return None
-    if span := _SPAN.match(text.strip()):
-        minutes = int(span[1]) * _SPAN_MINUTES[span[2]]
-        return (now or datetime.now(UTC)) - timedelta(minutes=minutes)
+    if (span := find_span(text)) is not None:
+        return (now or datetime.now(UTC)) - span
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

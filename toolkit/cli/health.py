@@ -1,18 +1,30 @@
-"""`toolkit health`: check and watch providers, and see their states and incidents."""
+"""`toolkit health`: check, watch and pause providers, and see their states and incidents."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.charts.numbers import UNKNOWN
-from toolkit.cli.health_table import STATUS, status_cells
+from toolkit.cli.health_table import MODELS, STATUS, model_cells, status_cells
 from toolkit.cli.model_views import told_at
-from toolkit.cli.output import Column, JsonFlag, new_app, opened_bench, show_rows
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_bench,
+    print_json,
+    show_rows,
+)
+from toolkit.cli.span import require_span
 
-app = new_app("Check providers, watch them, and see states and incidents.")
+if TYPE_CHECKING:
+    from toolkit.workbench.bench import Workbench
+
+app = new_app("Check providers, watch or pause them, and see states and incidents.")
 
 _CHECKED = (
     Column("provider", "Provider"),
@@ -54,15 +66,64 @@ def check(
 
 
 @app.command("status")
-def status(as_json: JsonFlag = False) -> None:
+def status(
+    by_model: Annotated[
+        bool, typer.Option("--models", help="By model, of those called within a day.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """States of all providers in use, worst first, with what your calls of the last day say."""
-    from toolkit.workbench.health.view import read_overview
+    from toolkit.workbench.health.view import rank, read_overview
 
     with opened_bench() as bench:
-        rows = read_overview(bench)
-    shown = rows if as_json else [status_cells(row) for row in rows]
-    empty = "No provider is in use. `toolkit providers add` adds one."
-    show_rows(shown, STATUS, as_json=as_json, empty=empty)
+        rows = bench.health.model_states() if by_model else read_overview(bench)
+    if by_model:
+        rows.sort(key=lambda row: (rank(row["state"]), row["model"]))
+        cells, columns = model_cells, MODELS
+        empty = "No model was called within a day."
+    else:
+        cells, columns = status_cells, STATUS
+        empty = "No provider is in use. `toolkit providers add` adds one."
+    shown = rows if as_json else [cells(row) for row in rows]
+    show_rows(shown, columns, as_json=as_json, empty=empty)
+
+
+@app.command("pause")
+def pause(
+    name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whom to leave alone.")],
+    for_: Annotated[
+        str | None, typer.Option("--for", help="End by itself after 30min, 2h, 7d, ...")
+    ] = None,
+    why: Annotated[str, typer.Option(help="Said beside its state.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Probe a provider no more until it is resumed; it can still be called."""
+    with opened_bench() as bench:
+        for_s = None if for_ is None else require_span(for_).total_seconds()
+        bench.health.pause(name, for_s=for_s, why=why)
+        _tell_state(bench, name, as_json)
+
+
+@app.command("resume")
+def resume(
+    name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whom to probe again.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Probe a paused provider again."""
+    with opened_bench() as bench:
+        bench.health.resume(name)
+        _tell_state(bench, name, as_json)
+
+
+def _tell_state(bench: Workbench, name: str, as_json: bool) -> None:
+    """The state that a provider has now; one that is not in use has none."""
+    row = next((row for row in bench.health.status() if row["provider"] == name), None)
+    if as_json:
+        print_json(row or {"provider": name, "state": None})
+    elif row is None:
+        notice(f"{name} is not in use: nobody probes it.")
+    else:
+        notice(f"{name} is {row['state'].replace('_', ' ')}: {row['reason']}.")
 
 
 @app.command("incidents")

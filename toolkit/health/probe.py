@@ -151,7 +151,9 @@ class _Ladder:
     async def check_listing(self, http: httpx.AsyncClient) -> None:
         began = time.perf_counter()
         try:
-            listing = await fetch_listing(self.provider, self.key, http, deadline_s=_DEADLINE_S)
+            listing = await fetch_listing(
+                self.provider, self.key, http, deadline_s=_DEADLINE_S, details=False
+            )
         except CatalogSyncFailed as error:
             self.note_failure(error)
             return

@@ -9,6 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit.ui.format import UNKNOWN, ago, at, count, share
+from toolkit.ui.health_models import troubled_words
 from toolkit.ui.health_strip import Days, strip_svg, strip_words
 from toolkit.ui.health_words import badge, mark, percentile_words, rate_words
 from toolkit.ui.text import plain
@@ -56,6 +57,8 @@ def _card(row: Row, days: Days) -> None:
         st.badge(word, icon=icon, color=colour, help=f"Since {at(since, st.context.timezone)}")
     held = f", since {ago(since)}" if since else ""
     st.caption(f"{plain(row['reason'])}{held} · last success {ago(row['last_success_at'])}")
+    if (troubled := troubled_words(row)) is not None:
+        st.caption(f"◐ {troubled}")
     if row["uptime_n"]:
         st.image(strip_svg(days), width="stretch", alt=strip_words(days))
         st.caption(f"{share(row['uptime_good'], row['uptime_n'])} good in {len(days)} days")

@@ -59,6 +59,18 @@ def test_each_model_has_a_state_of_its_own(bench):
     }
 
 
+def test_a_model_that_is_down_is_told_beside_its_healthy_provider(bench):
+    record(bench, 30, minutes_ago=10, apart_ms=20_000)
+    record(bench, 4, model="acme/large", minutes_ago=9.9, apart_ms=90_000, **BROKEN)
+    row = next(row for row in bench.health.status() if row["provider"] == "acme")
+    assert (row["state"], row["models_in_trouble"]) == ("healthy", ["acme/large"])
+    assert {row["model"] for row in bench.health.model_states("acme")} == {
+        "acme/large",
+        "acme/small",
+    }
+    assert bench.health.model_states("nobody") == []
+
+
 def test_objectives_count_by_window_and_leave_out_the_callers_own_faults(bench):
     record(bench, 90)
     record(bench, 10, **BROKEN)
@@ -99,6 +111,31 @@ def test_objectives_that_make_no_sense_are_said_plainly(home):
 def test_pausing_somebody_who_is_not_there_is_refused(bench):
     with pytest.raises(ProviderNotFound):
         bench.health.pause("nobody")
+
+
+def test_a_pause_ends_by_itself_and_keeps_its_begin_when_it_is_prolonged(bench):
+    bench.health.pause("acme", for_s=3600, why="new wiring, key sk-" + "x" * 40)
+    (first,) = bench.health.pauses.read(utc_now()).values()
+    bench.health.pause("acme", for_s=7200)
+    (second,) = bench.health.pauses.read(utc_now()).values()
+    assert "new wiring" in first.words and "x" * 40 not in first.words
+    assert (second.since, second.why) == (first.since, "")
+    assert second.until > first.until
+    assert bench.health.pauses.read(second.until - timedelta(seconds=1)) == {"acme": second}
+    assert bench.health.pauses.read(second.until) == {}
+
+
+@pytest.mark.parametrize("for_s", [0, -1, float("nan"), float("inf"), 1e12])
+def test_a_pause_that_cannot_be_meant_is_refused(bench, for_s):
+    with pytest.raises(InvalidInput, match="pause"):
+        bench.health.pause("acme", for_s=for_s)
+    assert bench.health.pauses.read(utc_now()) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"acme": 1}', '{"acme": {"since": "then"}}'])
+def test_a_file_of_pauses_that_cannot_be_read_pauses_nobody(bench, text):
+    (bench.settings.home / "health-paused.json").write_text(text)
+    assert bench.health.pauses.read(utc_now()) == {}
 
 
 def test_the_monitor_says_that_it_runs_here_until_it_is_stopped(monkeypatch):

@@ -18,6 +18,7 @@ from toolkit.ui.health_detail import (
     draw_over_time,
     draw_uptime,
 )
+from toolkit.ui.health_models import draw_models
 from toolkit.ui.health_objectives import draw_objectives, draw_watch
 from toolkit.ui.health_strip import Days
 from toolkit.ui.health_words import how_things_are, what_was_lost
@@ -28,7 +29,7 @@ from toolkit.workbench.health import queries as ask
 from toolkit.workbench.health.view import blank_days, read_picture
 
 LOOK_EVERY_S = 10.0
-TABS = ["Over time", "Uptime", "Objectives", "Compare", "Incidents"]
+TABS = ["Over time", "Models", "Uptime", "Objectives", "Compare", "Incidents"]
 
 bench = current()
 
@@ -111,12 +112,15 @@ def draw_details(
     if len(rows) > MOST_CARDS:
         mine = [row for row in rows if row["provider"] == wanted.provider]
         draw_cards(mine, strips, ACTS, is_checking=is_checking())
-    over_time, uptime, objectives, compare, incidents = st.tabs(
+    over_time, models, uptime, objectives, compare, incidents = st.tabs(
         TABS, key="tab", bind="query-params"
     )
     if over_time.open:
         with over_time:
             draw_over_time(bench, wanted)
+    if models.open:
+        with models:
+            draw_models(bench, wanted.provider)
     if uptime.open:
         with uptime:
             draw_uptime(bench, wanted, strips[wanted.provider])

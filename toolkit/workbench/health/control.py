@@ -82,7 +82,7 @@ class MonitorControl:
             "is_offline": bool(holder and holder.is_offline),
             "interval_s": self._bench.settings.health_interval_s,
             "next_at": dict(holder.next_at) if holder else {},
-            "paused": sorted(self._bench.health.pauses.read()),
+            "paused": sorted(self._bench.health.pauses.read(utc_now())),
         }
 
     @property

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.health.state import Health, derive, pause
+from toolkit.errors import InvalidInput
+from toolkit.health.incidents import SEVERITY
+from toolkit.health.state import Evidence, Health, Rules, derive, pause
+from toolkit.secret import redact
 from toolkit.workbench.health.evidence import EvidenceReader, by_model, rules_for, utc_now
-from toolkit.workbench.health.pauses import Pauses
+from toolkit.workbench.health.pauses import Pause, Pauses
 from toolkit.workbench.health.rows import judge_rows
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 8
 _CLOSE_WAIT_S: Final = 5.0
+_LONGEST_PAUSE_S: Final = 366 * 86_400.0
 _INCIDENTS: Final = """
     SELECT incident_id, provider, model, scope, state, opened_at, closed_at, reason, error_code,
            probes, failures, evidence, alerted_at, end_alerted_at
@@ -87,13 +92,22 @@ class HealthDesk:
     # ---- states -------------------------------------------------------------------------------
 
     def status(self) -> list[dict[str, Any]]:
-        """The state of every provider in use: `provider`, `state`, `reason`, `since`, ..."""
-        states, paused = self.states(), self.pauses.read()
-        names = [provider.name for provider in self._bench.providers.list(active=True)]
-        return [
-            {"provider": name} | _describe(_held(states.get(name, Health()), paused.get(name)))
-            for name in names
-        ]
+        """The state of every provider in use.
+
+        Returns:
+            Rows of `provider`, `state`, `reason`, `since`, `until` (end of a rate limit or of a
+            pause, UTC; None: not known), `last_success_at`, `last_at`, `is_flapping`, `evidence`
+            (ids) and `models_in_trouble`: names of its models that are degraded or worse.
+        """
+        now, rules = utc_now(), rules_for(self._bench.settings)
+        seen, paused = self.evidence.read(now), self.pauses.read(now)
+        rows = []
+        for name in (provider.name for provider in self._bench.providers.list(active=True)):
+            items = seen.get(name, [])
+            health = _held(derive(items, now, rules), paused.get(name))
+            troubled = find_troubled(items, now, rules)
+            rows.append({"provider": name, **_describe(health), "models_in_trouble": troubled})
+        return rows
 
     def frame(self) -> pd.DataFrame:
         """One row per provider in use, worst first: see `health_view.read_overview`."""
@@ -115,18 +129,27 @@ class HealthDesk:
         seen = self.evidence.read(now, names=names)
         return {name: derive(evidence, now, rules) for name, evidence in seen.items()}
 
-    def model_states(self, now: datetime | None = None) -> list[dict[str, Any]]:
+    def model_states(
+        self, provider: str | None = None, now: datetime | None = None
+    ) -> list[dict[str, Any]]:
         """The state of every model that was called within a day, in the order of their names.
 
+        Args:
+            provider: of this one; None: of all.
+            now: the moment to look from, UTC; None: now.
+
         Returns:
-            Rows as of `status`, with `model` (`provider/model_id`) and `n`, its outcomes.
+            Rows as of `status`, with `model` (`provider/model_id`), `n`, its outcomes, and `bad`:
+            how many of those count against it.
         """
         now = now or utc_now()
         rules = rules_for(self._bench.settings)
+        seen = self.evidence.read(now, names=None if provider is None else [provider])
         return [
             {"model": model, "provider": model.partition("/")[0], "n": len(items)}
+            | {"bad": sum(item.outcome == "bad" for item in items)}
             | _describe(derive(items, now, rules))
-            for model, items in sorted(by_model(self.evidence.read(now)).items())
+            for model, items in sorted(by_model(seen).items())
         ]
 
     def incidents(self, days: float = 30) -> list[dict[str, Any]]:
@@ -166,14 +189,22 @@ class HealthDesk:
         """Whether somebody probes: see `MonitorControl.status`."""
         return self.monitor.status()
 
-    def pause(self, name: str) -> None:
+    def pause(self, name: str, *, for_s: float | None = None, why: str = "") -> None:
         """Probe a provider no more until `resume`; it can still be called.
+
+        Args:
+            name: whom.
+            for_s: end by itself after so many seconds; None: only by `resume`.
+            why: said beside its state; a known secret in it is taken out.
 
         Raises:
             ProviderNotFound: there is none.
+            InvalidInput: `for_s` is no time ahead, or too long to be meant.
         """
         self._bench.providers.require(name)
-        self.pauses.pause(name, utc_now())
+        now = utc_now()
+        held = Pause(since=now, until=_end_of(now, for_s), why=redact(why.strip()))
+        self.pauses.pause(name, held)
 
     def resume(self, name: str) -> None:
         """Probe a provider again.
@@ -182,7 +213,7 @@ class HealthDesk:
             ProviderNotFound: there is none.
         """
         self._bench.providers.require(name)
-        self.pauses.resume(name)
+        self.pauses.resume(name, utc_now())
 
     def close(self) -> None:
         """Stop the monitor and let a reading that is under way come to its end."""
@@ -206,8 +237,31 @@ class HealthDesk:
         return row
 
 
-def _held(health: Health, paused_at: datetime | None) -> Health:
-    return health if paused_at is None else pause(health, paused_at, "a person paused it")
+def find_troubled(items: Sequence[Evidence], now: datetime, rules: Rules) -> list[str]:
+    """Names of the models whose own state is trouble, of one provider's evidence.
+
+    Only a model with an outcome against it can be, so that the others cost nothing.
+    """
+    suspects = {item.model for item in items if item.outcome in ("bad", "slow")} - {None}
+    mine = by_model({"": [item for item in items if item.model in suspects]})
+    return sorted(model for model, own in mine.items() if derive(own, now, rules).state in SEVERITY)
+
+
+def _end_of(now: datetime, for_s: float | None) -> datetime | None:
+    if for_s is None:
+        return None
+    if not 0 < for_s <= _LONGEST_PAUSE_S:
+        raise InvalidInput(
+            f"a pause of {for_s:g} s cannot be meant",
+            hint="Pause for more than nothing and at most a year, or without an end.",
+        )
+    return now + timedelta(seconds=for_s)
+
+
+def _held(health: Health, held: Pause | None) -> Health:
+    if held is None:
+        return health
+    return replace(pause(health, held.since, held.words), until=held.until)
 
 
 def _describe(health: Health) -> dict[str, Any]:
@@ -215,6 +269,7 @@ def _describe(health: Health) -> dict[str, Any]:
         "state": health.state,
         "reason": health.reason,
         "since": health.since,
+        "until": health.until,
         "last_success_at": health.last_success_at,
         "last_at": health.last_at,
         "is_flapping": health.is_flapping,

@@ -198,9 +198,9 @@ class Monitor:
 
     async def _follow(self, now_s: float) -> None:
         """Take up who is in use and not paused; the built-in server is started by calls alone."""
-        health = self._bench.health
+        health, now = self._bench.health, self._clock.now()
         roster, paused = await asyncio.to_thread(
-            lambda: (health.evidence.roster(), health.pauses.read())
+            lambda: (health.evidence.roster(), health.pauses.read(now))
         )
         self._providers = {
             name: provider

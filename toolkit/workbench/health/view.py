@@ -188,7 +188,7 @@ def _totals(days: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
 
 
 EMPTY: Final = (
-    *("provider", "state", "reason", "since", "last_success_at"),
+    *("provider", "state", "reason", "since", "until", "last_success_at", "models_in_trouble"),
     *_of_calls({}),
     *_of_headroom({}),
     *_of_uptime(0, 0),

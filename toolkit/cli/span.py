@@ -1,0 +1,30 @@
+"""Stretches of time as people write them: `30min`, `2h`, `7d`, `2w`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+from toolkit.errors import InvalidInput
+
+_SPAN: Final = re.compile(r"(\d{1,5})\s*(m|min|h|d|w)")
+_SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def find_span(text: str) -> timedelta | None:
+    """The length that a text names, or None where it names none."""
+    found = _SPAN.fullmatch(text.strip())
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else None
+
+
+def require_span(text: str) -> timedelta:
+    """As `find_span`.
+
+    Raises:
+        InvalidInput: the text names no length of time.
+    """
+    found = find_span(text)
+    if found is None:
+        raise InvalidInput(f"{text!r} is no length of time", hint="Write 30min, 2h, 7d or 2w.")
+    return found
