@@ -8,6 +8,8 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const [folder, baseUrl, width] = process.argv.slice(2);
+// Its command line sets this from `-j`; as a library it would stay with 4 connections.
+process.env.PROMPTFOO_FETCH_CONNECTIONS = width;
 const tell = process.stdout.write.bind(process.stdout);
 // Whatever promptfoo prints must not mix in with what is told.
 process.stdout.write = process.stderr.write.bind(process.stderr);

@@ -56,22 +56,48 @@ def test_a_seed_draws_the_order_of_the_samples_and_nothing_else() -> None:
     assert [key.epoch for key in by_seed[1]] == [1] * 50 + [2] * 50
 
 
-def test_places_grow_only_while_all_are_taken_and_halve_at_a_429() -> None:
-    async def follow() -> tuple[int, int, int]:
-        limit = AdaptiveLimit(64, start=4)
-        for _ in range(40):
-            limit.note(was_limited=False)
-        idle = limit.width
-        for _ in range(4):
-            await limit.enter()
-        for _ in range(4):
-            limit.note(was_limited=False)
-        grown = limit.width
+async def _take_all(limit: AdaptiveLimit) -> None:
+    while limit.is_open:
+        await limit.enter()
+
+
+async def _answer_all(limit: AdaptiveLimit) -> int:
+    """A round: every place is taken, then every call is answered without complaint."""
+    await _take_all(limit)
+    for _ in range(limit.width):
+        limit.note(was_limited=False)
+        limit.leave()
+        await _take_all(limit)
+    return limit.width
+
+
+def test_places_double_with_each_round_until_the_first_429_and_never_pass_the_most() -> None:
+    async def follow() -> list[int]:
+        limit = AdaptiveLimit(50, start=8)
+        return [await _answer_all(limit) for _ in range(4)]
+
+    assert asyncio.run(follow()) == [16, 32, 50, 50]
+
+
+def test_after_a_429_half_the_places_are_left_and_one_more_comes_with_each_round() -> None:
+    async def follow() -> tuple[int, list[int]]:
+        limit = AdaptiveLimit(64, start=16)
+        await _take_all(limit)
         limit.note(was_limited=True)
         limit.note(was_limited=True)  # of the same round: says nothing new
-        return idle, grown, limit.width
+        halved = limit.width
+        while not limit.is_open:
+            limit.leave()
+        return halved, [await _answer_all(limit) for _ in range(3)]
 
-    assert asyncio.run(follow()) == (4, 5, 2)
+    assert asyncio.run(follow()) == (8, [9, 10, 11])
+
+
+def test_places_that_were_not_all_taken_show_nothing() -> None:
+    limit = AdaptiveLimit(64, start=4)
+    for _ in range(40):
+        limit.note(was_limited=False)
+    assert limit.width == 4
 
 
 @given(st.lists(st.booleans(), max_size=60))

@@ -1,8 +1,9 @@
 """How many calls may be under way at one provider: as many as it takes without complaint.
 
-Additive increase, multiplicative decrease (Chiu & Jain 1989), as TCP does: one more after a
-whole round without a 429, half after one. It grows only while all places are taken: what was
-not used has shown nothing.
+Slow start (Jacobson 1988), then additive increase and multiplicative decrease (Chiu & Jain
+1989), as TCP does: until the first 429 each answer opens one more place, which doubles them with
+each round; after that one more for a whole round without a 429, and half after one. It grows only
+while all places are taken: what was not used has shown nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ class AdaptiveLimit:
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._good = 0
+        self._is_slow_start = True
         self._narrowed_at = float("-inf")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a place at once."""
+        return self._inside < self.width and not self._waiting
 
     def note(self, *, was_limited: bool) -> None:
         """A call is over: was any of its attempts answered with 429?"""
@@ -39,10 +46,11 @@ class AdaptiveLimit:
             if now - self._narrowed_at >= _PAUSE_S:
                 self._narrowed_at = now
                 self.width = max(1, self.width // 2)
-            self._good = 0
+            self._good, self._is_slow_start = 0, False
         elif self._inside >= self.width:
             self._good += 1
-            if self._good >= self.width and self.width < self.most:
+            is_round = self._is_slow_start or self._good >= self.width
+            if is_round and self.width < self.most:
                 self.width += 1
                 self._good = 0
         self._let_in()
@@ -56,7 +64,7 @@ class AdaptiveLimit:
 
     async def enter(self) -> None:
         """Wait for a place; `leave` gives it back."""
-        if self._inside < self.width and not self._waiting:
+        if self.is_open:
             self._inside += 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
