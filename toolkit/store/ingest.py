@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from toolkit.errors import StoreCorrupt
 from toolkit.store import incoming, rollup
+from toolkit.store.binding import execute
 from toolkit.store.database import Database
 from toolkit.store.incoming import Structures
 from toolkit.store.journal import Entry, Journal
@@ -150,7 +151,6 @@ class _Mover:
 
 def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: str = "main") -> int:
     """The last entry of that journal which is in the ledger, 0 for none."""
-    # Without a bound value: DuckDB imports pandas for the first one, and reads come this way.
     marks = connection.execute(
         f"SELECT journal_id, max(high_water) FROM {schema}.journal_marks GROUP BY ALL"
     ).fetchall()
@@ -158,8 +158,8 @@ def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: st
 
 
 def _write_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int) -> None:
-    connection.execute("DELETE FROM journal_marks WHERE journal_id = ?", [journal_id])
-    connection.execute("INSERT INTO journal_marks VALUES (?, ?, now())", [journal_id, mark])
+    execute(connection, "DELETE FROM journal_marks WHERE journal_id = ?", [journal_id])
+    execute(connection, "INSERT INTO journal_marks VALUES (?, ?, now())", [journal_id, mark])
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from toolkit.errors import StoreTooNew
+from toolkit.store.binding import execute
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,7 +72,7 @@ def apply(connection: duckdb.DuckDBPyConnection, version: int = 0) -> None:
         if number > version:
             connection.execute(sql)
             connection.execute("DELETE FROM schema_version")
-            connection.execute("INSERT INTO schema_version VALUES (?, now())", [number])
+            execute(connection, "INSERT INTO schema_version VALUES (?, now())", [number])
     connection.execute("COMMIT")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import StoreError
 from toolkit.store import incoming, rollup
+from toolkit.store.binding import execute
 from toolkit.store.database import Database, explain
 from toolkit.store.ingest import read_mark
 from toolkit.store.journal import Journal
@@ -53,7 +54,7 @@ class Reader:
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The same as plain values: times as `datetime` in UTC, money as `Decimal`."""
         with _told():
-            result = self._connection.execute(sql, list(params))
+            result = execute(self._connection, sql, params)
             names = [column[0] for column in result.description or ()]
             return [
                 dict(zip(names, map(_plain, values), strict=True)) for values in result.fetchall()
