@@ -29,6 +29,16 @@ def test_an_imported_run_is_listed_with_its_scores(imported: str) -> None:
     assert shown.returncode == 0 and "includes" in shown.stdout
 
 
+def test_an_imported_run_is_scored_again_and_says_that_it_cannot_be_asked(imported: str) -> None:
+    mine = '{"type": "regex", "name": "mine", "pattern": "P"}'
+    again = run_json("eval", "rescore", imported, "--scorer", "contains", "--scorer", mine)
+    assert {entry["scorer"] for entry in again["summary"]["scores"]} >= {"contains", "mine"}
+    wrong = run("eval", "rescore", imported, "--scorer", "{nonsense")
+    assert wrong.returncode == 2 and "no JSON" in wrong.stderr
+    asked = run("eval", "resume", imported)
+    assert asked.returncode == 2 and "imported" in asked.stderr
+
+
 def test_the_same_file_is_not_taken_twice(imported: str) -> None:
     again = run("eval", "import", str(FIXTURES / "inspect-ten-questions.eval"))
     assert again.returncode == 2 and "here already" in again.stderr

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.evals.answers import AT, failed, row, skipped, two_models
 from toolkit.evals.matrix import find_sample, read_matrix
+from toolkit.evals.proportion import wilson_interval
 from toolkit.evals.read_values import say_value
 from toolkit.evals.reading import (
     cell_score,
@@ -21,7 +22,6 @@ from toolkit.evals.reading import (
     percentile,
     summarize_sides,
 )
-from toolkit.evals.statistics import wilson_interval
 
 A, B = ("mock/a", "plain"), ("mock/b", "plain")
 

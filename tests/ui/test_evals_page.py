@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.evals.answers import failed, row, run, skipped, two_models
+from tests.servers import Answer
 from tests.ui.conftest import Stage
 from toolkit.evals.matrix import read_matrix
 from toolkit.ui.evals_words import best_of, left_words, say_cell
@@ -195,6 +196,58 @@ def test_the_best_score_of_a_run_without_any_is_a_dash() -> None:
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.timeout(400)
+def test_a_run_is_started_left_found_again_and_stopped_in_a_real_browser(
+    stage: Stage, chromium: Any, tmp_path: Any
+) -> None:
+    """It goes on while its page is left, and asks nobody any more once it is stopped."""
+    stage.mock.default = Answer(text="Paris", first_delay_s=0.5)
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(120_000)
+    page.goto(f"{stage.app.url}/evals?new=true")
+    page.get_by_role("button", name="Estimate the cost").wait_for()
+    models = page.get_by_role("combobox", name="Models")
+    models.press("Backspace")  # the built-in model, where nothing else is known
+    models.fill("mock/mock-small")
+    models.press("Enter")
+    page.keyboard.press("Escape")
+    once = page.get_by_role("spinbutton", name="Calls at once")
+    once.fill("1")
+    once.press("Tab")
+    assert stage.mock.requests == []
+    page.get_by_role("button", name="Estimate the cost").click()
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    page.screenshot(path=tmp_path / "evals-estimate-390.png", full_page=True)
+    assert stage.mock.requests == [] and scroll_width(page) <= 390
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="Stop the run").wait_for()
+    assert "run=" in page.url
+    page.goto(f"{stage.app.url}/calls")
+    page.get_by_role("heading", name="Calls").wait_for()
+    seen = len(stage.mock.requests)
+    for _ in range(300):
+        if len(stage.mock.requests) > seen:
+            break
+        page.wait_for_timeout(100)
+    assert len(stage.mock.requests) > seen, "it stood still while its page was left"
+    page.goto(f"{stage.app.url}/evals")
+    page.get_by_text("answers/s").wait_for()
+    page.screenshot(path=tmp_path / "evals-running-390.png", full_page=True)
+    page.get_by_role("button", name="Stop the run").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    asked = len(stage.mock.requests)
+    page.wait_for_timeout(1_000)
+    assert len(stage.mock.requests) == asked < 40 and scroll_width(page) <= 390
+    assert page.locator("[data-testid=stException]").count() == 0
+    page.close()
+
+
+def scroll_width(page: Any) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth"))
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.timeout(400)
 def test_the_page_in_a_real_browser(stage: Stage, chromium: Any, tmp_path: Any) -> None:
     """At both widths: a run, a filter, its scores, a sample's panel; no error, no scrolling."""
     rows = two_models()
@@ -207,7 +260,7 @@ def test_the_page_in_a_real_browser(stage: Stage, chromium: Any, tmp_path: Any) 
     outside: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda r: outside.append(r.url) if "127.0.0.1:1/" in r.url else None)
-    page.goto(f"{stage.app.url}/evals")
+    page.goto(f"{stage.app.url}/evals?run=run-1")
     page.get_by_text("20 of 20 samples").wait_for()
     # A table has a column of that name, too.
     page.get_by_test_id("stButtonGroup").get_by_text("failed", exact=True).click()
@@ -218,11 +271,11 @@ def test_the_page_in_a_real_browser(stage: Stage, chromium: Any, tmp_path: Any) 
     page.get_by_text("Score with 95 % interval").wait_for()
     page.locator(".js-plotly-plot").nth(2).wait_for()
     page.screenshot(path=tmp_path / "evals-scores-1280.png", full_page=True)
-    page.goto(f"{stage.app.url}/evals?sample=q1")
+    page.goto(f"{stage.app.url}/evals?run=run-1&sample=q1")
     page.get_by_text(HOSTILE).wait_for()
     page.screenshot(path=tmp_path / "evals-sample-1280.png")
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{stage.app.url}/evals?tab=Scores")
+    page.goto(f"{stage.app.url}/evals?run=run-1&tab=Scores")
     page.locator(".js-plotly-plot").nth(2).wait_for()
     page.wait_for_function("window.innerWidth === 390")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -117,6 +117,34 @@ def resume(
     _leave(ended)
 
 
+@app.command("rescore")
+def rescore(
+    run: Annotated[str, typer.Argument(help="A run's id, the begin of it, or its name.")],
+    scorer: Annotated[
+        list[str],
+        typer.Option(help='A scorer\'s name, or JSON: \'{"type": "regex", "pattern": "^P"}\'.'),
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Score the stored answers of a run again; the models are not asked, a judge is."""
+    scorers = [_read_scorer(text) for text in scorer]
+    with opened_bench() as bench:
+        _show(bench.evaluation.rescore(run, scorers), as_json=as_json)
+
+
+def _read_scorer(text: str) -> Any:
+    import json
+
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        from toolkit.errors import InvalidInput
+
+        raise InvalidInput(f"the scorer {text!r} is no JSON: {error}") from None
+
+
 @app.command("list")
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,

@@ -82,9 +82,12 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {len(self):,} samples)"
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Hash of all samples in order; two datasets with the same one are the same."""
+        """Hash of all samples in order; two datasets with the same one are the same.
+
+        Made once: a run names its dataset every two seconds, while answers arrive.
+        """
         whole = hashlib.blake2b(digest_size=16)
         for sample in self.samples:
             facts = [sample.sample_id, sample.input, sample.target, sample.metadata]

@@ -1,13 +1,13 @@
-"""Statistics one can defend: intervals, paired comparisons, corrections, power.
+"""Statistics one can defend: paired comparisons, corrections, effect sizes, power.
 
 Scores are floats (0 to 1 for pass/fail). Repeats of one sample are not independent, so every
-function takes the sample mean first, or resamples whole samples (clusters). Randomness comes
-from a fixed seed, so the same data gives the same interval.
+function takes the sample mean first. Randomness comes from a fixed seed, so the same data gives
+the same result. Intervals of one mean: `intervals`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import asin, comb, copysign, inf, sqrt
 from statistics import NormalDist
@@ -15,30 +15,23 @@ from typing import Final
 
 import numpy as np
 
+from toolkit.evals.intervals import (
+    RESAMPLES,
+    SEED,
+    UNBOUNDED,
+    Bounds,
+    Interval,
+    Scores,
+    is_pass_fail,
+    sample_means,
+    spread_interval,
+)
 from toolkit.evals.proportion import wilson_interval
 
 _NORMAL: Final = NormalDist()
-RESAMPLES: Final = 10_000
-SEED: Final = 20_260_101
 _EXACT_PAIRS: Final = 14
-Scores = Mapping[str, Sequence[float]]
-"""Scores of each repeat, by sample id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with a 95 % interval.
-
-    Attributes:
-        value: the estimate.
-        low, high: bounds of the interval.
-        n: independent samples behind it.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
+POINTS: Final[Bounds] = (-1.0, 1.0)
+"""Where differences of scores lie; those of a measure have no such bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +39,8 @@ class PairedComparison:
     """B against A on the same samples.
 
     Attributes:
-        difference: mean of B minus A, with its paired bootstrap interval (below some ten samples
-            such an interval is too narrow; the p-value is not).
+        difference: mean of B minus A, with its interval: that of `bonett_price_interval` for
+            pass/fail scores, else that of `intervals.spread_interval` over the pairs.
         p_value: exact McNemar for pass/fail scores, else that of `sign_flip_p`.
         only_a, only_b: samples that only A, or only B, passed (pass/fail scores; else None).
         effect: Cohen's h for shares, Cohen's d of the differences otherwise.
@@ -65,59 +58,12 @@ class PairedComparison:
     test: str
 
 
-def sample_means(scores: Scores) -> dict[str, float]:
-    """The mean of each sample's repeats; samples without a score are left out."""
-    return {sample: float(np.mean(values)) for sample, values in scores.items() if len(values)}
-
-
-def mean_interval(scores: Scores, *, confidence: float = 0.95) -> Interval:
-    """The mean over samples with an interval that respects repeats.
-
-    Pass/fail scores without repeats get Wilson's score interval (Wilson 1927), everything else
-    a percentile bootstrap over whole samples (Efron & Tibshirani 1993, ch. 13; clusters as in
-    Davison & Hinkley 1997, sec. 3.8).
-    """
-    means = np.array(list(sample_means(scores).values()))
-    n = len(means)
-    if n == 0:
-        return Interval(float("nan"), float("nan"), float("nan"), 0)
-    mean = float(means.mean())
-    if is_pass_fail(means) and all(len(values) == 1 for values in scores.values()):
-        low, high = wilson_interval(round(float(means.sum())), n, confidence=confidence)
-        return Interval(mean, low, high, n)
-    low, high = bootstrap_interval(means, confidence=confidence)
-    return Interval(mean, low, high, n)
-
-
-def is_pass_fail(values: np.ndarray) -> bool:
-    """Whether every value is exactly 0 or 1."""
-    return bool(np.isin(values, (0.0, 1.0)).all())
-
-
-def bootstrap_interval(
-    values: np.ndarray, *, confidence: float = 0.95, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron & Tibshirani 1993, ch. 13)."""
-    means = _bootstrap_means(values, resamples)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return float(low), float(high)
-
-
-def _bootstrap_means(values: np.ndarray, resamples: int) -> np.ndarray:
-    """Means of resamples, drawn in blocks so that memory stays below some 40 MB."""
-    dice = np.random.default_rng(SEED)
-    n = len(values)
-    block = max(1, min(resamples, 4_000_000 // max(n, 1)))
-    parts = []
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        parts.append(values[dice.integers(0, n, (count, n))].mean(axis=1))
-    return np.concatenate(parts)
-
-
-def compare_paired(a: Scores, b: Scores) -> PairedComparison:
+def compare_paired(a: Scores, b: Scores, *, within: Bounds = UNBOUNDED) -> PairedComparison:
     """Compare B with A over the samples that both have, pair by pair.
+
+    Args:
+        a, b: scores by sample.
+        within: where the difference must lie, `POINTS` for scores from 0 to 1.
 
     Raises:
         ValueError: they share no sample.
@@ -130,16 +76,16 @@ def compare_paired(a: Scores, b: Scores) -> PairedComparison:
     right = np.array([means_b[sample] for sample in shared])
     differences = right - left
     n = len(shared)
-    low, high = bootstrap_interval(differences)
-    difference = Interval(float(differences.mean()), low, high, n)
-    detectable = smallest_detectable(differences)
+    mean, detectable = float(differences.mean()), smallest_detectable(differences)
     if is_pass_fail(left) and is_pass_fail(right):
         only_a = int(((left == 1) & (right == 0)).sum())
         only_b = int(((left == 0) & (right == 1)).sum())
         effect = cohens_h(float(left.mean()), float(right.mean()))
         p = mcnemar_exact(only_a, only_b)
+        difference = Interval(mean, *bonett_price_interval(only_a, only_b, n), n)
         return PairedComparison(difference, p, only_a, only_b, effect, detectable, "McNemar")
     p = sign_flip_p(differences)
+    difference = Interval(mean, *spread_interval(differences, within=within), n)
     effect = cohens_d(differences)
     return PairedComparison(difference, p, None, None, effect, detectable, "sign flips")
 
@@ -154,6 +100,26 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
         return 1.0
     tail = sum(comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, float(2 * tail / 2**n))
+
+
+def bonett_price_interval(
+    only_a: int, only_b: int, n: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a difference of paired shares, B minus A: Wald's with one pair more of each kind.
+
+    Source: Bonett & Price 2012; recommended for paired shares, few or many, by Fagerland,
+    Lydersen & Laake 2013. A bootstrap of pairs that all agree has no width at all.
+
+    Args:
+        only_a, only_b: samples that only A, or only B, passed.
+        n: all samples.
+        confidence: of the interval.
+    """
+    share_a, share_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    difference = share_b - share_a
+    spread = sqrt((share_a + share_b - difference**2) / (n + 2))
+    reach = _NORMAL.inv_cdf(0.5 + confidence / 2) * spread
+    return max(-1.0, difference - reach), min(1.0, difference + reach)
 
 
 def sign_flip_p(differences: np.ndarray, *, resamples: int = RESAMPLES) -> float:

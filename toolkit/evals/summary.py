@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from toolkit.evals.intervals import SHARE, UNBOUNDED, Scores, is_pass_fail, mean_interval
 from toolkit.evals.statistics import (
+    POINTS,
     PairedComparison,
-    Scores,
     compare_paired,
     flicker,
     holm,
-    is_pass_fail,
-    mean_interval,
     say_comparison,
 )
 
@@ -61,8 +60,8 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One entry per model, variant and scorer.
 
     Returns:
-        `model`, `variant`, `scorer`, `mean` with `low` and `high` (95 %; Wilson for pass/fail
-        scores without repeats, else a bootstrap over samples), `n` samples, `answers` scored,
+        `model`, `variant`, `scorer`, `mean` with `low` and `high` (95 %, see
+        `intervals.mean_interval`), `n` samples, `answers` scored,
         `unscored` answers that the scorer could not judge, `failed` calls, answers `skipped` by a
         cap (neither has a score), `flicker` (share of samples whose repeats differ; None without
         repeats).
@@ -70,9 +69,10 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
     entries = []
     for scorer in scorers_of(rows):
         sides = scores_by_side(rows, scorer)
+        within = SHARE if unit_of(scorer, sides.values()) is None else UNBOUNDED
         for side in dict.fromkeys((row["model"], row["variant"]) for row in rows):
             scores = sides.get(side, {})
-            mean, changes = mean_interval(scores), flicker(scores)
+            mean, changes = mean_interval(scores, within=within), flicker(scores)
             own = [row for row in rows if (row["model"], row["variant"]) == side]
             entries.append(
                 {
@@ -115,14 +115,19 @@ def compare_sides(rows: Sequence[Row], scorer: str) -> list[dict[str, Any]]:
     """
     sides = scores_by_side(rows, scorer)
     pairs = [(a, b) for a, b in combinations(sides, 2) if sides[a].keys() & sides[b].keys()]
-    results = [compare_paired(sides[a], sides[b]) for a, b in pairs]
+    unit = unit_of(scorer, sides.values())
+    results = [compare_by_unit(sides[a], sides[b], unit) for a, b in pairs]
     adjusted = holm([result.p_value for result in results])
     names = short_names(list(sides))
-    unit = unit_of(scorer, sides.values())
     return [
         describe(result, names[a], names[b], p, unit=unit)
         for (a, b), result, p in zip(pairs, results, adjusted, strict=True)
     ]
+
+
+def compare_by_unit(a: Scores, b: Scores, unit: str | None) -> PairedComparison:
+    """`compare_paired` with the bounds that scores (no unit) have, and measures have not."""
+    return compare_paired(a, b, within=POINTS if unit is None else UNBOUNDED)
 
 
 def describe(

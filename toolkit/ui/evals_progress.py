@@ -20,14 +20,10 @@ from toolkit.workbench.bench import Workbench
 
 LOOK_EVERY_S: Final = 1.0
 _SILENT: Final = timedelta(minutes=5)
-_TROUBLE: Final = "eval-resume-trouble"
 
 
 def draw_state(bench: Workbench, run: Mapping[str, Any]) -> None:
     """What a run came to; while it goes on, how far it is, looked up again and again."""
-    trouble = st.session_state.pop(_TROUBLE, None)
-    if trouble is not None:
-        error_card(trouble)
     run_id = str(run["run_id"])
     running = bench.evaluation.find_under_way(run_id)
     if running is not None and not running.is_over:
@@ -82,13 +78,16 @@ def _draw_under_way(bench: Workbench, run_id: str) -> None:
     else:
         share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
         st.progress(share, text=own(say_progress(progress)))
-    st.button(
-        "Stop",
-        icon=":material/stop:",
-        key="eval-stop",
-        on_click=running.stop,
-        help="Calls under way are given up; what is there is kept, and the rest can be resumed.",
-    )
+    with st.container(horizontal=True):
+        st.button(
+            "Stop the run",
+            icon=":material/stop:",
+            key="eval-stop",
+            on_click=running.stop,
+            help="Calls under way are given up; what is there is kept, the rest can be resumed.",
+        )
+        if st.button("Show the answers so far", key="eval-so-far", type="tertiary"):
+            st.rerun()
 
 
 @st.fragment(run_every=2 * LOOK_EVERY_S)  # type: ignore[untyped-decorator]
@@ -130,18 +129,18 @@ def _draw_resume(bench: Workbench, run: Mapping[str, Any]) -> None:
             disabled=not run["errors"],
             help="Ask again where a call failed.",
         )
-        st.button(
+        # No callback: it would be given what stood here before the change that came with the click.
+        is_pressed = st.button(
             "Resume",
             icon=":material/resume:",
             key="eval-resume",
-            on_click=_resume,
-            args=(bench, str(run["run_id"]), retry, cap),
             help="Asks only for what is missing, what a cap left out included.",
         )
-
-
-def _resume(bench: Workbench, run_id: str, retry: bool, cap: float | None) -> None:
+    if not is_pressed:
+        return
     try:
-        bench.evaluation.start_resume(run_id, retry_errors=retry, cap_usd=cap)
+        bench.evaluation.start_resume(str(run["run_id"]), retry_errors=retry, cap_usd=cap)
     except ToolkitError as error:
-        st.session_state[_TROUBLE] = error
+        error_card(error)
+        return
+    st.rerun()

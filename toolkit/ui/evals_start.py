@@ -33,12 +33,12 @@ class Draft:
     Attributes:
         prompts: how many prompts are shown.
         told: the order that was estimated last, as text, and its estimates.
-        trouble: an expected failure to show when the page is next drawn.
+        is_begun: it was started just now, so that the form is folded away.
     """
 
     prompts: int = 1
     told: tuple[str, Sequence[Estimate]] | None = None
-    trouble: ToolkitError | None = None
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,15 @@ class Wanted:
 def draw_start(bench: Workbench, *, is_first: bool) -> None:
     """The form, folded away unless there is no run yet; what it costs stands before the start."""
     draft = _draft()
-    if draft.trouble is not None:
-        error_card(draft.trouble)
+    if draft.is_begun:
+        st.session_state["new"], draft.is_begun = False, False
     form = st.expander(
-        "New run", expanded=is_first, icon=":material/add:", key="new-run", on_change="rerun"
+        "New run",
+        expanded=is_first,
+        icon=":material/add:",
+        key="new",
+        on_change="rerun",
+        bind="query-params",
     )
     if form.open:
         with form:
@@ -84,15 +89,16 @@ def _draw_form(bench: Workbench, draft: Draft) -> None:
     wanted = None
     if dataset is not None and models and not missing:
         wanted = Wanted(dataset=dataset, models=models, options=options)
-    st.button(
+    # No callback: it would be given what stood here before the change that came with the click.
+    is_pressed = st.button(
         "Estimate the cost",
         icon=":material/calculate:",
         key="eval-estimate",
         disabled=wanted is None,
-        on_click=_estimate,
-        args=(bench, draft, wanted),
         help="Nothing is sent: it is reckoned from prices and from lengths of recorded answers.",
     )
+    if is_pressed and wanted is not None:
+        _estimate(bench, draft, wanted)
     if wanted is not None and draft.told is not None:
         if draft.told[0] == wanted.as_text:
             _draw_estimate(bench, draft, wanted, draft.told[1])
@@ -206,14 +212,8 @@ def _draw_estimate(
         alt="What the run will cost, by model",
     )
     st.markdown(own(say_cost(estimates, wanted.options.get("cap_usd"))))
-    st.button(
-        "Start",
-        type="primary",
-        icon=":material/play_arrow:",
-        key="eval-start",
-        on_click=_start,
-        args=(bench, draft, wanted),
-    )
+    if st.button("Start", type="primary", icon=":material/play_arrow:", key="eval-start"):
+        _start(bench, draft, wanted)
     st.caption(
         "It goes on when you leave this page, and ends with the app; what is missing then can be "
         "resumed. What a judge or an embedding costs comes on top; the cap holds a judge, too."
@@ -245,25 +245,25 @@ def _about(usd: Any) -> str:
 
 
 def _estimate(bench: Workbench, draft: Draft, wanted: Wanted) -> None:
-    draft.trouble = draft.told = None
+    draft.told = None
     try:
-        found = bench.evaluation.estimate(wanted.dataset, wanted.models, **wanted.options)
+        with st.spinner("Reckoning"):
+            found = bench.evaluation.estimate(wanted.dataset, wanted.models, **wanted.options)
     except ToolkitError as error:
-        draft.trouble = error
+        error_card(error)
         return
     draft.told = (wanted.as_text, found)
 
 
 def _start(bench: Workbench, draft: Draft, wanted: Wanted) -> None:
-    draft.trouble = None
     try:
         running = bench.evaluation.start(wanted.dataset, wanted.models, **wanted.options)
     except ToolkitError as error:
-        draft.trouble = error
+        error_card(error)
         return
-    draft.told = None
-    st.session_state["new-run"] = False
+    draft.told, draft.is_begun = None, True
     st.query_params.from_dict({"run": running.run_id})
+    st.rerun()
 
 
 def _add_prompt(draft: Draft) -> None:

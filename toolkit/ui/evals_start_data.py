@@ -128,7 +128,7 @@ def _draw_look(dataset: Dataset) -> None:
             ],
         },
         hide_index=True,
-        height=36 * (len(shown) + 1) + 4,
+        height="content",
         column_config={"sample": st.column_config.TextColumn(pinned=True)},
         alt="The first samples of the data",
     )

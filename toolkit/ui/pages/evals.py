@@ -48,7 +48,7 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     with bench.store.reading() as reader:
         rows = rows_of(run_id).rows(reader)
     if not rows:
-        st.caption("No answer has come yet.")
+        st.caption("No answer is here yet.")
         return
     scorer = choose_scorer(scored_by(rows))
     answers, scores, against = st.tabs(

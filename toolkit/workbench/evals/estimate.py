@@ -102,4 +102,4 @@ def _lengths(
         most * 0.1,
         most * 0.5,
         float(most),
-    ), f"at most {most:,} tokens an answer, as no more than {row['n']} answers of it are recorded"
+    ), f"at most {most:,} tokens an answer, as {row['n'] or 'none'} of its answers are recorded"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidInput
-from toolkit.evals.statistics import compare_paired, holm
+from toolkit.evals.statistics import holm
 from toolkit.evals.summary import (
+    compare_by_unit,
     describe,
     newest_rows,
     scorers_of,
@@ -107,9 +108,9 @@ class EvalRun:
         if len(left) == len(right) == 1:
             pairs = [(next(iter(left)), next(iter(right)))]
         pairs = [(a, b) for a, b in pairs if left[a].keys() & right[b].keys()]
-        results = [compare_paired(left[a], right[b]) for a, b in pairs]
-        adjusted = holm([result.p_value for result in results])
         unit = unit_of(scorer, [*left.values(), *right.values()])
+        results = [compare_by_unit(left[a], right[b], unit) for a, b in pairs]
+        adjusted = holm([result.p_value for result in results])
         labels = short_names([*left, *right])
         own, its = (run.name or run.run_id[:8] for run in (self, other))
         if own == its:
