@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.calls.receipt import build_receipt
+from toolkit.errors import StoreError
 from toolkit.records import Usage
 from toolkit.settings import Settings
 from toolkit.workbench.bench import Workbench
@@ -71,6 +74,100 @@ def test_a_call_that_could_pass_the_daily_budget_is_never_sent(bench):
     assert caught.value.hint
     with pytest.raises(tk.errors.KeyRequired):
         bench.complete("openai/gpt-4o-mini", "hello", max_tokens=10)
+
+
+STEPS = {
+    "price:input": "3", "price:cached_input": "0.3", "price:output": "15",
+    "price:input>1000": "6", "price:output>1000": "22.5", "price:request": "5000",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 10, "completion_tokens": 7},
+        {"prompt_tokens": 900, "completion_tokens": 7, "cached": 400},
+        {"prompt_tokens": 1001, "completion_tokens": 0, "cached": 1001},
+        {"prompt_tokens": 5000, "completion_tokens": 90, "reasoning": 60},
+    ],
+)
+def test_a_cost_is_computed_again_from_the_tariff_that_its_call_names(bench, usage):
+    """The SQL is the one that the documentation shows."""
+    list_by_hand(bench, STEPS)
+    price = look_up(bench, MODEL).in_force
+    told = Usage(
+        input_tokens=usage["prompt_tokens"],
+        output_tokens=usage["completion_tokens"],
+        cached_input_tokens=usage.get("cached"),
+        reasoning_tokens=usage.get("reasoning"),
+        source="provider",
+    )
+    receipt = build_receipt(told, price)
+    bench.store.append("calls", {"call_id": "c1", "source": "live", "model": MODEL,
+                                 **asdict(told), "cost_usd": receipt.cost_usd,
+                                 "price_id": receipt.price_id})  # fmt: skip
+    (row,) = bench.store.rows(documented_sql())
+    assert receipt.cost_usd > 0
+    assert row["computed_usd"] == pytest.approx(float(receipt.cost_usd), rel=1e-12)
+
+
+def test_prices_that_change_twice_on_a_day_are_two_tariffs_and_each_is_kept_once(bench):
+    list_by_hand(bench, {"price:input": "1", "price:output": "2"})
+    first = look_up(bench, MODEL).in_force
+    bench.catalog.override(MODEL, {"price:input": "1", "price:output": "4"})
+    bench.prices._entries.clear()
+    third = look_up(bench, MODEL).in_force
+    bench.catalog.override(MODEL, {"price:output": "5"})
+    bench.prices._entries.clear()
+    second = look_up(bench, MODEL).in_force
+    bench.prices._kept.clear()  # as another process would write them again
+    bench.prices._entries.clear()
+    assert look_up(bench, MODEL).in_force == second
+    assert (third.source, third.date) == (second.source, second.date) == ("override", first.date)
+    assert third.price_id != second.price_id
+    rows = bench.store.rows(
+        "SELECT price_id, token_class, usd_per_million FROM tariffs ORDER BY ALL"
+    )
+    assert {(r["price_id"], r["token_class"], r["usd_per_million"]) for r in rows} == {
+        (price.price_id, rate.token_class, rate.usd_per_million)
+        for price in (first, second, third)
+        for rate in price.rates
+    }
+    assert len(rows) == 6
+
+
+def test_a_store_that_cannot_be_written_leaves_the_price_and_is_tried_again(bench, monkeypatch):
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "append_many", full)
+        assert look_up(bench, "openai/gpt-4o-mini").in_force is not None
+    bench.prices._entries.clear()
+    look_up(bench, "openai/gpt-4o-mini")
+    assert bench.store.rows("SELECT DISTINCT model FROM tariffs") == [
+        {"model": "openai/gpt-4o-mini"}
+    ]
+
+
+MODEL = "acme/gpt-of-mine"
+
+
+def list_by_hand(bench, prices):
+    """A model with prices as its provider lists them."""
+    bench.providers.registry.add("acme", base_url="https://acme.example/v1", needs_key=False)
+    today = datetime.now(UTC).date()
+    said = {"source": "provider", "as_of": today.isoformat()}
+    claims = {name: [{**said, "value": usd}] for name, usd in prices.items()}
+    row = {"provider": "acme", "model_id": "gpt-of-mine", "model": MODEL, "is_enabled": True}
+    facts = {"claims": claims, "conflicts": [], "sources": {}}
+    priced = {"price_source": "provider", "price_date": today, "facts": facts}
+    bench.store.append("models", row | priced)
+
+
+def documented_sql():
+    text = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
+    return text.partition("```sql\n")[2].partition("```")[0]
 
 
 def test_prices_are_read_without_importing_litellm(home):

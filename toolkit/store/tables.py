@@ -80,6 +80,14 @@ _ALL: Final = (
         ),
     ),
     Table(
+        "tariffs",
+        ("rate_id",),
+        _columns(
+            "rate_id price_id token_class above_tokens usd_per_million provider model_id model "
+            "source as_of recorded_at"
+        ),
+    ),
+    Table(
         "probes",
         ("probe_id",),
         _columns(

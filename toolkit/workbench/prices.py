@@ -7,8 +7,11 @@ the receipt is written from memory.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 FRESH_S: Final = 60.0
 _CLASSES: Final = ("input", "cached_input", "cache_write", "output", "reasoning", "request")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class PriceDesk:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._entries: dict[str, _Entry] = {}
+        self._kept: set[str] = set()
 
     async def prepare(self, model: str) -> None:
         """Look a model up, unless that was done within the last minute."""
@@ -79,8 +84,39 @@ class PriceDesk:
         tariff = tariff or self._bench.catalog.repricer.find_tariff(provider.name, model_id, today)
         name = f"{provider.name}/{model_id}"
         prices = Prices(in_force=_price(tariff, name), litellm=_price(by_litellm, name))
+        if prices.in_force is not None:
+            self._keep(prices.in_force, provider.name, model_id)
         window = facts.context_window_tokens if facts else None
         return _Entry(prices, window, time.monotonic())
+
+    def _keep(self, price: Price, provider: str, model_id: str) -> None:
+        """Write what calls will be charged at, so that `calls.price_id` finds it.
+
+        A store that cannot be written is tried again at the next look-up; it stops no call.
+        """
+        if price.price_id in self._kept:
+            return
+        shared = {
+            "price_id": price.price_id,
+            "provider": provider,
+            "model_id": model_id,
+            "model": f"{provider}/{model_id}",
+            "source": price.source,
+            "as_of": price.date,
+            "recorded_at": datetime.now(UTC),
+        }
+        rows = [
+            {"rate_id": f"{price.price_id}:{rate.token_class}:{rate.above_tokens}"}
+            | shared
+            | asdict(rate)
+            for rate in price.rates
+        ]
+        try:
+            self._bench.store.append_many("tariffs", rows)
+        except ToolkitError as error:
+            _log.warning("the prices of %s were not kept: %s", shared["model"], error.message)
+        else:
+            self._kept.add(price.price_id)
 
     def _find_in_force(self, provider: Provider, model_id: str) -> Tariff | None:
         """From the catalog; a store that cannot be read leaves the bundled sources."""
@@ -102,8 +138,16 @@ def _price(tariff: Tariff | None, model: str) -> Price | None:
         for token_class, usd in step.items()
         if token_class in _CLASSES
     )
-    price_id = f"{tariff.source}:{model}:{since or 'undated'}"
+    price_id = f"{tariff.source}:{model}:{since or 'undated'}:{_digest(rates)}"
     return Price(price_id=price_id, source=tariff.source, date=since, rates=rates)
+
+
+def _digest(rates: Sequence[Rate]) -> str:
+    """Tells tariffs of one day and source apart: a price may change twice on a day."""
+    said = sorted(
+        f"{r.token_class}>{r.above_tokens}={r.usd_per_million.normalize()}" for r in rates
+    )
+    return hashlib.sha256(" ".join(said).encode()).hexdigest()[:12]
 
 
 def _edition(source: str) -> str | None:

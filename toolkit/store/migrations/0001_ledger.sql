@@ -47,7 +47,7 @@ CREATE TABLE calls (
     reasoning_tokens             BIGINT,                 -- part of output spent on reasoning
     usage_source                 VARCHAR,                -- provider | estimated | none
     cost_usd                     DECIMAL(24, 12),        -- total of the receipt; NULL: unpriced
-    price_id                     VARCHAR,                -- row of prices that was used
+    price_id                     VARCHAR,                -- tariff that was used
     cost_reported_usd            DECIMAL(24, 12),        -- what the provider said it cost
     queue_ms                     DOUBLE,                 -- waited in our own queue
     connect_ms                   DOUBLE,                 -- DNS, TCP, TLS; NULL when reused
