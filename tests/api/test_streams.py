@@ -144,6 +144,32 @@ def test_reasoning_passes_whole_and_streamed(served):
             assert (thought, text) == ("thinking hard", "42")
 
 
+CALLS = [
+    {"id": "call_a", "function": {"name": "weather", "arguments": '{"city": "Bonn", "days": 3}'}},
+    {"id": "call_b", "function": {"name": "time", "arguments": ""}},
+]
+
+
+def test_tool_calls_come_in_the_pieces_in_which_the_provider_sends_them(served):
+    served.provider.enqueue(
+        text="", tool_calls=CALLS, tool_pieces=4, finish_reason="tool_calls", chunk_delay_s=0.05
+    )
+    client = openai.OpenAI(base_url=served.url + "/v1", api_key=served.token, max_retries=0)
+    with client, client.chat.completions.stream(**body()) as stream:
+        pieces = [
+            call.function.arguments
+            for event in stream
+            if event.type == "chunk" and event.chunk.choices
+            for call in event.chunk.choices[0].delta.tool_calls or []
+        ]
+        calls = stream.get_final_completion().choices[0].message.tool_calls
+    assert len(pieces) > 3
+    assert [(c.id, c.function.name, c.function.arguments) for c in calls] == [
+        ("call_a", "weather", CALLS[0]["function"]["arguments"]),
+        ("call_b", "time", "{}"),
+    ]
+
+
 def test_a_stream_that_breaks_is_an_error_to_the_official_client(served):
     served.provider.enqueue(chunks=["one ", "two "], drop_after=1)
     with openai.OpenAI(base_url=served.url + "/v1", api_key=served.token, max_retries=0) as client:

@@ -29,6 +29,7 @@ class Answer:
         usage: OpenAI's names (`prompt_tokens`, ...); None sends none; left out: words are counted.
         reasoning: reasoning text, sent before the answer.
         tool_calls: OpenAI's form: `{"id", "function": {"name", "arguments"}}`.
+        tool_pieces: in how many events the arguments of each come in OpenAI's streams.
         finish_reason: in the dialect's own word; None sends none.
         status, headers, body: an HTTP answer as it stands (a raw `body` is sent unchanged).
         drop_after: close the connection after so many chunks (0: before the headers).
@@ -48,6 +49,7 @@ class Answer:
     usage: Mapping[str, Any] | None = field(default_factory=lambda: COUNTED)
     reasoning: str = ""
     tool_calls: Sequence[Mapping[str, Any]] = ()
+    tool_pieces: int = 1
     finish_reason: str | None = "stop"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -166,7 +168,8 @@ def _openai_events(answer: Answer, asked: Mapping[str, Any], call_id: str) -> It
     for piece in [] if answer.tool_calls and not answer.text else _pieces(answer, asked):
         yield event({"content": piece}, content=True)
     for index, call in enumerate(answer.tool_calls):
-        yield event({"tool_calls": [{"index": index, "type": "function", **call}]}, content=True)
+        for piece in _call_pieces(call, answer.tool_pieces):
+            yield event({"tool_calls": [{"index": index, **piece}]}, content=True)
     if answer.finish_reason is not None:
         yield event({}, answer.finish_reason)
     usage = answer.counted(asked)
@@ -174,6 +177,17 @@ def _openai_events(answer: Answer, asked: Mapping[str, Any], call_id: str) -> It
         yield Event(json.dumps(base | {"choices": [], "usage": dict(usage)}))
     if answer.done:
         yield Event("[DONE]")
+
+
+def _call_pieces(call: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
+    """A tool call in so many events; all but the first hold arguments alone."""
+    function = call["function"]
+    arguments = function["arguments"]
+    size = -(-len(arguments) // count) or 1
+    parts = [arguments[at : at + size] for at in range(0, len(arguments), size)] or [""]
+    yield {"type": "function", **call, "function": {**function, "arguments": parts[0]}}
+    for part in parts[1:]:
+        yield {"function": {"arguments": part}}
 
 
 # ---- Anthropic ------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolkit.calls.reply_stream import Answering
+from toolkit.calls.feed import Answering
+from toolkit.calls.reading import ToolDraft
 from toolkit.records import Embedding, Reply, Usage
 
 
@@ -117,18 +118,47 @@ class ChunkWriter:
             "created": int(time.time()),
             "model": model,
         }
+        self._places: dict[int, int] = {}  # of tool calls, by the provider's index
+        self._sent: dict[int, int] = {}  # how many parts of their arguments
 
     def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         """One chunk with a delta."""
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
         return event({**self._head, "choices": [choice]})
 
+    def tools(self, drafts: Mapping[int, ToolDraft]) -> bytes | None:
+        """A chunk of what has come of the tool calls since the last one, if anything has."""
+        news = [part for index, draft in drafts.items() if (part := self._part(index, draft))]
+        return self.delta({"tool_calls": news}) if news else None
+
+    def _part(self, index: int, draft: ToolDraft) -> dict[str, Any] | None:
+        if index not in self._places and not draft.name:
+            return None  # a client knows a call by its name
+        known = index in self._places
+        place = self._places.setdefault(index, len(self._places))
+        done = self._sent.get(index, 0)
+        arguments = "".join(draft.arguments[done:])
+        self._sent[index] = len(draft.arguments)
+        if known:
+            return {"index": place, "function": {"arguments": arguments}} if arguments else None
+        function = {"name": draft.name, "arguments": arguments}
+        call_id = draft.id or f"call_{place}"
+        return {"index": place, "id": call_id, "type": "function", "function": function}
+
+    def _last_tools(self, reply: Reply) -> bytes | None:
+        """Calls that were not told of in pieces, and `{}` for those that came without arguments."""
+        if not self._places:
+            calls = [{"index": i, **call} for i, call in enumerate(_tool_calls_json(reply))]
+        else:
+            silent = [self._places[index] for index, parts in self._sent.items() if not parts]
+            calls = [{"index": place, "function": {"arguments": "{}"}} for place in silent]
+        return self.delta({"tool_calls": calls}) if calls else None
+
     def end(self, reply: Reply, *, with_usage: bool) -> bytes:
-        """What closes a good stream: tool calls, the finish, the usage if asked for, `[DONE]`."""
+        """What closes a good stream: the finish, the usage if asked for, `[DONE]`."""
         parts = []
-        if reply.tool_calls:
-            calls = [{"index": i, **c} for i, c in enumerate(_tool_calls_json(reply))]
-            parts.append(self.delta({"tool_calls": calls}))
+        if tools := self._last_tools(reply):
+            parts.append(tools)
         parts.append(self.delta({}, reply.finish_reason))
         if with_usage:
             cost = None if reply.cost_usd is None else str(reply.cost_usd)

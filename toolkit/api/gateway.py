@@ -26,7 +26,7 @@ from toolkit.api.embeddings import EmbeddingBody, embeddings_json
 from toolkit.api.failure import ClientGone, body_of
 from toolkit.api.spend import token_budgets
 from toolkit.api.tokens import Token
-from toolkit.calls.reply_stream import Answering
+from toolkit.calls.feed import Answering
 from toolkit.errors import ToolkitError
 
 if TYPE_CHECKING:
@@ -177,10 +177,10 @@ async def _events(
     """The stream's events; each waits until the last was taken, so a slow client costs nothing."""
     try:
         yield writer.delta({"role": "assistant", "content": ""})
-        if first is not None and (chunk := _chunk(writer, first)):
+        if first is not None and (chunk := _chunk(writer, first, stream)):
             yield chunk
         async for delta in deltas:
-            if chunk := _chunk(writer, delta):
+            if chunk := _chunk(writer, delta, stream):
                 yield chunk
         yield writer.end(stream.reply, with_usage=with_usage)
     except ToolkitError as error:
@@ -189,10 +189,10 @@ async def _events(
         await stream.aclose()
 
 
-def _chunk(writer: ChunkWriter, delta: Delta) -> bytes | None:
-    """A delta's event; tool calls are sent whole at the end, when their JSON is complete."""
+def _chunk(writer: ChunkWriter, delta: Delta, stream: ReplyStream) -> bytes | None:
+    """A delta's event."""
     if delta.kind == "text":
         return writer.delta({"content": delta.text})
     if delta.kind == "reasoning":
         return writer.delta({"reasoning_content": delta.text})
-    return None
+    return writer.tools(stream.tools)

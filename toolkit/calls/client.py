@@ -12,20 +12,22 @@ complete / stream / embed    what the caller asks for
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.calls._litellm import Door, warm
 from toolkit.calls.attempt import Attempt, Tools, Try
+from toolkit.calls.feed import Answering, Progress
 from toolkit.calls.ledger import Ledger
 from toolkit.calls.listening import Delta
 from toolkit.calls.parameters import find_refused, with_defaults, without
 from toolkit.calls.pipeline import Passage, Pipeline
 from toolkit.calls.policy import Policy, Target
+from toolkit.calls.reading import ToolDraft
 from toolkit.calls.receipt import Prices, PricesFor
-from toolkit.calls.reply_stream import Answering, Progress, ReplyStream
+from toolkit.calls.reply_stream import ReplyStream
 from toolkit.errors import InvalidRequest
 from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
@@ -168,6 +170,11 @@ class Opened:
         attempt = self._attempt
         this = attempt.this
         return Answering(model=this.model, call_id=attempt.call_id, attempts=this.number)
+
+    @property
+    def tools(self) -> Mapping[int, ToolDraft]:
+        """Tool calls by the provider's index, as far as they have come."""
+        return self._attempt.reading.tools
 
     def note_held_back(self) -> None:
         """Have the row say that its later times are the reader's."""

@@ -18,8 +18,9 @@ from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from toolkit.calls.feed import Progress
 from toolkit.calls.listening import Delta
-from toolkit.calls.reply_stream import Progress, ReplyStream
+from toolkit.calls.reply_stream import ReplyStream
 from toolkit.records import Call, Reply
 
 T = TypeVar("T")
