@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.servers import Answer, MockProvider
 from toolkit.providers.key_places import header_key
 from toolkit.workbench.bench import Workbench
+
+pytestmark = pytest.mark.slow
 
 HEADER_SECRET = "tok-" + "v" * 30
 KEY = "sk-" + "k" * 40
