@@ -25,12 +25,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import httpx
+
+from benchmarks.light_client import LightClient
 
 ROOT = Path(__file__).resolve().parents[1]
 ANSWER = {"text": "Hello there, this is an answer of usual length for a test.", "usage": {
@@ -47,12 +49,17 @@ class Door:
     model: str = "m"
     pid: int | None = None
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token}"}
+    @cached_property
+    def headers(self) -> bytes:
+        return f"authorization: Bearer {self.token}\r\n".encode()
 
-    def body(self, *, stream: bool = False) -> dict[str, Any]:
-        return {**BODY, "model": self.model, **({"stream": True} if stream else {})}
+    @cached_property
+    def plain(self) -> bytes:
+        return json.dumps({**BODY, "model": self.model}).encode()
+
+    @cached_property
+    def streamed(self) -> bytes:
+        return json.dumps({**BODY, "model": self.model, "stream": True}).encode()
 
 
 @dataclass
@@ -175,7 +182,12 @@ def _wait_until_up(door: Door, process: subprocess.Popen[bytes], log: Path) -> N
     until = time.monotonic() + 180
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{door.url}/v1/models", headers=door.headers).status_code == 200:
+            if (
+                httpx.get(
+                    f"{door.url}/v1/models", headers={"authorization": f"Bearer {door.token}"}
+                ).status_code
+                == 200
+            ):
                 return
         time.sleep(0.5)
     raise RuntimeError(f"the proxy did not start: {log.read_text('utf-8')[-2000:]}")
@@ -187,26 +199,18 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def client(connections: int) -> aiohttp.ClientSession:
-    """A client that takes little of the cores that are measured."""
-    connector = aiohttp.TCPConnector(limit=connections)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60))
-
-
-async def ask(
-    http: aiohttp.ClientSession, door: Door, tally: Tally, *, stream: bool = False
-) -> None:
+async def ask(http: LightClient, door: Door, tally: Tally, *, stream: bool = False) -> None:
     """One request, read to its end."""
     began = time.perf_counter()
-    status = "failed"
+    body = door.streamed if stream else door.plain
     try:
-        url, body = f"{door.url}/v1/chat/completions", door.body(stream=stream)
-        async with http.post(url, json=body, headers=door.headers) as answer:
-            text = await answer.read()
-            status = str(answer.status)
-        if status == "200" and stream and b"[DONE]" not in text:
+        url = f"{door.url}/v1/chat/completions"
+        async with asyncio.timeout(60):
+            code, text = await http.post(url, door.headers, body)
+        status = str(code)
+        if code == 200 and stream and b"[DONE]" not in text:
             status = "broken stream"
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (OSError, TimeoutError) as error:
         status = type(error).__name__
     took = (time.perf_counter() - began) * 1000
     (tally.refused_ms if status == "429" else tally.ms).append(took)
@@ -215,7 +219,7 @@ async def ask(
 
 async def at_rate(door: Door, per_s: float, seconds: float, tally: Tally) -> None:
     """Ask at fixed moments, whether the last one was answered or not (an open loop)."""
-    async with client(512) as http, asyncio.TaskGroup() as asking:
+    async with LightClient() as http, asyncio.TaskGroup() as asking:
         began = time.monotonic()
         for number in range(int(per_s * seconds)):
             await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
@@ -226,11 +230,11 @@ async def hold_streams(door: Door, count: int, seconds: float, tally: Tally) -> 
     """So many streams at every moment."""
     until = time.monotonic() + seconds
 
-    async def hold(http: aiohttp.ClientSession) -> None:
+    async def hold(http: LightClient) -> None:
         while time.monotonic() < until:
             await ask(http, door, tally, stream=True)
 
-    async with client(count) as http, asyncio.TaskGroup() as holding:
+    async with LightClient() as http, asyncio.TaskGroup() as holding:
         for _ in range(count):
             holding.create_task(hold(http))
 
@@ -258,7 +262,7 @@ def slope_mb_per_min(seen: Sequence[tuple[float, float]]) -> float | None:
 async def measure_load(door: Door, seconds: float, rate: float, count: int) -> dict[str, Any]:
     """Plain requests at a rate, 50 streams, and a look at the server's memory, all at once."""
     plain, streams = Tally(), Tally()
-    async with client(1) as http:
+    async with LightClient() as http:
         await ask(http, door, Tally())
     assert door.pid is not None
     _, _, memory = await asyncio.gather(
@@ -313,7 +317,7 @@ async def measure_turns(doors: dict[str, Door], rounds: int, size: int) -> dict[
     alone = {name: Tally() for name in doors}
     rates: dict[str, list[float]] = {name: [] for name in doors}
     used: dict[str, list[float]] = {name: [] for name in doors}
-    async with client(32) as http:
+    async with LightClient() as http:
         for door in doors.values():
             for _ in range(20):
                 await ask(http, door, Tally())
@@ -337,7 +341,7 @@ async def measure_turns(doors: dict[str, Door], rounds: int, size: int) -> dict[
     }
 
 
-async def throughput(http: aiohttp.ClientSession, door: Door, count: int) -> float:
+async def throughput(http: LightClient, door: Door, count: int) -> float:
     """Requests per second with 32 at once."""
     left, tally, began = iter(range(count)), Tally(), time.perf_counter()
 
