@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.charts.numbers import UNKNOWN, count, duration, money
 from toolkit.evals.matrix import Matrix, SampleRow, read_matrix
+from toolkit.evals.one_file import report_environment
 from toolkit.evals.read_values import as_value, say_value
 from toolkit.evals.reading import FILTERS, compare_within, keep_samples, summarize_sides
 from toolkit.evals.report_charts import Plot, Strip, plot_tradeoff, strip_scores
@@ -36,15 +37,7 @@ class Section:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = report_environment(Path(__file__).parent)
     environment.filters.update(
         count=count, duration=duration, money=_money, score=_score, value=say_value
     )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
 from xml.etree import ElementTree as ET
 
+from toolkit.evals.exchange.xml_text import clean_xml
 from toolkit.replay.regression import SuiteRun
 from toolkit.replay.verdict import CaseVerdict
-
-# What XML 1.0 cannot hold, escaped or not.
-_FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_junit(run: SuiteRun) -> str:
@@ -19,7 +15,7 @@ def render_junit(run: SuiteRun) -> str:
     errors = sum(v.verdict == "error" for v in run.verdicts)
     suite = ET.Element(
         "testsuite",
-        name=_clean(f"{run.suite} ({run.mode})"),
+        name=clean_xml(f"{run.suite} ({run.mode})"),
         tests=str(len(run.verdicts)),
         failures=str(failures),
         errors=str(errors),
@@ -27,14 +23,14 @@ def render_junit(run: SuiteRun) -> str:
     )
     for verdict in run.verdicts:
         suite.append(_case(run, verdict))
-    ET.SubElement(suite, "system-out").text = _clean(run.sentence)
+    ET.SubElement(suite, "system-out").text = clean_xml(run.sentence)
     ET.indent(suite)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suite, encoding="unicode")
 
 
 def _case(run: SuiteRun, verdict: CaseVerdict) -> ET.Element:
     found = verdict.run
-    case = ET.Element("testcase", classname=_clean(run.suite), name=_clean(verdict.name))
+    case = ET.Element("testcase", classname=clean_xml(run.suite), name=clean_xml(verdict.name))
     durations = [
         t.measured.duration_ms for t in found.trials if t.measured and t.measured.duration_ms
     ]
@@ -42,12 +38,8 @@ def _case(run: SuiteRun, verdict: CaseVerdict) -> ET.Element:
         case.set("time", f"{sum(durations) / 1000:.3f}")
     if verdict.is_failing:
         tag = "error" if verdict.verdict == "error" else "failure"
-        told = ET.SubElement(case, tag, type=verdict.verdict, message=_clean(verdict.reason))
-        told.text = _clean("\n".join((*verdict.drift, (found.judged or found.trials)[0].shown)))
+        told = ET.SubElement(case, tag, type=verdict.verdict, message=clean_xml(verdict.reason))
+        told.text = clean_xml("\n".join((*verdict.drift, (found.judged or found.trials)[0].shown)))
     elif verdict.verdict != "pass":
-        ET.SubElement(case, "system-out").text = _clean(f"{verdict.verdict}: {verdict.reason}")
+        ET.SubElement(case, "system-out").text = clean_xml(f"{verdict.verdict}: {verdict.reason}")
     return case
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from toolkit.evals.one_file import report_environment
 from toolkit.replay.regression import SuiteRun
 from toolkit.replay.verdict import VERDICTS
 from toolkit.replay.word_diff import diff_words
@@ -26,16 +27,7 @@ MARKS: Final = {
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
+    return report_environment(Path(__file__).parent).get_template("report.html.j2")
 
 
 def render_report(run: SuiteRun) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from toolkit.evals.exchange.xml_text import clean_xml
 from toolkit.evals.matrix import Judgement, Told, read_matrix
 
-# What XML 1.0 cannot hold, escaped or not.
-_FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_CHARS: Final = 2_000
 
 
@@ -20,7 +18,7 @@ def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> by
 
     A score without a pass mark (a similarity, a latency) is told and never fails.
     """
-    suite = ET.Element("testsuite", name=_clean(str(run.get("name") or run["run_id"])))
+    suite = ET.Element("testsuite", name=clean_xml(str(run.get("name") or run["run_id"])))
     for told in read_matrix(rows).answers:
         suite.extend(_case(told, judged) for judged in told.judgements or (None,))
     suite.set("tests", str(len(suite)))
@@ -35,11 +33,11 @@ def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> by
 def _case(told: Told, judged: Judgement | None) -> ET.Element:
     name = f"{told.sample_id} repeat {told.epoch}" + (f" {judged.scorer}" if judged else "")
     where = f"{told.model} {told.variant}".strip()
-    case = ET.Element("testcase", classname=_clean(where), name=_clean(name))
+    case = ET.Element("testcase", classname=clean_xml(where), name=clean_xml(name))
     if told.duration_ms is not None:
         case.set("time", f"{told.duration_ms / 1000:.3f}")
     if told.status == "skipped":
-        ET.SubElement(case, "skipped", message=_clean(told.error_message or "left out by a cap"))
+        ET.SubElement(case, "skipped", message=clean_xml(told.error_message or "left out by a cap"))
     elif told.status == "error":
         _tell(case, "error", told.error_code or "failed", told.error_message or "")
     elif judged is not None and (judged.error_code or judged.score is None):
@@ -53,9 +51,5 @@ def _case(told: Told, judged: Judgement | None) -> ET.Element:
 
 
 def _tell(case: ET.Element, tag: str, kind: str, message: str, text: str | None = None) -> None:
-    told = ET.SubElement(case, tag, type=_clean(kind), message=_clean(message[:_MOST_CHARS]))
-    told.text = _clean((text or "")[:_MOST_CHARS])
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    told = ET.SubElement(case, tag, type=clean_xml(kind), message=clean_xml(message[:_MOST_CHARS]))
+    told.text = clean_xml((text or "")[:_MOST_CHARS])
