@@ -235,7 +235,7 @@ def test_a_run_is_started_left_found_again_and_stopped_in_a_real_browser(
     page.get_by_role("button", name="Stop the run").click()
     page.get_by_role("button", name="Resume").wait_for()
     asked = len(stage.mock.requests)
-    page.wait_for_timeout(1_000)
+    page.wait_for_timeout(600)
     assert len(stage.mock.requests) == asked < 40 and scroll_width(page) <= 390
     assert page.locator("[data-testid=stException]").count() == 0
     page.close()

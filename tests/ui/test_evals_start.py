@@ -48,6 +48,10 @@ def test_the_cost_is_told_before_anything_is_sent_and_the_run_goes_on_by_itself(
     price(bench, 0.01, monkeypatch)
     mock.default = Answer(text="Paris")
     app = with_model(open_page("evals"), "mock/mock-small")
+    assert "40 samples" in words(app), "the bundled dataset stands ready"
+    app.segmented_control(key="eval-data").set_value("a file").run()
+    file = b"input,target\nWhat is the capital of France?,Paris\nAnd of Italy?,Rome\n"
+    app.file_uploader(key="eval-file").upload("towns.csv", file)
     app.number_input(key="eval-max-tokens").set_value(10).run()
     assert not [b for b in app.button if b.label == "Start"]
     app.button(key="eval-estimate").click().run()

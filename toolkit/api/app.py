@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, compile_path
 
@@ -33,9 +32,10 @@ server (`toolkit serve token create NAME`). Keys can be written and are never re
 OpenAI's shape, `{"error": {"message", "type", "code", "param"}}`, with this toolkit's codes."""
 
 
-def build_api(bench: Workbench) -> FastAPI:
+def build_api(bench: Workbench, lifespan: Any = None) -> FastAPI:
     """All routes as one FastAPI application, without the guard."""
     api = FastAPI(
+        lifespan=lifespan,
         title="LLM Provider Toolkit",
         version=__version__,
         description=_DESCRIPTION,
@@ -59,16 +59,18 @@ def build_routes(bench: Workbench, *, hosts: Collection[str] = ()) -> list[BaseR
     return [Mount("/api", _WholePath(guarded)), Mount("/v1", _WholePath(guarded))]
 
 
-def build_app(bench: Workbench, *, hosts: Collection[str] = ()) -> Starlette:
-    """The API alone, as `toolkit serve` runs it."""
+def build_app(bench: Workbench, *, hosts: Collection[str] = ()) -> Guard:
+    """The API alone, as `toolkit serve` runs it.
+
+    The guard is outermost: what it refuses costs no more than the refusal.
+    """
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await bench.client.aclose()
 
-    guarded = _guarded(build_api(bench), bench, hosts)
-    return Starlette(routes=[Mount("/", guarded)], lifespan=lifespan)
+    return _guarded(build_api(bench, lifespan), bench, hosts)
 
 
 def _guarded(api: FastAPI, bench: Workbench, hosts: Collection[str]) -> Guard:
