@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.health.incidents import find_incidents, find_spans
+from toolkit.health.incidents import find_incidents
 from toolkit.health.reconcile import reconcile
+from toolkit.health.spans import find_spans
 from toolkit.health.state import Evidence
 
 pytestmark = pytest.mark.slow

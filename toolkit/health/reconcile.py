@@ -11,7 +11,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from toolkit.health.incidents import SEVERITY, Incident
+from toolkit.health.incidents import Incident
+from toolkit.health.spans import SEVERITY
 
 Row = dict[str, Any]
 

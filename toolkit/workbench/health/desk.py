@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidInput
-from toolkit.health.incidents import SEVERITY
+from toolkit.health.spans import SEVERITY
 from toolkit.health.state import Evidence, Health, Rules, derive, pause
 from toolkit.secret import redact
 from toolkit.workbench.health.evidence import EvidenceReader, by_model, rules_for, utc_now

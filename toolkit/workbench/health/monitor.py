@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import ToolkitError
-from toolkit.health.incidents import SEVERITY
 from toolkit.health.monitor import Finding, Pace, Schedule
 from toolkit.health.offline import has_route
+from toolkit.health.spans import SEVERITY
 from toolkit.health.state import Health
 from toolkit.providers.presets import LOCAL
 from toolkit.secret import redact
