@@ -48,7 +48,8 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     with bench.store.reading() as reader:
         rows = rows_of(run_id).rows(reader)
     if not rows:
-        st.caption("No answer is here yet.")
+        if run["status"] != "running":
+            st.caption("It has no answer.")
         return
     scorer = choose_scorer(scored_by(rows))
     answers, scores, against = st.tabs(
