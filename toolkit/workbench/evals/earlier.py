@@ -13,11 +13,15 @@ from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
 if TYPE_CHECKING:
     from toolkit.store.store import Store
 
+# A few rows with long lists: 100,000 rows one by one would take longer to hand over than to find.
 _KEYS: Final = """
-    SELECT model, variant, sample_id, epoch FROM eval_samples
-    WHERE run_id = ? GROUP BY ALL
-    HAVING bool_or(scorer IS NOT NULL OR status = 'ok')
-        OR (? AND arg_max(status, scored_at) = 'error')"""
+    SELECT model, variant, epoch, list(sample_id) AS sample_ids
+    FROM (
+        SELECT model, variant, epoch, sample_id FROM eval_samples
+        WHERE run_id = ? GROUP BY ALL
+        HAVING bool_or(scorer IS NOT NULL OR status = 'ok')
+            OR (? AND arg_max(status, scored_at) = 'error'))
+    GROUP BY ALL"""
 _ANSWERS: Final = """
     SELECT e.*, c.tool_calls, c.finish_reason
     FROM eval_samples e LEFT JOIN calls c ON c.call_id = e.call_id
@@ -33,7 +37,11 @@ def find_done(store: Store, run_id: str, *, with_errors: bool = True) -> frozens
     was not asked.
     """
     rows = store.rows(_KEYS, [run_id, with_errors])
-    return frozenset(Key(r["model"], r["variant"], r["sample_id"], r["epoch"]) for r in rows)
+    return frozenset(
+        Key(row["model"], row["variant"], sample_id, row["epoch"])
+        for row in rows
+        for sample_id in row["sample_ids"]
+    )
 
 
 def find_answers(
