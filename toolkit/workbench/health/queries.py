@@ -98,9 +98,9 @@ def _quantiles(column: str) -> str:
     )
 
 
-def last_successes(now: datetime) -> Query:
-    """The newest good call or probe of each provider within the days of the strip."""
-    since = now - timedelta(days=DAYS)
+def last_successes(now: datetime, since: datetime | None = None) -> Query:
+    """The newest good call or probe of each provider since then (the begin of the strip)."""
+    since = since or now - timedelta(days=DAYS)
     return Query(
         "SELECT provider, max(seen_at) AS last_success_at FROM (\n"
         f"  SELECT provider, started_at AS seen_at FROM calls\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.evals.proportion import wilson_interval
@@ -103,8 +103,9 @@ def read_picture(bench: Workbench, now: datetime | None = None) -> Picture:
     with bench.store.reading() as reader:
         calls = {row["provider"]: row for row in ask.day_of_calls(now).rows(reader)}
         days = ask.uptime(now).rows(reader)
-        if None in last.values():  # the state looks back for a day only
-            for row in ask.last_successes(now).rows(reader):
+        unknown = [name for name, at in last.items() if at is None]  # states look back for a day
+        if (since := _newest_good_day(days, unknown)) is not None:
+            for row in ask.last_successes(now, since).rows(reader):
                 last[row["provider"]] = last.get(row["provider"]) or row["last_success_at"]
     headroom, uptimes = read_headroom(bench.store), _totals(days)
     rows = [
@@ -155,6 +156,16 @@ def blank_days(now: datetime, days: int = ask.DAYS) -> Days:
 def rank(state: str) -> int:
     """The place of a state in `WORST_FIRST`; one that is not known comes first."""
     return WORST_FIRST.index(state) if state in WORST_FIRST else -1
+
+
+def _newest_good_day(days: Sequence[Mapping[str, Any]], names: Sequence[str]) -> datetime | None:
+    """How far back the newest success of all these can be, by the strips; None where none has one.
+
+    The strips come from roll-ups, so that millions of calls need not be read for a day in vain.
+    """
+    newest = {row["provider"]: row["day"] for row in days if row["good"]}
+    found = [newest[name] for name in names if name in newest]
+    return datetime.combine(min(found), time.min, UTC) if found else None
 
 
 def _of_calls(row: Mapping[str, Any]) -> dict[str, Any]:
