@@ -294,7 +294,7 @@ CREATE TABLE eval_runs (
     epochs         BIGINT,                -- times each sample is asked
     params         JSON,                  -- parameters of the model
     config         JSON,                  -- all that is needed to run it again
-    seed           BIGINT,                -- seed of sampling
+    seed           BIGINT,                -- order of the samples; NULL: the dataset's
     status         VARCHAR,               -- running | done | stopped | failed
     samples        BIGINT,                -- planned
     done           BIGINT,                -- samples asked so far
@@ -323,7 +323,7 @@ CREATE TABLE eval_samples (
     explanation   VARCHAR,           -- the scorer's words
     scores        JSON,              -- by scorer, where several
     metadata      JSON,              -- columns of the sample
-    status        VARCHAR,           -- ok | error
+    status        VARCHAR,           -- ok | error | skipped
     error_code    VARCHAR,           -- code of the error class, where it failed
     error_message VARCHAR,           -- what happened, redacted
     call_id       VARCHAR,           -- row of calls
