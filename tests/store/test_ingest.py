@@ -218,3 +218,18 @@ def test_a_program_that_holds_the_file_is_named(start, store, settings):
         impatient.rows("SELECT 1")
     other.stdin.close()
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 2}], "waits until it is free"
+
+
+def test_what_comes_while_rows_are_moved_waits_for_the_next_time(settings):
+    def append_one_more(step):
+        if step == "ingest:committed":
+            busy.append("calls", call_row())
+
+    busy = Store(settings, on_step=append_one_more)
+    busy._publisher.notice = lambda count=1: None
+    busy.append_many("calls", [call_row() for _ in range(3)])
+
+    assert busy.ingest().rows == {"calls": 3}
+    assert busy.rows("SELECT count(*) AS n FROM calls") == [{"n": 4}]
+    assert busy.ingest().rows == {"calls": 1}
+    busy.close()
