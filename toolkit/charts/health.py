@@ -16,6 +16,7 @@ from toolkit.charts.numbers import count, duration
 from toolkit.charts.over_time import (
     MIN_FOR_PERCENTILE,
     errors_over_time,
+    latency_line,
     percentiles_over_time,
     with_gaps,
 )
@@ -97,7 +98,7 @@ def latency_against(
             enough = whole["n"] >= MIN_FOR_PERCENTILE[quantile]
             values = whole[f"{quantile}_ms"].where(enough)
             label = f"{plain(name)} {quantile} (n = {n})" if quantile == "p50" else ""
-            figure.add_trace(_quantile(label or f"{plain(name)} p95", whole, values, dash))
+            figure.add_trace(latency_line(label or f"{plain(name)} p95", whole, values, dash=dash))
             look = {"line_color": colours[str(name)], "marker_symbol": shapes[str(name)]}
             figure.data[-1].update(showlegend=bool(label), **look)
     figure.update_yaxes(rangemode="tozero")
@@ -221,23 +222,6 @@ def _ticks(rows: Sequence[Mapping[str, Any]]) -> go.Scatter:
         },
         customdata=[_change_words(row) for row in rows],
         hovertemplate="%{customdata}<br>%{x}<extra></extra>",
-    )
-
-
-def _quantile(name: str, rows: pd.DataFrame, values: pd.Series[float], dash: str) -> go.Scatter:
-    return go.Scatter(
-        name=name,
-        mode="lines+markers",
-        connectgaps=False,
-        x=rows["bucket_at"],
-        y=values,
-        line={"dash": dash, "width": 2},
-        marker={"size": 5},
-        customdata=[
-            (duration(value), count(n)) for value, n in zip(values, rows["n"], strict=True)
-        ],
-        hovertemplate=f"{name}: %{{customdata[0]}}, "
-        "n = %{customdata[1]}<br>%{x}<extra></extra>",
     )
 
 

@@ -36,7 +36,7 @@ def percentiles_over_time(buckets: pd.DataFrame, *, of: str, metric: str = "TTFT
     whole = with_gaps(buckets)
     for name, column, colour in (("p50", "p50_ms", BLUE), ("p95", "p95_ms", ORANGE)):
         enough = whole["n"] >= MIN_FOR_PERCENTILE[name]
-        figure.add_trace(_line(name, whole, whole[column].where(enough), colour))
+        figure.add_trace(latency_line(name, whole, whole[column].where(enough), color=colour))
     few = whole[(whole["n"] > 0) & (whole["n"] < MIN_FOR_PERCENTILE["p50"])]
     if len(few):
         figure.add_trace(_few(few))
@@ -91,14 +91,17 @@ def with_gaps(buckets: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(n=ordered["n"].fillna(0)).rename_axis("bucket_at").reset_index()
 
 
-def _line(name: str, rows: pd.DataFrame, values: pd.Series[float], colour: str) -> go.Scatter:
+def latency_line(
+    name: str, rows: pd.DataFrame, values: pd.Series[float], **line: str
+) -> go.Scatter:
+    """A latency by bucket, with gaps where there is none; `line` is its style."""
     return go.Scatter(
         name=name,
         mode="lines+markers",
         connectgaps=False,
         x=rows["bucket_at"],
         y=values,
-        line={"color": colour, "width": 2},
+        line={"width": 2, **line},
         marker={"size": 5},
         customdata=[
             (duration(value), count(n)) for value, n in zip(values, rows["n"], strict=True)
