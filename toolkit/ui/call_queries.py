@@ -22,6 +22,10 @@ SPANS: Final[Mapping[str, timedelta]] = {
 EVER: Final = "all time"
 STATUSES: Final = ("ok", "error", "cancelled")
 REQUESTS_SHOWN: Final = 200
+_ATTEMPTS_READ: Final = 10 * REQUESTS_SHOWN  # so many attempts hold the requests that are shown
+_LONGEST_REQUEST: Final = "1 day"  # between the first attempt and the last
+MANY_CALLS: Final = 200_000
+USUAL_SPAN: Final = "last 24 hours"
 SAMPLE_SHOWN: Final = 20_000
 _LAST_OF_REQUEST: Final = (
     *("provider", "model", "origin", "source", "status", "error_code"),
@@ -95,10 +99,13 @@ def requests(chosen: CallFilter) -> Query:
     where, values = chosen.where()
     last = ", ".join(f"last({column} ORDER BY attempt) AS {column}" for column in _LAST_OF_REQUEST)
     return Query(
-        f"WITH shown AS (FROM calls SELECT request_id WHERE {where})\n"
+        f"WITH shown AS (\n  FROM calls SELECT request_id, started_at WHERE {where}\n"
+        f"  ORDER BY started_at DESC LIMIT {_ATTEMPTS_READ}\n)\n"
         f"SELECT request_id, min(started_at) AS started_at, count(*) AS attempts, {last},\n"
         "  sum(duration_ms) AS duration_ms, sum(cost_usd) AS cost_usd\n"
-        "FROM calls\nWHERE request_id IN (FROM shown)\n"
+        "FROM calls\nWHERE request_id IN (FROM shown SELECT request_id)\n"
+        "  AND started_at >= "
+        f"(FROM shown SELECT min(started_at) - INTERVAL '{_LONGEST_REQUEST}')\n"
         f"GROUP BY request_id\nORDER BY started_at DESC, request_id DESC\nLIMIT {REQUESTS_SHOWN}",
         values,
     )
@@ -168,6 +175,11 @@ def errors(chosen: CallFilter, bucket_s: int) -> Query:
 def _asked(chosen: CallFilter) -> str:
     """Health probes are in no statistics but their own."""
     return "true" if chosen.origin is not None else "origin IS DISTINCT FROM 'health'"
+
+
+def how_many() -> Query:
+    """All calls, counted without reading one."""
+    return Query("SELECT count(*) AS n FROM calls")
 
 
 def choices(column: str) -> Query:

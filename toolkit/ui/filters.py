@@ -11,8 +11,13 @@ from toolkit.ui import call_queries as ask
 FILTERED_BY = ("provider", "model", "origin")
 
 
-def chosen_filter(known: Mapping[str, Iterable[str]]) -> ask.CallFilter:
-    """Draw the filters and return what they say; `known` holds the values of each column."""
+def chosen_filter(known: Mapping[str, Iterable[str]], *, usual: str) -> ask.CallFilter:
+    """Draw the filters and return what they say.
+
+    Args:
+        known: the values of each column.
+        usual: the stretch of time while none was chosen.
+    """
     with st.grid(3, min_column_width=150):
         text = st.text_input(
             "Search", key="text", type="search", placeholder="text or id", bind="query-params"
@@ -21,8 +26,9 @@ def chosen_filter(known: Mapping[str, Iterable[str]]) -> ask.CallFilter:
         model = _one_of(known, "model")
         status = st.selectbox("Status", ask.STATUSES, **_SELECT, key="status")
         origin = _one_of(known, "origin")
+        spans = [*ask.SPANS, ask.EVER]
         span = st.selectbox(
-            "Time", list(ask.SPANS), **_SELECT | {"placeholder": ask.EVER}, key="time"
+            "Time", spans, index=spans.index(usual), key="time", bind="query-params"
         )
     board = st.query_params.get("board")
     if board:
@@ -34,7 +40,7 @@ def chosen_filter(known: Mapping[str, Iterable[str]]) -> ask.CallFilter:
         model=model,
         status=status,
         origin=origin,
-        span=span,
+        span=None if span == ask.EVER else span,
         text=text or None,
         board=board,
     )

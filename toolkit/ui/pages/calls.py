@@ -61,11 +61,13 @@ def draw_calls() -> None:
         known = {
             name: [row["value"] for row in ask.choices(name).rows(reader)] for name in FILTERED_BY
         }
+        count = ask.how_many().rows(reader)[0]["n"]
     if not known["origin"]:
         st.caption("Every call made from here, from Python or from the shell is listed here.")
         ask_two_models(bench, compare_state())
         return
-    chosen = chosen_filter(known)
+    # Of millions of calls the newest are wanted first; all of them would be waited for.
+    chosen = chosen_filter(known, usual=ask.USUAL_SPAN if count > ask.MANY_CALLS else ask.EVER)
     with bench.store.reading() as reader:
         totals = ask.summary(chosen).rows(reader)[0]
         listed = ask.requests(chosen).rows(reader)
