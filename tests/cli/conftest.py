@@ -18,6 +18,12 @@ from toolkit.workbench.bench import current
 __all__ = ["local_server", "shared_local"]
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide as a pipe, whatever the terminal (or the worker of a test run) says of its own."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def provider() -> Iterator[MockProvider]:
     """A provider named `mock` on a real socket."""
