@@ -384,6 +384,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="how long to load; full: 10")
     parser.add_argument("--rate", type=float, default=100.0, help="plain requests per second")
     parser.add_argument("--streams", type=int, default=50, help="streams at once")
+    parser.add_argument("--at-once", type=int, default=8, help="what the overloaded token may ask")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=100, help="requests of one turn")
     options = parser.parse_args()
@@ -392,7 +393,7 @@ def main() -> None:
     if options.what == "load":
         found = run_load(seconds, options.rate, options.streams)
     elif options.what == "overload":
-        found = run_overload(seconds, options.rate)
+        found = run_overload(seconds, options.rate, options.at_once)
     else:
         found = run_proxy(options.rounds, options.size)
     facts = {

@@ -8,9 +8,12 @@ an answer than its status and its end.
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+
+LONGEST_IDLE_S = 5.0  # servers close what is idle; a request must not meet that
 
 
 class Connection(asyncio.Protocol):
@@ -19,6 +22,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self._data = bytearray()
+        self.used_at_s = time.monotonic()
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._body_at = 0
         self._length: int | None = None
@@ -59,8 +63,14 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(exc or ConnectionResetError("closed by the server"))
 
     @property
-    def is_open(self) -> bool:
-        return self.transport is not None and not self.transport.is_closing()
+    def is_fresh(self) -> bool:
+        """Whether it may be used again; if not, it is closed."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        if time.monotonic() - self.used_at_s < LONGEST_IDLE_S:
+            return True
+        self.transport.close()
+        return False
 
 
 class LightClient:
@@ -80,7 +90,7 @@ class LightClient:
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or 80)
         idle = self._idle.setdefault(address, [])
-        while idle and not idle[-1].is_open:
+        while idle and not idle[-1].is_fresh:
             idle.pop()
         if idle:
             connection = idle.pop()
@@ -94,6 +104,7 @@ class LightClient:
         answer = await connection.exchange(
             head + headers + b"content-length: %d\r\n\r\n" % len(body) + body
         )
+        connection.used_at_s = time.monotonic()
         idle.append(connection)
         return answer
 
