@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toolkit.calls._litellm import load
+from toolkit.calls.adapters.litellm_sender import load
+from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.calls.portal import Portal
-from toolkit.providers.keys import ResolvedKey
+from toolkit.calls.sync import Portal
+from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.records import Call
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 from toolkit.store.store import Store
-from toolkit.workbench.ask import build_request
 
 KEY = "sk-" + "b" * 40
 MESSAGES = [{"role": "user", "content": "How do you do?"}]

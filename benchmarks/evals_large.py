@@ -22,9 +22,9 @@ from typing import Any, Final
 from benchmarks.evals_server import CountingServer
 from benchmarks.rounds import ROOT
 from toolkit.evals.dataset import Dataset, Sample
+from toolkit.evals.running.reuse import find_done
 from toolkit.settings import Settings
-from toolkit.workbench.bench import Workbench
-from toolkit.workbench.evals.earlier import find_done
+from toolkit.toolkit import Toolkit
 
 _NAME: Final = "large"
 _MODEL: Final = "mock/mock-model"
@@ -32,12 +32,12 @@ _RECORDED: Final = """
     SELECT count(*) AS rows, count(DISTINCT sample_id) AS samples FROM eval_samples"""
 
 
-def open_bench(home: Path, base_url: str) -> Workbench:
-    """A workbench with one provider."""
-    bench = Workbench(Settings(home=home))
-    if "mock" not in {provider.name for provider in bench.providers.list()}:
-        bench.providers.add("mock", base_url=base_url, local=True, test=False)
-    return bench
+def open_bench(home: Path, base_url: str) -> Toolkit:
+    """A toolkit with one provider."""
+    toolkit = Toolkit(Settings(home=home))
+    if "mock" not in {provider.name for provider in toolkit.providers.list()}:
+        toolkit.providers.add("mock", base_url=base_url, local=True, test=False)
+    return toolkit
 
 
 def samples(count: int) -> Dataset:
@@ -65,9 +65,9 @@ def measure_kill(server: CountingServer, count: int, width: int) -> dict[str, An
         before = server.counts()["requests"]
         with _start("resume", server, home, count, width) as child:
             resumed = _end(child)
-        bench = open_bench(Path(home), server.base_url)
-        recorded = bench.store.rows(_RECORDED)[0]
-        bench.close()
+        toolkit = open_bench(Path(home), server.base_url)
+        recorded = toolkit.store.rows(_RECORDED)[0]
+        toolkit.close()
     sent = server.counts(forget=True)
     return {
         "samples": count,
@@ -85,19 +85,19 @@ def measure_kill(server: CountingServer, count: int, width: int) -> dict[str, An
 def measure_scan(count: int) -> dict[str, float]:
     """Seconds until a resume knows what `count` answers are done."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(Settings(home=Path(folder)))
+        toolkit = Toolkit(Settings(home=Path(folder)))
         row = {"run_id": "r", "model": "m/m", "variant": "plain", "epoch": 1, "scorer": "exact"}
         row |= {"status": "ok", "score": 1.0, "scored_at": datetime.now(UTC)}
         rows: list[dict[str, Any]] = [
             {**row, "result_id": str(i), "sample_id": str(i)} for i in range(count)
         ]
         for start in range(0, count, 5_000):
-            bench.store.append_many("eval_samples", rows[start : start + 5_000])
-        bench.store.ingest()
+            toolkit.store.append_many("eval_samples", rows[start : start + 5_000])
+        toolkit.store.ingest()
         begun = time.perf_counter()
-        done = find_done(bench.store, "r")
+        done = find_done(toolkit.store, "r")
         seconds = time.perf_counter() - begun
-        bench.close()
+        toolkit.close()
     if len(done) != count:
         raise SystemExit(f"{len(done)} of {count} found")
     return {"done": count, "seconds": round(seconds, 3)}
@@ -137,16 +137,16 @@ def _end(child: subprocess.Popen[str]) -> dict[str, Any]:
 def main() -> None:
     """Be the process that is measured."""
     what, base_url, home, count, width = sys.argv[1:]
-    bench, many = open_bench(Path(home), base_url), int(count)
+    toolkit, many = open_bench(Path(home), base_url), int(count)
     begun, cpu = time.perf_counter(), time.process_time()
     if what == "resume":
-        run = bench.evaluation.resume(_NAME)
+        run = toolkit.evaluation.resume(_NAME)
     else:
-        run = bench.evaluation.run(
+        run = toolkit.evaluation.run(
             samples(many), _MODEL, name=_NAME, scorers="contains", concurrency=int(width)
         )
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    bench.close()
+    toolkit.close()
     if run.summary["answers"] != many:
         raise SystemExit(f"only {run}")
     print(json.dumps({"seconds": round(seconds, 2), "cpu_s": round(cpu, 2), "peak_mb": peak_mb()}))

@@ -36,10 +36,10 @@ def of_toolkit(base_url: str, width: int, home: str) -> Work:
     """`tk.evaluate`: ledger, receipts, rows, scores and summary included."""
     from benchmarks.evals_large import open_bench, samples
 
-    bench = open_bench(Path(home), base_url)
+    toolkit = open_bench(Path(home), base_url)
 
     def work(count: int) -> None:
-        run = bench.evaluation.run(
+        run = toolkit.evaluation.run(
             samples(count), "mock/mock-model", scorers="contains", concurrency=width, reuse=False
         )
         require_all(run.summary["scores"][0]["mean"] * run.summary["answers"], count, run)

@@ -102,21 +102,21 @@ def provider(**answer: Any) -> Iterator[str]:
 @contextlib.contextmanager
 def gateway(upstream: str, *, concurrency: int = 512) -> Iterator[Door]:
     """`toolkit serve` with that provider, and a token that may ask so many things at once."""
-    from toolkit.api.tokens import Tokens
+    from toolkit.api.bearer_tokens import BearerTokens
     from toolkit.settings import Settings
-    from toolkit.workbench.bench import Workbench
+    from toolkit.toolkit import Toolkit
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        bench = Workbench(Settings(home=Path(home)))
-        bench.settings.make_home()
-        tokens = Tokens(bench.settings.token_path)
+        toolkit = Toolkit(Settings(home=Path(home)))
+        toolkit.settings.make_home()
+        tokens = BearerTokens(toolkit.settings.token_path)
         token = tokens.create(
             "load", requests_per_minute=10_000_000, concurrency=concurrency
         ).reveal()
-        bench.providers.registry.add(
+        toolkit.providers.registry.add(
             "mock", base_url=upstream, is_local=True, needs_key=False, auto_sync=False
         )
-        bench.close()
+        toolkit.close()
         environment = {**os.environ, "TOOLKIT_HOME": home, "TOOLKIT_HEALTH_INTERVAL_S": "0"}
         command = [sys.executable, "-m", "toolkit", "serve", "--port", "0"]
         log = Path(home, "serve.log")

@@ -29,13 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.rounds import percentiles, report
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.attempt import End, Try
+from toolkit.calls.attempt import AttemptEnd, AttemptSpec
+from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.calls.policy import Policy, Target
+from toolkit.calls.policy.runner import Policy, Target
 from toolkit.errors import CallError
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
-from toolkit.workbench.ask import build_request
 
 
 def make_client(base_url: str, home: Path, **settings: Any) -> Client:
@@ -113,9 +113,9 @@ async def measure_pacing() -> dict[str, Any]:
     provider = Provider(name="p", base_url="https://p.example/v1", rpm=30)
     sent: list[float] = []
 
-    async def act(this: Try) -> None:
+    async def act(this: AttemptSpec) -> None:
         sent.append((time.monotonic() - began) * 60)
-        this.settle(End(status="ok"))
+        this.settle(AttemptEnd(status="ok"))
 
     target = Target(provider=provider, model_id="m")
     asked = (policy.run(build_request("p/m", "hi", {}), [target], act) for _ in range(40))
@@ -129,8 +129,8 @@ async def measure_overhead(calls: int = 5000) -> dict[str, Any]:
     provider = Provider(name="p", base_url="https://p.example/v1", rpm=10**6, tpm=10**9)
     target, request = Target(provider=provider, model_id="m"), build_request("p/m", "hi", {})
 
-    async def act(this: Try) -> None:
-        this.settle(End(status="ok", total_tokens=10))
+    async def act(this: AttemptSpec) -> None:
+        this.settle(AttemptEnd(status="ok", total_tokens=10))
 
     took = []
     for _ in range(calls):

@@ -104,7 +104,7 @@ async def hear_litellm(case: Any, base_url: str, patience_s: float) -> Heard:
 
 
 async def _ask_litellm(case: Any, base_url: str) -> Heard:
-    from toolkit.calls._litellm import load
+    from toolkit.calls.adapters.litellm_sender import load
 
     litellm = load()
     prefix = BY_TYPE.get(case.type) or PREFIXES.get(case.provider, "openai")
@@ -247,7 +247,7 @@ def main() -> None:
         os.environ |= {"TOOLKIT_HOME": home, "TOOLKIT_MAX_RETRIES": "0"}
         from benchmarks.rounds import report
         from tests.corpus.interactions import cases, interactions, why_not_asked
-        from toolkit.workbench.bench import current
+        from toolkit.toolkit import current
 
         chosen = (c for c in cases() if options.only in (None, c.provider))
         reasons = Counter(why for line in interactions() if (why := why_not_asked(line)))

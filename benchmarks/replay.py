@@ -27,9 +27,9 @@ import httpx
 import vcr
 import yaml
 
-from toolkit.replay.cassette import cassette
-from toolkit.replay.exchange import Chunk, Exchange
-from toolkit.replay.tape import Tape, write_tape
+from toolkit.replay.cassettes.cassette import cassette
+from toolkit.replay.cassettes.cassette_file import CassetteFile, write_tape
+from toolkit.replay.cassettes.exchange import Chunk, Exchange
 
 URL = "https://api.example.test/v1/chat/completions"
 Opened = contextlib.AbstractContextManager[object]
@@ -87,7 +87,7 @@ def write(folder: Path, size: int) -> list[bytes]:
         )
         for one in asked
     )
-    tape = Tape(exchanges, {"recorded_at": "2026-01-01T00:00:00Z"})
+    tape = CassetteFile(exchanges, {"recorded_at": "2026-01-01T00:00:00Z"})
     write_tape(folder / "bench" / f"{size}.yaml", tape)
     return asked
 

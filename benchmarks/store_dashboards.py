@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.rounds import ratio, report
-from toolkit.catalog import queries as catalog
+from toolkit.catalog import catalog_queries as catalog
+from toolkit.health import health_queries as health
+from toolkit.health.view import read_picture
+from toolkit.providers.headroom_report import read_headroom
 from toolkit.settings import Settings
 from toolkit.store import rollup
+from toolkit.store.query import Query
 from toolkit.store.store import Store
-from toolkit.ui import call_queries as calls
-from toolkit.ui.home_queries import news_since
-from toolkit.workbench.bench import Workbench
-from toolkit.workbench.health import queries as health
-from toolkit.workbench.health.view import read_picture
-from toolkit.workbench.providers.headroom import read_headroom
-from toolkit.workbench.query import Query
+from toolkit.toolkit import Toolkit
+from toolkit.ui.calls import page_queries as calls
+from toolkit.ui.home.news import news_since
 
 FIRST_MS: Final = 600.0
 AGAIN_MS: Final = 100.0
@@ -107,20 +107,20 @@ def fill(home: Path, count: int, now: datetime) -> float:
     return time.perf_counter() - began
 
 
-def open_bench(home: Path) -> Workbench:
-    """A workbench with the providers of the calls."""
-    bench = Workbench(Settings(home=home))
+def open_bench(home: Path) -> Toolkit:
+    """A toolkit with the providers of the calls."""
+    toolkit = Toolkit(Settings(home=home))
     for name in PROVIDERS:
-        if bench.providers.registry.find(name) is None:
-            bench.providers.registry.add(
+        if toolkit.providers.registry.find(name) is None:
+            toolkit.providers.registry.add(
                 name, base_url=f"https://{name}.example/v1", needs_key=False
             )
-    return bench
+    return toolkit
 
 
-def questions(bench: Workbench, now: datetime) -> Mapping[str, Mapping[str, Question]]:
+def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Question]]:
     """Everything that each page asks, by page; the Calls page as it opens and over all time."""
-    store, day = bench.store, health.Span(now - timedelta(days=1), now)
+    store, day = toolkit.store, health.Span(now - timedelta(days=1), now)
     quarter = health.Span(now - timedelta(days=DAYS), now)
     one = PROVIDERS[:1]
 
@@ -134,25 +134,25 @@ def questions(bench: Workbench, now: datetime) -> Mapping[str, Mapping[str, Ques
         },
         "home_after_a_quarter": {"news": lambda: news_since(store, quarter.since)},
         "health": {
-            "picture": lambda: read_picture(bench, now),
+            "picture": lambda: read_picture(toolkit, now),
             "losses": run(health.losses(now)),
             "latency_1d": run(health.latency(one, day)),
             "duration_1d": run(health.latency(one, day, "duration_ms")),
             "errors_1d": run(health.errors(one, day)),
             "incidents": run(health.incidents(day, one)),
-            "budget": bench.health.budget,
+            "budget": toolkit.health.budget,
         },
         "health_parts": {
-            "states": bench.health.status,
+            "states": toolkit.health.status,
             "day_of_calls": run(health.day_of_calls(now)),
             "uptime_90d": run(health.uptime(now)),
             "last_successes": run(health.last_successes(now)),
             "headroom": lambda: read_headroom(store),
-            "models": lambda: bench.health.model_states(PROVIDERS[0]),
+            "models": lambda: toolkit.health.model_states(PROVIDERS[0]),
             "latency_90d": run(health.latency(one, quarter)),
             "errors_90d": run(health.errors(one, quarter)),
             "latencies_90d": run(health.latencies(PROVIDERS[:2], quarter)),
-            "objectives_30d": lambda: bench.health.slo(PROVIDERS[0]),
+            "objectives_30d": lambda: toolkit.health.slo(PROVIDERS[0]),
         },
         "calls": _calls_page(store, calls.CallFilter(span="last 24 hours")),
         "calls_of_all_time": _calls_page(store, calls.CallFilter()),
@@ -199,9 +199,9 @@ def milliseconds(work: Callable[[], Any]) -> float:
 
 def measure_page(home: Path, page: str, now: datetime, rounds: int) -> dict[str, Any]:
     """One page: its first time in a store that was just opened, then again and again."""
-    bench = open_bench(home)
-    bench.providers.list(active=True)  # reading the registry is no question to the ledger
-    asked = questions(bench, now)[page]
+    toolkit = open_bench(home)
+    toolkit.providers.list(active=True)  # reading the registry is no question to the ledger
+    asked = questions(toolkit, now)[page]
 
     def whole() -> None:
         for question in asked.values():
@@ -218,7 +218,7 @@ def measure_page(home: Path, page: str, now: datetime, rounds: int) -> dict[str,
             again[name].append(milliseconds(question))
         page_ms.append(milliseconds(whole))
         control_ms.append(milliseconds(whole))
-    bench.close()
+    toolkit.close()
     pages = spread(page_ms)
     return {
         "first_ms": round(first_ms, 1),
@@ -248,9 +248,9 @@ def main() -> None:
             print("making calls ...", file=sys.stderr)
             results["fill_s"] = round(fill(home, options.calls, now), 1)
         results["file_mb"] = round(file.stat().st_size / 1e6)
-        bench = open_bench(home)
-        pages = list(questions(bench, now))
-        bench.close()
+        toolkit = open_bench(home)
+        pages = list(questions(toolkit, now))
+        toolkit.close()
         for page in pages:
             if options.only and page not in options.only:
                 continue

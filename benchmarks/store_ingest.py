@@ -31,7 +31,7 @@ from benchmarks.rounds import percentiles, ratio, report
 from tests.store.rows import call_row
 from toolkit.settings import Settings
 from toolkit.store import migrate, queries, rollup
-from toolkit.store.encode import encode_row
+from toolkit.store.row_encoding import encode_row
 from toolkit.store.store import Store
 from toolkit.store.tables import TABLES
 

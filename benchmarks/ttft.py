@@ -19,17 +19,17 @@ from typing import Any, ClassVar
 from benchmarks.callers import Callers, open_callers
 from benchmarks.rounds import percentiles, report, serving
 from toolkit.calls import attempt
-from toolkit.calls._litellm import load
-from toolkit.calls.listening import Listener
+from toolkit.calls.adapters.litellm_sender import load
+from toolkit.calls.parsers.stream_parser import StreamParser
 
 # With an answer after 0.1 s, 32 streams would keep any loop more than busy by being started.
 CONTENT_DELAY_S = {"alone": 0.1, "32_on_a_half_busy_loop": 1.0}
 
 
-class KeptListener(Listener):
+class KeptListener(StreamParser):
     """Our listener, kept so that its stamps can be laid beside the server's."""
 
-    kept: ClassVar[list[Listener]] = []
+    kept: ClassVar[list[StreamParser]] = []
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=100)
     options = parser.parse_args()
-    attempt.Listener = KeptListener  # type: ignore[misc]
+    attempt.StreamParser = KeptListener  # type: ignore[misc]
     results = {}
     for name, at_once in (("alone", 1), ("32_on_a_half_busy_loop", 32)):
         calls = options.calls if at_once == 1 else options.calls * 4

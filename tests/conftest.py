@@ -13,7 +13,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from toolkit.providers import os_keyring
+from toolkit.keys import os_keyring
 
 _KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
 _LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")
@@ -60,9 +60,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def _close_workbench(folder: Path) -> None:
     import sys
 
-    bench = sys.modules.get("toolkit.workbench.bench")
-    if bench is not None and folder.exists():
-        bench.current().close()
+    toolkit = sys.modules.get("toolkit.toolkit")
+    if toolkit is not None and folder.exists():
+        toolkit.current().close()
 
 
 @pytest.fixture(autouse=True)

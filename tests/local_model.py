@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.local.server import LocalServer
-from toolkit.local.state import RunningServer, lock_path, state_path
+from toolkit.local.local_server import LocalServer
+from toolkit.local.server_state import RunningServer, lock_path, state_path
 from toolkit.settings import Settings
 
 __all__ = ["local_server", "shared_local"]

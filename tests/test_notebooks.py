@@ -41,7 +41,7 @@ def test_a_notebook_runs_from_top_to_bottom(path, home, tmp_path, monkeypatch):
 
 
 def _stop_local_model() -> None:
-    from toolkit.local.server import LocalServer
+    from toolkit.local.local_server import LocalServer
     from toolkit.settings import Settings
 
     LocalServer(Settings()).stop()

@@ -1,6 +1,6 @@
 """LLM Provider Toolkit: `import toolkit as tk`.
 
-The face. Every name here is one line over the workbench and loads what it needs when it is
+The face. Every name here is one line over the toolkit and loads what it needs when it is
 first used: `import toolkit` itself loads none of litellm, pandas, duckdb, plotly or streamlit.
 """
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.calls.client import ReplyStream
-    from toolkit.calls.portal import SyncReplyStream
+    from toolkit.calls.sync import SyncReplyStream
     from toolkit.compare.board import Board
+    from toolkit.evals.service import EvalRun
     from toolkit.records import Embedding, Message, Reply
-    from toolkit.workbench.bench import Workbench
-    from toolkit.workbench.evals.evaluation import EvalRun
+    from toolkit.toolkit import Toolkit
 
 
-def _bench() -> Workbench:
-    from toolkit.workbench.bench import current
+def _toolkit() -> Toolkit:
+    from toolkit.toolkit import current
 
     return current()
 
@@ -48,12 +48,12 @@ def complete(model: str, prompt: str | Sequence[Message], **options: Any) -> Rep
     Raises:
         toolkit.errors.ToolkitError: what went wrong, with which provider, and what to do.
     """
-    return _bench().complete(model, prompt, **options)
+    return _toolkit().complete(model, prompt, **options)
 
 
 async def acomplete(model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
     """The same as `complete`, for use with `await`."""
-    return await _bench().acomplete(model, prompt, **options)
+    return await _toolkit().acomplete(model, prompt, **options)
 
 
 def stream(model: str, prompt: str | Sequence[Message], **options: Any) -> SyncReplyStream:
@@ -65,12 +65,12 @@ def stream(model: str, prompt: str | Sequence[Message], **options: Any) -> SyncR
         An iterator of text pieces (`str`); its `reply` is complete after the last one.
         Use it in a `with` block, or read it to the end, so that the stream is closed.
     """
-    return _bench().stream(model, prompt, **options)
+    return _toolkit().stream(model, prompt, **options)
 
 
 def astream(model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
     """The same as `stream`, for `async for`."""
-    return _bench().astream(model, prompt, **options)
+    return _toolkit().astream(model, prompt, **options)
 
 
 def embed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
@@ -89,12 +89,12 @@ def embed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
         toolkit.errors.ToolkitError: what went wrong. An answer with a vector missing, of another
             length, or with a NaN in it is an error and never returned.
     """
-    return _bench().embed(model, texts, **options)
+    return _toolkit().embed(model, texts, **options)
 
 
 async def aembed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
     """The same as `embed`, for use with `await`."""
-    return await _bench().aembed(model, texts, **options)
+    return await _toolkit().aembed(model, texts, **options)
 
 
 def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: Any) -> Board:
@@ -109,7 +109,7 @@ def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: A
         The `Board`: `panes`, `frame()` (one row per pane), `figure()` and `vote()`.
         A pane that failed holds its error; the others are complete.
     """
-    return _bench().compare(prompt, models, **options)
+    return _toolkit().compare(prompt, models, **options)
 
 
 def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalRun:
@@ -128,7 +128,7 @@ def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalR
     Raises:
         toolkit.errors.InvalidInput: something given makes no sense; nothing was asked.
     """
-    return _bench().evaluation.run(dataset, models, **options)
+    return _toolkit().evaluation.run(dataset, models, **options)
 
 
 def calls(where: str | None = None, *, limit: int | None = None, **filters: Any) -> pd.DataFrame:
@@ -142,17 +142,17 @@ def calls(where: str | None = None, *, limit: int | None = None, **filters: Any)
     Returns:
         DataFrame with the columns of the table `calls`; times UTC, `*_ms` milliseconds.
     """
-    return _bench().calls(where, limit=limit, **filters)
+    return _toolkit().calls(where, limit=limit, **filters)
 
 
 def models(**filters: Any) -> pd.DataFrame:
     """The catalog as a DataFrame, one row per model; prices in USD per million tokens."""
-    return _bench().models(**filters)
+    return _toolkit().models(**filters)
 
 
 def probes(**filters: Any) -> pd.DataFrame:
     """The health probes as a DataFrame, newest first, one row per probe."""
-    return _bench().probes(**filters)
+    return _toolkit().probes(**filters)
 
 
 def sql(query: str) -> pd.DataFrame:
@@ -163,7 +163,7 @@ def sql(query: str) -> pd.DataFrame:
     Raises:
         toolkit.errors.StoreError: the query is not readable, not allowed, or failed.
     """
-    return _bench().store.user_frame(query)
+    return _toolkit().store.user_frame(query)
 
 
 # Names that are objects or come from a room; loaded when first asked for.
@@ -171,11 +171,11 @@ _BENCH_NAMES = ("providers", "keys", "catalog", "health", "settings")
 _ROOM_NAMES: Mapping[str, tuple[str, str | None]] = {
     "errors": ("toolkit.errors", None),
     "charts": ("toolkit.charts", None),
-    "cassette": ("toolkit.replay.cassette", "cassette"),
-    "regress": ("toolkit.workbench.regression", "regress"),
+    "cassette": ("toolkit.replay.cassettes.cassette", "cassette"),
+    "regress": ("toolkit.replay.regression.service", "regress"),
     "Dataset": ("toolkit.evals.dataset", "Dataset"),
     "scorers": ("toolkit.evals.scorers", None),
-    "watch_litellm": ("toolkit.workbench.bench", "watch_litellm"),
+    "watch_litellm": ("toolkit.toolkit", "watch_litellm"),
 }
 
 __all__ = [
@@ -209,7 +209,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _BENCH_NAMES:
-        return getattr(_bench(), name)
+        return getattr(_toolkit(), name)
     if name in _ROOM_NAMES:
         module_name, attribute = _ROOM_NAMES[name]
         module = importlib.import_module(module_name)

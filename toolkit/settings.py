@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         probe_budget_usd: most that health probes may cost per day, USD (0: free listings only).
         health_webhook_url: where openings and ends of incidents are posted as JSON; a secret.
         objectives: availability and latency objectives by provider, `default` for all; see
-            `toolkit.health.slo.Objective`.
+            `toolkit.health.analysis.slo.Objective`.
         daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
         proxy: corporate HTTP proxy, used only when set here.
         keyring_timeout_s: longest wait for the OS keyring, seconds.

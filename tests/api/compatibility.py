@@ -244,15 +244,15 @@ def _is_as_expected(told: Any, expected: Any) -> bool:
 @contextlib.contextmanager
 def serving(home: Path) -> Iterator[Serving]:
     """`toolkit serve` in a process of its own, with a provider of ours behind it."""
-    from toolkit.api.tokens import Tokens
+    from toolkit.api.bearer_tokens import BearerTokens
     from toolkit.settings import Settings
-    from toolkit.workbench.bench import Workbench
+    from toolkit.toolkit import Toolkit
 
-    bench = Workbench(Settings(home=home))
-    bench.settings.make_home()
-    token = Tokens(bench.settings.token_path).create("clients").reveal()
+    toolkit = Toolkit(Settings(home=home))
+    toolkit.settings.make_home()
+    token = BearerTokens(toolkit.settings.token_path).create("clients").reveal()
     with MockProvider() as provider:
-        bench.providers.registry.add(
+        toolkit.providers.registry.add(
             "mock",
             base_url=provider.base_url,
             is_local=True,
@@ -261,7 +261,7 @@ def serving(home: Path) -> Iterator[Serving]:
             max_retries=0,
             auto_sync=False,
         )
-        bench.close()
+        toolkit.close()
         environment = {**os.environ, "TOOLKIT_HOME": str(home), "TOOLKIT_HEALTH_INTERVAL_S": "0"}
         command = [sys.executable, "-m", "toolkit", "serve", "--port", "0"]
         with (home / "serve.log").open("w+") as log:

@@ -13,20 +13,20 @@ import pytest
 import uvicorn
 
 from tests.servers import MockProvider
-from toolkit.api.app import build_app
-from toolkit.api.serve import open_socket, server_config
-from toolkit.api.tokens import Tokens
-from toolkit.providers import os_keyring
-from toolkit.workbench.bench import Workbench, current
+from toolkit.api.bearer_tokens import BearerTokens
+from toolkit.api.http_app import build_app
+from toolkit.api.http_server import open_socket, server_config
+from toolkit.keys import os_keyring
+from toolkit.toolkit import Toolkit, current
 
 
 @dataclass
 class Served:
-    """A running API: its address, its workbench, a token for everything."""
+    """A running API: its address, its toolkit, a token for everything."""
 
     url: str
-    bench: Workbench
-    tokens: Tokens
+    toolkit: Toolkit
+    tokens: BearerTokens
     token: str
     provider: MockProvider
 
@@ -38,22 +38,22 @@ class Served:
 @pytest.fixture
 def served(home, monkeypatch):
     monkeypatch.setattr(os_keyring, "_trusted", {type(keyring.get_keyring())})
-    bench = current()
-    bench.settings.make_home()
-    tokens = Tokens(bench.settings.token_path)
+    toolkit = current()
+    toolkit.settings.make_home()
+    tokens = BearerTokens(toolkit.settings.token_path)
     token = tokens.create("test").reveal()
     with MockProvider() as provider:
-        bench.providers.registry.add(
+        toolkit.providers.registry.add(
             "mock", base_url=provider.base_url, is_local=True, needs_key=False, default_model="m"
         )
         listening = open_socket("127.0.0.1", 0)
-        server = uvicorn.Server(server_config(build_app(bench)))
+        server = uvicorn.Server(server_config(build_app(toolkit)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:
             time.sleep(0.01)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        yield Served(url=url, bench=bench, tokens=tokens, token=token, provider=provider)
+        yield Served(url=url, toolkit=toolkit, tokens=tokens, token=token, provider=provider)
         server.should_exit = True
         thread.join(10)
-        bench.close()
+        toolkit.close()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.api.chat_format import ChunkWriter
-from toolkit.calls.reading import ToolDraft
+from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
 
 PART = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=4)

@@ -19,7 +19,7 @@ def test_the_official_client_gets_vectors_in_every_form(served, client, form):
     options = {} if form is None else {"encoding_format": form}
     answer = client.embeddings.create(model="mock/emb", input=["one", "three"], **options)
     if form == "base64":
-        from toolkit.calls.read_embeddings import decode_vector
+        from toolkit.calls.parsers.embedding_vectors import decode_vector
 
         assert decode_vector(answer.data[0].embedding) == (3.0, 1.0, 0.0)
     else:
@@ -33,7 +33,7 @@ def test_the_call_is_recorded_and_its_headers_name_it(served):
     body = {"model": "mock/emb", "input": "one", "dimensions": 3}
     answer = served.ask("POST", "/v1/embeddings", json=body)
     assert answer.status_code == 200
-    (row,) = served.bench.store.rows("SELECT call_id, operation, origin, tags FROM calls")
+    (row,) = served.toolkit.store.rows("SELECT call_id, operation, origin, tags FROM calls")
     assert (row["operation"], row["origin"]) == ("embeddings", "gateway")
     assert dict(row["tags"])["token"] == "test"
     assert answer.headers["x-toolkit-call-id"] == row["call_id"]
@@ -41,7 +41,7 @@ def test_the_call_is_recorded_and_its_headers_name_it(served):
 
 
 def test_an_alias_of_embedding_models_fails_over(served, client):
-    served.bench.providers.registry.set_alias("vectors", ["mock/first", "mock/second"])
+    served.toolkit.providers.registry.set_alias("vectors", ["mock/first", "mock/second"])
     served.provider.enqueue(status=401, body=b'{"error": {"message": "no"}}')
     answer = client.embeddings.create(model="vectors", input="four")
     assert answer.model == "mock/second"
@@ -72,7 +72,7 @@ def test_a_bad_vector_is_an_error_and_never_passed_on(served, client):
     served.provider.enqueue(
         body=b'{"data": [{"embedding": [NaN]}]}', headers={"content-type": "application/json"}
     )
-    served.bench.providers.registry.update("mock", max_retries=0)
+    served.toolkit.providers.registry.update("mock", max_retries=0)
     with pytest.raises(openai.APIStatusError) as caught:
         client.embeddings.create(model="mock/emb", input="x")
     assert caught.value.code == "PARSE_ERROR"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def rows(served, columns="*"):
-    return served.bench.store.rows(f"SELECT {columns} FROM calls ORDER BY started_at, attempt")
+    return served.toolkit.store.rows(f"SELECT {columns} FROM calls ORDER BY started_at, attempt")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_headers_tell_who_answered_and_how_often(served):
 
 
 def test_an_alias_fails_over_along_its_chain(served, client):
-    served.bench.providers.registry.set_alias("fast", ["mock/first", "mock/second"])
+    served.toolkit.providers.registry.set_alias("fast", ["mock/first", "mock/second"])
     served.provider.enqueue(
         status=401, body=b'{"error": {"message": "no", "code": "invalid_api_key"}}'
     )

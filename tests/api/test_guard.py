@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from toolkit.api.bearer_tokens import BearerToken, BearerTokens
 from toolkit.api.guard import MAX_BODY_BYTES, Guard, json_depth
-from toolkit.api.limits import Limits
-from toolkit.api.tokens import Token, Tokens
+from toolkit.api.token_limits import Limits
 
 HOSTS = {"127.0.0.1": True, "127.0.0.1:8601": True, "localhost": True, "[::1]:8601": True,
          "evil.example": False, "127.0.0.1.evil.example": False}  # fmt: skip
@@ -31,7 +31,7 @@ async def _echo(scope, receive, send):
 
 @pytest.fixture
 def door(tmp_path):
-    tokens = Tokens(tmp_path / "token")
+    tokens = BearerTokens(tmp_path / "token")
     text = tokens.create("t").reveal()
     return Guard(_echo, tokens=tokens, limits=Limits()), {"authorization": f"Bearer {text}"}
 
@@ -129,7 +129,7 @@ def test_depth_is_counted_outside_strings(value):
 def test_a_token_has_its_limits_per_minute_and_at_once():
     now = [0.0]
     limits = Limits(clock=lambda: now[0])
-    token = Token(name="t", digest="", requests_per_minute=3, concurrency=2)
+    token = BearerToken(name="t", digest="", requests_per_minute=3, concurrency=2)
     assert limits.enter(token) is None
     assert limits.enter(token) is None
     assert limits.enter(token) == 1.0
@@ -144,7 +144,7 @@ def test_a_token_has_its_limits_per_minute_and_at_once():
 
 def test_one_token_at_its_limit_does_not_hold_up_another():
     limits = Limits()
-    busy, calm = (Token(name=n, digest="", concurrency=1) for n in ("busy", "calm"))
+    busy, calm = (BearerToken(name=n, digest="", concurrency=1) for n in ("busy", "calm"))
     assert limits.enter(busy) is None
     assert limits.enter(busy) is not None
     assert limits.enter(calm) is None

@@ -20,32 +20,32 @@ SCRIPT = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
 import httpx
-from toolkit.api.app import build_app
-from toolkit.api.tokens import Tokens
+from toolkit.api.http_app import build_app
+from toolkit.api.bearer_tokens import BearerTokens
 from toolkit.errors import ToolkitError
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
 
-bench = current()
-bench.settings.make_home()
-bench.providers.registry.add(
+toolkit_ = current()
+toolkit_.settings.make_home()
+toolkit_.providers.registry.add(
     "mock", base_url=sys.argv[2], is_local=True, needs_key=False, default_model="m"
 )
-token = Tokens(bench.settings.token_path).create("t", models=("mock/m",)).reveal()
+token = BearerTokens(toolkit_.settings.token_path).create("t", models=("mock/m",)).reveal()
 
 async def go(bodies):
-    app = build_app(bench)
+    app = build_app(toolkit_)
     headers = {"authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         answers = [await client.post(p, json=b, headers=headers) for p, b in bodies]
-    await bench.client.aclose()
+    await toolkit_.client.aclose()
     return [[a.status_code, a.json()] for a in answers]
 
 try:
     print(json.dumps(asyncio.run(go(json.loads(sys.argv[3])))))
 except ToolkitError as error:
     print(json.dumps([error.message, error.hint]))
-bench.close()
+toolkit_.close()
 """
 
 

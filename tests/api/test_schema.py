@@ -19,8 +19,8 @@ LEAK = re.compile(r"Traceback|site-packages|\.py\b|/home/|/root/|/tmp/|C:\\\\")
 def test_every_promise_of_the_document_holds_and_no_body_leaks(served, home, tmp_path):
     """All checks, over examples, boundary values and random input; then every body is searched."""
     provider = served.provider
-    served.bench.providers.registry.add("keyed", base_url=provider.base_url, is_local=True)
-    served.bench.keys.set("keyed", KEY)
+    served.toolkit.providers.registry.add("keyed", base_url=provider.base_url, is_local=True)
+    served.toolkit.keys.set("keyed", KEY)
     done = _run_schemathesis(served, tmp_path / "traffic.har")
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     entries = json.loads((tmp_path / "traffic.har").read_text("utf-8"))["log"]["entries"]

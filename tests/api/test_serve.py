@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from toolkit.api.serve import open_socket
+from toolkit.api.http_server import open_socket
 from toolkit.errors import InvalidInput
 
 

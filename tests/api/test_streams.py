@@ -22,7 +22,7 @@ def body(**fields):
 
 
 def rows(served, columns="*"):
-    return served.bench.store.rows(f"SELECT {columns} FROM calls ORDER BY started_at, attempt")
+    return served.toolkit.store.rows(f"SELECT {columns} FROM calls ORDER BY started_at, attempt")
 
 
 def wait_for(condition, what):
@@ -101,7 +101,7 @@ def test_a_client_that_goes_away_before_the_first_word_ends_the_call(served, str
 
 
 def test_the_head_of_a_stream_tells_who_answers(served):
-    served.bench.providers.registry.set_alias("fast", ["mock/first", "mock/second"])
+    served.toolkit.providers.registry.set_alias("fast", ["mock/first", "mock/second"])
     served.provider.enqueue(status=401, body={"error": {"message": "no"}})
     served.provider.enqueue(text="one two")
     asked = body(stream=True, stream_options={"include_usage": True}) | {"model": "fast"}
@@ -216,12 +216,12 @@ class Served:
 
 
 def test_a_token_that_has_spent_its_day_waits_for_tomorrow_over_a_restart(served):
-    from toolkit.api.tokens import Tokens
+    from toolkit.api.bearer_tokens import BearerTokens
 
     poor = served.tokens.create("poor", usd_per_day=0.01).reveal()
     assert served.ask("POST", "/v1/chat/completions", json=body(), token=poor).status_code == 200
     spend(served, "poor", "0.02")
-    again = Tokens(served.tokens.path).find(poor)
+    again = BearerTokens(served.tokens.path).find(poor)
     assert again.usd_per_day == 0.01
     refused = served.ask("POST", "/v1/chat/completions", json=body(), token=poor)
     assert refused.status_code == 429
@@ -251,13 +251,13 @@ def spend(served, name, usd):
         model="mock/m",
         status="ok",
     )
-    served.bench.record(dataclasses.replace(call, cost_usd=Decimal(usd), tags={"token": name}))
+    served.toolkit.record(dataclasses.replace(call, cost_usd=Decimal(usd), tags={"token": name}))
 
 
 def test_a_head_that_does_not_come_closes_the_connection(served, monkeypatch):
-    from toolkit.api import serve
+    from toolkit.api import http_server
 
-    monkeypatch.setattr(serve, "HEADER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http_server, "HEADER_TIMEOUT_S", 0.3)
     host, port = served.url.removeprefix("http://").split(":")
     head = f"GET /v1/models HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {served.token}\r\n"
     with socket.create_connection((host, int(port)), timeout=60) as raw:
@@ -289,16 +289,16 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
 
 
 def test_calls_under_way_cannot_pass_a_tokens_cap_together(home):
-    from toolkit.api.spend import TokenSpent, token_budgets
-    from toolkit.api.tokens import Token
-    from toolkit.workbench.ask import build_request
-    from toolkit.workbench.bench import current
+    from toolkit.api.bearer_tokens import BearerToken
+    from toolkit.api.token_spend import TokenSpent, token_budgets
+    from toolkit.calls.chat_request import build_request
+    from toolkit.toolkit import current
 
-    bench = current()
-    budgets = token_budgets(bench)
-    assert token_budgets(bench) is budgets
-    asyncio.run(bench.prices.prepare("openai/gpt-4o-mini"))
-    budgets.look(Token(name="t", digest="", usd_per_day=0.001))
+    toolkit = current()
+    budgets = token_budgets(toolkit)
+    assert token_budgets(toolkit) is budgets
+    asyncio.run(toolkit.prices.prepare("openai/gpt-4o-mini"))
+    budgets.look(BearerToken(name="t", digest="", usd_per_day=0.001))
 
     def request(name="t", origin="gateway"):
         options = {"max_tokens": 1000, "origin": origin, "tags": {"token": name}}
@@ -313,7 +313,7 @@ def test_calls_under_way_cannot_pass_a_tokens_cap_together(home):
     budgets.before(request(origin="chat"))
     budgets.ended(first, ())
     budgets.before(second)
-    bench.close()
+    toolkit.close()
 
 
 def test_a_call_that_could_pass_a_tokens_cap_is_never_sent(served):

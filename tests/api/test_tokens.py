@@ -7,13 +7,13 @@ import stat
 
 import pytest
 
-from toolkit.api.tokens import Tokens
+from toolkit.api.bearer_tokens import BearerTokens
 from toolkit.errors import InvalidInput, KeyStoreError
 
 
 @pytest.fixture
 def tokens(tmp_path):
-    return Tokens(tmp_path / "home" / "token")
+    return BearerTokens(tmp_path / "home" / "token")
 
 
 def test_a_token_is_found_by_its_text_and_by_nothing_else(tokens):
@@ -69,7 +69,7 @@ def test_a_damaged_file_admits_nobody(tokens, content):
 
 def test_what_another_process_changes_holds_at_once(tokens):
     kept, gone = tokens.create("kept").reveal(), tokens.create("gone").reveal()
-    server = Tokens(tokens.path)
+    server = BearerTokens(tokens.path)
     assert server.find(gone).name == "gone"
     tokens.revoke("gone")
     assert server.find(gone) is None

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.providers.keys import ResolvedKey
+from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.records import Call, ChatRequest
 from toolkit.secret import Secret
 from toolkit.settings import Settings
-from toolkit.workbench.ask import build_request
 
 KEY = "sk-" + "q" * 40
 TYPES = {"openai": "openai-compatible", "anthropic": "anthropic", "gemini": "gemini"}

@@ -8,9 +8,9 @@ import pytest
 
 from tests.calls.asking import PATHS, Asking, make_provider
 from tests.servers import MockProvider
-from toolkit.calls.attachments import find_fetched
+from toolkit.calls.adapters.attachments import find_fetched
+from toolkit.calls.chat_request import build_request
 from toolkit.errors import InvalidRequest
-from toolkit.workbench.ask import build_request
 
 FILES = "https://generativelanguage.googleapis.com/v1beta/files/abc"
 DATA = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 import toolkit as tk
 from tests.calls.asking import asking
 from tests.servers import MockProvider
-from toolkit.calls.processors import DefaultParams, InputTokenLimit
-from toolkit.calls.read_embeddings import (
-    EmbeddingsReader,
+from toolkit.calls.chat_request import MAX_INPUTS, build_embedding_request
+from toolkit.calls.parsers.embedding_vectors import (
+    EmbeddingsParser,
     NoVectors,
     decode_vector,
     encode_vector,
 )
+from toolkit.calls.pipeline.processors import DefaultParams, InputTokenLimit
 from toolkit.errors import (
     ContextWindowExceeded,
     InvalidInput,
@@ -26,8 +27,7 @@ from toolkit.errors import (
     MalformedResponse,
     ServerError,
 )
-from toolkit.workbench.ask import MAX_INPUTS, build_embedding_request
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
 
 TEXTS = ["one", "three", "eleven"]
 
@@ -202,7 +202,7 @@ def test_base64_gives_back_every_32_bit_number(vector):
     st.integers(0, 3),
 )
 def test_no_body_breaks_the_reader(value, expected):
-    reader = EmbeddingsReader(expected)
+    reader = EmbeddingsParser(expected)
     reader.take_whole({"data": value})
     sound = reader.problem is None and reader.reading.error is None and value is not None
     assert len(reader.reading.vectors) == (expected if sound else 0)
@@ -219,16 +219,16 @@ def test_no_base64_is_told():
 
 
 def test_the_face_embeds_and_the_chain_fails_over(home, provider):
-    bench = current()
+    toolkit = current()
     for name in ("first", "second"):
-        bench.providers.registry.add(
+        toolkit.providers.registry.add(
             name, base_url=provider.base_url, is_local=True, needs_key=False
         )
     provider.enqueue(status=401, body=b'{"error": {"message": "no"}}')
     made = tk.embed("first/emb", "hello", fallbacks=["second/emb"], tags={"why": "test"})
     assert made.model == "second/emb"
     assert made.vectors == ((5.0, 1.0, 0.0),)
-    rows = bench.store.rows(
+    rows = toolkit.store.rows(
         "SELECT operation, attempt_kind, status, ttft_ms FROM calls ORDER BY attempt"
     )
     assert [(row["attempt_kind"], row["status"]) for row in rows] == [
@@ -236,4 +236,4 @@ def test_the_face_embeds_and_the_chain_fails_over(home, provider):
         ("fallback", "ok"),
     ]
     assert {row["operation"] for row in rows} == {"embeddings"}
-    bench.close()
+    toolkit.close()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.calls.asking import Asking, asking, make_provider
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls import _litellm
-from toolkit.calls.envelope import Envelopes, kind_of
+from toolkit.calls.adapters import litellm_sender
+from toolkit.calls.adapters.request_template import Envelopes, kind_of
 from toolkit.errors import InvalidRequest
 
 pytestmark = pytest.mark.slow
@@ -46,14 +46,14 @@ def server():
 def written(monkeypatch):
     """How many requests litellm was asked to write, once it was rehearsed."""
     for provider_type in ("openai-compatible", "anthropic"):
-        asyncio.run(_litellm.warm(provider_type))
-    count, real = [0], _litellm.load().acompletion
+        asyncio.run(litellm_sender.warm(provider_type))
+    count, real = [0], litellm_sender.load().acompletion
 
     async def acompletion(**arguments):
         count[0] += 1
         return await real(**arguments)
 
-    monkeypatch.setattr(_litellm.load(), "acompletion", acompletion)
+    monkeypatch.setattr(litellm_sender.load(), "acompletion", acompletion)
     return lambda: count[0]
 
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.calls.simulated import Clock
-from toolkit.calls.pace import MINUTE_S, Pace, Window
+from toolkit.calls.policy.rate_limiter import MINUTE_S, RateLimiter, Window
 from toolkit.errors import RateLimited
 
 FAR = 1e9
 
 
 def paced(clock, rpm=None, tpm=None):
-    return Pace(rpm, tpm, clock=clock, sleep=clock.sleep)
+    return RateLimiter(rpm, tpm, clock=clock, sleep=clock.sleep)
 
 
 def busiest_minute(sent):
@@ -86,7 +86,7 @@ def test_what_would_wait_past_its_deadline_is_refused_and_takes_nothing():
 
 def test_whoever_stands_too_far_back_is_told_at_once():
     clock = Clock()
-    pace = Pace(2, None, clock=clock, sleep=lambda seconds: asyncio.sleep(3600))
+    pace = RateLimiter(2, None, clock=clock, sleep=lambda seconds: asyncio.sleep(3600))
 
     async def go():
         for _ in range(2):
@@ -110,7 +110,7 @@ def test_a_waiter_that_is_cancelled_takes_nothing_and_the_next_one_moves_up():
         await gate.wait()
         clock.now += seconds
 
-    pace = Pace(1, None, clock=clock, sleep=sleep)
+    pace = RateLimiter(1, None, clock=clock, sleep=sleep)
 
     async def go():
         await pace.wait(0, deadline=FAR, provider="p")
@@ -177,7 +177,7 @@ def test_without_limits_nobody_waits():
 
 def test_event_loops_in_several_threads_share_one_limit():
     clock = Clock()
-    pace = Pace(50, None, clock=clock, sleep=clock.sleep)
+    pace = RateLimiter(50, None, clock=clock, sleep=clock.sleep)
     through = []
 
     async def go():

@@ -10,7 +10,7 @@ import pytest
 
 from tests.calls.asking import PATHS, asking
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.parameters import find_unsent
+from toolkit.calls.adapters.parameters import find_unsent
 from toolkit.errors import InvalidRequest, RateLimited
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]

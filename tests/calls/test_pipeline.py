@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from tests.calls.asking import asking, quick_settings
 from tests.servers.mock_provider import MockProvider
+from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.calls.pipeline import Pipeline, Processor
-from toolkit.calls.processors import (
+from toolkit.calls.pipeline.pipeline import Pipeline, Processor
+from toolkit.calls.pipeline.processors import (
     BudgetCap,
     DefaultParams,
     InputTokenLimit,
@@ -25,7 +26,6 @@ from toolkit.calls.processors import (
 )
 from toolkit.errors import BudgetExceeded, ContextWindowExceeded, ServerError
 from toolkit.records import Reply
-from toolkit.workbench.ask import build_request
 
 
 def request(text="hello", **options):

@@ -9,12 +9,12 @@ import pytest
 
 from tests.calls.simulated import Clock
 from toolkit import errors
-from toolkit.calls.attempt import End
-from toolkit.calls.policy import Policy, Target
+from toolkit.calls.attempt import AttemptEnd
+from toolkit.calls.chat_request import build_request
+from toolkit.calls.policy.runner import Policy, Target
 from toolkit.calls.source import marked_source
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
-from toolkit.workbench.ask import build_request
 
 
 class World:
@@ -44,9 +44,9 @@ class World:
         step = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(step, Exception):
             this.calls.append(step)
-            this.settle(End(status="error", error=step))
+            this.settle(AttemptEnd(status="error", error=step))
             raise step
-        this.settle(End(status="ok"))
+        this.settle(AttemptEnd(status="ok"))
         return step
 
     def run(self, *chain, api_key=None, **options):
@@ -198,7 +198,7 @@ def test_a_cancelled_try_is_passed_on_and_forgotten():
     world = World()
 
     async def act(this):
-        this.settle(End(status="cancelled"))
+        this.settle(AttemptEnd(status="cancelled"))
         raise asyncio.CancelledError
 
     async def go():
@@ -359,7 +359,7 @@ def test_true_token_counts_replace_the_estimate():
     target = world.target("a", "ok", tpm=1000)
 
     async def act(this):
-        this.settle(End(status="ok", total_tokens=10))
+        this.settle(AttemptEnd(status="ok", total_tokens=10))
 
     async def go():
         for _ in range(10):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.receipt import Price, Rate, build_receipt
+from toolkit.pricing.receipts import Price, Rate, build_receipt
 from toolkit.records import Usage
 
 

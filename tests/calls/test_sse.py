@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.sse import Event, EventSplitter, LineTooLong
-from toolkit.calls.wire_record import MAX_LINE_BYTES
+from toolkit.calls.parsers.sse import Event, EventSplitter, LineTooLong
+from toolkit.calls.transport.exchange_record import MAX_LINE_BYTES
 
 LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 WORDS = st.text(alphabet=st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.tokens import (
+from toolkit.calls.chat_request import build_request
+from toolkit.pricing.token_estimate import (
     estimate_output_tokens,
     estimate_request_tokens,
     estimate_tokens,
 )
-from toolkit.workbench.ask import build_request
 
 
 def test_english_prose_is_within_a_third_of_what_tokenizers_count():

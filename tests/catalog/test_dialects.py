@@ -11,8 +11,8 @@ import pytest
 
 from tests.catalog import corpus
 from toolkit.catalog.dialects import read_item
-from toolkit.catalog.listed import ListedModel, ListedPrice
-from toolkit.catalog.listing import find_items
+from toolkit.catalog.listings.fetch import find_items
+from toolkit.catalog.listings.listed_model import ListedModel, ListedPrice
 
 pytestmark = corpus.needs_corpus
 

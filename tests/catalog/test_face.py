@@ -14,7 +14,7 @@ import toolkit as tk
 from tests.catalog.listing_server import ListingServer
 from toolkit.errors import InvalidInput, ModelNotFound, ProviderNotFound
 from toolkit.records import Call
-from toolkit.workbench.bench import Workbench, current
+from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def bench() -> Workbench:
+def toolkit() -> Toolkit:
     return current()
 
 
@@ -32,9 +32,9 @@ def server() -> Iterator[ListingServer]:
         yield running
 
 
-def add(bench: Workbench, server: ListingServer, name: str = "acme", **fields: Any) -> None:
+def add(toolkit: Toolkit, server: ListingServer, name: str = "acme", **fields: Any) -> None:
     plain = {"base_url": f"{server.origin}/{name}/v1", "is_local": True, "needs_key": False}
-    bench.providers.registry.add(name, **{**plain, **fields})
+    toolkit.providers.registry.add(name, **{**plain, **fields})
 
 
 def put(server: ListingServer, *items: Any, provider: str = "acme") -> None:
@@ -42,9 +42,9 @@ def put(server: ListingServer, *items: Any, provider: str = "acme") -> None:
     server.put(f"/{provider}/v1/models", {"data": data})
 
 
-def called(bench: Workbench, model: str, **fields: Any) -> None:
+def called(toolkit: Toolkit, model: str, **fields: Any) -> None:
     provider = model.partition("/")[0]
-    number = len(bench.store.rows("SELECT call_id FROM calls"))
+    number = len(toolkit.store.rows("SELECT call_id FROM calls"))
     plain: dict[str, Any] = {
         "call_id": f"call-{number:04}",
         "request_id": f"request-{number:04}",
@@ -58,7 +58,7 @@ def called(bench: Workbench, model: str, **fields: Any) -> None:
         "output_tokens": 100,
     }
     call = Call(provider=provider, model=model, **{**plain, **fields})
-    bench.store.append("calls", call.as_row())
+    toolkit.store.append("calls", call.as_row())
 
 
 def priced(model_id: str, usd_in: str, usd_out: str, **fields: Any) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def priced(model_id: str, usd_in: str, usd_out: str, **fields: Any) -> dict[str,
 
 
 def test_what_tk_models_gives_is_what_the_catalog_gives(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     put(server, "a", priced("b", "1", "2"))
     report = tk.catalog.sync("acme")
     assert [(r.provider, r.status, r.models) for r in report] == [("acme", "ok", 2)]
@@ -81,18 +81,18 @@ def test_what_tk_models_gives_is_what_the_catalog_gives(
 
 
 def test_an_unknown_provider_is_refused_and_one_out_of_use_is_left_alone(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     put(server, "a")
     with pytest.raises(ProviderNotFound):
         tk.catalog.sync(["nobody"])
-    bench.providers.registry.disable("acme")
+    toolkit.providers.registry.disable("acme")
     assert "acme" not in {result.provider for result in tk.catalog.sync()}
 
 
-def test_search_and_filters_narrow_the_frame(bench: Workbench, server: ListingServer) -> None:
-    add(bench, server)
+def test_search_and_filters_narrow_the_frame(toolkit: Toolkit, server: ListingServer) -> None:
+    add(toolkit, server)
     put(server, {"id": "org/Alpha-Chat", "owned_by": "Org"}, {"id": "beta", "owned_by": "org"})
     tk.catalog.sync("acme")
     assert tk.catalog.frame("ORG alpha")["model_id"].tolist() == ["org/Alpha-Chat"]
@@ -104,16 +104,16 @@ def test_search_and_filters_narrow_the_frame(bench: Workbench, server: ListingSe
 
 
 def test_callable_means_that_a_live_call_was_answered(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     put(server, "good", "refused", "untried", "replayed")
     tk.catalog.sync("acme")
-    called(bench, "acme/good", key_fingerprint="…abcd")
-    called(bench, "acme/good", status="error", started_at=NOON + timedelta(hours=1))
-    called(bench, "acme/refused", status="error", error_code="PERMISSION_DENIED")
-    called(bench, "acme/replayed", source="replay")
-    called(bench, "acme/secret-model")
+    called(toolkit, "acme/good", key_fingerprint="…abcd")
+    called(toolkit, "acme/good", status="error", started_at=NOON + timedelta(hours=1))
+    called(toolkit, "acme/refused", status="error", error_code="PERMISSION_DENIED")
+    called(toolkit, "acme/replayed", source="replay")
+    called(toolkit, "acme/secret-model")
     assert tk.catalog.frame(callable=True)["model_id"].tolist() == ["good"]
     assert len(tk.catalog.frame(callable=False)) == 3
     truth = tk.catalog.truth().set_index("model")
@@ -128,15 +128,15 @@ def test_callable_means_that_a_live_call_was_answered(
     assert truth["listed"].sum() == 4
 
 
-def test_the_matrix_says_which_maps_know_a_model(bench: Workbench) -> None:
+def test_the_matrix_says_which_maps_know_a_model(toolkit: Toolkit) -> None:
     """The rows of a well-known host, written as a sync would write them."""
-    from toolkit.catalog.listed import ListedModel, Listing
-    from toolkit.catalog.outcome import Step, compare_listing
+    from toolkit.catalog.listings.listed_model import ListedModel, Listing
+    from toolkit.catalog.sync_diff import SyncInput, compare_listing
 
-    openai = bench.providers.registry.require("openai")
+    openai = toolkit.providers.registry.require("openai")
     models = (ListedModel(model_id="gpt-5-mini"), ListedModel(model_id="gpt-unheard-of"))
-    step = Step(openai, Listing(models=models), NOON, "sync")
-    bench.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
+    step = SyncInput(openai, Listing(models=models), NOON, "sync")
+    toolkit.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
     truth = tk.catalog.truth("openai").set_index("model_id")
     known, unheard = truth.loc["gpt-5-mini"], truth.loc["gpt-unheard-of"]
     assert known["in_litellm"] and known["in_genai_prices"]
@@ -152,9 +152,9 @@ def test_the_matrix_says_which_maps_know_a_model(bench: Workbench) -> None:
 
 
 def test_changes_can_be_asked_for_by_day_kind_and_model(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     put(server, priced("a", "1", "2"), "b")
     tk.catalog.sync("acme")
     between = datetime.now(UTC)
@@ -176,8 +176,8 @@ def test_changes_can_be_asked_for_by_day_kind_and_model(
         tk.catalog.changes(since="last tuesday")
 
 
-def test_models_are_switched_by_name_and_pattern(bench: Workbench, server: ListingServer) -> None:
-    add(bench, server)
+def test_models_are_switched_by_name_and_pattern(toolkit: Toolkit, server: ListingServer) -> None:
+    add(toolkit, server)
     put(server, "x/one", "x/two", "y")
     tk.catalog.sync("acme")
     assert tk.catalog.disable("acme/x/*") == 2
@@ -191,9 +191,9 @@ def test_models_are_switched_by_name_and_pattern(bench: Workbench, server: Listi
 
 
 def test_retirements_warn_at_ninety_sixty_and_thirty_days(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     today = date(2026, 11, 21)
     days = {"past": -1, "soon": 30, "later": 31, "far": 90, "never": 91}
     put(server, *days)
@@ -201,7 +201,7 @@ def test_retirements_warn_at_ninety_sixty_and_thirty_days(
     for name, left in days.items():
         fact = {"retires_on": today + timedelta(days=left), "successor": "next"}
         tk.catalog.override(f"acme/{name}", fact)
-    called(bench, "acme/soon")
+    called(toolkit, "acme/soon")
     frame = tk.catalog.retirements(today=today).set_index("model")
     assert frame["warning"].to_dict() == {
         "acme/past": 0,
@@ -215,9 +215,9 @@ def test_retirements_warn_at_ninety_sixty_and_thirty_days(
 
 
 def test_an_override_stands_before_the_listing_and_survives_syncs(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     put(server, priced("a", "1", "2", context_length=8000))
     tk.catalog.sync("acme")
     tk.catalog.override(
@@ -238,9 +238,9 @@ def test_an_override_stands_before_the_listing_and_survives_syncs(
 
 
 def test_repricing_answers_what_calls_would_have_cost_and_rewrites_nothing(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     tiered = {
         "id": "tiered",
         "model_spec": {
@@ -257,13 +257,13 @@ def test_repricing_answers_what_calls_would_have_cost_and_rewrites_nothing(
     }
     put(server, priced("a", "1", "2"), priced("cheap", "0.1", "0.2"), tiered, "unpriced")
     tk.catalog.sync("acme")
-    called(bench, "acme/a", cost_usd=Decimal("0.5"))
-    called(bench, "acme/a", cost_usd=Decimal("0.5"), cached_input_tokens=400)
-    called(bench, "acme/a", input_tokens=None, output_tokens=None)
-    called(bench, "acme/a", source="replay", cost_usd=Decimal(100))
-    called(bench, "acme/tiered")
-    called(bench, "acme/tiered", input_tokens=6000)
-    called(bench, "acme/unpriced")
+    called(toolkit, "acme/a", cost_usd=Decimal("0.5"))
+    called(toolkit, "acme/a", cost_usd=Decimal("0.5"), cached_input_tokens=400)
+    called(toolkit, "acme/a", input_tokens=None, output_tokens=None)
+    called(toolkit, "acme/a", source="replay", cost_usd=Decimal(100))
+    called(toolkit, "acme/tiered")
+    called(toolkit, "acme/tiered", input_tokens=6000)
+    called(toolkit, "acme/unpriced")
     before = tk.sql("SELECT * FROM calls")
     now = tk.catalog.reprice().set_index("model")
     a = now.loc["acme/a"]
@@ -283,26 +283,26 @@ def test_repricing_answers_what_calls_would_have_cost_and_rewrites_nothing(
 
 
 def test_repricing_on_a_day_takes_the_price_of_that_day(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
+    add(toolkit, server)
     put(server, priced("a", "1", "2"))
     tk.catalog.sync("acme")
-    called(bench, "acme/a")
+    called(toolkit, "acme/a")
     tk.catalog.override("acme/a", {"price:input": 7, "price:output": 9}, on=date(2026, 6, 1))
     june = tk.catalog.reprice(at="2026-07-01").iloc[0]
     assert june["repriced_usd"] == Decimal("0.0079") and june["price_source"] == "override"
     may = tk.catalog.reprice(at="2026-05-01").iloc[0]
     assert may["repriced_usd"] is None and may["unpriced_calls"] == 1
-    called(bench, "openai/o3")
+    called(toolkit, "openai/o3")
     old = tk.catalog.reprice(at="2025-06-01").set_index("model").loc["openai/o3"]
     new = tk.catalog.reprice(at="2025-07-01").set_index("model").loc["openai/o3"]
     assert old["repriced_usd"] == Decimal("0.014") and new["repriced_usd"] == Decimal("0.0028")
     assert old["price_source"] == "genai-prices"
 
 
-def test_price_history_has_every_step(bench: Workbench, server: ListingServer) -> None:
-    add(bench, server)
+def test_price_history_has_every_step(toolkit: Toolkit, server: ListingServer) -> None:
+    add(toolkit, server)
     for usd in ("1", "0.5", "0.25"):
         put(server, priced("a", usd, "2"))
         tk.catalog.sync("acme")
@@ -314,10 +314,10 @@ def test_price_history_has_every_step(bench: Workbench, server: ListingServer) -
 
 
 def test_the_same_model_elsewhere_is_found_by_the_end_of_its_id(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
     for name in ("acme", "other"):
-        add(bench, server, name)
+        add(toolkit, server, name)
     put(server, "llama-4-70b")
     put(server, priced("meta/Llama-4-70B", "1", "2"), provider="other")
     tk.catalog.sync(["acme", "other"])
@@ -325,11 +325,11 @@ def test_the_same_model_elsewhere_is_found_by_the_end_of_its_id(
     assert [row["model"] for row in shown["elsewhere"]] == ["other/meta/Llama-4-70B"]
 
 
-def test_only_what_is_due_is_synced_on_schedule(bench: Workbench, server: ListingServer) -> None:
-    add(bench, server)
-    add(bench, server, "manual", auto_sync=False)
+def test_only_what_is_due_is_synced_on_schedule(toolkit: Toolkit, server: ListingServer) -> None:
+    add(toolkit, server)
+    add(toolkit, server, "manual", auto_sync=False)
     put(server, "a")
-    bench.providers.registry.disable("local")
+    toolkit.providers.registry.disable("local")
     due = asyncio.run(tk.catalog.sync_due())
     assert [result.provider for result in due] == ["acme"]
     assert len(asyncio.run(tk.catalog.sync_due())) == 0
@@ -338,10 +338,10 @@ def test_only_what_is_due_is_synced_on_schedule(bench: Workbench, server: Listin
 
 
 def test_the_last_sync_of_each_provider_is_told_even_where_it_has_no_models(
-    bench: Workbench, server: ListingServer
+    toolkit: Toolkit, server: ListingServer
 ) -> None:
-    add(bench, server)
-    add(bench, server, "broken")
+    add(toolkit, server)
+    add(toolkit, server, "broken")
     put(server, "a")
     tk.catalog.sync(["acme", "broken"])
     syncs = tk.catalog.syncs().set_index("provider")

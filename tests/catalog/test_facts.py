@@ -9,12 +9,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.catalog import genai_map, litellm_map
-from toolkit.catalog.claims import read_claims, read_override, read_price, write_facts
-from toolkit.catalog.facts import RULE, SourceFacts, merge_facts
-from toolkit.catalog.listed import ListedPrice
+from toolkit.catalog.listings.listed_model import ListedPrice
 from toolkit.catalog.price_rows import build_price_rows
-from toolkit.catalog.serving import UNKNOWN, Host, host_of
+from toolkit.catalog.sources import genai_map, litellm_map
+from toolkit.catalog.sources.facts import RULE, SourceFacts, merge_facts
+from toolkit.catalog.sources.hosts_of_url import UNKNOWN, Host, host_of
+from toolkit.catalog.sources.sourced_values import (
+    read_claims,
+    read_override,
+    read_price,
+    write_facts,
+)
 from toolkit.providers.provider import Provider
 
 OPENAI = Host("openai", "openai")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.catalog.listing_server import Answer, Asked, ListingServer
 from toolkit.catalog.dialects import read_item
-from toolkit.catalog.gathering import Gathering
-from toolkit.catalog.listed import Listing
-from toolkit.catalog.listing import MAX_PAGES, fetch_listing, find_items, next_cursor
+from toolkit.catalog.listings.fetch import MAX_PAGES, fetch_listing, find_items, next_cursor
+from toolkit.catalog.listings.listed_model import Listing
+from toolkit.catalog.listings.page_merge import Gathering
 from toolkit.errors import CatalogSyncFailed
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.local_model import local_server, shared_local
-from toolkit.local.state import RunningServer
-from toolkit.workbench.bench import current
+from toolkit.local.server_state import RunningServer
+from toolkit.toolkit import current
 
 __all__ = ["local_server", "shared_local"]
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.catalog.changes import describe
-from toolkit.catalog.entry import FLAPPING, mark_failed
-from toolkit.catalog.listed import ListedModel, ListedPrice, Listing
-from toolkit.catalog.outcome import Outcome, Step, compare_listing
+from toolkit.catalog.listings.listed_model import ListedModel, ListedPrice, Listing
+from toolkit.catalog.model_row import FLAPPING, mark_failed
+from toolkit.catalog.sync_diff import SyncDiff, SyncInput, compare_listing
 from toolkit.providers.provider import Provider
 
 PROVIDER = Provider(name="acme", base_url="http://127.0.0.1:9/v1")
@@ -22,9 +22,9 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 Rows = dict[str, dict[str, Any]]
 
 
-def step(*models: ListedModel, day: int = 0, complete: bool = True) -> Step:
+def step(*models: ListedModel, day: int = 0, complete: bool = True) -> SyncInput:
     listing = Listing(models=models, complete=complete)
-    return Step(PROVIDER, listing, START + timedelta(days=day), f"sync-{day}")
+    return SyncInput(PROVIDER, listing, START + timedelta(days=day), f"sync-{day}")
 
 
 def model(model_id: str, usd: str | None = None, **fields: Any) -> ListedModel:
@@ -34,11 +34,11 @@ def model(model_id: str, usd: str | None = None, **fields: Any) -> ListedModel:
     return ListedModel(model_id=model_id, prices=prices, **fields)
 
 
-def stored(known: Rows, outcome: Outcome) -> Rows:
+def stored(known: Rows, outcome: SyncDiff) -> Rows:
     return {**known, **{row["model_id"]: row for row in outcome.rows}}
 
 
-def told(outcome: Outcome) -> list[tuple[Any, ...]]:
+def told(outcome: SyncDiff) -> list[tuple[Any, ...]]:
     return [(i, c.kind, c.field, c.old, c.new) for i, c in outcome.changes]
 
 

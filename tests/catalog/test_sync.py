@@ -15,9 +15,9 @@ import pytest
 from tests.catalog import corpus
 from tests.catalog.listing_server import Answer, Asked, ListingServer
 from tests.catalog.replayed import EDITS, TEN, serve
-from toolkit.catalog.entry import FLAPPING
-from toolkit.catalog.listed import Listing
-from toolkit.catalog.shelf import Shelf
+from toolkit.catalog.catalog_store import CatalogStore
+from toolkit.catalog.listings.listed_model import Listing
+from toolkit.catalog.model_row import FLAPPING
 from toolkit.catalog.sync import Syncer, SyncResult
 from toolkit.errors import CatalogSyncFailed
 from toolkit.providers.provider import Provider
@@ -47,7 +47,7 @@ def sync(
     store: Store, *providers: Provider, key: str | None = None, deadline_s: float = 20.0
 ) -> list[SyncResult]:
     secret = None if key is None else Secret(key)
-    syncer = Syncer(store.settings, Shelf(store), lambda _: secret, deadline_s)
+    syncer = Syncer(store.settings, CatalogStore(store), lambda _: secret, deadline_s)
     return asyncio.run(syncer.sync(providers))
 
 
@@ -160,7 +160,7 @@ def test_a_hanging_provider_holds_nobody_up(store: Store, server: ListingServer)
             assert store.rows("SELECT model FROM models") == [{"model": "quick/m"}]
             release.set()
 
-    syncer = Syncer(store.settings, Shelf(store), lambda _: None, 90)
+    syncer = Syncer(store.settings, CatalogStore(store), lambda _: None, 90)
     results = asyncio.run(syncer.sync([provider(server, "slow"), provider(server, "quick")], hear))
     assert heard == ["quick", "slow"]
     assert [result.status for result in results] == ["error", "ok"]
@@ -180,7 +180,7 @@ def test_a_cloud_provider_that_suddenly_lists_nothing_is_not_believed(
     store: Store, server: ListingServer
 ) -> None:
     """A key of another project lists nothing; that does not make every model gone."""
-    shelf = Shelf(store)
+    shelf = CatalogStore(store)
     syncer = Syncer(store.settings, shelf, lambda _: None)
     put(server, "m")
     sync(store, provider(server))
@@ -221,7 +221,7 @@ def test_a_model_that_flickers_is_flagged_in_the_store(store: Store, server: Lis
 def test_a_switched_off_model_stays_off_through_syncs(store: Store, server: ListingServer) -> None:
     put(server, "a", "b")
     sync(store, provider(server))
-    shelf = Shelf(store)
+    shelf = CatalogStore(store)
     row = shelf.find_row("acme", "a")
     assert row is not None
     shelf.write_edits([{**row, "is_enabled": False}], [], row["synced_at"])
@@ -279,7 +279,7 @@ def test_a_store_that_cannot_be_written_is_told_and_nothing_is_raised(
 ) -> None:
     put(server, "m")
     settings = Settings(home=home, store="quack:nowhere:1")
-    syncer = Syncer(settings, Shelf(Store(settings)), lambda _: None)
+    syncer = Syncer(settings, CatalogStore(Store(settings)), lambda _: None)
     (result,) = asyncio.run(syncer.sync([provider(server)]))
     assert result.status == "error" and result.message
     server.put("/acme/v1/models", "down", 503)
@@ -289,7 +289,7 @@ def test_a_store_that_cannot_be_written_is_told_and_nothing_is_raised(
 
 def test_two_syncs_at_once_tell_each_change_once(store: Store, server: ListingServer) -> None:
     put(server, "a", "b")
-    syncer = Syncer(store.settings, Shelf(store), lambda _: None)
+    syncer = Syncer(store.settings, CatalogStore(store), lambda _: None)
     acme = provider(server)
     asyncio.run(syncer.sync([acme, acme, acme]))
     assert sorted(row[1:3] for row in changes(store)) == [("a", "new"), ("b", "new")]
@@ -300,7 +300,7 @@ SYNCS = """
 import asyncio, sys, time
 from pathlib import Path
 from toolkit.catalog import sync
-from toolkit.catalog.shelf import Shelf
+from toolkit.catalog.catalog_store import CatalogStore
 from toolkit.catalog.sync import Syncer
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
@@ -315,7 +315,7 @@ sync.compare_listing = compare_slowly
 settings = Settings(home=Path(sys.argv[1]))
 store = Store(settings)
 acme = Provider(name="acme", base_url=sys.argv[2], is_local=True, needs_key=False)
-(result,) = asyncio.run(Syncer(settings, Shelf(store), lambda _: None).sync([acme]))
+(result,) = asyncio.run(Syncer(settings, CatalogStore(store), lambda _: None).sync([acme]))
 assert result.status == "ok", result
 store.close()
 """

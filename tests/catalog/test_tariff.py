@@ -7,9 +7,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.receipt import Price, Rate, build_receipt
-from toolkit.catalog.listed import ListedPrice
-from toolkit.catalog.tariff import Tariff, Tokens, tariff_of
+from toolkit.catalog.listings.listed_model import ListedPrice
+from toolkit.pricing.price_sheet import PriceSheet, Tokens, tariff_of
+from toolkit.pricing.receipts import Price, Rate, build_receipt
 from toolkit.records import Usage
 
 CLASSES = ("input", "cached_input", "cache_write", "output", "reasoning", "request")
@@ -33,7 +33,7 @@ _USAGES = st.lists(
 )
 
 
-def tariff(rates: dict[tuple[str, int], Decimal]) -> Tariff | None:
+def tariff(rates: dict[tuple[str, int], Decimal]) -> PriceSheet | None:
     prices = [
         ListedPrice(token_class=name, usd_per_million=usd, above_tokens=above)  # type: ignore[arg-type]
         for (name, above), usd in rates.items()

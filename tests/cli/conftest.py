@@ -11,9 +11,9 @@ import pytest
 
 from tests.local_model import local_server, shared_local
 from tests.servers import Answer, MockProvider
+from toolkit import toolkit as toolkit
 from toolkit.records import Call
-from toolkit.workbench import bench as workbench
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
 
 __all__ = ["local_server", "shared_local"]
 
@@ -28,10 +28,10 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def provider() -> Iterator[MockProvider]:
     """A provider named `mock` on a real socket."""
     with MockProvider(Answer(text="The answer is forty-two.")) as mock:
-        bench = current()
-        bench.providers.add("mock", base_url=mock.base_url, local=True, test=False)
-        bench.close()
-        workbench._open.cache_clear()
+        toolkit = current()
+        toolkit.providers.add("mock", base_url=mock.base_url, local=True, test=False)
+        toolkit.close()
+        toolkit._open.cache_clear()
         yield mock
 
 
@@ -81,9 +81,9 @@ def ledger() -> list[Call]:
         ),
         call(5, source="replay"),
     ]
-    bench = current()
+    toolkit = current()
     for row in rows:
-        bench.record(row)
-    bench.close()
-    workbench._open.cache_clear()
+        toolkit.record(row)
+    toolkit.close()
+    toolkit._open.cache_clear()
     return rows

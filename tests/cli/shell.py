@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from toolkit import toolkit
 from toolkit.cli import main
-from toolkit.workbench import bench
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "toolkit"]
@@ -38,7 +38,7 @@ def run(*args: str, stdin: str = "") -> Done:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", io.StringIO(stdin)):
         code = main(args)
-    bench._open.cache_clear()  # a command opens a workbench of its own
+    toolkit._open.cache_clear()  # a command opens a toolkit of its own
     return Done(code, out.getvalue(), err.getvalue())
 
 

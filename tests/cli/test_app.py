@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from tests.cli.shell import COMMAND, ROOT, child_environment, run
-from toolkit.cli import app
+from toolkit.cli.commands import app
 
 
 def test_a_taken_port_that_was_asked_for_is_refused():

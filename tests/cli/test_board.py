@@ -7,7 +7,7 @@ import pytest
 from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
 from toolkit.compare.board import start_board
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
 
 pytestmark = pytest.mark.slow
 

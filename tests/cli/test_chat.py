@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.shell import run, run_json
 from tests.servers import Answer
-from toolkit.cli.chat import read_params
+from toolkit.cli.commands.chat import read_params
 from toolkit.errors import InvalidInput
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.shell import run, run_json
-from toolkit.cli.demo import PROMPTS
+from toolkit.cli.commands.demo import PROMPTS
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.cli.shell import COMMAND, child_environment, run, run_json
-from toolkit.health.lease import read_holder
-from toolkit.workbench import bench as workbench
-from toolkit.workbench.bench import current
+from toolkit import toolkit as toolkit
+from toolkit.health.monitoring.lease import read_holder
+from toolkit.toolkit import current
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +32,11 @@ def incident(home):
         "reason": "3 failures in a row",
         "failures": 7,
     }
-    bench = current()
-    bench.store.append("incidents", row)
-    bench.store.append("incidents", {**row, "incident_id": "old", **_long_ago(now)})
-    bench.close()
-    workbench._open.cache_clear()
+    toolkit = current()
+    toolkit.store.append("incidents", row)
+    toolkit.store.append("incidents", {**row, "incident_id": "old", **_long_ago(now)})
+    toolkit.close()
+    toolkit._open.cache_clear()
 
 
 def _long_ago(now):
@@ -87,7 +87,7 @@ def test_pausing_somebody_unknown_is_refused(home):
 
 
 def test_models_are_told_the_worst_first(provider):
-    now, bench = datetime.now(UTC), current()
+    now, toolkit = datetime.now(UTC), current()
     fields = {"provider": "mock", "source": "live", "origin": "api"}
     broken = {"status": "error", "error_code": "SERVER_ERROR", "blame": "provider"}
     rows = [
@@ -96,9 +96,9 @@ def test_models_are_told_the_worst_first(provider):
         for model, outcome in (("large", {"status": "ok"}), ("small", broken))
         for age in range(1, 5)
     ]
-    bench.store.append_many("calls", rows)
-    bench.close()
-    workbench._open.cache_clear()
+    toolkit.store.append_many("calls", rows)
+    toolkit.close()
+    toolkit._open.cache_clear()
     told = [(row["model"], row["state"], row["bad"]) for row in run_json(*MODELS)]
     assert told == [("mock/small", "down", 4), ("mock/large", "healthy", 0)]
     assert "4 of 4" in run(*MODELS).stdout

@@ -11,7 +11,7 @@ from keyring.backends import fail
 
 from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
-from toolkit.providers import os_keyring
+from toolkit.keys import os_keyring
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import pytest
 from tests.catalog.listing_server import ListingServer
 from toolkit.cli import main
 from toolkit.records import Call
-from toolkit.workbench.bench import Workbench, current
+from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def server() -> Iterator[ListingServer]:
 
 
 @pytest.fixture
-def bench(server: ListingServer) -> Workbench:
+def toolkit(server: ListingServer) -> Toolkit:
     """One provider, `acme`, with two models listed."""
     opened = current()
     opened.providers.registry.add(
@@ -57,7 +57,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-def record(bench: Workbench, model_id: str, **fields: Any) -> None:
+def record(toolkit: Toolkit, model_id: str, **fields: Any) -> None:
     call = Call(
         call_id=f"call-{model_id}-{len(fields)}",
         request_id="request",
@@ -74,10 +74,10 @@ def record(bench: Workbench, model_id: str, **fields: Any) -> None:
         cost_usd=Decimal("0.01"),
         **fields,
     )
-    bench.store.append("calls", call.as_row())
+    toolkit.store.append("calls", call.as_row())
 
 
-def test_sync_prints_one_row_per_provider(bench: Workbench, run: Any) -> None:
+def test_sync_prints_one_row_per_provider(toolkit: Toolkit, run: Any) -> None:
     code, rows, _ = run("sync", "acme", "--json")
     assert code == 0
     assert [(r["provider"], r["status"], r["models"], r["new"]) for r in rows] == [
@@ -88,7 +88,7 @@ def test_sync_prints_one_row_per_provider(bench: Workbench, run: Any) -> None:
 
 
 def test_a_sync_that_fails_says_why_and_ends_with_one(
-    bench: Workbench, server: ListingServer, run: Any
+    toolkit: Toolkit, server: ListingServer, run: Any
 ) -> None:
     run("sync", "acme")
     server.put("/v1/models", "<html>log in</html>")
@@ -101,12 +101,12 @@ def test_a_sync_that_fails_says_why_and_ends_with_one(
     assert {row["sync_status"] for row in listed} == {"error"} and len(listed) == 2
 
 
-def test_an_unknown_provider_is_told_without_a_traceback(bench: Workbench, run: Any) -> None:
+def test_an_unknown_provider_is_told_without_a_traceback(toolkit: Toolkit, run: Any) -> None:
     code, out, _ = run("sync", "nobody", "--json")
     assert code == 1 and out["error"]["code"] == "PROVIDER_NOT_FOUND"
 
 
-def test_list_searches_and_filters(bench: Workbench, run: Any) -> None:
+def test_list_searches_and_filters(toolkit: Toolkit, run: Any) -> None:
     run("sync", "acme")
     assert [r["model"] for r in run("list", "--json")[1]] == ["acme/large", "acme/small"]
     assert [r["model"] for r in run("list", "LARGE", "--json")[1]] == ["acme/large"]
@@ -124,11 +124,11 @@ def test_an_empty_catalog_says_how_to_fill_it(run: Any) -> None:
     assert code == 0 and out == "" and "toolkit models sync" in err
 
 
-def test_callable_lists_only_what_answered_a_live_call(bench: Workbench, run: Any) -> None:
+def test_callable_lists_only_what_answered_a_live_call(toolkit: Toolkit, run: Any) -> None:
     run("sync", "acme")
     assert run("list", "--callable", "--json")[1] == []
-    record(bench, "small")
-    record(bench, "large", source="replay")
+    record(toolkit, "small")
+    record(toolkit, "large", source="replay")
     rows = run("list", "--callable", "--json")[1]
     assert [row["model"] for row in rows] == ["acme/small"]
     matrix = {row["model"]: row for row in run("truth", "--json")[1]}
@@ -137,7 +137,7 @@ def test_callable_lists_only_what_answered_a_live_call(bench: Workbench, run: An
 
 
 def test_vanished_models_are_hidden_unless_asked_for(
-    bench: Workbench, server: ListingServer, run: Any
+    toolkit: Toolkit, server: ListingServer, run: Any
 ) -> None:
     run("sync", "acme")
     put(server, item("small", "0.1", "0.2"))
@@ -147,7 +147,7 @@ def test_vanished_models_are_hidden_unless_asked_for(
 
 
 def test_changes_since_a_day_tell_exactly_the_differences(
-    bench: Workbench, server: ListingServer, run: Any
+    toolkit: Toolkit, server: ListingServer, run: Any
 ) -> None:
     run("sync", "acme")
     between = datetime.now(UTC).isoformat()
@@ -171,7 +171,7 @@ def test_changes_since_a_day_tell_exactly_the_differences(
     assert code == 2 and failure["error"]["code"] == "INVALID_INPUT"
 
 
-def test_show_prints_sources_history_and_changes(bench: Workbench, run: Any) -> None:
+def test_show_prints_sources_history_and_changes(toolkit: Toolkit, run: Any) -> None:
     run("sync", "acme")
     found = run("show", "acme/large", "--json")[1]
     assert found["claims"]["price:input"][0]["source"] == "provider"
@@ -182,7 +182,7 @@ def test_show_prints_sources_history_and_changes(bench: Workbench, run: Any) -> 
     assert code == 1 and failure["error"]["code"] == "MODEL_NOT_FOUND"
 
 
-def test_models_are_switched_by_pattern(bench: Workbench, run: Any) -> None:
+def test_models_are_switched_by_pattern(toolkit: Toolkit, run: Any) -> None:
     run("sync", "acme")
     assert run("disable", "acme/*", "--json")[1] == {"switched": 2, "to": "off"}
     assert {row["is_enabled"] for row in run("list", "--json")[1]} == {False}
@@ -190,7 +190,7 @@ def test_models_are_switched_by_pattern(bench: Workbench, run: Any) -> None:
     assert run("enable", "acme/none", "--json")[0] == 1
 
 
-def test_an_override_is_in_force_and_can_be_undone(bench: Workbench, run: Any) -> None:
+def test_an_override_is_in_force_and_can_be_undone(toolkit: Toolkit, run: Any) -> None:
     run("sync", "acme")
     run("override", "acme/large", "input=0.5", "context=99", "vision=yes", "--on", "2026-01-01")
     row = run("list", "large", "--json")[1][0]
@@ -204,10 +204,10 @@ def test_an_override_is_in_force_and_can_be_undone(bench: Workbench, run: Any) -
 
 
 def test_reprice_compares_what_calls_cost_with_what_they_would_cost(
-    bench: Workbench, run: Any
+    toolkit: Toolkit, run: Any
 ) -> None:
     run("sync", "acme")
-    record(bench, "large")
+    record(toolkit, "large")
     (row,) = run("reprice", "--since", "1d", "--json")[1]
     assert (row["recorded_usd"], row["repriced_usd"]) == (0.01, 0.0012)
     (there,) = run("reprice", "--since", "1d", "--as", "acme/small", "--json")[1]
@@ -219,7 +219,7 @@ def test_reprice_compares_what_calls_cost_with_what_they_would_cost(
     assert run("reprice", "--as", "nomodel", "--json")[0] == 2
 
 
-def test_retiring_lists_what_ends(bench: Workbench, run: Any) -> None:
+def test_retiring_lists_what_ends(toolkit: Toolkit, run: Any) -> None:
     run("sync", "acme")
     soon = (datetime.now(UTC).date() + timedelta(days=20)).isoformat()
     run("override", "acme/small", f"retires_on={soon}", "successor=large")

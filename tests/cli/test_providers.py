@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
-from toolkit.providers import os_keyring
+from toolkit.keys import os_keyring
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from tests.cli.shell import COMMAND, child_environment, run
-from toolkit.cli import run as run_module
-from toolkit.cli.run import run_command
-from toolkit.cli.table import Command
+from toolkit.cli import command_runner as run_module
+from toolkit.cli.command_runner import run_command
+from toolkit.cli.command_table import Command
 from toolkit.errors import InvalidInput, RateLimited, ToolkitError
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.cli.shell import child_environment, run
-from toolkit.cli.table import COMMANDS, available, find_close_names, help_text
+from toolkit.cli.command_table import COMMANDS, available, find_close_names, help_text
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def test_help_and_version_load_no_command_and_no_heavy_library(args):
     )
     loaded = set(done.stdout.rsplit("MODULES", 1)[1].split())
     assert not (HEAVY | {"typer", "rich"}) & loaded
-    assert {m for m in loaded if m.startswith("toolkit.cli.")} == {"toolkit.cli.table"}
+    assert {m for m in loaded if m.startswith("toolkit.cli.")} == {"toolkit.cli.command_table"}
 
 
 @pytest.mark.parametrize("command", available(), ids=lambda command: command.name)

@@ -1,4 +1,4 @@
-"""A workbench whose provider `mock` is a scripted server on a real socket."""
+"""A toolkit whose provider `mock` is a scripted server on a real socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers import MockProvider
-from toolkit.workbench.bench import Workbench, current
+from toolkit.toolkit import Toolkit, current
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def mock() -> Iterator[MockProvider]:
 
 
 @pytest.fixture
-def bench(mock: MockProvider) -> Workbench:
-    workbench = current()
-    workbench.providers.registry.add("mock", base_url=mock.base_url, is_local=True)
-    return workbench
+def toolkit(mock: MockProvider) -> Toolkit:
+    toolkit = current()
+    toolkit.providers.registry.add("mock", base_url=mock.base_url, is_local=True)
+    return toolkit

@@ -25,9 +25,9 @@ def until(condition, timeout_s=10.0):
     raise AssertionError("it did not happen in time")
 
 
-def test_a_board_has_every_answer_with_its_numbers_and_a_row_for_each(bench, mock):
+def test_a_board_has_every_answer_with_its_numbers_and_a_row_for_each(toolkit, mock):
     mock.default = Answer(text=TEN)
-    board = bench.compare("Count", ["mock/mock-small", "mock/mock-large"])
+    board = toolkit.compare("Count", ["mock/mock-small", "mock/mock-large"])
     assert [pane.state for pane in board.panes] == ["done", "done"]
     assert all(pane.text == TEN and pane.output_tokens == 10 for pane in board.panes)
     frame = board.frame()
@@ -36,19 +36,19 @@ def test_a_board_has_every_answer_with_its_numbers_and_a_row_for_each(bench, moc
         "mock/mock-large",
     ]
     assert frame["cost_usd"].isna().all()  # no price is known: unpriced, never zero
-    calls = bench.calls(origin="compare")
+    calls = toolkit.calls(origin="compare")
     assert set(calls["origin_id"]) == {board.board_id}
-    panes = bench.store.rows("SELECT * FROM panes ORDER BY position")
+    panes = toolkit.store.rows("SELECT * FROM panes ORDER BY position")
     assert [row["call_id"] for row in panes] == [pane.call_id for pane in board.panes]
-    stored = bench.store.rows("SELECT * FROM boards")
+    stored = toolkit.store.rows("SELECT * FROM boards")
     assert stored[0]["board_id"] == board.board_id
     assert json.loads(stored[0]["messages"]) == [{"role": "user", "content": "Count"}]
 
 
-def test_panes_stream_at_the_same_time(bench, mock):
+def test_panes_stream_at_the_same_time(toolkit, mock):
     """Both panes have begun and neither is done: no pane waits for another."""
     mock.default = Answer(text=TEN, chunk_delay_s=0.1)
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     together = until(
         lambda: (
             [p for p in running.panes if p.state == "streaming" and len(p.text) > 4]
@@ -63,9 +63,9 @@ def test_panes_stream_at_the_same_time(bench, mock):
     assert all(pane.text == TEN for pane in board.panes)
 
 
-def test_a_live_pane_counts_with_estimates_and_ends_with_the_providers_own_count(bench, mock):
+def test_a_live_pane_counts_with_estimates_and_ends_with_the_providers_own_count(toolkit, mock):
     mock.default = Answer(text=TEN, chunk_delay_s=0.05, usage={"completion_tokens": 77})
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     live = until(lambda: next((p for p in running.panes if (p.output_tokens or 0) >= 3), None))
     assert live.is_estimate and live.ttft_ms > 0 and live.output_tps > 0
     assert TEN.startswith(live.text.strip())
@@ -74,22 +74,22 @@ def test_a_live_pane_counts_with_estimates_and_ends_with_the_providers_own_count
     assert over.output_tps == over.reply.timing.output_tps
 
 
-def test_one_failing_pane_never_touches_the_others(bench, mock):
+def test_one_failing_pane_never_touches_the_others(toolkit, mock):
     mock.default = Answer(text=TEN, chunk_delay_s=0.03)
-    board = start_board(bench, "Count", ["mock/a", "nowhere/b", "mock/c"], {"max_tokens": 50}).wait(
-        20
-    )
+    board = start_board(
+        toolkit, "Count", ["mock/a", "nowhere/b", "mock/c"], {"max_tokens": 50}
+    ).wait(20)
     assert [pane.state for pane in board.panes] == ["done", "failed", "done"]
     failed = board.panes[1]
     assert failed.error.code == "PROVIDER_NOT_FOUND" and failed.error.hint
     assert board.frame()["error_code"].notna().tolist() == [False, True, False]
-    states = bench.store.rows("SELECT state, error_code FROM panes ORDER BY position")
+    states = toolkit.store.rows("SELECT state, error_code FROM panes ORDER BY position")
     assert states[1] == {"state": "failed", "error_code": "PROVIDER_NOT_FOUND"}
 
 
-def test_a_pane_that_the_provider_refused_keeps_its_words_and_its_row(bench, mock):
+def test_a_pane_that_the_provider_refused_keeps_its_words_and_its_row(toolkit, mock):
     mock.default = Answer(text="no such thing here", status=404)
-    board = start_board(bench, "Count", ["mock/a", "mock/b"]).wait(20)
+    board = start_board(toolkit, "Count", ["mock/a", "mock/b"]).wait(20)
     for pane in board.panes:
         assert pane.state == "failed"
         assert "no such thing here" in pane.error.provider_message
@@ -97,30 +97,30 @@ def test_a_pane_that_the_provider_refused_keeps_its_words_and_its_row(bench, moc
         assert pane.call_id == pane.attempts[-1].call_id
 
 
-def test_a_stream_that_breaks_keeps_what_had_come(bench, mock):
+def test_a_stream_that_breaks_keeps_what_had_come(toolkit, mock):
     mock.default = Answer(text=TEN, drop_after=3, chunk_delay_s=0.05)
-    board = start_board(bench, "Count", ["mock/a", "mock/b"]).wait(30)
+    board = start_board(toolkit, "Count", ["mock/a", "mock/b"]).wait(30)
     for pane in board.panes:
         assert pane.state == "failed"
         assert pane.text == "one two three "
 
 
-def test_stop_ends_all_panes_and_each_call_is_recorded_as_cancelled(bench, mock):
+def test_stop_ends_all_panes_and_each_call_is_recorded_as_cancelled(toolkit, mock):
     mock.default = Answer(text=TEN, chunk_delay_s=0.3)
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     until(lambda: all(pane.text for pane in running.panes))
     running.stop()
     board = running.wait(5)
     assert [pane.state for pane in board.panes] == ["stopped", "stopped"]
     assert all(0 < len(pane.text) < len(TEN) for pane in board.panes)
-    statuses = bench.calls(origin_id=board.board_id)["status"].tolist()
+    statuses = toolkit.calls(origin_id=board.board_id)["status"].tolist()
     assert statuses == ["cancelled", "cancelled"]
     until(lambda: all(request.closed_early for request in mock.requests))
 
 
-def test_one_pane_can_be_stopped_alone(bench, mock):
+def test_one_pane_can_be_stopped_alone(toolkit, mock):
     mock.default = Answer(text=TEN, chunk_delay_s=0.1)
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     until(lambda: running.panes[0].text)
     running.stop(0)
     board = running.wait(20)
@@ -129,17 +129,17 @@ def test_one_pane_can_be_stopped_alone(bench, mock):
     assert len(waiting.y) == 2
 
 
-def test_a_board_stopped_before_it_began_is_over(bench):
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+def test_a_board_stopped_before_it_began_is_over(toolkit):
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     running.stop()
     board = running.wait(10)
     assert {pane.state for pane in board.panes} <= {"stopped", "done"}
 
 
-def test_a_failed_pane_can_be_retried_and_the_others_stay(bench, mock):
+def test_a_failed_pane_can_be_retried_and_the_others_stay(toolkit, mock):
     mock.enqueue("refused", status=400, times=1)
     mock.default = Answer(text=TEN)
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     board = running.wait(20)
     failed = next(pane for pane in board.panes if pane.state == "failed")
     kept = next(pane for pane in board.panes if pane.state == "done")
@@ -148,47 +148,49 @@ def test_a_failed_pane_can_be_retried_and_the_others_stay(bench, mock):
     assert [pane.state for pane in again.panes] == ["done", "done"]
     assert again.panes[kept.index] == kept
     assert again.panes[failed.index].pane_id != failed.pane_id
-    assert len(bench.store.rows("SELECT 1 FROM panes")) == 3
+    assert len(toolkit.store.rows("SELECT 1 FROM panes")) == 3
     with pytest.raises(InvalidInput):
         running.retry(7)
 
 
-def test_a_board_that_nobody_watches_stops_by_itself(bench, mock):
+def test_a_board_that_nobody_watches_stops_by_itself(toolkit, mock):
     mock.default = Answer(text=TEN, chunk_delay_s=0.5)
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     running.stop_when_unwatched(0.2)
     assert all(pane.state == "stopped" for pane in running.wait(10).panes)
 
 
-def test_a_board_whose_page_is_still_there_goes_on(bench, mock):
+def test_a_board_whose_page_is_still_there_goes_on(toolkit, mock):
     mock.default = Answer(text="a b c d", chunk_delay_s=0.3)
-    running = start_board(bench, "Count", ["mock/a", "mock/b"])
+    running = start_board(toolkit, "Count", ["mock/a", "mock/b"])
     running.stop_when_unwatched(0.1, lambda: True)
     assert all(pane.state == "done" for pane in running.wait(10).panes)
 
 
-def test_each_pane_has_options_of_its_own_beside_the_shared_ones(bench, mock):
+def test_each_pane_has_options_of_its_own_beside_the_shared_ones(toolkit, mock):
     options = {"max_tokens": 9, "panes": [{"temperature": 0.0}, {"temperature": 1.0}]}
-    board = start_board(bench, "Hi", ["mock/a", "mock/a"], options).wait(20)
+    board = start_board(toolkit, "Hi", ["mock/a", "mock/a"], options).wait(20)
     asked = sorted(request.json["temperature"] for request in mock.requests)
     assert asked == [0.0, 1.0]
     assert {request.json["max_tokens"] for request in mock.requests} == {9}
     assert board.panes[1].params == {"max_tokens": 9, "temperature": 1.0}
 
 
-def test_a_key_given_for_a_board_is_sent_and_stands_in_no_row_and_no_repr(bench, mock):
+def test_a_key_given_for_a_board_is_sent_and_stands_in_no_row_and_no_repr(toolkit, mock):
     key = "sk-" + "q" * 40
-    board = start_board(bench, "Hi", ["mock/a", "mock/b"], {"api_key": key}).wait(20)
+    board = start_board(toolkit, "Hi", ["mock/a", "mock/b"], {"api_key": key}).wait(20)
     assert {request.headers["authorization"] for request in mock.requests} == {f"Bearer {key}"}
     shown = repr(board) + str(board.frame().to_dict()) + board._repr_html_()
-    rows = [bench.store.rows(f"SELECT * FROM {table}") for table in ("boards", "panes", "calls")]
+    rows = [toolkit.store.rows(f"SELECT * FROM {table}") for table in ("boards", "panes", "calls")]
     assert key not in shown and key not in str(rows)
 
 
-def test_a_prompt_is_not_stored_where_recording_is_off(bench, mock, monkeypatch):
-    monkeypatch.setattr(bench, "settings", bench.settings.model_copy(update={"recording": "off"}))
-    start_board(bench, "a private question", ["mock/a", "mock/b"]).wait(20)
-    assert bench.store.rows("SELECT messages FROM boards") == [{"messages": None}]
+def test_a_prompt_is_not_stored_where_recording_is_off(toolkit, mock, monkeypatch):
+    monkeypatch.setattr(
+        toolkit, "settings", toolkit.settings.model_copy(update={"recording": "off"})
+    )
+    start_board(toolkit, "a private question", ["mock/a", "mock/b"]).wait(20)
+    assert toolkit.store.rows("SELECT messages FROM boards") == [{"messages": None}]
 
 
 @pytest.mark.parametrize(
@@ -202,20 +204,22 @@ def test_a_prompt_is_not_stored_where_recording_is_off(bench, mock, monkeypatch)
         ("Hi", ["mock/a", "mock/b"], {"panes": [{}]}),
     ],
 )
-def test_what_is_no_board_is_refused_before_anything_is_sent(bench, mock, prompt, models, options):
+def test_what_is_no_board_is_refused_before_anything_is_sent(
+    toolkit, mock, prompt, models, options
+):
     with pytest.raises(InvalidInput):
-        start_board(bench, prompt, models, options)
+        start_board(toolkit, prompt, models, options)
     assert not mock.requests
 
 
-def test_a_vote_is_a_row_for_each_pair_it_decides(bench, mock):
-    board = start_board(bench, "Hi", ["mock/a", "mock/b", "mock/c"], {"blind": True}).wait(20)
+def test_a_vote_is_a_row_for_each_pair_it_decides(toolkit, mock):
+    board = start_board(toolkit, "Hi", ["mock/a", "mock/b", "mock/c"], {"blind": True}).wait(20)
     votes = board.vote(1, note="clearer")
     assert [(vote.model_a, vote.model_b, vote.outcome) for vote in votes] == [
         ("mock/a", "mock/b", "b"),
         ("mock/b", "mock/c", "a"),
     ]
-    rows = bench.store.rows("SELECT * FROM votes")
+    rows = toolkit.store.rows("SELECT * FROM votes")
     assert {row["vote_id"] for row in rows} == {vote.vote_id for vote in votes}
     assert all(row["is_blind"] and row["note"] == "clearer" for row in rows)
     assert len(board.vote("tie")) == 3
@@ -227,27 +231,27 @@ def test_a_vote_is_a_row_for_each_pair_it_decides(bench, mock):
         board.vote(1, between=(0, 2))
 
 
-def test_a_store_that_takes_no_rows_costs_no_answer_but_refuses_a_vote(bench, mock, monkeypatch):
+def test_a_store_that_takes_no_rows_costs_no_answer_but_refuses_a_vote(toolkit, mock, monkeypatch):
     def refuse(*_):
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(bench.store, "append", refuse)
-    monkeypatch.setattr(bench.store, "append_many", refuse)
-    board = start_board(bench, "Hi", ["mock/a", "mock/b"]).wait(20)
+    monkeypatch.setattr(toolkit.store, "append", refuse)
+    monkeypatch.setattr(toolkit.store, "append_many", refuse)
+    board = start_board(toolkit, "Hi", ["mock/a", "mock/b"]).wait(20)
     assert [pane.state for pane in board.panes] == ["done", "done"]
     with pytest.raises(StoreError):
         board.vote("tie")
 
 
-def test_the_notebook_card_shows_model_text_as_text(bench, mock):
+def test_the_notebook_card_shows_model_text_as_text(toolkit, mock):
     mock.default = Answer(text="<img src=x onerror=alert(1)> & done")
-    card = start_board(bench, "<b>Hi</b>", ["mock/a", "mock/b"]).wait(20)._repr_html_()
+    card = start_board(toolkit, "<b>Hi</b>", ["mock/a", "mock/b"]).wait(20)._repr_html_()
     assert "<img" not in card and "&lt;img" in card and "<b>Hi" not in card
 
 
-def test_the_figure_has_every_pane_on_one_axis(bench, mock):
+def test_the_figure_has_every_pane_on_one_axis(toolkit, mock):
     mock.default = Answer(text=TEN, reasoning="let me think", chunk_delay_s=0.02)
-    board = start_board(bench, "Hi", ["mock/a", "mock/b"]).wait(20)
+    board = start_board(toolkit, "Hi", ["mock/a", "mock/b"]).wait(20)
     figure = board.figure()
     names = {trace.name for trace in figure.data}
     assert {"waiting", "reasoning", "answering"} <= names

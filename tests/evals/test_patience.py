@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from toolkit.errors import BudgetExceeded, NoProviderAvailable, ServerError
-from toolkit.evals.patience import PatientDesk
+from toolkit.evals.running.retrying_client import RetryingClient
 from toolkit.records import Reply
 
 
@@ -33,7 +33,7 @@ def left_alone(wait_s: float | None = 0.01) -> NoProviderAvailable:
 
 def ask(desk: Scripted, patience_s: float = 60.0) -> Reply:
     async def run() -> Reply:
-        patient = PatientDesk(desk, lambda model: model.split("/")[0], patience_s)
+        patient = RetryingClient(desk, lambda model: model.split("/")[0], patience_s)
         return await patient.complete("p/m", [])
 
     return asyncio.run(run())
@@ -78,7 +78,7 @@ def test_a_cap_that_refuses_is_asked_again_while_a_call_is_under_way() -> None:
                 self.inside -= 1
 
     async def run() -> list[Reply]:
-        patient = PatientDesk(Capped(), lambda model: "p")
+        patient = RetryingClient(Capped(), lambda model: "p")
         return await asyncio.gather(*(patient.complete("p/m", []) for _ in range(5)))
 
     assert [reply.text for reply in asyncio.run(run())] == ["yes"] * 5

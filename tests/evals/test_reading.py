@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evals.answers import AT, failed, row, skipped, two_models
-from toolkit.evals.matrix import find_sample, read_matrix
-from toolkit.evals.proportion import wilson_interval
-from toolkit.evals.read_values import say_value
-from toolkit.evals.reading import (
+from toolkit.evals.results.cell_values import say_value
+from toolkit.evals.results.matrix import find_sample, read_matrix
+from toolkit.evals.results.run_results import (
     cell_score,
     compare_within,
     join_runs,
@@ -22,6 +21,7 @@ from toolkit.evals.reading import (
     percentile,
     summarize_sides,
 )
+from toolkit.stats.proportion import wilson_interval
 
 A, B = ("mock/a", "plain"), ("mock/b", "plain")
 

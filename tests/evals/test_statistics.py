@@ -10,17 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from toolkit.evals.intervals import (
-    FEW,
-    SHARE,
-    bootstrap_interval,
-    mean_interval,
-    sample_means,
-    spread_interval,
-    student_t,
-)
-from toolkit.evals.proportion import wilson_interval
-from toolkit.evals.statistics import (
+from toolkit.stats.comparison import (
     bonett_price_interval,
     cohens_d,
     cohens_h,
@@ -33,6 +23,16 @@ from toolkit.evals.statistics import (
     sign_flip_p,
     smallest_detectable,
 )
+from toolkit.stats.intervals import (
+    FEW,
+    SHARE,
+    bootstrap_interval,
+    mean_interval,
+    sample_means,
+    spread_interval,
+    student_t,
+)
+from toolkit.stats.proportion import wilson_interval
 
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.health.incidents import find_incidents
-from toolkit.health.reconcile import reconcile
-from toolkit.health.spans import find_spans
-from toolkit.health.state import Evidence
+from toolkit.health.analysis.incidents import find_incidents
+from toolkit.health.analysis.outages import find_spans
+from toolkit.health.analysis.reconcile import reconcile
+from toolkit.health.analysis.state import Evidence
 
 pytestmark = pytest.mark.slow
 

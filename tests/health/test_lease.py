@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.health.lease import Lease, read_holder
+from toolkit.health.monitoring.lease import Lease, read_holder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ _CONTENDER = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from toolkit.health.lease import Lease
+from toolkit.health.monitoring.lease import Lease
 lease = Lease(Path(sys.argv[1]), "test", 2.0)
 while True:
     if lease.hold(datetime.now(UTC)):

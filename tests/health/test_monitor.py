@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.health.monitor import Pace, Schedule
+from toolkit.health.monitoring.schedule import Pace, Schedule
 
 
 def schedule_of(count, *, origins=None, seed=1, **pace):

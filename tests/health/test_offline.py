@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.health.offline import discount_offline, has_route
-from toolkit.health.state import Evidence, derive
+from toolkit.health.analysis.offline import discount_offline, has_route
+from toolkit.health.analysis.state import Evidence, derive
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORIGINS = {name: f"https://{name}" for name in ("one", "two", "near")}

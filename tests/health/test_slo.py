@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.health.slo import (
+from toolkit.health.analysis.slo import (
     MIN_EVENTS,
     WINDOWS,
     Count,

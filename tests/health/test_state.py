@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.health.state import (
+from toolkit.health.analysis.state import (
     Evidence,
     Health,
     Rules,

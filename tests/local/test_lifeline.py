@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from toolkit.local.lifeline import hold, is_held
+from toolkit.local.parent_watchdog import hold, is_held
 
 HOLDER = (
-    "import sys, pathlib\nfrom toolkit.local.lifeline import hold\n"
+    "import sys, pathlib\nfrom toolkit.local.parent_watchdog import hold\n"
     "kept = hold(pathlib.Path(sys.argv[1]))\nprint('held', flush=True)\nsys.stdin.read()"
 )
 

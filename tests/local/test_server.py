@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import LocalModelError
-from toolkit.local.files import BUILTIN_NAME
-from toolkit.local.lifeline import hold, is_held
-from toolkit.local.server import LocalServer, find_base_url
-from toolkit.local.state import (
+from toolkit.local.local_server import LocalServer, find_base_url
+from toolkit.local.model_files import BUILTIN_NAME
+from toolkit.local.parent_watchdog import hold, is_held
+from toolkit.local.server_state import (
     RunningServer,
     find_running,
     lock_path,

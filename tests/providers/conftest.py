@@ -5,8 +5,8 @@ from __future__ import annotations
 import keyring
 import pytest
 
-from toolkit.providers import os_keyring
-from toolkit.providers.keys import Keys
+from toolkit.keys import os_keyring
+from toolkit.keys.service import Keys
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
 

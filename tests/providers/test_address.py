@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.errors import ConnectionFailed, InvalidProvider
-from toolkit.providers.address import (
+from toolkit.providers.base_url import (
     check_base_url,
     check_ip,
     looks_local,

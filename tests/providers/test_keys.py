@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from toolkit.errors import AuthenticationFailed, InvalidInput, KeyRequired, KeyStoreError
-from toolkit.providers.keys import Keys
+from toolkit.keys.service import Keys
 from toolkit.secret import Secret
 
 URL = "https://llm.corp.example/v1"

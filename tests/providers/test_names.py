@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolkit.errors import InvalidProvider
-from toolkit.providers.names import (
+from toolkit.providers.naming import (
     check_model,
     check_name,
     check_text,

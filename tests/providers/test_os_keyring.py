@@ -10,8 +10,8 @@ from keyring.backends import fail, null
 from keyring.errors import KeyringError, KeyringLocked, PasswordDeleteError
 
 from toolkit.errors import KeyStoreError
-from toolkit.providers import os_keyring
-from toolkit.providers.os_keyring import OSKeyring
+from toolkit.keys import os_keyring
+from toolkit.keys.os_keyring import OSKeyring
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from toolkit.errors import InvalidProvider
-from toolkit.providers.address import check_base_url
-from toolkit.providers.names import check_name, check_variable
+from toolkit.providers.base_url import check_base_url
+from toolkit.providers.naming import check_name, check_variable
 from toolkit.providers.presets import find_base_url, has_key, presets
-from toolkit.providers.types import TYPES, complete_base_url, detect_type, find_preset
+from toolkit.providers.type_detection import TYPES, complete_base_url, detect_type, find_preset
 
 NAMES = [
     "openai", "anthropic", "gemini", "openrouter", "groq", "sambanova", "deepseek", "xai",

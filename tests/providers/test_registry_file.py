@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from toolkit.errors import InvalidProvider, ProviderError
-from toolkit.providers.private_file import locked
+from toolkit.private_files import locked
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
 

@@ -18,8 +18,8 @@ import keyring, sys
 from keyring.backends import SecretService
 keyring.set_keyring(SecretService.Keyring())
 from toolkit.errors import KeyStoreError
-from toolkit.providers.keys import Keys
-from toolkit.providers.os_keyring import OSKeyring
+from toolkit.keys.service import Keys
+from toolkit.keys.os_keyring import OSKeyring
 from toolkit.providers.registry import Registry
 from toolkit.secret import Secret
 from toolkit.settings import Settings

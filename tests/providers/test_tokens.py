@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from toolkit.errors import KeyRequired
-from toolkit.providers.tokens import Token, TokenSource, TokenSources, expires_in
+from toolkit.keys.token_sources import AccessToken, TokenSource, TokenSources, expires_in
 from toolkit.secret import Secret
 
 
@@ -31,13 +31,13 @@ class Issuer:
         self.gate.set()
         self.fails = False
 
-    def __call__(self) -> Token:
+    def __call__(self) -> AccessToken:
         self.gate.wait(5)
         if self.fails:
             raise RuntimeError("the issuer is down: sk-" + "x" * 30)
         self.given += 1
         ends = datetime.fromtimestamp(self.clock.now + self.life_s, UTC)
-        return Token(Secret(f"token-{self.given}"), ends)
+        return AccessToken(Secret(f"token-{self.given}"), ends)
 
 
 def renewed(source: TokenSource) -> None:
@@ -117,7 +117,7 @@ def test_no_token_is_told(given):
 
 
 def test_a_token_that_is_dead_already_is_told(clock):
-    dead = Token(Secret("x"), datetime.fromtimestamp(clock.now - 1, UTC))
+    dead = AccessToken(Secret("x"), datetime.fromtimestamp(clock.now - 1, UTC))
     with pytest.raises(KeyRequired):
         TokenSource("corp", lambda: dead, now=clock).get()
 

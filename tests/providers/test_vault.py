@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from toolkit.errors import KeyStoreError
-from toolkit.providers.sealing import SCRYPT_N, Lock
-from toolkit.providers.vault import PASSPHRASE_FILE, Vault
+from toolkit.keys.encryption import SCRYPT_N, Lock
+from toolkit.keys.vault import PASSPHRASE_FILE, Vault
 from toolkit.secret import Secret
 
 PASSPHRASE = Secret("correct horse battery")

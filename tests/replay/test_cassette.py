@@ -28,8 +28,8 @@ from toolkit.errors import (
     CassetteStale,
     InvalidInput,
 )
-from toolkit.replay.cassette import cassette
-from toolkit.replay.tape import read_tape
+from toolkit.replay.cassettes.cassette import cassette
+from toolkit.replay.cassettes.cassette_file import read_tape
 
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 KEY = "sk-" + "live" * 8
@@ -437,7 +437,7 @@ def test_two_processes_cannot_record_the_same_cassette(provider):
     import sys
 
     code = (
-        "import sys\nfrom pathlib import Path\nfrom toolkit.replay.lock import recording_lock\n"
+        "import sys\nfrom pathlib import Path\nfrom toolkit.replay.cassettes.recording_lock import recording_lock\n"
         "with recording_lock(Path('cassettes/suite/case.yaml')):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )

@@ -11,13 +11,13 @@ import vcr
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import yamlserializer
 
-from toolkit.replay.regression import run_regression
-from toolkit.replay.scrub import Scrubber
-from toolkit.replay.shelf import find_cassettes, lint_cassettes
-from toolkit.replay.suite import FILE_NAME, load_suite
-from toolkit.replay.tape import read_tape
-from toolkit.replay.unused import find_unused
-from toolkit.workbench.bench import current
+from toolkit.replay.cassettes.cassette_file import read_tape
+from toolkit.replay.cassettes.cassette_lint import find_cassettes, lint_cassettes
+from toolkit.replay.cassettes.scrub import Scrubber
+from toolkit.replay.regression.suite import FILE_NAME, load_suite
+from toolkit.replay.regression.suite_run import run_regression
+from toolkit.replay.regression.unused import find_unused
+from toolkit.toolkit import current
 
 FOLDER = Path(__file__).resolve().parents[2] / "cassettes"
 SUITES = sorted(path.parent for path in FOLDER.rglob(FILE_NAME))

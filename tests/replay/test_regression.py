@@ -18,12 +18,12 @@ import yaml
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteError, InvalidInput
+from toolkit.replay.cassettes.cassette_file import read_tape
 from toolkit.replay.from_call import make_case
-from toolkit.replay.junit import render_junit
-from toolkit.replay.regression import SuiteRun, record_regression, run_regression
-from toolkit.replay.report import render_report
-from toolkit.replay.tape import read_tape
-from toolkit.workbench.bench import Workbench, current
+from toolkit.replay.regression.html_report import render_report
+from toolkit.replay.regression.junit_xml import render_junit
+from toolkit.replay.regression.suite_run import SuiteRun, record_regression, run_regression
+from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow
 
@@ -38,12 +38,12 @@ TOOL = {"id": "c1", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
 
 
 @pytest.fixture
-def bench() -> Workbench:
+def toolkit() -> Toolkit:
     return current()
 
 
 @pytest.fixture
-def provider(bench: Workbench) -> Iterator[MockProvider]:
+def provider(toolkit: Toolkit) -> Iterator[MockProvider]:
     with MockProvider() as server:
         tk.providers.add("mock", base_url=server.base_url, local=True, test=False)
         yield server
@@ -63,12 +63,12 @@ def script(provider: MockProvider) -> None:
 
 
 @pytest.fixture
-def recorded(bench: Workbench, provider: MockProvider) -> MockProvider:
+def recorded(toolkit: Toolkit, provider: MockProvider) -> MockProvider:
     """A suite of four cases, recorded and accepted."""
     write_suite()
     script(provider)
-    record_regression(bench, "talk")
-    assert run_regression(bench, "talk", accept=True).accepted == 4
+    record_regression(toolkit, "talk")
+    assert run_regression(toolkit, "talk", accept=True).accepted == 4
     return provider
 
 
@@ -76,9 +76,9 @@ def verdicts(run: SuiteRun) -> dict[str, str]:
     return {verdict.run.case.name: verdict.verdict for verdict in run.verdicts}
 
 
-def test_a_recorded_suite_replays_without_a_server(bench, recorded):
+def test_a_recorded_suite_replays_without_a_server(toolkit, recorded):
     asked = len(recorded.requests)
-    run = run_regression(bench, "talk")
+    run = run_regression(toolkit, "talk")
     assert verdicts(run) == dict.fromkeys(("greet", "flow", "tool", "refused"), "pass")
     assert run.passed
     assert run.sentence == "4 pass"
@@ -93,39 +93,39 @@ def test_the_face_runs_suites(recorded):
     assert list(run.frame()["verdict"]) == ["pass"] * 4
 
 
-def test_a_changed_prompt_is_told_by_case_and_place(bench, recorded):
+def test_a_changed_prompt_is_told_by_case_and_place(toolkit, recorded):
     """The prompt is broken on purpose: exactly that case can no longer be judged offline."""
     changed = [{**case} for case in CASES]
     changed[0]["prompt"] = "say goodbye"
     write_suite(changed)
-    run = run_regression(bench, "talk")
+    run = run_regression(toolkit, "talk")
     assert verdicts(run) == {"greet": "error", "flow": "pass", "tool": "pass", "refused": "pass"}
     assert not run.passed
     assert "recorded 'say hello', asked 'say goodbye'" in run.verdicts[0].reason
 
 
-def test_a_changed_check_regresses_exactly_its_case(bench, recorded):
+def test_a_changed_check_regresses_exactly_its_case(toolkit, recorded):
     changed = [{**case} for case in CASES]
     changed[1]["contains"] = "four"
     write_suite(changed)
-    run = run_regression(bench, "talk")
+    run = run_regression(toolkit, "talk")
     assert verdicts(run)["flow"] == "regressed"
     assert run.counts["pass"] == 3
     assert not run.passed
-    assert run_regression(bench, "talk", accept=True).passed
-    again = run_regression(bench, "talk")
+    assert run_regression(toolkit, "talk", accept=True).passed
+    again = run_regression(toolkit, "talk")
     assert again.passed
     assert again.sentence == "4 pass (1 of them fail as accepted)"
 
 
-def test_an_exchange_that_nobody_asks_for_is_counted(bench, recorded):
+def test_an_exchange_that_nobody_asks_for_is_counted(toolkit, recorded):
     path = FOLDER / "greet.yaml"
     with tk.cassette("talk/greet", mode="record"):
         recorded.enqueue("hello there")
         tk.complete("mock/m", "say hello")
         tk.complete("mock/m", "an extra one")
     assert len(read_tape(path).exchanges) == 2
-    run = run_regression(bench, "talk", only=["greet"])
+    run = run_regression(toolkit, "talk", only=["greet"])
     assert [verdict.run.unplayed for verdict in run.verdicts] == [1]
 
 
@@ -135,17 +135,17 @@ def add_keyed(provider: MockProvider, monkeypatch: pytest.MonkeyPatch, key: str)
     tk.providers.add("keyed", base_url=provider.base_url, local=True, test=False)
 
 
-def test_no_key_is_needed_to_replay(bench, provider, monkeypatch):
+def test_no_key_is_needed_to_replay(toolkit, provider, monkeypatch):
     add_keyed(provider, monkeypatch, "sk-" + "k" * 30)
     write_suite([{"id": "a", "prompt": "x", "models": ["keyed/m"], "contains": "x"}])
-    record_regression(bench, "talk")
+    record_regression(toolkit, "talk")
     assert provider.requests[-1].headers["authorization"] == "Bearer sk-" + "k" * 30
     monkeypatch.delenv("PROVIDER_KEYED_KEY")
-    assert run_regression(bench, "talk").counts == {"new": 1}
+    assert run_regression(toolkit, "talk").counts == {"new": 1}
     assert "k" * 30 not in (FOLDER / "a.yaml").read_text()
 
 
-def test_live_asks_again_and_tells_regressed_fixed_and_flaky(bench, provider):
+def test_live_asks_again_and_tells_regressed_fixed_and_flaky(toolkit, provider):
     """The mock provider echoes the prompt, so a prompt decides what comes back."""
 
     def write(breaks: str, mends: str) -> None:
@@ -154,31 +154,31 @@ def test_live_asks_again_and_tells_regressed_fixed_and_flaky(bench, provider):
         write_suite(cases, "[defaults]\ntemperature = 0.5\n")
 
     write("good", "bad")
-    assert run_regression(bench, "talk", live=True, accept=True).counts == {"new": 4}
+    assert run_regression(toolkit, "talk", live=True, accept=True).counts == {"new": 4}
     write("bad", "good")
-    run = run_regression(bench, "talk", live=True)
+    run = run_regression(toolkit, "talk", live=True)
     told = {"breaks": "regressed", "mends": "fixed", "stays": "pass", "wavers": "pass"}
     assert verdicts(run) == told
     assert not run.passed
     assert run.sentence.startswith("1 regressed, 1 fixed, 2 pass, p = 1, too few cases")
     provider.enqueue("good")
     provider.enqueue("nothing of it")
-    again = run_regression(bench, "talk", live=True, only=["wavers"])
+    again = run_regression(toolkit, "talk", live=True, only=["wavers"])
     assert (again.counts, again.passed) == ({"flaky": 1}, True)
     assert len(tk.calls(origin="regression", source="live")) == 18
 
 
-def test_drift_tells_a_changed_model_from_a_changed_prompt(bench, provider):
+def test_drift_tells_a_changed_model_from_a_changed_prompt(toolkit, provider):
     cases: list[dict[str, Any]] = [
         {"id": name, "prompt": name, "contains": name} for name in ("kept", "edited")
     ]
     write_suite(cases)
-    run_regression(bench, "talk", live=True, accept=True)
+    run_regression(toolkit, "talk", live=True, accept=True)
     cases[1]["prompt"] = "edited, please"
     write_suite(cases, "[defaults]\n")
-    found = {v.run.case.name: v.drift for v in run_regression(bench, "talk", live=True).verdicts}
+    found = {v.run.case.name: v.drift for v in run_regression(toolkit, "talk", live=True).verdicts}
     assert found == {"kept": (), "edited": ("the prompt or its parameters changed",)}
-    bench.store.append_many(
+    toolkit.store.append_many(
         "model_changes",
         [
             {
@@ -192,13 +192,13 @@ def test_drift_tells_a_changed_model_from_a_changed_prompt(bench, provider):
             }
         ],
     )
-    told = run_regression(bench, "talk", live=True).verdicts[0].drift
+    told = run_regression(toolkit, "talk", live=True).verdicts[0].drift
     assert told == ("catalog, 2099-01-01: input_usd: 1 became 2",)
 
 
-def test_every_verdict_is_a_row(bench, recorded):
-    run = run_regression(bench, "talk")
-    rows = bench.store.rows(
+def test_every_verdict_is_a_row(toolkit, recorded):
+    run = run_regression(toolkit, "talk")
+    rows = toolkit.store.rows(
         "SELECT * FROM regressions WHERE run_id = ? ORDER BY verdict_id", (run.run_id,)
     )
     assert [row["case_name"] for row in rows] == ["greet", "flow", "tool", "refused"]
@@ -210,30 +210,30 @@ def test_every_verdict_is_a_row(bench, recorded):
     assert first["duration_ms"] == pytest.approx(metadata["measured"]["mock/m"]["duration_ms"])
 
 
-def test_a_case_whose_call_fails_unexpectedly_is_not_recorded(bench, provider):
+def test_a_case_whose_call_fails_unexpectedly_is_not_recorded(toolkit, provider):
     write_suite(CASES[:1])
     provider.enqueue("no", status=401)
     with pytest.raises(CassetteError, match="greet was not recorded"):
-        record_regression(bench, "talk")
+        record_regression(toolkit, "talk")
     assert not (FOLDER / "greet.yaml").exists()
 
 
-def test_a_broken_baseline_is_a_clear_error(bench, recorded):
+def test_a_broken_baseline_is_a_clear_error(toolkit, recorded):
     for content in ("{", "[]", '{"format": 9}', '{"format": 1, "replay": [{}]}'):
         (FOLDER / "baseline.json").write_text(content)
         with pytest.raises(InvalidInput, match="baseline"):
-            run_regression(bench, "talk")
+            run_regression(toolkit, "talk")
 
 
 # ---- reports --------------------------------------------------------------------------------
 
 
-def test_junit_counts_and_escapes(bench, recorded):
+def test_junit_counts_and_escapes(toolkit, recorded):
     changed = [{**case} for case in CASES]
     changed[0] |= {"prompt": "say <b>\x07", "contains": "<&>"}
     changed[1]["contains"] = "]]> \x00 four"
     write_suite(changed)
-    suite = ElementTree.fromstring(render_junit(run_regression(bench, "talk")))
+    suite = ElementTree.fromstring(render_junit(run_regression(toolkit, "talk")))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "1", "1")
     tags = {case.get("name"): [part.tag for part in case] for case in suite.iter("testcase")}
     assert tags["flow [mock/m]"] == ["failure"]
@@ -252,14 +252,14 @@ class _Tags(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-def test_the_report_shows_model_output_as_text_and_the_words_that_changed(bench, provider):
+def test_the_report_shows_model_output_as_text_and_the_words_that_changed(toolkit, provider):
     write_suite([{"id": "a", "prompt": "<script>1</script>", "contains": "sat"}])
     provider.enqueue("the <img src=x onerror=alert(1)> cat sat")
-    record_regression(bench, "talk")
-    run_regression(bench, "talk", accept=True)
+    record_regression(toolkit, "talk")
+    run_regression(toolkit, "talk", accept=True)
     provider.enqueue("the <img src=x onerror=alert(1)> dog ran")
-    record_regression(bench, "talk")
-    text = render_report(run_regression(bench, "talk"))
+    record_regression(toolkit, "talk")
+    text = render_report(run_regression(toolkit, "talk"))
     parsed = _Tags()
     parsed.feed(text)
     assert not {"script", "img", "link", "iframe"} & set(parsed.tags)
@@ -273,7 +273,7 @@ def test_the_report_shows_model_output_as_text_and_the_words_that_changed(bench,
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_row_becomes_a_case_that_replays(bench, provider, stream):
+def test_a_row_becomes_a_case_that_replays(toolkit, provider, stream):
     provider.enqueue(chunks=["once ", "upon ", "a time"], chunk_delay_s=0.02)
     if stream:
         with tk.stream("mock/m", "a tale", temperature=0.3) as pieces:
@@ -282,12 +282,12 @@ def test_a_row_becomes_a_case_that_replays(bench, provider, stream):
     else:
         call_id = tk.complete("mock/m", "a tale", temperature=0.3).call_id
     asked = len(provider.requests)
-    cassette, cases = make_case(bench, call_id, suite="tales", name="tale")
+    cassette, cases = make_case(toolkit, call_id, suite="tales", name="tale")
     assert (cassette, cases) == (
         Path("cassettes/tales/tale.yaml"),
         Path("cassettes/tales/cases.yaml"),
     )
-    run = run_regression(bench, "tales")
+    run = run_regression(toolkit, "tales")
     assert run.counts == {"new": 1}
     assert run.passed, run.verdicts[0].reason
     assert run.verdicts[0].run.trials[0].text == "once upon a time"
@@ -297,7 +297,7 @@ def test_a_row_becomes_a_case_that_replays(bench, provider, stream):
     assert len(tape.exchanges[0].chunks) > 3 if stream else True
 
 
-def test_tool_calls_and_errors_become_cases_too(bench, provider):
+def test_tool_calls_and_errors_become_cases_too(toolkit, provider):
     provider.enqueue(tool_calls=[TOOL], finish_reason="tool_calls")
     called = tk.complete("mock/m", "call it").call_id
     provider.enqueue("too much of it", status=400)
@@ -305,8 +305,8 @@ def test_tool_calls_and_errors_become_cases_too(bench, provider):
         tk.complete("mock/m", "refuse it")
     failed = caught.value.attempts[-1].call_id
     for name, call_id in (("tool", called), ("refused", failed)):
-        make_case(bench, call_id, suite="odd", name=name)
-    run = run_regression(bench, "odd")
+        make_case(toolkit, call_id, suite="odd", name=name)
+    run = run_regression(toolkit, "odd")
     assert run.passed, [v.reason for v in run.verdicts]
     assert run.verdicts[0].run.trials[0].tool_calls == (("look", '{"at": "sky"}'),)
     assert run.verdicts[1].run.trials[0].error_code == "CLIENT_ERROR"
@@ -314,7 +314,7 @@ def test_tool_calls_and_errors_become_cases_too(bench, provider):
 
 @pytest.mark.parametrize(("type_", "path"), [("anthropic-compatible", ""), ("gemini", "/v1beta")])
 @pytest.mark.parametrize("stream", [False, True])
-def test_rows_of_other_languages_become_cases(bench, provider, type_, path, stream):
+def test_rows_of_other_languages_become_cases(toolkit, provider, type_, path, stream):
     url = provider.origin + path
     tk.providers.add("other", base_url=url, type=type_, local=True, test=False)
     options = {"max_tokens": 9, "api_key": "k" * 24}
@@ -325,53 +325,53 @@ def test_rows_of_other_languages_become_cases(bench, provider, type_, path, stre
         call_id = pieces.reply.call_id
     else:
         call_id = tk.complete("other/m", "speak", **options).call_id
-    make_case(bench, call_id, suite="tongues", name="one")
-    run = run_regression(bench, "tongues")
+    make_case(toolkit, call_id, suite="tongues", name="one")
+    run = run_regression(toolkit, "tongues")
     assert run.passed, run.verdicts[0].reason
     assert run.verdicts[0].run.trials[0].text == "an answer in pieces"
 
 
-def test_what_cannot_become_a_case_says_why(bench, provider):
+def test_what_cannot_become_a_case_says_why(toolkit, provider):
     with pytest.raises(InvalidInput, match="there is no call"):
-        make_case(bench, "nothing", suite="s")
+        make_case(toolkit, "nothing", suite="s")
     call_id = tk.complete("mock/m", "hello").call_id
-    make_case(bench, call_id, suite="s", name="a")
+    make_case(toolkit, call_id, suite="s", name="a")
     with pytest.raises(InvalidInput, match="there already"):
-        make_case(bench, call_id, suite="s", name="a")
+        make_case(toolkit, call_id, suite="s", name="a")
     for suite, name in (("s", "../a"), ("..", "a"), ("s", "cases/x")):
         with pytest.raises(InvalidInput):
-            make_case(bench, call_id, suite=suite, name=name)
+            make_case(toolkit, call_id, suite=suite, name=name)
     provider.enqueue(drop_after=0, times=9)
     with pytest.raises(tk.errors.CallError) as caught:
         tk.complete("mock/m", "gone", timeout_s=20)
     with pytest.raises(InvalidInput, match="no answer to keep"):
-        make_case(bench, caught.value.attempts[-1].call_id, suite="s", name="b")
+        make_case(toolkit, caught.value.attempts[-1].call_id, suite="s", name="b")
 
 
-def test_a_second_case_is_added_below_what_stands_there(bench, provider):
+def test_a_second_case_is_added_below_what_stands_there(toolkit, provider):
     for name in ("a", "b"):
-        make_case(bench, tk.complete("mock/m", name).call_id, suite="s", name=name)
+        make_case(toolkit, tk.complete("mock/m", name).call_id, suite="s", name=name)
     cases = Path("cassettes/s/cases.yaml")
     cases.write_text("# by hand\n" + cases.read_text())
-    make_case(bench, tk.complete("mock/m", "c").call_id, suite="s", name="c")
+    make_case(toolkit, tk.complete("mock/m", "c").call_id, suite="s", name="c")
     assert cases.read_text().startswith("# by hand\n")
     assert [case["id"] for case in yaml.safe_load(cases.read_text())] == ["a", "b", "c"]
-    assert run_regression(bench, "s").passed
+    assert run_regression(toolkit, "s").passed
 
 
 # ---- secrets --------------------------------------------------------------------------------
 
 
-def test_a_planted_key_is_in_no_byte_of_cassettes_and_baseline(bench, provider, monkeypatch):
+def test_a_planted_key_is_in_no_byte_of_cassettes_and_baseline(toolkit, provider, monkeypatch):
     """Recorded, replayed, accepted, reported, turned into a case: the key is nowhere."""
-    from toolkit.replay.scrub import written_forms
+    from toolkit.replay.cassettes.scrub import written_forms
 
     key = "sk-" + "canary" * 5
     add_keyed(provider, monkeypatch, key)
     write_suite([{"id": "a", "prompt": f"is {key} mine?", "models": ["keyed/m"], "regex": "."}])
     provider.enqueue(f"yes, {key} is yours")
-    record_regression(bench, "talk")
-    run = run_regression(bench, "talk", accept=True)
+    record_regression(toolkit, "talk")
+    run = run_regression(toolkit, "talk", accept=True)
     Path("report.html").write_text(render_report(run))
     Path("junit.xml").write_text(render_junit(run))
     cases = FOLDER / "cases.yaml"
@@ -385,7 +385,7 @@ def test_a_planted_key_is_in_no_byte_of_cassettes_and_baseline(bench, provider, 
 
 
 def test_json_output_is_plain(recorded):
-    from toolkit.replay.regression import verdict_facts
+    from toolkit.replay.regression.suite_run import verdict_facts
 
     run = tk.regress("talk")
     assert json.loads(json.dumps([verdict_facts(v) for v in run.verdicts]))[0]["case"] == "greet"
@@ -395,7 +395,7 @@ def test_json_output_is_plain(recorded):
 # ---- the call path under a cassette ---------------------------------------------------------
 
 
-def test_a_recorded_retry_is_replayed_without_its_wait(bench, provider):
+def test_a_recorded_retry_is_replayed_without_its_wait(toolkit, provider):
     """429 with a wait of two seconds, then an answer: both are played, no time is lost."""
     provider.enqueue("slow down", status=429, headers={"retry-after": "2"})
     provider.enqueue("now")
@@ -412,9 +412,9 @@ def test_a_recorded_retry_is_replayed_without_its_wait(bench, provider):
     assert sorted(rows["source"]) == ["record", "record", "replay", "replay"]
 
 
-def test_replayed_failures_do_not_close_a_provider(bench, provider):
+def test_replayed_failures_do_not_close_a_provider(toolkit, provider):
     """A suite of recorded server errors must not trip the breaker of the real provider."""
-    bench.providers.registry.update("mock", max_retries=0)
+    toolkit.providers.registry.update("mock", max_retries=0)
     provider.enqueue("down", status=500)
     with tk.cassette("talk/down"), pytest.raises(tk.errors.CallError):
         tk.complete("mock/m", "x")
@@ -425,7 +425,7 @@ def test_replayed_failures_do_not_close_a_provider(bench, provider):
     assert tk.complete("mock/m", "alive?").text == "You said: alive?"
 
 
-def test_a_request_that_a_cassette_does_not_hold_has_a_row_and_no_retry(bench, provider):
+def test_a_request_that_a_cassette_does_not_hold_has_a_row_and_no_retry(toolkit, provider):
     with tk.cassette("talk/one"):
         tk.complete("mock/m", "known")
     for stream in (False, True):
@@ -444,11 +444,11 @@ def test_a_request_that_a_cassette_does_not_hold_has_a_row_and_no_retry(bench, p
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("is_async", [False, True])
-def test_plain_litellm_is_recorded_and_played(bench, provider, stream, is_async):
+def test_plain_litellm_is_recorded_and_played(toolkit, provider, stream, is_async):
     """Existing code that calls litellm itself, by its own transports."""
-    from toolkit.calls import _litellm
+    from toolkit.calls.adapters import litellm_sender
 
-    litellm = _litellm.load()
+    litellm = litellm_sender.load()
     options = {
         "model": "openai/m",
         "api_base": provider.base_url,

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
-from toolkit.replay.history import list_cases, list_flaky, list_runs
-from toolkit.replay.regression import record_regression, run_regression
-from toolkit.workbench.bench import Workbench, current
+from toolkit.replay.regression.history import list_cases, list_flaky, list_runs
+from toolkit.replay.regression.suite_run import record_regression, run_regression
+from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow
 
@@ -23,12 +23,12 @@ FOLDER = Path("cassettes/talk")
 
 
 @pytest.fixture
-def bench() -> Workbench:
+def toolkit() -> Toolkit:
     return current()
 
 
 @pytest.fixture
-def provider(bench: Workbench) -> Iterator[MockProvider]:
+def provider(toolkit: Toolkit) -> Iterator[MockProvider]:
     with MockProvider() as server:
         tk.providers.add("mock", base_url=server.base_url, local=True, test=False)
         yield server
@@ -62,13 +62,13 @@ def test_an_empty_page_says_what_it_is_for(open_page):
     assert "A suite replays recorded answers offline" in words(app)
 
 
-def test_a_suite_is_replayed_by_one_button_and_what_changed_is_shown(bench, provider, open_page):
+def test_a_suite_is_replayed_by_one_button_and_what_changed_is_shown(toolkit, provider, open_page):
     write_suite("hello")
     provider.enqueue("hello <b>there</b>")
-    record_regression(bench, "talk")
-    run_regression(bench, "talk", accept=True)
+    record_regression(toolkit, "talk")
+    run_regression(toolkit, "talk", accept=True)
     provider.enqueue("good **bye**")
-    record_regression(bench, "talk")
+    record_regression(toolkit, "talk")
     app = open_page()
     asked = len(provider.requests)
     app.button(key="replay").click().run()
@@ -81,16 +81,16 @@ def test_a_suite_is_replayed_by_one_button_and_what_changed_is_shown(bench, prov
     assert "-hello <b>there</b>\n+good **bye**" in diff
 
 
-def test_the_ledger_tells_runs_cases_and_flaky_ones(bench, provider):
+def test_the_ledger_tells_runs_cases_and_flaky_ones(toolkit, provider):
     write_suite("good")
     for answers in (("good", "good"), ("good", "bad")):
         for answer in answers:
             provider.enqueue(answer)
-        run_regression(bench, "talk", live=True, accept=answers[1] == "good")
-    newest, first = list_runs(bench.store)
+        run_regression(toolkit, "talk", live=True, accept=answers[1] == "good")
+    newest, first = list_runs(toolkit.store)
     assert (newest["flaky"], newest["cases"], first["new"]) == (1, 1, 1)
-    (case,) = list_cases(bench.store, newest["run_id"])
+    (case,) = list_cases(toolkit.store, newest["run_id"])
     assert (case["verdict"], case["passes"], case["repeats"]) == ("flaky", 1, 2)
     assert (case["expected"], case["actual"]) in {("good", "good"), ("good", "bad")}
-    (flaky,) = list_flaky(bench.store)
+    (flaky,) = list_flaky(toolkit.store)
     assert (flaky["flaky_runs"], flaky["runs"], flaky["passes"]) == (1, 2, 3)

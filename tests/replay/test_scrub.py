@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.replay.exchange import Exchange
-from toolkit.replay.leaks import find_tape_leaks
-from toolkit.replay.scrub import MARK, Scrubber, written_forms
-from toolkit.replay.tape import Tape
+from toolkit.replay.cassettes.cassette_file import CassetteFile
+from toolkit.replay.cassettes.exchange import Exchange
+from toolkit.replay.cassettes.leaks import find_tape_leaks
+from toolkit.replay.cassettes.scrub import MARK, Scrubber, written_forms
 from toolkit.secret import Secret
 
 KEY = "sk-" + "k" * 40
@@ -147,9 +147,9 @@ def test_short_secrets_do_not_wreck_the_text():
     assert Scrubber([Secret("abc")]).scrub_text("abcdef") == "abcdef"
 
 
-def tape_of(answer: bytes, kind: str = "application/json") -> Tape:
+def tape_of(answer: bytes, kind: str = "application/json") -> CassetteFile:
     headers = {"content-type": [kind]}
-    return Tape((Exchange("POST", "https://h/v1", answer_headers=headers, body=answer),))
+    return CassetteFile((Exchange("POST", "https://h/v1", answer_headers=headers, body=answer),))
 
 
 def test_the_guard_reads_json_escapes_and_joins_the_tokens_of_a_stream():

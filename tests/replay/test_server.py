@@ -15,8 +15,8 @@ import pytest
 
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteMissing, CassetteStale, InvalidInput
-from toolkit.replay.cassette import cassette
-from toolkit.replay.server import ReplayServer
+from toolkit.replay.cassettes.cassette import cassette
+from toolkit.replay.server.replay_server import ReplayServer
 
 pytestmark = pytest.mark.slow
 

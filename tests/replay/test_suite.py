@@ -11,8 +11,8 @@ import pytest
 
 from toolkit.errors import InvalidInput
 from toolkit.records import Receipt, Reply, Timing, ToolCall
-from toolkit.replay.checks import Measured, Seen, parse_check
-from toolkit.replay.suite import find_suite, load_suite
+from toolkit.replay.regression.checks import Measured, Seen, parse_check
+from toolkit.replay.regression.suite import find_suite, load_suite
 
 TOML = 'models = ["local/m"]\n'
 CASE = "- id: one\n  prompt: Hi\n  checks: [{contains: hi}]\n"

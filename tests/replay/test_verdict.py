@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.replay.baseline import Accepted
-from toolkit.replay.checks import parse_check
-from toolkit.replay.run import CaseRun
-from toolkit.replay.suite import Case
-from toolkit.replay.trial import Trial
-from toolkit.replay.verdict import (
+from toolkit.replay.regression.baseline import Accepted
+from toolkit.replay.regression.case_attempt import CaseAttempt
+from toolkit.replay.regression.case_runner import CaseRun
+from toolkit.replay.regression.checks import parse_check
+from toolkit.replay.regression.suite import Case
+from toolkit.replay.regression.verdict import (
     compare_with_baseline,
     find_smallest_visible,
     fisher_less,
@@ -30,8 +30,8 @@ CASE = Case(
 
 def run(passes: int, n: int, *, errors: int = 0, name: str = "one") -> CaseRun:
     case = Case(name=name, messages=CASE.messages, models=CASE.models, checks=CASE.checks)
-    trials = [Trial(passed=place < passes) for place in range(n)]
-    trials += [Trial(passed=None, error_code="TIMEOUT", error_message="late")] * errors
+    trials = [CaseAttempt(passed=place < passes) for place in range(n)]
+    trials += [CaseAttempt(passed=None, error_code="TIMEOUT", error_message="late")] * errors
     return CaseRun(case=case, model="p/m", trials=tuple(trials))
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import StoreLocked
-from toolkit.store.turns import Turns
+from toolkit.store.fair_lock import FairFileLock
 
 
 @pytest.fixture
-def turns(tmp_path: Path) -> Turns:
-    return Turns(tmp_path / "queue", "the file")
+def turns(tmp_path: Path) -> FairFileLock:
+    return FairFileLock(tmp_path / "queue", "the file")
 
 
 def test_readers_hold_a_turn_together(turns):
@@ -93,7 +93,7 @@ def test_writers_are_served_in_the_order_they_came(turns):
 
 def test_a_dead_process_does_not_block_the_queue(turns, tmp_path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom toolkit.store.turns import Turns\n"
+        "import os, sys\nfrom pathlib import Path\nfrom toolkit.store.fair_lock import FairFileLock\n"
         "with Turns(Path(sys.argv[1]), 'x').turn('w', 0):\n    os._exit(9)"
     )
     done = subprocess.run(

@@ -27,8 +27,8 @@ from toolkit.providers.registry import Registry
 from toolkit.records import Call
 from toolkit.settings import Settings
 from toolkit.store.store import Store
+from toolkit.toolkit import Toolkit, current
 from toolkit.ui.server import app_script_path, streamlit_flags
-from toolkit.workbench.bench import Workbench, current
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "toolkit" / "ui" / "pages"
@@ -41,23 +41,23 @@ def mock() -> Iterator[MockProvider]:
 
 
 @pytest.fixture
-def bench(mock: MockProvider) -> Workbench:
-    """A workbench whose provider `mock` is a scripted server on a real socket."""
-    workbench = current()
-    workbench.providers.registry.add("mock", base_url=mock.base_url, is_local=True)
-    return workbench
+def toolkit(mock: MockProvider) -> Toolkit:
+    """A toolkit whose provider `mock` is a scripted server on a real socket."""
+    toolkit = current()
+    toolkit.providers.registry.add("mock", base_url=mock.base_url, is_local=True)
+    return toolkit
 
 
 @pytest.fixture
-def recorded(bench: Workbench, mock: MockProvider) -> Workbench:
+def recorded(toolkit: Toolkit, mock: MockProvider) -> Toolkit:
     """The same with calls in its ledger: good ones, a refused one, a board."""
     mock.default = Answer(text="The sky is blue.", reasoning="Think of light.")
-    start_board(bench, "Why is the sky blue?", ["mock/mock-small", "mock/mock-large"]).wait(30)
+    start_board(toolkit, "Why is the sky blue?", ["mock/mock-small", "mock/mock-large"]).wait(30)
     mock.enqueue("no such thing here", status=404)
     with contextlib.suppress(ToolkitError):
-        bench.complete("mock/missing", "Hello")
-    bench.complete("mock/mock-small", "Hello")
-    return bench
+        toolkit.complete("mock/missing", "Hello")
+    toolkit.complete("mock/mock-small", "Hello")
+    return toolkit
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.ui import call_queries as ask
+from toolkit.ui.calls import page_queries as ask
 
 NOW = datetime(2026, 11, 21, 14, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ import pytest
 from tests.evals.answers import failed, row, run, skipped, two_models
 from tests.servers import Answer
 from tests.ui.conftest import Stage
-from toolkit.evals.matrix import read_matrix
-from toolkit.ui.evals_words import best_of, left_words, say_cell
-from toolkit.workbench.bench import Workbench, current
+from toolkit.evals.results.matrix import read_matrix
+from toolkit.toolkit import Toolkit, current
+from toolkit.ui.evals.eval_labels import best_of, left_words, say_cell
 
 pytestmark = pytest.mark.slow
 
@@ -20,19 +20,19 @@ HOSTILE = "<b>![x](http://127.0.0.1:1/leak)</b>"
 
 
 @pytest.fixture
-def evaluated(home: Any) -> Workbench:
+def evaluated(home: Any) -> Toolkit:
     """Two runs over the same samples; the newer one has a hostile answer and a failed call."""
-    bench = current()
+    toolkit = current()
     rows = two_models()
     rows[0]["output"] = HOSTILE
     earlier = {"run_id": "run-0", "scored_at": datetime(2026, 10, 1, tzinfo=UTC)}
     old = [row(n, m, float(n > 12), **earlier) for n in range(1, 21) for m in ("mock/a", "mock/b")]
-    bench.store.append_many("eval_samples", [*old, *rows])
+    toolkit.store.append_many("eval_samples", [*old, *rows])
     started = datetime(2026, 10, 1, tzinfo=UTC)
-    bench.store.append("eval_runs", run("run-0", name="before", started_at=started))
-    bench.store.append("eval_runs", run())
-    bench.store.append("calls", a_call("request-mock/a-1"))
-    return bench
+    toolkit.store.append("eval_runs", run("run-0", name="before", started_at=started))
+    toolkit.store.append("eval_runs", run())
+    toolkit.store.append("calls", a_call("request-mock/a-1"))
+    return toolkit
 
 
 def a_call(request_id: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_a_page_without_runs_says_what_to_do(home: Any, open_page: Any) -> None:
     assert not [f for f in app.dataframe if "state" in f.value.columns]
 
 
-def test_the_newest_run_is_shown_with_its_matrix(evaluated: Workbench, open_page: Any) -> None:
+def test_the_newest_run_is_shown_with_its_matrix(evaluated: Toolkit, open_page: Any) -> None:
     app = open_page("evals")
     assert not app.exception and not app.error
     assert list(table(app, "state")["run"]) == ["first", "before"]
@@ -86,7 +86,7 @@ def test_the_newest_run_is_shown_with_its_matrix(evaluated: Workbench, open_page
     ("chosen", "kept"), [("all", 20), ("failed", 11), ("different", 9), ("errors", 1)]
 )
 def test_filters_live_in_the_address(
-    chosen: str, kept: int, evaluated: Workbench, open_page: Any
+    chosen: str, kept: int, evaluated: Toolkit, open_page: Any
 ) -> None:
     app = open_page("evals", filter=chosen)
     assert not app.exception and len(table(app, "sample")) == kept
@@ -94,7 +94,7 @@ def test_filters_live_in_the_address(
 
 
 def test_scores_stand_with_interval_cost_latency_and_the_verdict_in_words(
-    evaluated: Workbench, open_page: Any
+    evaluated: Toolkit, open_page: Any
 ) -> None:
     app = open_page("evals", tab="Scores")
     assert not app.exception and not app.error
@@ -107,7 +107,7 @@ def test_scores_stand_with_interval_cost_latency_and_the_verdict_in_words(
     assert len(titles) == 3
 
 
-def test_two_runs_stand_side_by_side(evaluated: Workbench, open_page: Any) -> None:
+def test_two_runs_stand_side_by_side(evaluated: Toolkit, open_page: Any) -> None:
     app = open_page("evals", tab="Against another run", against="before run-0")
     assert not app.exception and not app.error
     assert "first: mock/a is better by" in words(app)
@@ -119,7 +119,7 @@ def test_two_runs_stand_side_by_side(evaluated: Workbench, open_page: Any) -> No
 
 
 def test_one_sample_tells_its_whole_story_and_links_its_call(
-    evaluated: Workbench, open_page: Any
+    evaluated: Toolkit, open_page: Any
 ) -> None:
     app = open_page("evals", sample="q1")
     assert not app.exception and not app.error
@@ -132,20 +132,20 @@ def test_one_sample_tells_its_whole_story_and_links_its_call(
     assert "No call of it is recorded here." in words(app)
 
 
-def test_a_failed_call_and_an_unknown_sample_are_told(evaluated: Workbench, open_page: Any) -> None:
+def test_a_failed_call_and_an_unknown_sample_are_told(evaluated: Toolkit, open_page: Any) -> None:
     assert "✕ TIMEOUT: no answer in time" in words(open_page("evals", sample="q20"))
     assert "No such sample was asked in this run." in words(open_page("evals", sample="nobody"))
 
 
 def test_a_run_under_way_shows_how_far_it_is(home: Any, open_page: Any) -> None:
-    bench = current()
+    toolkit = current()
     now = datetime.now(UTC)
-    bench.store.append(
+    toolkit.store.append(
         "eval_runs",
         run(status="running", done=10, started_at=now - timedelta(seconds=10), ended_at=None,
             summary={}),
     )  # fmt: skip
-    bench.store.append_many("eval_samples", [row(n, scored_at=now) for n in range(1, 11)])
+    toolkit.store.append_many("eval_samples", [row(n, scored_at=now) for n in range(1, 11)])
     app = open_page("evals")
     assert not app.exception
     (bar,) = app.get("progress")
@@ -178,9 +178,9 @@ def test_a_cell_of_repeats_tells_how_many_passed_and_failed() -> None:
 def test_what_a_cap_left_out_is_told_in_cell_story_and_filter(home: Any, open_page: Any) -> None:
     (cell,) = read_matrix([row(1), skipped(1, epoch=2)]).samples[0].cells.values()
     assert say_cell(cell, "exact") == "✓ 1 of 2, 1 left out · yes · 101 ms · $0.00100"
-    bench = current()
-    bench.store.append("eval_runs", run(status="stopped"))
-    bench.store.append_many("eval_samples", [row(1), failed(2), skipped(3)])
+    toolkit = current()
+    toolkit.store.append("eval_runs", run(status="stopped"))
+    toolkit.store.append_many("eval_samples", [row(1), failed(2), skipped(3)])
     app = open_page("evals", filter="skipped", sample="q3")
     assert not app.exception and list(table(app, "sample")["sample"]) == ["q3"]
     assert table(app, "sample")["mock/a"][0] == "⏸ left out · BUDGET_EXCEEDED"

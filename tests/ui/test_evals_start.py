@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.evals.answers import failed, row, run, skipped
+from tests.evals.service.conftest import data, price
 from tests.servers import Answer, MockProvider
-from tests.workbench.evals.conftest import data, price
-from toolkit.ui.evals_start import say_cost
-from toolkit.ui.format import money
-from toolkit.workbench.bench import Workbench
-from toolkit.workbench.evals.estimate import Estimate
+from toolkit.evals.estimate import Estimate
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components.format import money
+from toolkit.ui.evals.new_run import say_cost
 
 ROWS = [{"id": f"q{n}", "question": f"What is {n}?", "answer": "Hello", "n": n} for n in range(3)]
 
@@ -30,12 +30,12 @@ def table(app: Any, column: str) -> Any:
     return found
 
 
-def started(bench: Workbench) -> Any:
+def started(toolkit: Toolkit) -> Any:
     """The run that the page started, once it is over."""
-    run_id = bench.store.rows("SELECT run_id FROM eval_runs")[0]["run_id"]
-    running = bench.evaluation.find_under_way(run_id)
+    run_id = toolkit.store.rows("SELECT run_id FROM eval_runs")[0]["run_id"]
+    running = toolkit.evaluation.find_under_way(run_id)
     assert running is not None and running.wait(60)
-    return bench.evaluation.get(run_id)
+    return toolkit.evaluation.get(run_id)
 
 
 def with_model(app: Any, *models: str) -> Any:
@@ -43,9 +43,9 @@ def with_model(app: Any, *models: str) -> Any:
 
 
 def test_the_cost_is_told_before_anything_is_sent_and_the_run_goes_on_by_itself(
-    bench: Workbench, mock: MockProvider, open_page: Any, monkeypatch: pytest.MonkeyPatch
+    toolkit: Toolkit, mock: MockProvider, open_page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    price(bench, 0.01, monkeypatch)
+    price(toolkit, 0.01, monkeypatch)
     mock.default = Answer(text="Paris")
     app = with_model(open_page("evals"), "mock/mock-small")
     assert "40 samples" in words(app), "the bundled dataset stands ready"
@@ -63,7 +63,7 @@ def test_the_cost_is_told_before_anything_is_sent_and_the_run_goes_on_by_itself(
     assert f"high {money(asked * 0.1)}" in words(app)
     app.button(key="eval-start").click().run()
     assert not app.exception and not app.error
-    done = started(bench)
+    done = started(toolkit)
     assert done.status == "done" and len(mock.requests) == asked
     assert app.query_params["run"] == done.run_id
     assert done.facts["scorers"] == ["contains"]
@@ -72,7 +72,7 @@ def test_the_cost_is_told_before_anything_is_sent_and_the_run_goes_on_by_itself(
 
 
 def test_what_was_changed_since_the_estimate_cannot_be_started(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     app = with_model(open_page("evals"), "mock/mock-small")
     app.button(key="eval-estimate").click().run()
@@ -84,7 +84,7 @@ def test_what_was_changed_since_the_estimate_cannot_be_started(
 
 
 def test_a_file_its_columns_and_prompts_with_its_variables(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     app = with_model(open_page("evals"), "mock/mock-small", "mock/mock-large")
     app.number_input(key="eval-epochs").set_value(2)
@@ -107,7 +107,7 @@ def test_a_file_its_columns_and_prompts_with_its_variables(
     app.button(key="eval-estimate").click().run()
     app.button(key="eval-start").click().run()
     assert not app.exception and not app.error
-    done = started(bench)
+    done = started(toolkit)
     asked = sorted(r.json["messages"][-1]["content"] for r in mock.requests)
     each = [f"{start}What is {n}?" for start in ("", "Number {}: ") for n in range(3)]
     assert asked == sorted(4 * [text.format(text[-2]) for text in each])
@@ -117,9 +117,9 @@ def test_a_file_its_columns_and_prompts_with_its_variables(
 
 
 def test_recorded_calls_are_asked_again_as_the_conversations_that_they_were(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
-    bench.complete("mock/mock-small", [{"role": "system", "content": "Sing."},
+    toolkit.complete("mock/mock-small", [{"role": "system", "content": "Sing."},
                                        {"role": "user", "content": "[1] Why?"}])  # fmt: skip
     app = with_model(open_page("evals"), "mock/mock-large")
     app.segmented_control(key="eval-data").set_value("recorded calls").run()
@@ -130,16 +130,16 @@ def test_recorded_calls_are_asked_again_as_the_conversations_that_they_were(
     assert not app.error and "1 samples" in words(app)
     app.button(key="eval-estimate").click().run()
     app.button(key="eval-start").click().run()
-    assert started(bench).status == "done"
+    assert started(toolkit).status == "done"
     first, again = (r.json["messages"] for r in mock.requests)
     assert again == first
 
 
 def test_a_run_under_way_is_watched_stopped_and_resumed(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     mock.default = Answer(text="Paris", first_delay_s=0.2)
-    running = bench.evaluation.start(data(60), "mock/mock-small", concurrency=1)
+    running = toolkit.evaluation.start(data(60), "mock/mock-small", concurrency=1)
     app = open_page("evals")
     assert not app.exception
     (bar,) = app.get("progress")
@@ -150,14 +150,14 @@ def test_a_run_under_way_is_watched_stopped_and_resumed(
     app.run()
     assert "not asked yet" in words(app)
     app.button(key="eval-resume").click().run()
-    again = bench.evaluation.find_under_way(running.run_id)
+    again = toolkit.evaluation.find_under_way(running.run_id)
     assert again is not None and again is not running and again.wait(60)
-    assert bench.evaluation.get(running.run_id).summary["answers"] == 60
+    assert toolkit.evaluation.get(running.run_id).summary["answers"] == 60
     assert "60 of 60 answers" in words(app.run())
 
 
 def test_only_what_can_be_asked_again_offers_to_be_resumed(
-    bench: Workbench, open_page: Any
+    toolkit: Toolkit, open_page: Any
 ) -> None:
     now = datetime.now(UTC)
     kinds = {
@@ -168,8 +168,8 @@ def test_only_what_can_be_asked_again_offers_to_be_resumed(
         "gone": run("gone", status="running", started_at=now - timedelta(hours=2), summary={}),
     }
     for one in kinds.values():
-        bench.store.append("eval_runs", one)
-    bench.store.append_many("eval_samples", [skipped(1, run_id="capped"), failed(2), row(3)])
+        toolkit.store.append("eval_runs", one)
+    toolkit.store.append_many("eval_samples", [skipped(1, run_id="capped"), failed(2), row(3)])
     offered = set()
     for run_id in kinds:
         app = open_page("evals", run=run_id)
@@ -182,9 +182,11 @@ def test_only_what_can_be_asked_again_offers_to_be_resumed(
 
 
 def test_a_run_whose_samples_are_gone_says_so_when_it_is_resumed(
-    bench: Workbench, open_page: Any
+    toolkit: Toolkit, open_page: Any
 ) -> None:
-    bench.store.append("eval_runs", run(status="stopped", config={"dataset": "q", "models": ["a"]}))
+    toolkit.store.append(
+        "eval_runs", run(status="stopped", config={"dataset": "q", "models": ["a"]})
+    )
     app = open_page("evals")
     app.button(key="eval-resume").click().run()
     assert not app.exception and app.error

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.ui.format import NEVER, ago, at, duration_column
+from toolkit.ui.components.format import NEVER, ago, at, duration_column
 
 NOW = datetime(2026, 11, 21, 14, 3, 7, tzinfo=UTC)
 

@@ -12,13 +12,13 @@ from uuid_utils import uuid7
 from tests.servers import MockProvider
 from tests.ui.conftest import Stage
 from toolkit.errors import StoreCorrupt
+from toolkit.health.view import read_overview
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
-from toolkit.ui.health_read import forget_troubles, without_mark
-from toolkit.ui.health_strip import strip_svg, strip_words
-from toolkit.ui.health_words import badge, how_things_are, mark, rate_words, what_was_lost
-from toolkit.workbench.bench import Workbench, current
-from toolkit.workbench.health.view import read_overview
+from toolkit.toolkit import Toolkit, current
+from toolkit.ui.health.health_labels import badge, how_things_are, mark, rate_words, what_was_lost
+from toolkit.ui.health.troubles import forget_troubles, without_mark
+from toolkit.ui.health.uptime_strip import strip_svg, strip_words
 
 pytestmark = pytest.mark.slow
 
@@ -48,14 +48,14 @@ def failed(provider: str, age_min: float, code: str = "SERVER_ERROR") -> dict[st
 
 
 @pytest.fixture
-def two(bench: Workbench) -> Workbench:
+def two(toolkit: Toolkit) -> Toolkit:
     """`mock` has failed three times in a row, `steady` answers; an incident is open."""
-    bench.providers.registry.add("steady", base_url="http://127.0.0.1:8999/v1", is_local=True)
-    bench.store.append_many("calls", [seen("steady", age) for age in range(1, 31)])
-    bench.store.append_many("calls", [failed("mock", age) for age in (6, 4, 2)])
-    bench.store.append("calls", seen("steady", 3, ratelimit_limit_requests=100,
+    toolkit.providers.registry.add("steady", base_url="http://127.0.0.1:8999/v1", is_local=True)
+    toolkit.store.append_many("calls", [seen("steady", age) for age in range(1, 31)])
+    toolkit.store.append_many("calls", [failed("mock", age) for age in (6, 4, 2)])
+    toolkit.store.append("calls", seen("steady", 3, ratelimit_limit_requests=100,
                                      ratelimit_remaining_requests=25))  # fmt: skip
-    bench.store.append(
+    toolkit.store.append(
         "incidents",
         {
             "incident_id": "i1",
@@ -65,7 +65,7 @@ def two(bench: Workbench) -> Workbench:
             "reason": "3 failures in a row <b>![x](http://127.0.0.1:1/leak)</b>",
         },
     )
-    return bench
+    return toolkit
 
 
 def words(app: Any) -> str:
@@ -93,7 +93,7 @@ def test_without_any_provider_it_leads_to_where_one_is_added(home: Any, open_pag
 
 
 def test_cards_tell_state_reason_rates_and_headroom_the_worst_first(
-    two: Workbench, open_page: Any
+    two: Toolkit, open_page: Any
 ) -> None:
     app = open_page("health")
     assert not app.exception and not app.error
@@ -110,7 +110,7 @@ def test_cards_tell_state_reason_rates_and_headroom_the_worst_first(
 
 
 def test_the_lower_half_shows_the_worst_until_somebody_chooses(
-    two: Workbench, open_page: Any
+    two: Toolkit, open_page: Any
 ) -> None:
     app = open_page("health")
     assert app.selectbox(key="provider").value == "mock"
@@ -132,7 +132,7 @@ def test_the_lower_half_shows_the_worst_until_somebody_chooses(
     ],
 )
 def test_what_is_shown_lives_in_the_address(
-    query: dict[str, str], told: str, two: Workbench, open_page: Any
+    query: dict[str, str], told: str, two: Toolkit, open_page: Any
 ) -> None:
     app = open_page("health", **{"provider": "mock", **query})
     assert not app.exception and not app.error
@@ -140,7 +140,7 @@ def test_what_is_shown_lives_in_the_address(
 
 
 def test_a_model_that_is_down_is_named_though_its_provider_answers(
-    two: Workbench, open_page: Any
+    two: Toolkit, open_page: Any
 ) -> None:
     broken = [{**failed("steady", age), "model": "steady/big"} for age in (14.5, 15.5, 16.5)]
     two.store.append_many("calls", broken)
@@ -155,7 +155,7 @@ def test_a_model_that_is_down_is_named_though_its_provider_answers(
 
 
 def test_incidents_are_listed_and_their_words_are_never_read_as_markup(
-    two: Workbench, open_page: Any
+    two: Toolkit, open_page: Any
 ) -> None:
     app = open_page("health", tab="Incidents")
     assert not app.exception
@@ -175,7 +175,7 @@ def test_incidents_are_listed_and_their_words_are_never_read_as_markup(
     ],
 )
 def test_the_python_under_a_chart_draws_the_same_chart(
-    query: dict[str, str], name: str, two: Workbench, open_page: Any
+    query: dict[str, str], name: str, two: Toolkit, open_page: Any
 ) -> None:
     app = open_page("health", provider="mock", **query)
     code = next(c.value for c in app.code if f"tk.charts.{name}" in c.value)
@@ -187,7 +187,7 @@ def test_the_python_under_a_chart_draws_the_same_chart(
 
 
 def test_a_check_runs_beside_the_page_and_tells_what_came(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     app = open_page("health")
     app.button(key="check-mock").click().run()
@@ -195,10 +195,10 @@ def test_a_check_runs_beside_the_page_and_tells_what_came(
     app.run()
     assert "Checked mock: 1 of 1 answered." in words(app)
     assert {request.path for request in mock.requests} == {"/v1/models"}
-    assert "healthy" in [row["state"] for row in read_overview(bench)]
+    assert "healthy" in [row["state"] for row in read_overview(toolkit)]
 
 
-def test_a_pause_holds_probes_and_can_be_taken_back(bench: Workbench, open_page: Any) -> None:
+def test_a_pause_holds_probes_and_can_be_taken_back(toolkit: Toolkit, open_page: Any) -> None:
     app = open_page("health")
     app.button(key="hold-mock").click().run()
     assert app.button(key="hold-mock").label == "Resume"
@@ -207,13 +207,13 @@ def test_a_pause_holds_probes_and_can_be_taken_back(bench: Workbench, open_page:
 
 
 def test_a_store_that_cannot_be_read_is_a_card_and_no_traceback(
-    bench: Workbench, open_page: Any, monkeypatch: pytest.MonkeyPatch
+    toolkit: Toolkit, open_page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: Any, **_kwargs: Any) -> None:
         raise StoreCorrupt("the store is damaged", hint="Run `toolkit store verify`.")
 
-    monkeypatch.setattr(bench.store, "rows", refuse)
-    monkeypatch.setattr(bench.store, "reading", refuse)
+    monkeypatch.setattr(toolkit.store, "rows", refuse)
+    monkeypatch.setattr(toolkit.store, "reading", refuse)
     app = open_page("health")
     assert not app.exception and "store is damaged" in app.error[0].value
 
@@ -221,12 +221,12 @@ def test_a_store_that_cannot_be_read_is_a_card_and_no_traceback(
 def test_five_hundred_providers_are_one_table_with_everything_else_intact(
     home: Any, open_page: Any
 ) -> None:
-    bench = current()
+    toolkit = current()
     fields = {"base_url": "http://127.0.0.1:8999/v1", "is_local": True, "needs_key": False}
     names = [f"provider-{number:03d}" for number in range(500)]
-    bench.providers.registry.add_many({name: dict(fields) for name in names})
-    bench.store.append_many("calls", [seen(name, 5) for name in names[:400]])
-    bench.store.append_many("calls", [failed("provider-321", age) for age in (4, 3, 2)])
+    toolkit.providers.registry.add_many({name: dict(fields) for name in names})
+    toolkit.store.append_many("calls", [seen(name, 5) for name in names[:400]])
+    toolkit.store.append_many("calls", [failed("provider-321", age) for age in (4, 3, 2)])
     app = open_page("health")
     assert not app.exception and not app.error
     table = app.dataframe[0].value
@@ -237,7 +237,7 @@ def test_five_hundred_providers_are_one_table_with_everything_else_intact(
 
 
 def test_the_picker_of_models_marks_those_in_trouble_and_asks_them_all_the_same(
-    two: Workbench, mock: MockProvider, open_page: Any
+    two: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     forget_troubles()
     two.providers.update("mock", default_model="mock-small")

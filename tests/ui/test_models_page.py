@@ -13,14 +13,14 @@ import pytest
 
 from tests.catalog.listing_server import Answer, Asked, ListingServer
 from tests.ui.conftest import RunningApp
-from toolkit.catalog.gathering import Gathering
-from toolkit.catalog.listed import Listing
-from toolkit.catalog.outcome import Step, compare_listing
+from toolkit.catalog.listings.listed_model import Listing
+from toolkit.catalog.listings.page_merge import Gathering
+from toolkit.catalog.sync_diff import SyncInput, compare_listing
 from toolkit.charts import price_against, price_steps
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
-from toolkit.ui.models_read import ModelFilter, filter_models, find_changes, read_models
-from toolkit.workbench.bench import Workbench, current
+from toolkit.toolkit import Toolkit, current
+from toolkit.ui.models.model_rows import ModelFilter, filter_models, find_changes, read_models
 
 pytestmark = pytest.mark.slow
 
@@ -51,16 +51,16 @@ def item(model_id: str, usd: float | None = None, **fields: Any) -> dict[str, An
 
 
 @pytest.fixture
-def synced(listings: ListingServer) -> Workbench:
+def synced(listings: ListingServer) -> Toolkit:
     """Two providers with four models; one of them is gone."""
     add(listings, "acme", item("alpha", 1.0, context_length=8192), item("beta", 20.0), item("old"))
     add(listings, "other", item("org/alpha", 0.5, context_length=200_000))
-    bench = current()
-    bench.catalog.sync(["acme", "other"])
+    toolkit = current()
+    toolkit.catalog.sync(["acme", "other"])
     put = [item("alpha", 2.0, context_length=8192), item("beta", 20.0)]
     listings.put("/acme/v1/models", {"data": put})
-    bench.catalog.sync("acme")
-    return bench
+    toolkit.catalog.sync("acme")
+    return toolkit
 
 
 def words(app: Any) -> str:
@@ -80,7 +80,7 @@ def test_an_empty_page_says_what_it_is_for_and_has_the_button_that_fills_it(open
 
 
 def test_the_table_lists_what_is_there_with_prices_and_ages(
-    synced: Workbench, open_page: Any
+    synced: Toolkit, open_page: Any
 ) -> None:
     app = open_page("models")
     assert not app.exception and not app.error
@@ -94,13 +94,13 @@ def test_the_table_lists_what_is_there_with_prices_and_ages(
     assert any("acme" in age for age in ages)
 
 
-def test_filters_come_from_the_address(synced: Workbench, open_page: Any) -> None:
+def test_filters_come_from_the_address(synced: Toolkit, open_page: Any) -> None:
     assert models_shown(open_page("models", find="ALPHA")) == ["acme/alpha", "other/org/alpha"]
     assert models_shown(open_page("models", state="gone")) == ["acme/old"]
     assert "No model matches" in words(open_page("models", find="nothing"))
 
 
-def test_a_filter_typed_into_the_page_narrows_the_table(synced: Workbench, open_page: Any) -> None:
+def test_a_filter_typed_into_the_page_narrows_the_table(synced: Toolkit, open_page: Any) -> None:
     app = open_page("models")
     app.text_input(key="find").set_value("beta").run()
     assert models_shown(app) == ["acme/beta"]
@@ -110,7 +110,7 @@ def test_a_filter_typed_into_the_page_narrows_the_table(synced: Workbench, open_
 
 
 def test_a_models_panel_shows_facts_with_sources_history_and_its_switch(
-    synced: Workbench, open_page: Any
+    synced: Toolkit, open_page: Any
 ) -> None:
     synced.catalog.override("acme/alpha", {"price:output": "9", "retires_on": "2027-01-01"})
     app = open_page("models", model="acme/alpha")
@@ -126,14 +126,14 @@ def test_a_models_panel_shows_facts_with_sources_history_and_its_switch(
 
 
 def test_a_panel_of_a_model_that_is_not_there_is_a_card_not_a_traceback(
-    synced: Workbench, open_page: Any
+    synced: Toolkit, open_page: Any
 ) -> None:
     app = open_page("models", model="acme/never")
     assert not app.exception
     assert "no model" in words(app).replace("\\", "")
 
 
-def test_what_changed_is_told_by_date_in_words(synced: Workbench, open_page: Any) -> None:
+def test_what_changed_is_told_by_date_in_words(synced: Toolkit, open_page: Any) -> None:
     app = open_page("models", tab="What changed", find="alpha")
     assert not app.exception
     told = list(app.dataframe[0].value["what"])
@@ -144,13 +144,13 @@ def test_what_changed_is_told_by_date_in_words(synced: Workbench, open_page: Any
 
 
 @pytest.mark.parametrize("tab", ["Prices", "Ending soon"])
-def test_each_tab_draws(synced: Workbench, open_page: Any, tab: str) -> None:
+def test_each_tab_draws(synced: Toolkit, open_page: Any, tab: str) -> None:
     app = open_page("models", tab=tab)
     assert not app.exception and not app.error
 
 
 def test_a_dead_provider_does_not_hold_the_page_up(
-    synced: Workbench, listings: ListingServer, open_page: Any
+    synced: Toolkit, listings: ListingServer, open_page: Any
 ) -> None:
     release = threading.Event()
 
@@ -260,15 +260,15 @@ def test_three_thousand_models_are_filtered_in_a_real_browser(
     gathering.add(
         [item(f"org-{n % 30}/model-{n}", 1 + n % 7, context_length=1000 + n) for n in range(3_000)]
     )
-    step = Step(
+    step = SyncInput(
         Provider(name="big", base_url="https://host.example/v1"),
         Listing(models=tuple(gathering.models)),
         pd.Timestamp.now(tz="UTC").to_pydatetime(),
         "sync",
     )
-    bench = Workbench(Settings(home=tmp_path / "home"))
-    bench.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
-    bench.close()
+    toolkit = Toolkit(Settings(home=tmp_path / "home"))
+    toolkit.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
+    toolkit.close()
     app = RunningApp(tmp_path / "home", tmp_path)
     try:
         app.wait()

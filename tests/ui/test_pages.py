@@ -116,7 +116,7 @@ def ask(app, *models, prompt="Why?"):
     return app.run()
 
 
-def test_two_models_are_asked_and_their_answers_stand_side_by_side(bench, mock, open_page):
+def test_two_models_are_asked_and_their_answers_stand_side_by_side(toolkit, mock, open_page):
     mock.default = Answer(text="Because of <b>light</b>.")
     app = wait_for_board(ask(open_page("compare"), "mock/a", "mock/b"))
     assert not app.exception and not app.error
@@ -126,15 +126,15 @@ def test_two_models_are_asked_and_their_answers_stand_side_by_side(bench, mock, 
     assert "tk.compare(" in words(app)
 
 
-def test_a_vote_is_recorded_and_shown(bench, mock, open_page):
+def test_a_vote_is_recorded_and_shown(toolkit, mock, open_page):
     app = wait_for_board(ask(open_page("compare"), "mock/a", "mock/b"))
     app.button(key="vote-1").click().run()
     assert not app.exception
     assert "won" in app.success[0].value
-    assert bench.store.rows("SELECT outcome FROM votes") == [{"outcome": "b"}]
+    assert toolkit.store.rows("SELECT outcome FROM votes") == [{"outcome": "b"}]
 
 
-def test_blind_panes_hide_the_models_until_the_vote(bench, mock, open_page):
+def test_blind_panes_hide_the_models_until_the_vote(toolkit, mock, open_page):
     app = open_page("compare")
     app.toggle(key="compare-blind").set_value(True)
     app = wait_for_board(ask(app, "mock/first-one", "mock/second-one"))
@@ -143,10 +143,10 @@ def test_blind_panes_hide_the_models_until_the_vote(bench, mock, open_page):
     assert not app.dataframe
     app.button(key="vote-tie").click().run()
     assert any("first" in m.value for m in app.markdown) and app.dataframe
-    assert bench.store.rows("SELECT is_blind FROM votes") == [{"is_blind": True}]
+    assert toolkit.store.rows("SELECT is_blind FROM votes") == [{"is_blind": True}]
 
 
-def test_a_failed_pane_is_a_card_with_a_retry(bench, mock, open_page):
+def test_a_failed_pane_is_a_card_with_a_retry(toolkit, mock, open_page):
     mock.default = Answer(text="the key is odd", status=401)
     app = wait_for_board(ask(open_page("compare"), "mock/a", "nowhere/b"))
     assert not app.exception and len(app.error) == 2
@@ -157,12 +157,12 @@ def test_a_failed_pane_is_a_card_with_a_retry(bench, mock, open_page):
     assert "now it works" in words(app)
 
 
-def test_an_empty_prompt_is_told_and_nothing_is_sent(bench, mock, open_page):
+def test_an_empty_prompt_is_told_and_nothing_is_sent(toolkit, mock, open_page):
     app = ask(open_page("compare"), "mock/a", "mock/b", prompt="   ")
     assert "prompt is empty" in app.error[0].value and not mock.requests
 
 
-def test_parameters_of_a_chip_are_sent(bench, mock, open_page):
+def test_parameters_of_a_chip_are_sent(toolkit, mock, open_page):
     app = open_page("compare")
     for model in ("mock/a", "mock/b"):
         app.session_state["compare"].add(model)
@@ -176,12 +176,12 @@ def test_parameters_of_a_chip_are_sent(bench, mock, open_page):
     assert sent["a"]["messages"][0] == {"role": "system", "content": "Be brief."}
 
 
-def test_a_store_that_cannot_be_read_is_a_card_and_no_traceback(bench, open_page, monkeypatch):
+def test_a_store_that_cannot_be_read_is_a_card_and_no_traceback(toolkit, open_page, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise StoreCorrupt("the store is damaged", hint="Run `toolkit store verify`.")
 
-    monkeypatch.setattr(bench.store, "rows", refuse)
-    monkeypatch.setattr(bench.store, "reading", refuse)
+    monkeypatch.setattr(toolkit.store, "rows", refuse)
+    monkeypatch.setattr(toolkit.store, "reading", refuse)
     for name in ("home", "calls"):
         app = open_page(name)
         assert not app.exception and "store is damaged" in app.error[0].value

@@ -9,7 +9,7 @@ import pytest
 
 from tests.local_model import shared_local
 from tests.ui.conftest import Stage
-from toolkit.local.server import find_base_url
+from toolkit.local.local_server import find_base_url
 from toolkit.providers.provider import Provider
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings

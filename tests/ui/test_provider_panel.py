@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.servers import Answer, MockProvider
-from toolkit.providers.key_places import header_key
-from toolkit.workbench.bench import Workbench
+from toolkit.keys.sources import header_key
+from toolkit.toolkit import Toolkit
 
 pytestmark = pytest.mark.slow
 
@@ -36,36 +36,36 @@ def set_header(app: Any, name: str, value: str) -> Any:
 
 
 def test_a_plain_header_is_shown_sent_and_taken_away(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     app = set_header(open_page("providers", provider="mock"), "X-Project", "blue <b>")
     assert not app.exception and not app.error
-    assert bench.providers.require("mock").headers["X-Project"] == "blue <b>"
+    assert toolkit.providers.require("mock").headers["X-Project"] == "blue <b>"
     assert "`X-Project`: blue \\<b\\>" in words(app)
-    bench.complete("mock/mock-small", "Hello")
+    toolkit.complete("mock/mock-small", "Hello")
     assert {k.lower(): v for k, v in mock.requests[-1].headers.items()}["x-project"] == "blue <b>"
     app = press(app, "Take X-Project away")
-    assert not app.exception and not dict(bench.providers.require("mock").headers)
+    assert not app.exception and not dict(toolkit.providers.require("mock").headers)
 
 
 def test_a_secret_header_is_kept_like_a_key_and_never_comes_back(
-    bench: Workbench, open_page: Any
+    toolkit: Toolkit, open_page: Any
 ) -> None:
     app = set_header(open_page("providers", provider="mock"), "X-Auth-Token", HEADER_SECRET)
     assert not app.exception and not app.error
-    provider = bench.providers.require("mock")
+    provider = toolkit.providers.require("mock")
     assert provider.secret_headers == ("X-Auth-Token",)
-    found = bench.keys.find_header(provider, "X-Auth-Token")
+    found = toolkit.keys.find_header(provider, "X-Auth-Token")
     assert found is not None and found.reveal() == HEADER_SECRET
     app = open_page("providers", provider="mock")
     assert "`X-Auth-Token`: …, kept like a key" in words(app)
     assert app.text_input(key="header-value-mock").value == ""
     assert HEADER_SECRET not in words(app) and HEADER_SECRET not in str(app.main)
-    assert HEADER_SECRET not in (bench.settings.registry_path).read_text("utf-8")
+    assert HEADER_SECRET not in (toolkit.settings.registry_path).read_text("utf-8")
 
 
 def test_a_header_that_is_not_acceptable_is_a_card_and_changes_nothing(
-    bench: Workbench, open_page: Any
+    toolkit: Toolkit, open_page: Any
 ) -> None:
     app = open_page("providers", provider="mock")
     for name, value in (("Host", "evil.example"), ("X Bad", "1"), ("X-Line", "a\r\nb")):
@@ -73,11 +73,11 @@ def test_a_header_that_is_not_acceptable_is_a_card_and_changes_nothing(
         assert not app.exception and app.error, name
     app = set_header(app, "", "1")
     assert "Nothing was changed" in words(app)
-    assert not dict(bench.providers.require("mock").headers)
+    assert not dict(toolkit.providers.require("mock").headers)
 
 
 def test_several_named_keys_are_stored_and_deleted_one_by_one(
-    bench: Workbench, open_page: Any
+    toolkit: Toolkit, open_page: Any
 ) -> None:
     app = open_page("providers", provider="mock")
     for name, value in (("default", KEY), ("second", KEY[:-1] + "2")):
@@ -85,51 +85,51 @@ def test_several_named_keys_are_stored_and_deleted_one_by_one(
         app.text_input(key="key-name-mock").set_value(name)
         app = press(app, "Save key")
         assert not app.exception and not app.error
-    provider = bench.providers.require("mock")
-    assert [place.name for place in bench.keys.list(provider)] == ["default", "second"]
-    second = bench.keys.resolve(provider, name="second")
+    provider = toolkit.providers.require("mock")
+    assert [place.name for place in toolkit.keys.list(provider)] == ["default", "second"]
+    second = toolkit.keys.resolve(provider, name="second")
     assert second is not None and second.secret.reveal() == KEY[:-1] + "2"
     assert KEY not in words(app) and KEY not in str(app.main)
     app = press(app, next(label for label in labels(app) if label.startswith("Delete second")))
     assert not app.exception
-    assert [place.name for place in bench.keys.list(provider)] == ["default"]
-    assert header_key("x") not in {place.name for place in bench.keys.list(provider)}
+    assert [place.name for place in toolkit.keys.list(provider)] == ["default"]
+    assert header_key("x") not in {place.name for place in toolkit.keys.list(provider)}
 
 
-def test_one_provider_is_the_default_until_it_is_no_more(bench: Workbench, open_page: Any) -> None:
+def test_one_provider_is_the_default_until_it_is_no_more(toolkit: Toolkit, open_page: Any) -> None:
     app = press(open_page("providers", provider="mock"), "Make it the default")
-    assert not app.exception and bench.providers.require("mock").is_default
+    assert not app.exception and toolkit.providers.require("mock").is_default
     app = open_page("providers", provider="mock")
     assert "default" in words(app)
     press(app, "Default no more")
-    assert not bench.providers.require("mock").is_default
+    assert not toolkit.providers.require("mock").is_default
 
 
 def test_models_are_listed_one_is_made_usual_and_asked(
-    bench: Workbench, mock: MockProvider, open_page: Any
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
 ) -> None:
     app = press(open_page("providers", provider="mock"), "List models now")
     assert not app.exception and not app.error
     assert "mock lists 3 models: 3 new, 0 gone" in words(app).replace("\\", "")
-    bench.providers.update("mock", default_model="mock-large")
+    toolkit.providers.update("mock", default_model="mock-large")
     mock.default = Answer(text="Good day <img src=x>.")
     app = press(open_page("providers", provider="mock"), "Try it")
     assert not app.exception and not app.error
     assert [t.value for t in app.text if "Good day" in t.value] == ["Good day <img src=x>."]
     assert mock.requests[-1].json["model"] == "mock-large"
-    (call,) = bench.store.rows("SELECT origin, status FROM calls")
+    (call,) = toolkit.store.rows("SELECT origin, status FROM calls")
     assert call == {"origin": "chat", "status": "ok"}
 
 
-def test_a_failed_question_is_a_card(bench: Workbench, mock: MockProvider, open_page: Any) -> None:
-    bench.providers.update("mock", default_model="mock-small")
+def test_a_failed_question_is_a_card(toolkit: Toolkit, mock: MockProvider, open_page: Any) -> None:
+    toolkit.providers.update("mock", default_model="mock-small")
     mock.default = Answer(text="no such model", status=404)
     app = press(open_page("providers", provider="mock"), "Try it")
     assert not app.exception and "MODEL_NOT_FOUND" in words(app)
 
 
-def test_an_address_that_names_a_removed_provider_says_so(bench: Workbench, open_page: Any) -> None:
-    bench.providers.remove("mock")
+def test_an_address_that_names_a_removed_provider_says_so(toolkit: Toolkit, open_page: Any) -> None:
+    toolkit.providers.remove("mock")
     for name in ("mock", "nobody-at-all"):
         app = open_page("providers", provider=name)
         assert not app.exception

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
 
 SCRIPT = """
 import streamlit as st
-from toolkit.ui.provider_share import _draw_import, draw_share
-from toolkit.workbench.bench import current
+from toolkit.ui.providers.import_export import _draw_import, draw_share
+from toolkit.toolkit import current
 
 draw_share(current())
 raw = st.session_state.get("raw")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.hostile import HOSTILE
-from toolkit.ui.text import own, parts_of, plain, visible
+from toolkit.ui.components.text import own, parts_of, plain, visible
 
 
 def draw(texts):
-    from toolkit.ui.text import show_text
+    from toolkit.ui.components.text import show_text
 
     for text in texts:
         show_text(text)

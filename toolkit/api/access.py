@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from starlette.requests import Request
 
-from toolkit.api.tokens import Scope, Token
+from toolkit.api.bearer_tokens import BearerToken, Scope
 from toolkit.errors import ToolkitError
 from toolkit.records import Blame
 
@@ -25,14 +25,14 @@ class ScopeMissing(Forbidden):
     code = "SCOPE_REQUIRED"
 
 
-def require_scope(scope: Scope) -> Callable[[Request], Token]:
+def require_scope(scope: Scope) -> Callable[[Request], BearerToken]:
     """A dependency that hands a route its token.
 
     Raises (when called): ScopeMissing: the token does not have `scope`.
     """
 
-    def token_with_scope(request: Request) -> Token:
-        token: Token = request.state.token
+    def token_with_scope(request: Request) -> BearerToken:
+        token: BearerToken = request.state.token
         if scope not in token.scopes:
             raise ScopeMissing(
                 f"token {token.name!r} lacks the scope {scope!r}",
@@ -43,7 +43,7 @@ def require_scope(scope: Scope) -> Callable[[Request], Token]:
     return token_with_scope
 
 
-def require_model(token: Token, model: str) -> None:
+def require_model(token: BearerToken, model: str) -> None:
     """Refuse a model that is not among the token's.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolkit.calls.feed import Answering
-from toolkit.calls.reading import ToolDraft
+from toolkit.calls.parsers.parsed_response import ToolDraft
+from toolkit.calls.stream_buffer import Answering
 from toolkit.records import Embedding, Reply, Usage
 
 

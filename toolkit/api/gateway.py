@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from toolkit.api.access import require_model, require_scope
+from toolkit.api.bearer_tokens import BearerToken
 from toolkit.api.chat_format import (
     ChatBody,
     ChunkWriter,
@@ -22,31 +23,30 @@ from toolkit.api.chat_format import (
     reply_headers,
     stream_headers,
 )
-from toolkit.api.embeddings import EmbeddingBody, embeddings_json
-from toolkit.api.failure import ClientGone, body_of
-from toolkit.api.spend import token_budgets
-from toolkit.api.tokens import Token
-from toolkit.calls.feed import Answering
+from toolkit.api.embeddings_format import EmbeddingBody, embeddings_json
+from toolkit.api.error_format import ClientGone, body_of
+from toolkit.api.token_spend import token_budgets
+from toolkit.calls.stream_buffer import Answering
 from toolkit.errors import ToolkitError
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta, ReplyStream
     from toolkit.records import Reply
-    from toolkit.workbench.bench import Workbench
+    from toolkit.toolkit import Toolkit
 
 _SSE = "text/event-stream"
 _MOST_WAITING: Final = 256 * 1024  # characters of a stream that its client has not taken yet
 
 
-def build_gateway(bench: Workbench) -> APIRouter:
+def build_gateway(toolkit: Toolkit) -> APIRouter:
     """The routes under `/v1`."""
     router = APIRouter(tags=["gateway"])
-    token_budgets(bench)  # so that a processor that does not load is told of at the start
+    token_budgets(toolkit)  # so that a processor that does not load is told of at the start
     may_call = Depends(require_scope("call"))
 
     @router.get("/models", summary="Models that this token may call")
-    def list_models(token: Token = may_call) -> dict[str, Any]:
-        names = [name for name in served_models(bench) if token.may_call(name)]
+    def list_models(token: BearerToken = may_call) -> dict[str, Any]:
+        names = [name for name in served_models(toolkit) if token.may_call(name)]
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": name.partition("/")[0]}
             for name in names
@@ -55,15 +55,17 @@ def build_gateway(bench: Workbench) -> APIRouter:
 
     @router.post("/chat/completions", summary="Ask a model", response_model=None)
     async def complete(
-        body: ChatBody, request: Request, token: Token = may_call
+        body: ChatBody, request: Request, token: BearerToken = may_call
     ) -> JSONResponse | StreamingResponse:
-        return await answer_chat(bench, body, request, token)
+        return await answer_chat(toolkit, body, request, token)
 
     @router.post("/embeddings", summary="Turn texts into vectors", response_model=None)
-    async def embed(body: EmbeddingBody, request: Request, token: Token = may_call) -> JSONResponse:
-        options = await _options(bench, body, token)
-        models = resolve_models(bench, body.model)
-        asking = bench.aembed(models[0], body.input, fallbacks=models[1:], **options)
+    async def embed(
+        body: EmbeddingBody, request: Request, token: BearerToken = may_call
+    ) -> JSONResponse:
+        options = await _options(toolkit, body, token)
+        models = resolve_models(toolkit, body.model)
+        asking = toolkit.aembed(models[0], body.input, fallbacks=models[1:], **options)
         made = await _unless_gone(request, asyncio.ensure_future(asking))
         content = embeddings_json(made, body.encoding_format)
         return JSONResponse(content, headers=reply_headers(made))
@@ -72,10 +74,10 @@ def build_gateway(bench: Workbench) -> APIRouter:
 
 
 async def answer_chat(
-    bench: Workbench,
+    toolkit: Toolkit,
     body: ChatBody,
     request: Request,
-    token: Token,
+    token: BearerToken,
     write: Callable[[Reply], dict[str, Any]] = completion_json,
 ) -> JSONResponse | StreamingResponse:
     """Ask what a checked body asks, as the token's bearer; a stream is always in OpenAI's form.
@@ -83,40 +85,40 @@ async def answer_chat(
     Raises:
         ToolkitError: nobody answered, or the token may not ask this.
     """
-    options = await _options(bench, body, token)
-    models = resolve_models(bench, body.model)
+    options = await _options(toolkit, body, token)
+    models = resolve_models(toolkit, body.model)
     if body.stream:
-        stream = bench.astream(models[0], body.messages, fallbacks=models[1:], **options)
+        stream = toolkit.astream(models[0], body.messages, fallbacks=models[1:], **options)
         return await _stream(request, stream, body)
-    asking = bench.acomplete(models[0], body.messages, fallbacks=models[1:], **options)
+    asking = toolkit.acomplete(models[0], body.messages, fallbacks=models[1:], **options)
     reply = await _unless_gone(request, asyncio.ensure_future(asking))
     return JSONResponse(write(reply), headers=reply_headers(reply))
 
 
-def served_models(bench: Workbench) -> list[str]:
+def served_models(toolkit: Toolkit) -> list[str]:
     """Aliases first, then every enabled model of the catalog, then the providers' defaults."""
-    aliases = list(bench.providers.registry.aliases())
-    rows = bench.store.rows(
+    aliases = list(toolkit.providers.registry.aliases())
+    rows = toolkit.store.rows(
         "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL ORDER BY model"
     )
     defaults = [
         f"{provider.name}/{provider.default_model}"
-        for provider in bench.providers.registry.list(active=True)
+        for provider in toolkit.providers.registry.list(active=True)
         if provider.default_model
     ]
     return list(dict.fromkeys([*aliases, *(row["model"] for row in rows), *defaults]))
 
 
-def resolve_models(bench: Workbench, name: str) -> list[str]:
+def resolve_models(toolkit: Toolkit, name: str) -> list[str]:
     """The failover chain behind a name: an alias's models, or the one model it names."""
-    return list(bench.providers.registry.find_alias(name) or (name,))
+    return list(toolkit.providers.registry.find_alias(name) or (name,))
 
 
 async def _options(
-    bench: Workbench, body: ChatBody | EmbeddingBody, token: Token
+    toolkit: Toolkit, body: ChatBody | EmbeddingBody, token: BearerToken
 ) -> dict[str, Any]:
     require_model(token, body.model)
-    look = token_budgets(bench).look
+    look = token_budgets(toolkit).look
     if token.usd_per_day is None:  # nothing to read, so nothing to wait for in a thread
         look(token)
     else:

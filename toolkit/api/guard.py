@@ -14,9 +14,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from toolkit.api.failure import refuse, respond
-from toolkit.api.limits import Limits
-from toolkit.api.tokens import Token, Tokens
+from toolkit.api.bearer_tokens import BearerToken, BearerTokens
+from toolkit.api.error_format import refuse, respond
+from toolkit.api.token_limits import Limits
 from toolkit.errors import KeyStoreError
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
@@ -34,7 +34,7 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        tokens: Tokens,
+        tokens: BearerTokens,
         limits: Limits,
         hosts: Collection[str] = ("localhost", "127.0.0.1", "::1"),
         origins: Collection[str] = (),
@@ -88,7 +88,7 @@ class Guard:
         finally:
             self.limits.leave(token)
 
-    def _find_token(self, headers: Headers) -> Token | JSONResponse:
+    def _find_token(self, headers: Headers) -> BearerToken | JSONResponse:
         kind, _, text = headers.get("authorization", "").partition(" ")
         try:
             token = self.tokens.find(text.strip()) if kind.lower() == "bearer" else None
@@ -104,7 +104,7 @@ class Guard:
         return token
 
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, headers: Headers, token: Token
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers, token: BearerToken
     ) -> None:
         scope.setdefault("state", {})["token"] = token
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:

@@ -14,39 +14,44 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from toolkit.calls import classify
-from toolkit.calls._litellm import Door
-from toolkit.calls.ledger import Ledger, Outcome
-from toolkit.calls.listening import Delta, Listener, read_body
-from toolkit.calls.parameters import may_drop
-from toolkit.calls.read_embeddings import EmbeddingsReader
-from toolkit.calls.reading import Reading, choose_reader
+from toolkit.calls.adapters.litellm_sender import Door
+from toolkit.calls.adapters.parameters import may_drop
+from toolkit.calls.adapters.request_builder import Ask, RequestNotBuilt, style_of
+from toolkit.calls.parsers import error_classes
+from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
+from toolkit.calls.parsers.parsed_response import ParsedResponse, choose_reader
+from toolkit.calls.parsers.stream_parser import Delta, StreamParser, read_body
+from toolkit.calls.recorder import AttemptResult, CallRecorder
 from toolkit.calls.timing import LagMeter
-from toolkit.calls.wire_record import AnswerRefused, Deadlines, WireFailure, WireRecord
-from toolkit.calls.wording import Ask, RequestNotBuilt, style_of
+from toolkit.calls.transport.exchange_record import (
+    AnswerRefused,
+    Deadlines,
+    WireFailure,
+    WireRecord,
+)
 from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
 from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
-    from toolkit.providers.keys import ResolvedKey
+    from toolkit.keys.service import ResolvedKey
     from toolkit.providers.provider import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class AttemptDeps:
     """What every attempt of a client works with."""
 
     settings: Settings
     door: Door
-    ledger: Ledger
+    ledger: CallRecorder
     lag: LagMeter = field(default_factory=LagMeter)
     without_usage: set[str] = field(default_factory=set)  # origins that refuse `stream_options`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class AttemptEnd:
     """How a try ended, as policy needs to know it.
 
     Attributes:
@@ -61,7 +66,7 @@ class End:
 
 
 @dataclass(slots=True, kw_only=True)
-class Try:
+class AttemptSpec:
     """Which try this is.
 
     Attributes:
@@ -82,7 +87,7 @@ class Try:
     queue_ms: float | None = None
     total_at: float
     calls: list[Call] = field(default_factory=list)
-    settle: Callable[[End], None] = lambda end: None
+    settle: Callable[[AttemptEnd], None] = lambda end: None
 
     @property
     def model(self) -> str:
@@ -93,15 +98,15 @@ class Try:
 class Attempt:
     """One try of one request; use it once."""
 
-    def __init__(self, tools: Tools, request: ChatRequest, this: Try) -> None:
+    def __init__(self, tools: AttemptDeps, request: ChatRequest, this: AttemptSpec) -> None:
         self.request = request
         self.reply: Reply | None = None
         self.this = this
         self.started_at = datetime.now(UTC)
         self.call_id = new_id()
         self.key = this.key
-        self.reading = Reading()
-        self.listener: Listener | None = None
+        self.reading = ParsedResponse()
+        self.listener: StreamParser | None = None
         self.record = WireRecord(
             origin=this.provider.origin,
             stream=request.stream,
@@ -139,7 +144,7 @@ class Attempt:
         try:
             await self._send()
             assert self.record.stream_body is not None
-            self.listener = Listener(self.record.stream_body, self.record, self._style)
+            self.listener = StreamParser(self.record.stream_body, self.record, self._style)
             self.reading = self.listener.reading
             self._first = await self.listener.next()
             if not self._first:
@@ -203,7 +208,7 @@ class Attempt:
             async with asyncio.timeout(record.deadlines.left_s() + 0.5):
                 await self._tools.door.send(ask, record)
         except RequestNotBuilt as refused:
-            raise classify.refused_by_litellm(refused.reason, self._context()) from None
+            raise error_classes.refused_by_litellm(refused.reason, self._context()) from None
         except TimeoutError:  # litellm itself hangs: the transport's deadlines come first
             raise record.fail("deadline", "no answer before the total deadline") from None
         if record.failure is not None:
@@ -211,7 +216,7 @@ class Attempt:
         if record.not_recorded is not None:
             raise record.not_recorded
         if record.status is None or record.status >= 400:
-            raise classify.status_error(record, self._context())
+            raise error_classes.status_error(record, self._context())
 
     def _require_key(self) -> None:
         provider = self.this.provider
@@ -236,7 +241,7 @@ class Attempt:
 
     def _read_vectors(self) -> None:
         """One sound vector for each text, of the length that was asked for."""
-        reader = EmbeddingsReader(len(self.request.inputs))
+        reader = EmbeddingsParser(len(self.request.inputs))
         self.reading = reading = reader.reading
         read_body(self.record.body or b"", reader)
         self._require_sound()
@@ -248,11 +253,11 @@ class Attempt:
                 self.record.dropped.append("dimensions")
                 return
         if problem is not None:
-            raise classify.cause_error("bad_body", problem, self._context())
+            raise error_classes.cause_error("bad_body", problem, self._context())
 
     def _require_sound(self) -> None:
         """Raise when the answer was read to its end and is no answer."""
-        if error := classify.reading_error(self.reading, self.record, self._context()):
+        if error := error_classes.reading_error(self.reading, self.record, self._context()):
             raise error
 
     def _note_end(self) -> None:
@@ -261,21 +266,21 @@ class Attempt:
 
     def _succeed(self) -> Reply:
         reply = self._tools.ledger.reply(self._outcome("ok"))
-        self.this.settle(End(status="ok", total_tokens=reply.usage.total_tokens))
+        self.this.settle(AttemptEnd(status="ok", total_tokens=reply.usage.total_tokens))
         return reply
 
     def _fail(self, error: CallError | WireFailure | AnswerRefused) -> NoReturn:
         """Write the row and raise the error, without the chain of what caused it."""
         context = self._context()
         if isinstance(error, WireFailure):
-            error = classify.wire_error(self.record.failure or error, context)
+            error = error_classes.wire_error(self.record.failure or error, context)
         elif isinstance(error, AnswerRefused):
-            error = classify.body_error(self.record.body or b"", self.record, context)
+            error = error_classes.body_error(self.record.body or b"", self.record, context)
         error.status = error.status or self.record.status
         error.partial_text = "".join(self.reading.text)
         self._shut()
         self._tools.ledger.failure(self._outcome("error", error))
-        self.this.settle(End(status="error", error=error))
+        self.this.settle(AttemptEnd(status="error", error=error))
         raise error from None
 
     def _refuse(self, missing: CassetteError) -> NoReturn:
@@ -288,7 +293,7 @@ class Attempt:
         if not self._closed:
             self._shut()
             self._tools.ledger.failure(self._outcome("cancelled"))
-            self.this.settle(End(status="cancelled"))
+            self.this.settle(AttemptEnd(status="cancelled"))
 
     def _shut(self) -> None:
         """Close the connection of a body that was not read to its end."""
@@ -297,17 +302,17 @@ class Attempt:
         elif self.record.closed_ns is None:
             self.record.closed_ns = time.monotonic_ns()
 
-    def _outcome(self, status: Status, error: ToolkitError | None = None) -> Outcome:
+    def _outcome(self, status: Status, error: ToolkitError | None = None) -> AttemptResult:
         self._closed = True
         ended_ns = time.monotonic_ns()
         lag_ms = self._lag.worst_since_ms(self.record.opened_ns)
         self._lag.leave()
-        return Outcome(
+        return AttemptResult(
             attempt=self, status=status, error=error, ended_ns=ended_ns, loop_lag_ms=lag_ms
         )
 
-    def _context(self) -> classify.Context:
-        return classify.Context(
+    def _context(self) -> error_classes.Context:
+        return error_classes.Context(
             provider=self.this.provider.name,
             model=self.this.model,
             request_id=self.request.request_id,
@@ -327,7 +332,7 @@ def new_id() -> str:
     return str(uuid7())
 
 
-def _deadlines(settings: Settings, this: Try) -> Deadlines:
+def _deadlines(settings: Settings, this: AttemptSpec) -> Deadlines:
     return Deadlines(
         connect_s=settings.connect_timeout_s,
         first_token_s=settings.first_token_timeout_s,

@@ -17,23 +17,23 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from toolkit.calls._litellm import Door, warm
-from toolkit.calls.attempt import Attempt, Tools, Try
-from toolkit.calls.feed import Answering, Progress
-from toolkit.calls.ledger import Ledger
-from toolkit.calls.listening import Delta
-from toolkit.calls.parameters import find_refused, with_defaults, without
-from toolkit.calls.pipeline import Passage, Pipeline
-from toolkit.calls.policy import Policy, Target
-from toolkit.calls.reading import ToolDraft
-from toolkit.calls.receipt import Prices, PricesFor
+from toolkit.calls.adapters.litellm_sender import Door, warm
+from toolkit.calls.adapters.parameters import find_refused, with_defaults, without
+from toolkit.calls.attempt import Attempt, AttemptDeps, AttemptSpec
+from toolkit.calls.parsers.parsed_response import ToolDraft
+from toolkit.calls.parsers.stream_parser import Delta
+from toolkit.calls.pipeline.pipeline import Pipeline, PipelineRun
+from toolkit.calls.policy.runner import Policy, Target
+from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
+from toolkit.calls.stream_buffer import Answering, Progress
 from toolkit.errors import InvalidRequest
+from toolkit.pricing.receipts import Prices, PricesFor
 from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
-    from toolkit.providers.keys import ResolvedKey
+    from toolkit.keys.service import ResolvedKey
     from toolkit.providers.provider import Provider
 
 __all__ = ["Client", "Delta", "Progress", "ReplyStream"]
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """The call path of one workbench.
+    """The call path of one toolkit.
 
     Args:
         settings: deadlines, recording policy, proxy.
@@ -69,10 +69,10 @@ class Client:
     ) -> None:
         self._resolve = resolve
         self._prepare = prepare
-        self.ledger = Ledger(record, settings.recording, prices_for)
+        self.ledger = CallRecorder(record, settings.recording, prices_for)
         self.pipeline = Pipeline(processors)
         self._policy = Policy(settings, key_for, window_of)
-        self._tools = Tools(settings=settings, door=Door(settings), ledger=self.ledger)
+        self._tools = AttemptDeps(settings=settings, door=Door(settings), ledger=self.ledger)
 
     async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:
         """Ask and wait for the whole reply.
@@ -96,12 +96,14 @@ class Client:
         """Ask for a stream; it starts with the first `await` on it (or at once in a loop)."""
         return ReplyStream(request, lambda: self._open(request, api_key))
 
-    async def _open(self, request: ChatRequest, api_key: str | None) -> Opened:
+    async def _open(self, request: ChatRequest, api_key: str | None) -> OpenStream:
         passage = await self._enter(request)
         with passage.passing():
-            return Opened(await self._with_policy(passage.request, api_key, Attempt.open), passage)
+            return OpenStream(
+                await self._with_policy(passage.request, api_key, Attempt.open), passage
+            )
 
-    async def _enter(self, request: ChatRequest) -> Passage:
+    async def _enter(self, request: ChatRequest) -> PipelineRun:
         """Get every model of the chain ready, then let the processors speak."""
         if self._prepare is not None:
             for model in (request.model, *request.fallbacks):
@@ -122,7 +124,7 @@ class Client:
         )
 
     async def _try(
-        self, request: ChatRequest, this: Try, act: Callable[[Attempt], Awaitable[T]]
+        self, request: ChatRequest, this: AttemptSpec, act: Callable[[Attempt], Awaitable[T]]
     ) -> T:
         """One try; again without what the provider says it does not take, where that may be."""
         asked, dropped = with_defaults(request, this.provider.params), list[str]()
@@ -139,7 +141,9 @@ class Client:
             asked = without(asked, refused)
             this = replace(this, number=this.number + 1, kind="retry")
 
-    def _learns_without_usage(self, request: ChatRequest, this: Try, error: InvalidRequest) -> bool:
+    def _learns_without_usage(
+        self, request: ChatRequest, this: AttemptSpec, error: InvalidRequest
+    ) -> bool:
         """Whether a server refused only that usage was asked for; it is not asked again."""
         words, without = error.provider_message or "", self._tools.without_usage
         refused = "stream_options" in words or "include_usage" in words
@@ -157,10 +161,10 @@ class Client:
         await self._tools.door.aclose()
 
 
-class Opened:
+class OpenStream:
     """A stream whose first piece has come, and its way back through the pipeline."""
 
-    def __init__(self, attempt: Attempt, passage: Passage) -> None:
+    def __init__(self, attempt: Attempt, passage: PipelineRun) -> None:
         self._attempt, self._passage = attempt, passage
         self.reply: Reply | None = None
 

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from toolkit.calls.feed import Answering, End, Feed, Progress, Source, progress_of
-from toolkit.calls.listening import Delta
-from toolkit.calls.reading import ToolDraft
+from toolkit.calls.parsers.parsed_response import ToolDraft
+from toolkit.calls.parsers.stream_parser import Delta
+from toolkit.calls.stream_buffer import Answering, End, Progress, Source, StreamBuffer, progress_of
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.records import Call, ChatRequest, Reply
 
@@ -30,7 +30,7 @@ class ReplyStream:
     def __init__(self, request: ChatRequest, open_attempt: Callable[[], Awaitable[Source]]) -> None:
         self.request = request
         self._open_attempt = open_attempt
-        self._feed = Feed()
+        self._feed = StreamBuffer()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):
@@ -175,7 +175,7 @@ class ReplyStream:
                 loop.call_soon_threadsafe(task.cancel)
 
 
-async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: Feed) -> None:
+async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: StreamBuffer) -> None:
     """Read one stream to its end into the feed."""
     end: End = None
     try:

@@ -10,7 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 
-from toolkit.calls.wire_record import WireRecord
+from toolkit.calls.transport.exchange_record import WireRecord
 from toolkit.records import Timing
 
 _STALL_MS = 1000.0

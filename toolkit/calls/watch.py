@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from toolkit.calls._litellm import load, version
-from toolkit.calls.classify import clean_words
+from toolkit.calls.adapters.litellm_sender import load, version
+from toolkit.calls.parsers.error_classes import clean_words
 from toolkit.errors import ToolkitError
 from toolkit.records import Call, Status
 from toolkit.version import __version__

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from toolkit.catalog.claims import Row, claim_value, read_claims
+from toolkit.catalog.sources.sourced_values import Row, claim_value, read_claims
 
 ChangeKind = Literal[
     "new", "gone", "back", "price", "context", "capability", "status", "enabled", "sync"

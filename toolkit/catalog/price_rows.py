@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from uuid_utils import uuid7
 
-from toolkit.catalog.claims import Row, claim_value, read_claims, read_price
+from toolkit.catalog.sources.sourced_values import Row, claim_value, read_claims, read_price
 
 _LISTING: Final = {"provider": "listing"}
 

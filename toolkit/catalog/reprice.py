@@ -9,17 +9,17 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from toolkit.catalog import genai_map
-from toolkit.catalog.claims import read_claims, read_price
-from toolkit.catalog.listed import ListedPrice
-from toolkit.catalog.serving import UNKNOWN, host_of
-from toolkit.catalog.tariff import Tariff, Tokens, tariff_of
-from toolkit.catalog.words import split_model
+from toolkit.catalog.listings.listed_model import ListedPrice
+from toolkit.catalog.parsing import split_model
+from toolkit.catalog.sources import genai_map
+from toolkit.catalog.sources.hosts_of_url import UNKNOWN, host_of
+from toolkit.catalog.sources.sourced_values import read_claims, read_price
+from toolkit.pricing.price_sheet import PriceSheet, Tokens, tariff_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.catalog.shelf import Shelf
+    from toolkit.catalog.catalog_store import CatalogStore
     from toolkit.providers.provider import Provider
 
 COLUMNS = (
@@ -54,7 +54,7 @@ class Repricer:
         find_provider: a provider by name, or None where it is no more configured.
     """
 
-    shelf: Shelf
+    shelf: CatalogStore
     find_provider: Callable[[str], Provider | None]
 
     def reprice(self, question: Question) -> pd.DataFrame:
@@ -105,7 +105,7 @@ class Repricer:
         }
 
     def _sums(
-        self, question: Question, own: tuple[str, str], tariff: Tariff | None
+        self, question: Question, own: tuple[str, str], tariff: PriceSheet | None
     ) -> Iterator[tuple[int, Tokens]]:
         """Tokens by class, apart for each span of input length that has its own prices."""
         bounds = [0, *(tariff.thresholds if tariff else ()), None]
@@ -128,7 +128,7 @@ class Repricer:
             tokens = Tokens(**{name: int(value) for name, value in row.items()})
             yield low or 0, tokens
 
-    def find_tariff(self, provider: str, model_id: str, on: date | None) -> Tariff | None:
+    def find_tariff(self, provider: str, model_id: str, on: date | None) -> PriceSheet | None:
         """The prices of a model now, or on a day, or None where nobody knows them.
 
         On a day: the user's override of that time, else what a listing had said by then, else
@@ -148,7 +148,7 @@ class Repricer:
             or recorded["litellm"]
         )
 
-    def _tariff_in_force(self, provider: str, model_id: str) -> Tariff | None:
+    def _tariff_in_force(self, provider: str, model_id: str) -> PriceSheet | None:
         row = self.shelf.find_row(provider, model_id)
         if row is None:
             return self._dated(provider, model_id, datetime.now(UTC).date())
@@ -159,14 +159,14 @@ class Repricer:
         ]
         return tariff_of(prices, str(row["price_source"]), row["price_date"])
 
-    def _dated(self, provider: str, model_id: str, on: date) -> Tariff | None:
+    def _dated(self, provider: str, model_id: str, on: date) -> PriceSheet | None:
         found = self.find_provider(provider)
         host = UNKNOWN if found is None else host_of(found)
         facts = genai_map.find_facts(host, model_id, on)
         return None if facts is None else tariff_of(facts.prices, "genai-prices", facts.as_of)
 
 
-def _total(tariff: Tariff, sums: list[tuple[int, Tokens]]) -> Decimal | None:
+def _total(tariff: PriceSheet, sums: list[tuple[int, Tokens]]) -> Decimal | None:
     costs = [tariff.cost_usd(tokens, above) for above, tokens in sums if tokens.requests]
     told = [cost for cost in costs if cost is not None]
     return sum(told, Decimal(0)) if told and len(told) == len(costs) else None

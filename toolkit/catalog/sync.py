@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from uuid_utils import uuid7
 
-from toolkit.catalog import genai_map, litellm_map
-from toolkit.catalog.entry import mark_failed
-from toolkit.catalog.listed import Listing
-from toolkit.catalog.listing import DEADLINE_S, fetch_listing
-from toolkit.catalog.outcome import Outcome, Step, compare_listing
-from toolkit.catalog.shelf import Shelf
+from toolkit.catalog.catalog_store import CatalogStore
+from toolkit.catalog.listings.fetch import DEADLINE_S, fetch_listing
+from toolkit.catalog.listings.listed_model import Listing
+from toolkit.catalog.model_row import mark_failed
+from toolkit.catalog.sources import genai_map, litellm_map
+from toolkit.catalog.sync_diff import SyncDiff, SyncInput, compare_listing
 from toolkit.errors import CatalogSyncFailed, KeyRequired, StoreError, StoreLocked, ToolkitError
 from toolkit.settings import Settings
 
@@ -108,7 +108,7 @@ class Syncer:
     """
 
     settings: Settings
-    shelf: Shelf
+    shelf: CatalogStore
     key_for: Callable[[Provider], Secret | None]
     deadline_s: float = DEADLINE_S
 
@@ -150,7 +150,7 @@ class Syncer:
                 await asyncio.to_thread(self._write_failure, provider, result)
             return result
         asked = time.monotonic()
-        step = Step(provider, listing, datetime.now(UTC), str(uuid7()))
+        step = SyncInput(provider, listing, datetime.now(UTC), str(uuid7()))
         try:
             outcome = await asyncio.to_thread(self._write_patiently, step)
         except ToolkitError as error:
@@ -158,7 +158,7 @@ class Syncer:
         return _counted(step, outcome, began, asked)
 
     async def _ask(self, provider: Provider) -> Listing:
-        from toolkit.calls.wire import open_http
+        from toolkit.calls.transport.guarded import open_http
 
         key = await asyncio.to_thread(self._require_key, provider)
         async with open_http(self.settings, local=provider.is_local) as http:
@@ -185,14 +185,14 @@ class Syncer:
             raise KeyRequired(f"{provider.name} needs a key", provider=provider.name)
         return key
 
-    def _write_patiently(self, step: Step) -> Outcome:
+    def _write_patiently(self, step: SyncInput) -> SyncDiff:
         """Write; a busy store is waited for again, since asking again costs more."""
         for _ in range(_WAITS_FOR_STORE):
             with suppress(StoreLocked):
                 return self._write(step)
         return self._write(step)
 
-    def _write(self, step: Step) -> Outcome:
+    def _write(self, step: SyncInput) -> SyncDiff:
         name = step.provider.name
         with self.shelf.editing():
             outcome = compare_listing(step, self.shelf.rows_of(name), self.shelf.count_flips(name))
@@ -206,7 +206,7 @@ class Syncer:
             self.shelf.write_failure(provider.name, result.at, result.message, failed)
 
 
-def _counted(step: Step, outcome: Outcome, began: float, asked: float) -> SyncResult:
+def _counted(step: SyncInput, outcome: SyncDiff, began: float, asked: float) -> SyncResult:
     now, counts = time.monotonic(), outcome.counts()
     return SyncResult(
         provider=step.provider.name,

@@ -25,7 +25,7 @@ def eval_scores(summary: pd.DataFrame, *, of: str = "") -> go.Figure:
     """The mean score of each model and variant with its 95 % interval, best first.
 
     Args:
-        summary: rows of `toolkit.evals.reading.summarize_sides` for one scorer (`name`, `model`,
+        summary: rows of `toolkit.evals.results.run_results.summarize_sides` for one scorer (`name`, `model`,
             `mean`, `low`, `high`, `n`).
         of: what the run is called, for the title.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from toolkit.cli.table import COMMANDS, Command, find_close_names, find_command, help_text
+from toolkit.cli.command_table import COMMANDS, Command, find_close_names, find_command, help_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = find_command(args[0])
     if command is None:
         return _refuse(args[0])
-    from toolkit.cli.run import run_command
+    from toolkit.cli.command_runner import run_command
 
     return run_command(command, args[1:])
 
@@ -40,7 +40,7 @@ def _print(text: str) -> int:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        from toolkit.cli.run import silence_stdout
+        from toolkit.cli.command_runner import silence_stdout
 
         silence_stdout()
     return 0

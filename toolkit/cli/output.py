@@ -34,7 +34,7 @@ from toolkit.errors import InvalidInput, ToolkitError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from toolkit.workbench.bench import Workbench
+    from toolkit.toolkit import Toolkit
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 
@@ -55,25 +55,25 @@ def new_app(help_text: str) -> typer.Typer:
 
 
 @contextmanager
-def opened_bench() -> Iterator[Workbench]:
-    """The workbench of the present home folder; its store and connections are closed at the end.
+def opened_toolkit() -> Iterator[Toolkit]:
+    """The toolkit of the present home folder; its store and connections are closed at the end.
 
     Raises:
         InvalidInput: a setting in the environment or in `settings.toml` is not acceptable.
     """
-    from toolkit.workbench.bench import current
+    from toolkit.toolkit import current
 
     try:
-        bench = current()
+        toolkit = current()
     except ValueError as error:
         raise InvalidInput(
             f"the settings are not acceptable: {_what_is_wrong(error)}",
             hint="Mend the variable TOOLKIT_... or the line in settings.toml.",
         ) from None
     try:
-        yield bench
+        yield toolkit
     finally:
-        bench.close()
+        toolkit.close()
 
 
 def _what_is_wrong(error: ValueError) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 from uuid_utils import uuid7
 
+from toolkit.compare.board_result import Board
 from toolkit.compare.pane import Pane
-from toolkit.compare.result import Board
-from toolkit.compare.running import Bench, RunningBoard
+from toolkit.compare.running_board import Bench, RunningBoard
 from toolkit.errors import InvalidInput
 from toolkit.records import Message
 from toolkit.secret import Secret
@@ -24,7 +24,7 @@ MIN_PANES, MAX_PANES = 2, 8
 
 
 def start_board(
-    bench: Bench,
+    toolkit: Bench,
     prompt: str | Sequence[Message],
     models: Sequence[str],
     options: Mapping[str, Any] | None = None,
@@ -32,7 +32,7 @@ def start_board(
     """Ask all models at once and return while they answer.
 
     Args:
-        bench: the workbench (its `astream`, `portal` and `store`).
+        toolkit: the toolkit (its `astream`, `portal` and `store`).
         prompt: the user's text, or a conversation in OpenAI's message form.
         models: 2 to 8 `provider/model_id`; the same one may stand more than once.
         options: as for `tk.compare`; `panes=[{...}, ...]` gives each pane options of its own,
@@ -57,9 +57,9 @@ def start_board(
             for index, model in enumerate(models)
         ),
         is_blind=is_blind,
-        store=bench.store,
+        store=toolkit.store,
     )
-    running = RunningBoard(bench, board, shared, [Secret(key) if key else None for key in keys])
+    running = RunningBoard(toolkit, board, shared, [Secret(key) if key else None for key in keys])
     running.start()
     return running
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.calls.wire import open_http
-from toolkit.catalog.addresses import listing_addresses, listing_headers
-from toolkit.catalog.listing import fetch_listing
+from toolkit.calls.transport.guarded import open_http
+from toolkit.catalog.listings.endpoints import listing_addresses, listing_headers
+from toolkit.catalog.listings.fetch import fetch_listing
 from toolkit.errors import (
     AuthenticationFailed,
     CatalogSyncFailed,
@@ -28,9 +28,9 @@ from toolkit.errors import (
     QuotaExceeded,
     ToolkitError,
 )
-from toolkit.health.lights import Answer, Light, ProbeResult, Question
-from toolkit.providers.address import check_base_url, refuse_clear_text, resolve_checked
-from toolkit.providers.names import close_names
+from toolkit.health.checks import Answer, CheckResult, ProbeResult, Question
+from toolkit.providers.base_url import check_base_url, refuse_clear_text, resolve_checked
+from toolkit.providers.naming import close_names
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
@@ -113,14 +113,14 @@ class _Ladder:
     key: Secret | None
     settings: Settings
     model: str | None
-    lights: dict[Question, Light] = field(default_factory=dict)
+    lights: dict[Question, CheckResult] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     latency_ms: float | None = None
     error: ToolkitError | None = None
     model_asked: str | None = None
 
     def set(self, question: Question, answer: Answer, reason: str, hint: str = "") -> None:
-        self.lights[question] = Light(question, answer, reason, hint)
+        self.lights[question] = CheckResult(question, answer, reason, hint)
 
     def answer(self, question: Question) -> Answer | None:
         light = self.lights.get(question)

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from toolkit.providers.address import looks_local
-from toolkit.providers.dotenv_file import read_dotenv
+from toolkit.keys.dotenv_file import read_dotenv
+from toolkit.providers.base_url import looks_local
 from toolkit.providers.presets import LOCAL, presets
 from toolkit.providers.provider import Provider, ProviderType, origin_of
-from toolkit.providers.types import complete_base_url, detect_type
+from toolkit.providers.type_detection import complete_base_url, detect_type
 
 _MAX_BODY: Final = 4 * 1024 * 1024
 _NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")

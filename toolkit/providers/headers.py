@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from toolkit.errors import InvalidProvider, KeyRequired
-from toolkit.providers.names import short
+from toolkit.providers.naming import short
 from toolkit.secret import Secret, find_key_patterns
 
 FindHeader = Callable[[str], Secret | None]

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from toolkit.errors import InvalidProvider
-from toolkit.providers.names import check_name
+from toolkit.providers.naming import check_name
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from toolkit.providers.dotenv_file import read_dotenv
+from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.providers.provider import Provider, origin_of
 
 LOCAL = "local"

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import InvalidProvider, ProviderExists
 from toolkit.providers.discovery import find_named
 from toolkit.providers.entry import drop_entry, put_fields, refuse_unknown
-from toolkit.providers.names import check_model, check_name
+from toolkit.providers.naming import check_model, check_name
 from toolkit.providers.presets import presets
 from toolkit.providers.provider import Provider
+from toolkit.providers.provider_list import ProviderList
 from toolkit.providers.registry_file import Content
-from toolkit.providers.roster import Roster
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 
-class Registry(Roster):
+class Registry(ProviderList):
     """The providers of one home folder, to look at and to change.
 
     Every change is made under a lock of the file, whole or not at all.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from toolkit.errors import InvalidProvider, ProviderError
-from toolkit.providers.private_file import locked, write_private
+from toolkit.private_files import locked, write_private
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:

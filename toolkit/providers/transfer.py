@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, NoReturn
 
 from toolkit.errors import InvalidInput
-from toolkit.providers.names import short
+from toolkit.keys.encryption import SCRYPT_N, Lock, NotOpened, require_passphrase, seal, unseal
+from toolkit.providers.naming import short
 from toolkit.providers.provider import Provider, public_headers
-from toolkit.providers.sealing import SCRYPT_N, Lock, NotOpened, require_passphrase, seal, unseal
 from toolkit.secret import Secret
 
 Format = Literal["json", "toml"]

@@ -15,17 +15,17 @@ from typing import Any, Final
 import yaml
 
 from toolkit.errors import CassetteError, InvalidInput
-from toolkit.replay.address import FOLDER, is_file_name
-from toolkit.replay.cassette import OpenCassette
-from toolkit.replay.checks import Measured, parse_check
-from toolkit.replay.exchange import Exchange
-from toolkit.replay.lock import recording_lock
-from toolkit.replay.rebuild import Told, rebuild_answer
-from toolkit.replay.scrub import Scrubber
-from toolkit.replay.shelf import CASES_STEM
-from toolkit.replay.suite import FILE_NAME, Case, load_suite
-from toolkit.replay.tape import write_whole
-from toolkit.replay.trial import Bench, ask, measured_dict, secrets_of
+from toolkit.replay.cassettes.cassette import OpenCassette
+from toolkit.replay.cassettes.cassette_file import write_whole
+from toolkit.replay.cassettes.cassette_lint import CASES_STEM
+from toolkit.replay.cassettes.cassette_path import FOLDER, is_file_name
+from toolkit.replay.cassettes.exchange import Exchange
+from toolkit.replay.cassettes.recording_lock import recording_lock
+from toolkit.replay.cassettes.scrub import Scrubber
+from toolkit.replay.rebuilt_answer import RecordedAnswer, rebuild_answer
+from toolkit.replay.regression.case_attempt import Bench, ask, measured_dict, secrets_of
+from toolkit.replay.regression.checks import Measured, parse_check
+from toolkit.replay.regression.suite import FILE_NAME, Case, load_suite
 
 _CUT_CODES: Final = ("STREAM_ERROR",)
 _JSON_COLUMNS: Final = ("messages", "params", "tool_calls")
@@ -33,12 +33,12 @@ _QUERY: Final = "SELECT * FROM calls WHERE call_id = ?"
 
 
 def make_case(
-    bench: Bench, call_id: str, *, suite: str | Path, name: str | None = None
+    toolkit: Bench, call_id: str, *, suite: str | Path, name: str | None = None
 ) -> tuple[Path, Path]:
     """Turn a row of `calls` into a cassette and a case of a suite.
 
     Args:
-        bench: the workbench.
+        toolkit: the toolkit.
         call_id: the row.
         suite: the suite's folder, or its name in `cassettes/`; it is made when it is missing.
         name: of the case; None: made from the call's id.
@@ -50,13 +50,13 @@ def make_case(
         InvalidInput: no such call, nothing in it to keep, or the case is there already.
         CassetteError: the cassette could not be written, or still holds a secret.
     """
-    row = _require_row(bench, call_id)
+    row = _require_row(toolkit, call_id)
     folder = Path(suite) if Path(suite).is_dir() else FOLDER / suite
     name = name or f"call-{call_id[-8:]}"
     if not is_file_name(name) or not all(map(is_file_name, Path(suite).parts[-1:])):
         raise InvalidInput(f"{suite}/{name} cannot be a suite and a case")
     _refuse_known(folder, name)
-    secrets = secrets_of(bench)
+    secrets = secrets_of(toolkit)
     entry = _entry(row, name, Scrubber(secrets))
     case = Case(
         name=name,
@@ -68,7 +68,7 @@ def make_case(
     )
     cassette = _Rebuilding(folder / f"{name}.yaml", f"{folder.name}/{name}", secrets, row)
     with cassette:
-        ask(bench, case, row["model"], options={}, is_live=False)
+        ask(toolkit, case, row["model"], options={}, is_live=False)
     return cassette.path, _write_case(folder, entry, row["model"])
 
 
@@ -103,8 +103,8 @@ class _Rebuilding(OpenCassette):
         return made
 
 
-def _require_row(bench: Bench, call_id: str) -> Mapping[str, Any]:
-    rows = bench.store.rows(_QUERY, (call_id,))
+def _require_row(toolkit: Bench, call_id: str) -> Mapping[str, Any]:
+    rows = toolkit.store.rows(_QUERY, (call_id,))
     if not rows:
         raise InvalidInput(
             f"there is no call {call_id}", hint="`toolkit calls list` shows the ids."
@@ -129,12 +129,12 @@ def _plain(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def _told(row: Mapping[str, Any]) -> Told:
+def _told(row: Mapping[str, Any]) -> RecordedAnswer:
     is_live = row["source"] in ("live", "record")
     offsets = (
         list(row["chunk_offsets_us"]) if is_live and row["chunk_offsets_us"] is not None else []
     )
-    return Told(
+    return RecordedAnswer(
         model=row["response_model"] or row["model"].partition("/")[2],
         text=row["output_text"] or "",
         reasoning=row["reasoning_text"] or "",

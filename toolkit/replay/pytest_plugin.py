@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from toolkit.replay.cassette import OpenCassette
+    from toolkit.replay.cassettes.cassette import OpenCassette
 
 _MODES = ("replay", "record", "auto")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
@@ -69,7 +69,7 @@ def cassette(
     request: pytest.FixtureRequest, cassette_folder: Path, cassette_secrets: Any
 ) -> Iterator[OpenCassette]:
     """The test's own cassette, open while the test runs."""
-    from toolkit.replay.cassette import cassette as open_cassette
+    from toolkit.replay.cassettes.cassette import cassette as open_cassette
 
     marker = request.node.get_closest_marker("cassette")
     name = marker.args[0] if marker is not None and marker.args else _name_of(request)

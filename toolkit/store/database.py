@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
 from toolkit.store import migrate
+from toolkit.store.fair_lock import FairFileLock, Kind, locked
 from toolkit.store.migrate import OnStep
-from toolkit.store.turns import Kind, Turns, locked
-from toolkit.store.viewer import Viewer, look_at_ledger, start_engine
+from toolkit.store.read_connection import Viewer, look_at_ledger, start_engine
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,7 +64,7 @@ class Database:
     def __init__(self, path: Path, wait_s: float, on_step: OnStep) -> None:
         self.path = path
         self.wait_s = wait_s
-        self.turns = Turns(path.with_name(f"{path.name}.queue"), f"the store {path}")
+        self.turns = FairFileLock(path.with_name(f"{path.name}.queue"), f"the store {path}")
         self._on_step = on_step
         self._viewer = Viewer(self._attach)
         self._known_file: tuple[int, int] | None = None

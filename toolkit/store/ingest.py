@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from toolkit.errors import StoreCorrupt
-from toolkit.store import incoming, rollup
+from toolkit.store import rollup, staging
 from toolkit.store.binding import execute
 from toolkit.store.database import Database
-from toolkit.store.incoming import Structures
 from toolkit.store.journal import Entry, Journal
 from toolkit.store.migrate import OnStep
+from toolkit.store.staging import Structures
 from toolkit.store.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class _Mover:
         catalog = connection.execute("SELECT current_database()").fetchone()
         assert catalog is not None
         self._connection = connection
-        self._structures = incoming.read_structures(connection, catalog[0])
+        self._structures = staging.read_structures(connection, catalog[0])
         until = time.monotonic() + LONGEST_TURN_S
         mark = read_mark(connection, journal_id)
         self._settle(journal_id, mark)
@@ -139,7 +139,7 @@ class _Mover:
         connection = self._connection
         connection.execute("BEGIN")
         self._on_step("ingest:begun")
-        tables = incoming.load(connection, entries, self._structures, _PREFIX)
+        tables = staging.load(connection, entries, self._structures, _PREFIX)
         counts = {table.name: _insert(connection, table) for table in tables}
         if counts.get("calls"):
             rollup.add(connection, f"{_PREFIX}calls")

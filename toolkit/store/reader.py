@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import StoreError
-from toolkit.store import incoming, rollup
+from toolkit.store import rollup, staging
 from toolkit.store.binding import execute
 from toolkit.store.database import Database, explain
 from toolkit.store.ingest import read_mark
@@ -119,8 +119,8 @@ def _lay_over(connection: duckdb.DuckDBPyConnection, journal: Journal) -> None:
     entries = journal.read(after=read_mark(connection, journal_id, "ledger.main"))
     if not entries:
         return
-    structures = incoming.read_structures(connection, "ledger")
-    for table in incoming.load(connection, entries, structures, _PREFIX):
+    structures = staging.read_structures(connection, "ledger")
+    for table in staging.load(connection, entries, structures, _PREFIX):
         connection.execute(f"CREATE TEMP VIEW {table.name} AS {_union(table)}")
         if table.name == "calls":
             _lay_over_rollups(connection)

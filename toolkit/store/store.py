@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import StoreError
 from toolkit.settings import Settings
-from toolkit.store.encode import encode_row, require_table
+from toolkit.store.background_ingest import Publisher
 from toolkit.store.journal import Journal
 from toolkit.store.migrate import OnStep
-from toolkit.store.publisher import Publisher
+from toolkit.store.row_encoding import encode_row, require_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.store.database import Database
-    from toolkit.store.info import Check, StoreInfo
     from toolkit.store.ingest import IngestReport
     from toolkit.store.reader import Reader
+    from toolkit.store.store_info import Check, StoreInfo
 
 _CLOSE_WAIT_S: Final = 2.0
 # So many waiting entries slow a read down more than moving them first.
@@ -131,13 +131,13 @@ class Store:
 
     def info(self) -> StoreInfo:
         """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""
-        from toolkit.store.info import read_info
+        from toolkit.store.store_info import read_info
 
         return read_info(self._journal, self._database, self.reading)
 
     def verify(self) -> list[Check]:
         """Look whether everything is as it must be; one entry per check."""
-        from toolkit.store.info import verify
+        from toolkit.store.store_info import verify
 
         return verify(self._journal, self._database)
 

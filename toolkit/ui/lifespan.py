@@ -10,31 +10,31 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from toolkit.background import start_background_tasks
 from toolkit.secret import redact
-from toolkit.workbench.bench import current
-from toolkit.workbench.tending import tend
+from toolkit.toolkit import current
 
 _log = logging.getLogger(__name__)
 
 
 def find_routes() -> list[Any]:
     """The API's routes, or none where the API room is not there."""
-    if importlib.util.find_spec("toolkit.api.app") is None:
+    if importlib.util.find_spec("toolkit.api.http_app") is None:
         return []
-    build = getattr(importlib.import_module("toolkit.api.app"), "build_routes", None)
+    build = getattr(importlib.import_module("toolkit.api.http_app"), "build_routes", None)
     return list(build(current())) if build is not None else []
 
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Load the call path in the background; watch over health and listings while the app runs."""
-    bench = current()
-    bench.portal.start(_warm_up())
-    tend(bench, "app")
+    toolkit = current()
+    toolkit.portal.start(_warm_up())
+    start_background_tasks(toolkit, "app")
     try:
         yield {}
     finally:
-        await asyncio.to_thread(bench.close)
+        await asyncio.to_thread(toolkit.close)
 
 
 def on_script_error(error: Exception) -> bool | None:
@@ -44,6 +44,6 @@ def on_script_error(error: Exception) -> bool | None:
 
 
 async def _warm_up() -> None:
-    from toolkit.calls._litellm import warm
+    from toolkit.calls.adapters.litellm_sender import warm
 
     await warm("openai-compatible")

@@ -21,13 +21,13 @@ from toolkit.catalog.dialects.hosts import (
     read_together,
     read_venice,
 )
-from toolkit.catalog.dialects.local import read_llamacpp, read_lmstudio, read_ollama
+from toolkit.catalog.dialects.local_servers import read_llamacpp, read_lmstudio, read_ollama
 from toolkit.catalog.dialects.mistral import read_mistral
 from toolkit.catalog.dialects.openai import read_openai
 from toolkit.catalog.dialects.openrouter import read_openrouter
 from toolkit.catalog.dialects.xai import read_xai
-from toolkit.catalog.item import Item
-from toolkit.catalog.listed import ListedModel
+from toolkit.catalog.listings.item import Item
+from toolkit.catalog.listings.listed_model import ListedModel
 
 Raw = dict[str, Any]
 

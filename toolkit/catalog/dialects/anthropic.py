@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import ListedModel
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import ListedModel
 
 
 def read_anthropic(item: Item) -> ListedModel | None:

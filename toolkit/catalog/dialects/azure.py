@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from toolkit.catalog.item import Item
-from toolkit.catalog.listed import Kind, ListedModel
+from toolkit.catalog.listings.item import Item
+from toolkit.catalog.listings.listed_model import Kind, ListedModel
 
 
 def read_azure(item: Item) -> ListedModel | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from toolkit.catalog.dialects.words import among, kind_of_words
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import Kind, ListedModel
+from toolkit.catalog.dialects.listing_fields import among, kind_of_words
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import Kind, ListedModel
 
 
 def read_cohere(item: Item) -> ListedModel | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import Kind, ListedModel, ListedStatus
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import Kind, ListedModel, ListedStatus
 
 _KINDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("generateContent", "chat"),

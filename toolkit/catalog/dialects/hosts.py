@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from toolkit.catalog.dialects.words import (
+from toolkit.catalog.dialects.listing_fields import (
     among,
     kind_of_outputs,
     kind_of_word,
     million_prices,
     modalities,
 )
-from toolkit.catalog.item import PER_MILLION, Item, known
-from toolkit.catalog.listed import ListedModel, ListedPrice, PriceClass
+from toolkit.catalog.listings.item import PER_MILLION, Item, known
+from toolkit.catalog.listings.listed_model import ListedModel, ListedPrice, PriceClass
 
 
 def read_together(item: Item) -> ListedModel | None:

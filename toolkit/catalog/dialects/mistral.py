@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from toolkit.catalog.dialects.words import kind_of_word, modalities, names
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import Kind, ListedModel
+from toolkit.catalog.dialects.listing_fields import kind_of_word, modalities, names
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import Kind, ListedModel
 
 _KINDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("completion_chat", "chat"),

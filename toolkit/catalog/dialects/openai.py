@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from toolkit.catalog.dialects.words import (
+from toolkit.catalog.dialects.listing_fields import (
     among,
     kind_of_outputs,
     kind_of_word,
     million_prices,
     token_prices,
 )
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import ListedModel, ListedStatus
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import ListedModel, ListedStatus
 
 
 def read_openai(item: Item) -> ListedModel | None:

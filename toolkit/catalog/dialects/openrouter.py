@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from toolkit.catalog.dialects.words import among, kind_of_outputs, token_prices
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import ListedModel
+from toolkit.catalog.dialects.listing_fields import among, kind_of_outputs, token_prices
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import ListedModel
 
 
 def read_openrouter(item: Item) -> ListedModel | None:

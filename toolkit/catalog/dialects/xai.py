@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from toolkit.catalog.dialects.words import names
-from toolkit.catalog.item import Item, known
-from toolkit.catalog.listed import ListedModel
+from toolkit.catalog.dialects.listing_fields import names
+from toolkit.catalog.listings.item import Item, known
+from toolkit.catalog.listings.listed_model import ListedModel
 
 # Written in USD cents per 100 million tokens.
 _UNIT: Final = Decimal("0.0001")

@@ -13,7 +13,7 @@ from toolkit.evals.exchange.inspect_log import read_inspect_archive, read_inspec
 from toolkit.evals.exchange.junit import write_junit
 from toolkit.evals.exchange.promptfoo import read_promptfoo
 from toolkit.evals.exchange.table import read_table, write_csv, write_jsonl, write_parquet
-from toolkit.evals.report import render_report
+from toolkit.evals.results.eval_report import render_report
 
 Format = Literal["csv", "parquet", "jsonl", "junit", "html"]
 MAX_FILE_BYTES: Final = 2_000_000_000

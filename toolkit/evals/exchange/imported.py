@@ -14,7 +14,7 @@ from typing import Any
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import stable_id
-from toolkit.evals.summary import (
+from toolkit.evals.results.summary import (
     compare_sides,
     count_codes,
     count_status,

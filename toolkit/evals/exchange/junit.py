@@ -7,7 +7,7 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from toolkit.evals.exchange.xml_text import clean_xml
-from toolkit.evals.matrix import Judgement, Told, read_matrix
+from toolkit.evals.results.matrix import AnswerCell, Judgement, read_matrix
 
 _MOST_CHARS: Final = 2_000
 
@@ -30,7 +30,7 @@ def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> by
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
-def _case(told: Told, judged: Judgement | None) -> ET.Element:
+def _case(told: AnswerCell, judged: Judgement | None) -> ET.Element:
     name = f"{told.sample_id} repeat {told.epoch}" + (f" {judged.scorer}" if judged else "")
     where = f"{told.model} {told.variant}".strip()
     case = ET.Element("testcase", classname=clean_xml(where), name=clean_xml(name))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolkit.evals.exchange.imported import COLUMNS
-from toolkit.evals.read_values import as_value
+from toolkit.evals.results.cell_values import as_value
 
 _JSON: Final = frozenset({"input", "target", "scores", "metadata", "params"})
 _INTEGERS: Final = frozenset({"epoch", "input_tokens", "output_tokens"})

@@ -7,18 +7,18 @@ from pandas import DataFrame
 
 from toolkit.charts import ecdf, errors_over_time, percentiles_over_time
 from toolkit.errors import ToolkitError
-from toolkit.ui import call_queries as ask
-from toolkit.ui.call_detail import draw_request
-from toolkit.ui.call_table import draw_summary, draw_table
-from toolkit.ui.chart_block import draw_chart
-from toolkit.ui.filters import FILTERED_BY, chosen_filter
-from toolkit.ui.first_use import ask_two_models
-from toolkit.ui.panes import error_card
-from toolkit.ui.session import compare_state
-from toolkit.workbench.bench import current
-from toolkit.workbench.query import Query
+from toolkit.store.query import Query
+from toolkit.toolkit import current
+from toolkit.ui.calls import page_queries as ask
+from toolkit.ui.calls.call_detail import draw_request
+from toolkit.ui.calls.call_table import draw_summary, draw_table
+from toolkit.ui.calls.filters import FILTERED_BY, chosen_filter
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.compare.session import compare_state
+from toolkit.ui.components.chart_block import draw_chart
+from toolkit.ui.home.first_use import ask_two_models
 
-bench = current()
+toolkit = current()
 
 
 def forget_request() -> None:
@@ -30,7 +30,7 @@ def forget_request() -> None:
 def request_panel(request_id: str) -> None:
     """One request, in a panel at the side."""
     query = ask.attempts_of(request_id)
-    with bench.store.reading() as reader:
+    with toolkit.store.reading() as reader:
         rows = query.rows(reader)
     if rows:
         draw_request(rows, query)
@@ -57,18 +57,18 @@ def draw_charts(chosen: ask.CallFilter, drawn: list[tuple[Query, DataFrame]]) ->
 
 def draw_calls() -> None:
     """Filters, totals, table and charts of one consistent picture of the store."""
-    with bench.store.reading() as reader:
+    with toolkit.store.reading() as reader:
         known = {
             name: [row["value"] for row in ask.choices(name).rows(reader)] for name in FILTERED_BY
         }
         count = ask.how_many().rows(reader)[0]["n"]
     if not known["origin"]:
         st.caption("Every call made from here, from Python or from the shell is listed here.")
-        ask_two_models(bench, compare_state())
+        ask_two_models(toolkit, compare_state())
         return
     # Of millions of calls the newest are wanted first; all of them would be waited for.
     chosen = chosen_filter(known, usual=ask.USUAL_SPAN if count > ask.MANY_CALLS else ask.EVER)
-    with bench.store.reading() as reader:
+    with toolkit.store.reading() as reader:
         totals = ask.summary(chosen).rows(reader)[0]
         listed = ask.requests(chosen).rows(reader)
         width_s = ask.bucket_of(totals["first_at"], totals["last_at"])

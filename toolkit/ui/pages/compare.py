@@ -2,24 +2,24 @@
 
 import streamlit as st
 
-from toolkit.ui.choosing import draw_choices
-from toolkit.ui.first_use import ask_two_models
-from toolkit.ui.panes import PaneActions, draw_panes, error_card
-from toolkit.ui.session import answer_names, compare_state
-from toolkit.ui.verdict import draw_verdict
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import PaneActions, draw_panes, error_card
+from toolkit.ui.compare.session import answer_names, compare_state
+from toolkit.ui.compare.vote_panel import draw_verdict
+from toolkit.ui.components.model_picker import draw_choices
+from toolkit.ui.home.first_use import ask_two_models
 
 POLL_EVERY_S = 0.25
 MIN_MODELS = 2
 
-bench = current()
+toolkit = current()
 state = compare_state()
 
 
 def run() -> None:
     """Ask all chosen models the prompt."""
     prompt = st.session_state.get("compare-prompt") or ""
-    state.ask(bench, prompt, is_blind=bool(st.session_state.get("compare-blind")))
+    state.ask(toolkit, prompt, is_blind=bool(st.session_state.get("compare-blind")))
 
 
 def stop() -> None:
@@ -56,7 +56,7 @@ st.text_area(
     placeholder="What should every model answer?",
     persist_state="session",
 )
-draw_choices(bench, state)
+draw_choices(toolkit, state)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(
@@ -84,7 +84,7 @@ if state.trouble is not None:
     error_card(state.trouble)
 if state.running is None:
     st.caption("The same question to several models: what each says, how fast, for how much.")
-    ask_two_models(bench, state)
+    ask_two_models(toolkit, state)
 elif state.is_running:
     panes_live()
 else:

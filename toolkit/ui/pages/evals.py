@@ -6,20 +6,20 @@ from typing import Any
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.evals.matrix import find_sample, read_matrix
-from toolkit.ui.evals_matrix import choose_filter, choose_scorer, draw_matrix
-from toolkit.ui.evals_progress import draw_state
-from toolkit.ui.evals_read import list_runs, rows_of, run_name, scored_by
-from toolkit.ui.evals_runs import draw_nothing, draw_runs
-from toolkit.ui.evals_scores import draw_other_run, draw_scores
-from toolkit.ui.evals_start import draw_start
-from toolkit.ui.evals_story import draw_story
-from toolkit.ui.format import ago
-from toolkit.ui.panes import error_card
-from toolkit.ui.text import plain
-from toolkit.workbench.bench import current
+from toolkit.evals.results.matrix import find_sample, read_matrix
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.format import ago
+from toolkit.ui.components.text import plain
+from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix
+from toolkit.ui.evals.new_run import draw_start
+from toolkit.ui.evals.run_data import list_runs, rows_of, run_name, scored_by
+from toolkit.ui.evals.run_list import draw_nothing, draw_runs
+from toolkit.ui.evals.run_progress import draw_state
+from toolkit.ui.evals.sample_detail import draw_story
+from toolkit.ui.evals.scores import draw_other_run, draw_scores
 
-bench = current()
+toolkit = current()
 
 
 def forget_sample() -> None:
@@ -30,22 +30,22 @@ def forget_sample() -> None:
 @st.dialog("Sample", width=720, position="right", on_dismiss=forget_sample)  # type: ignore[untyped-decorator]
 def sample_panel(run_id: str, sample_id: str) -> None:
     """One sample, in a panel at the side."""
-    with bench.store.reading() as reader:
+    with toolkit.store.reading() as reader:
         matrix = read_matrix(rows_of(run_id).rows(reader))
     sample = find_sample(matrix, sample_id)
     if sample is None:
         st.caption("No such sample was asked in this run.")
         return
     st.subheader(plain(sample_id), anchor=False)
-    draw_story(bench, matrix, sample)
+    draw_story(toolkit, matrix, sample)
 
 
 def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     """One run: what it came to, its matrix, its scores, and another beside it."""
     run_id = str(run["run_id"])
     st.subheader(plain(f"{run_name(run)}, {ago(run['started_at'])}"), anchor=False)
-    draw_state(bench, run)
-    with bench.store.reading() as reader:
+    draw_state(toolkit, run)
+    with toolkit.store.reading() as reader:
         rows = rows_of(run_id).rows(reader)
     if not rows:
         if run["status"] != "running":
@@ -65,7 +65,7 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
             draw_scores(run, rows, scorer)
     if against.open:
         with against:
-            draw_other_run(bench, run, runs, scorer)
+            draw_other_run(toolkit, run, runs, scorer)
     if wanted:
         st.query_params["sample"] = wanted
         sample_panel(run_id, wanted)
@@ -73,9 +73,9 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
 
 def draw_evals() -> None:
     """The whole page."""
-    with bench.store.reading() as reader:
+    with toolkit.store.reading() as reader:
         runs = list_runs().rows(reader)
-    draw_start(bench, is_first=not runs)
+    draw_start(toolkit, is_first=not runs)
     if not runs:
         draw_nothing()
         return

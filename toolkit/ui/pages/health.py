@@ -7,9 +7,17 @@ from typing import Any
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.ui.health_cards import MOST_CARDS, CardActs, draw_cards, draw_table
-from toolkit.ui.health_check import draw_check, is_checking, start_check
-from toolkit.ui.health_detail import (
+from toolkit.health import health_queries as ask
+from toolkit.health.view import blank_days, read_picture
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.text import own
+from toolkit.ui.health.cards import MOST_CARDS, CardActs, draw_cards, draw_table
+from toolkit.ui.health.health_labels import how_things_are, what_was_lost
+from toolkit.ui.health.manual_check import draw_check, is_checking, start_check
+from toolkit.ui.health.model_states import draw_models
+from toolkit.ui.health.objectives_panel import draw_objectives, draw_watch
+from toolkit.ui.health.provider_detail import (
     SPANS,
     USUAL_SPAN,
     Wanted,
@@ -18,25 +26,17 @@ from toolkit.ui.health_detail import (
     draw_over_time,
     draw_uptime,
 )
-from toolkit.ui.health_models import draw_models
-from toolkit.ui.health_objectives import draw_objectives, draw_watch
-from toolkit.ui.health_strip import Days
-from toolkit.ui.health_words import how_things_are, what_was_lost
-from toolkit.ui.panes import error_card
-from toolkit.ui.text import own
-from toolkit.workbench.bench import current
-from toolkit.workbench.health import queries as ask
-from toolkit.workbench.health.view import blank_days, read_picture
+from toolkit.ui.health.uptime_strip import Days
 
 LOOK_EVERY_S = 10.0
 TABS = ["Over time", "Models", "Uptime", "Objectives", "Compare", "Incidents"]
 
-bench = current()
+toolkit = current()
 
 
 def check_one(name: str) -> None:
     """Ask one provider now."""
-    start_check(bench, [name])
+    start_check(toolkit, [name])
 
 
 def show_one(name: str) -> None:
@@ -47,7 +47,7 @@ def show_one(name: str) -> None:
 def hold_one(name: str, is_paused: bool) -> None:
     """Probe a provider no more, or again."""
     try:
-        (bench.health.resume if is_paused else bench.health.pause)(name)
+        (toolkit.health.resume if is_paused else toolkit.health.pause)(name)
     except ToolkitError as error:
         st.session_state["health-trouble"] = error
 
@@ -62,7 +62,7 @@ def minute_after(now: datetime) -> datetime:
 
 def draw_head(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
     """How things are in a sentence, and the button that asks everybody."""
-    with bench.store.reading() as reader:
+    with toolkit.store.reading() as reader:
         losses = ask.losses(now).rows(reader)[0]
     st.markdown(own(f"{how_things_are(rows)} {what_was_lost(losses)}"))
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -71,11 +71,11 @@ def draw_head(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
             key="check-all",
             icon=":material/network_check:",
             on_click=start_check,
-            args=(bench,),
+            args=(toolkit,),
             disabled=is_checking(),
             help="Asks every provider in use for its free model listing.",
         )
-        draw_watch(bench, now)
+        draw_watch(toolkit, now)
     draw_check()
 
 
@@ -117,22 +117,22 @@ def draw_details(
     )
     if over_time.open:
         with over_time:
-            draw_over_time(bench, wanted)
+            draw_over_time(toolkit, wanted)
     if models.open:
         with models:
-            draw_models(bench, wanted.provider)
+            draw_models(toolkit, wanted.provider)
     if uptime.open:
         with uptime:
-            draw_uptime(bench, wanted, strips[wanted.provider])
+            draw_uptime(toolkit, wanted, strips[wanted.provider])
     if objectives.open:
         with objectives:
-            draw_objectives(bench, wanted.provider)
+            draw_objectives(toolkit, wanted.provider)
     if compare.open:
         with compare:
-            draw_against(bench, wanted, rows)
+            draw_against(toolkit, wanted, rows)
     if incidents.open:
         with incidents:
-            draw_incidents(bench, wanted)
+            draw_incidents(toolkit, wanted)
 
 
 @st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
@@ -140,7 +140,7 @@ def draw_page() -> None:
     """All of it, again and again; what a person chose lives in widgets and the address."""
     try:
         now = datetime.now(UTC)
-        picture = read_picture(bench, now)
+        picture = read_picture(toolkit, now)
         rows = picture.rows
         draw_head(rows, now)
         if not rows:

@@ -5,20 +5,20 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.ui.first_use import ask_two_models
-from toolkit.ui.format import ago, at, count, money
-from toolkit.ui.home_queries import News, news_since, visit
-from toolkit.ui.panes import error_card
-from toolkit.ui.session import compare_state
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.compare.session import compare_state
+from toolkit.ui.components.format import ago, at, count, money
+from toolkit.ui.home.first_use import ask_two_models
+from toolkit.ui.home.news import News, news_since, visit
 
-bench = current()
+toolkit = current()
 
 
 def since_last_time() -> datetime:
     """When this home folder was last looked at; a day ago where that is not known."""
     if "last-visit" not in st.session_state:
-        st.session_state["last-visit"] = visit(bench.settings.home)
+        st.session_state["last-visit"] = visit(toolkit.settings.home)
     known: datetime | None = st.session_state["last-visit"]
     return known or datetime.now(UTC) - timedelta(days=1)
 
@@ -41,12 +41,12 @@ def draw_news(news: News) -> None:
 
 st.title("LLM Provider Toolkit")
 try:
-    if bench.store.rows("SELECT 1 FROM calls LIMIT 1"):
+    if toolkit.store.rows("SELECT 1 FROM calls LIMIT 1"):
         since = since_last_time()
         st.caption(
             f"Since {ago(since)}", help=f"Since {at(since, st.context.timezone)}", width="content"
         )
-        draw_news(news_since(bench.store, since))
+        draw_news(news_since(toolkit.store, since))
         with st.container(horizontal=True):
             st.page_link("compare.py", label="Compare models", icon=":material/compare:")
             st.page_link("calls.py", label="See the calls", icon=":material/receipt_long:")
@@ -68,6 +68,6 @@ try:
             "Ask models, see what they say, how fast and for how much; everything stays on this "
             "machine."
         )
-        ask_two_models(bench, compare_state())
+        ask_two_models(toolkit, compare_state())
 except ToolkitError as error:
     error_card(error)

@@ -9,22 +9,22 @@ from pandas import DataFrame
 from toolkit.catalog.changes import fold_first_listings
 from toolkit.charts import price_against
 from toolkit.errors import ToolkitError
-from toolkit.ui.chart_block import draw_chart
-from toolkit.ui.format import at, count
-from toolkit.ui.models_panel import draw_model
-from toolkit.ui.models_read import (
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.chart_block import draw_chart
+from toolkit.ui.components.format import at, count
+from toolkit.ui.models.catalog_sync import draw_ages, draw_refresh
+from toolkit.ui.models.model_panel import draw_model
+from toolkit.ui.models.model_rows import (
     ModelFilter,
     chosen_filter,
     filter_models,
     find_changes,
     read_models,
 )
-from toolkit.ui.models_sync import draw_ages, draw_refresh
-from toolkit.ui.models_table import draw_models
-from toolkit.ui.panes import error_card
-from toolkit.workbench.bench import current
+from toolkit.ui.models.model_table import draw_models
 
-bench = current()
+toolkit = current()
 
 CHANGES_SHOWN = 500
 _SQL = """SELECT model, provider, context_window, output_usd_per_mtok
@@ -40,7 +40,7 @@ def forget_model() -> None:
 def model_panel(model: str) -> None:
     """One model, in a panel at the side."""
     try:
-        draw_model(bench, model)
+        draw_model(toolkit, model)
     except ToolkitError as error:
         error_card(error)
 
@@ -48,7 +48,7 @@ def model_panel(model: str) -> None:
 def draw_list(models: DataFrame, found: DataFrame) -> None:
     """The table, and the panel of the chosen model."""
     st.caption(f"{count(len(found))} of {count(len(models))} models")
-    chosen = draw_models(bench, found) or st.query_params.get("model")
+    chosen = draw_models(toolkit, found) or st.query_params.get("model")
     if chosen:
         st.query_params["model"] = chosen
         model_panel(chosen)
@@ -66,7 +66,7 @@ def draw_prices(found: DataFrame) -> None:
 
 def draw_changes(wanted: ModelFilter) -> None:
     """What changed, by date, in words."""
-    found = find_changes(bench.catalog.changes(), wanted)
+    found = find_changes(toolkit.catalog.changes(), wanted)
     rows: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
     changes = fold_first_listings(rows)
     if not changes:
@@ -88,7 +88,7 @@ def draw_changes(wanted: ModelFilter) -> None:
 
 def draw_ending() -> None:
     """Models that end soon, with their successors."""
-    ending = bench.catalog.retirements()
+    ending = toolkit.catalog.retirements()
     if not len(ending):
         st.caption("No listed model ends within 90 days.")
         return
@@ -109,9 +109,9 @@ def draw_ending() -> None:
 def draw_page() -> None:
     """The refresh button and ages; then filters on the left, and the tab that is open."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        draw_refresh(bench)
-    models = read_models(bench, str(bench.settings.home))
-    draw_ages(bench)
+        draw_refresh(toolkit)
+    models = read_models(toolkit, str(toolkit.settings.home))
+    draw_ages(toolkit)
     if not len(models):
         st.caption("Models of your providers, with prices and abilities. Refresh asks for them.")
         return
@@ -121,7 +121,7 @@ def draw_page() -> None:
 @st.fragment  # type: ignore[untyped-decorator]
 def draw_body() -> None:
     """Filters on the left, the open tab on the right; a filter draws only these again."""
-    models = read_models(bench, str(bench.settings.home))
+    models = read_models(toolkit, str(toolkit.settings.home))
     left, right = st.columns([1, 4], gap="medium")
     with left:
         wanted = chosen_filter(models)

@@ -3,16 +3,16 @@
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.ui.panes import error_card
-from toolkit.ui.provider_form import draw_form
-from toolkit.ui.provider_list import draw_removed, draw_rows
-from toolkit.ui.provider_panel import draw_panel
-from toolkit.ui.provider_rows import read_rows
-from toolkit.ui.provider_share import draw_share
-from toolkit.ui.text import own
-from toolkit.workbench.bench import current
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.text import own
+from toolkit.ui.providers.import_export import draw_share
+from toolkit.ui.providers.provider_form import draw_form
+from toolkit.ui.providers.provider_panel import draw_panel
+from toolkit.ui.providers.provider_rows import read_rows
+from toolkit.ui.providers.provider_table import draw_removed, draw_rows
 
-bench = current()
+toolkit = current()
 
 
 def open_panel(name: str) -> None:
@@ -29,11 +29,11 @@ def close_panel() -> None:
 def provider_panel(name: str) -> None:
     """One provider, in a panel at the side."""
     try:
-        provider = bench.providers.require(name)
-        rows, _ = read_rows(bench, local=provider.is_local)
+        provider = toolkit.providers.require(name)
+        rows, _ = read_rows(toolkit, local=provider.is_local)
         row = next((row for row in rows if row.provider.name == name), None)
         if row is not None:
-            draw_panel(bench, row)
+            draw_panel(toolkit, row)
         else:
             st.caption("It was removed. “Removed”, at the end of the page, brings it back.")
     except ToolkitError as error:
@@ -43,7 +43,7 @@ def provider_panel(name: str) -> None:
 @st.dialog("Add provider", width=640, position="right")  # type: ignore[untyped-decorator]
 def add_panel() -> None:
     """The form that adds one."""
-    draw_form(bench)
+    draw_form(toolkit)
 
 
 def draw_page() -> None:
@@ -53,22 +53,22 @@ def draw_page() -> None:
         looks = st.button("Look for local servers and keys", icon=":material/search:")
     if looks:
         with st.spinner("Looking at the environment and the usual ports", show_time=True):
-            found = bench.providers.discover()
+            found = toolkit.providers.discover()
         added = [one.name for one in found if one.outcome == "added"]
         st.success(f"Added {', '.join(added)}." if added else "Nothing new was found.")
     removed = []
     places = st.tabs(["Cloud", "Local"], key="place", bind="query-params")
     for tab, local in zip(places, (False, True), strict=True):
         with tab:
-            rows, trouble = read_rows(bench, local=local)
+            rows, trouble = read_rows(toolkit, local=local)
             for error in trouble[:1]:
                 error_card(error)
-            draw_rows(bench, rows, open_panel)
-            removed += read_rows(bench, local=local, removed=True)[0]
+            draw_rows(toolkit, rows, open_panel)
+            removed += read_rows(toolkit, local=local, removed=True)[0]
     if removed:
         with st.expander(f"Removed ({len(removed)})"):
-            draw_removed(bench, removed)
-    draw_share(bench)
+            draw_removed(toolkit, removed)
+    draw_share(toolkit)
     wanted = st.query_params.get("provider")
     if adds:
         add_panel()

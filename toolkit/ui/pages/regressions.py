@@ -8,18 +8,18 @@ from typing import Any
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.replay.address import FOLDER
-from toolkit.replay.history import list_cases, list_flaky, list_runs
-from toolkit.replay.regression import run_regression
-from toolkit.replay.report import MARKS
-from toolkit.replay.suite import FILE_NAME
-from toolkit.replay.verdict import VERDICTS
-from toolkit.ui.format import ago, duration_column, share
-from toolkit.ui.panes import error_card
-from toolkit.ui.text import plain, show_text
-from toolkit.workbench.bench import current
+from toolkit.replay.cassettes.cassette_path import FOLDER
+from toolkit.replay.regression.history import list_cases, list_flaky, list_runs
+from toolkit.replay.regression.html_report import MARKS
+from toolkit.replay.regression.suite import FILE_NAME
+from toolkit.replay.regression.suite_run import run_regression
+from toolkit.replay.regression.verdict import VERDICTS
+from toolkit.toolkit import current
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.format import ago, duration_column, share
+from toolkit.ui.components.text import plain, show_text
 
-bench = current()
+toolkit = current()
 PINNED = st.column_config.TextColumn(pinned=True)
 
 
@@ -29,7 +29,7 @@ def draw_replay(suites: Sequence[Path]) -> None:
         chosen = st.selectbox("Suite", suites, format_func=lambda path: path.name, key="suite")
         if st.button("Replay", type="primary", key="replay"):
             with st.spinner("Replaying from the cassettes; nobody is asked."):
-                run = run_regression(bench, chosen)
+                run = run_regression(toolkit, chosen)
             st.query_params["run"] = run.run_id
 
 
@@ -111,7 +111,7 @@ def draw_regressions() -> None:
     suites = sorted(path.parent for path in FOLDER.rglob(FILE_NAME)) if FOLDER.is_dir() else []
     if suites:
         draw_replay(suites)
-    runs = list_runs(bench.store)
+    runs = list_runs(toolkit.store)
     if not runs:
         st.caption(
             "A suite replays recorded answers offline and tells what changed on our side; asked "
@@ -123,8 +123,8 @@ def draw_regressions() -> None:
         return
     chosen = draw_runs(runs)
     run = next(run for run in runs if str(run["run_id"]) == chosen)
-    draw_cases(run, list_cases(bench.store, chosen))
-    if flaky := list_flaky(bench.store):
+    draw_cases(run, list_cases(toolkit.store, chosen))
+    if flaky := list_flaky(toolkit.store):
         draw_flaky(flaky)
 
 

@@ -1,0 +1,124 @@
+"""The HTTP API put together: routes behind the guard, for the app and for `toolkit serve`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Mount, compile_path
+
+from toolkit import __version__
+from toolkit.api.bearer_tokens import BearerTokens
+from toolkit.api.error_format import error_body, respond
+from toolkit.api.gateway import build_gateway
+from toolkit.api.guard import Guard
+from toolkit.api.openapi import add_reference
+from toolkit.api.provider_routes import build_management
+from toolkit.api.request_parsers import build_parsers
+from toolkit.api.token_limits import Limits
+from toolkit.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from toolkit.toolkit import Toolkit
+
+_DESCRIPTION = """\
+Provider management and an OpenAI-compatible gateway. Every request needs a bearer token of this
+server (`toolkit serve token create NAME`). Keys can be written and are never returned. Errors have
+OpenAI's shape, `{"error": {"message", "type", "code", "param"}}`, with this toolkit's codes."""
+
+
+def build_api(toolkit: Toolkit, lifespan: Any = None) -> FastAPI:
+    """All routes as one FastAPI application, without the guard."""
+    api = FastAPI(
+        lifespan=lifespan,
+        title="LLM Provider Toolkit",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    api.include_router(build_management(toolkit), prefix="/api")
+    api.include_router(build_gateway(toolkit), prefix="/v1")
+    api.include_router(build_parsers(toolkit))
+    add_reference(api)
+    api.add_exception_handler(ToolkitError, _answer_toolkit_error)
+    api.add_exception_handler(RequestValidationError, _answer_invalid)
+    api.add_exception_handler(HTTPException, _answer_http_error)
+    return api
+
+
+def build_routes(toolkit: Toolkit, *, hosts: Collection[str] = ()) -> list[BaseRoute]:
+    """The routes that the app mounts beside its pages: `/api` and `/v1`, guarded."""
+    guarded = _guarded(build_api(toolkit), toolkit, hosts)
+    return [Mount("/api", _WholePath(guarded)), Mount("/v1", _WholePath(guarded))]
+
+
+def build_app(toolkit: Toolkit, *, hosts: Collection[str] = ()) -> Guard:
+    """The API alone, as `toolkit serve` runs it.
+
+    The guard is outermost: what it refuses costs no more than the refusal.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await toolkit.client.aclose()
+
+    return _guarded(build_api(toolkit, lifespan), toolkit, hosts)
+
+
+def _guarded(api: FastAPI, toolkit: Toolkit, hosts: Collection[str]) -> Guard:
+    allowed = {"localhost", "127.0.0.1", "::1", *hosts}
+    return Guard(
+        api, tokens=BearerTokens(toolkit.settings.token_path), limits=Limits(), hosts=allowed
+    )
+
+
+class _WholePath:
+    """Hands a mounted application the whole path again, so that one application serves both."""
+
+    def __init__(self, app: Guard) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app({**scope, "root_path": ""}, receive, send)
+
+
+async def _answer_toolkit_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ToolkitError)
+    return respond(error)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    message = f"{where or 'body'}: {first['msg']}"
+    return JSONResponse(error_body(message, "CLIENT_ERROR", param=where or None), 422)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := _methods_at(request)):
+        headers["Allow"] = ", ".join(methods)  # the router names those of one route only
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "CLIENT_ERROR")
+    return JSONResponse(error_body(str(error.detail), code), error.status_code, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that is documented for the request's path."""
+    path: str = request.scope["path"]
+    paths: dict[str, Any] = request.app.openapi()["paths"]
+    fitting = (
+        [paths[path]]
+        if path in paths
+        else [at for template, at in paths.items() if compile_path(template)[0].match(path)]
+    )
+    return sorted({method.upper() for operations in fitting for method in operations})

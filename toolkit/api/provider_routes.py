@@ -1,0 +1,224 @@
+"""The provider API under `/api`: providers, their models, health and calls.
+
+Every route is a plain function, run in a thread: the registry, the keys and the store block.
+Keys come in and never go out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from toolkit.api.access import require_scope
+from toolkit.api.bearer_tokens import BearerToken
+from toolkit.api.paging import Page, page_of, page_rows
+from toolkit.api.request_bodies import (
+    Enabled,
+    HealthCheck,
+    ProviderCreate,
+    ProviderTrial,
+    ProviderUpdate,
+)
+from toolkit.providers.provider import Provider
+
+if TYPE_CHECKING:
+    from toolkit.toolkit import Toolkit
+
+Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+Text = Annotated[str | None, Query(max_length=512)]
+
+_CALL_COLUMNS = (
+    "call_id, request_id, attempt, attempt_kind, origin, started_at, provider, model, "
+    "response_model, stream, source, status, error_code, error_cause, blame, http_status, "
+    "error_message, finish_reason, input_tokens, output_tokens, cost_usd, ttft_ms, ttfo_ms, "
+    "duration_ms, tpot_ms, output_tps, flags"
+)
+
+
+def build_management(toolkit: Toolkit) -> APIRouter:
+    """The routes under `/api`."""
+    router = APIRouter()
+    _add_provider_routes(router, toolkit)
+    _add_change_routes(router, toolkit)
+    _add_model_routes(router, toolkit)
+    _add_reading_routes(router, toolkit)
+    return router
+
+
+def _add_provider_routes(router: APIRouter, toolkit: Toolkit) -> None:
+    read, manage = Depends(require_scope("read")), Depends(require_scope("manage"))
+
+    @router.get("/providers", tags=["providers"], summary="Presets and custom providers")
+    def list_providers(
+        type: Text = None,
+        place: Literal["cloud", "local"] | None = None,
+        active: bool | None = None,
+        search: Text = None,
+        limit: Limit = 100,
+        offset: Offset = 0,
+        token: BearerToken = read,
+    ) -> Page:
+        found = toolkit.providers.list(type=type, place=place, active=active, search=search)
+        return page_of([describe(toolkit, provider) for provider in found], limit, offset)
+
+    @router.post("/providers", tags=["providers"], summary="Add a provider", status_code=201)
+    def add_provider(body: ProviderCreate, token: BearerToken = manage) -> dict[str, Any]:
+        key = body.api_key.get_secret_value() if body.api_key else None
+        added = toolkit.providers.add(
+            body.name, api_key=key, local=body.local, test=body.test, **body.given()
+        )
+        return describe(toolkit, added)
+
+    @router.post("/providers/test", tags=["providers"], summary="Test without saving")
+    def test_provider(body: ProviderTrial, token: BearerToken = manage) -> dict[str, Any]:
+        values = body.model_dump(exclude_none=True, exclude={"name", "api_key", "call", "local"})
+        model = values.pop("default_model", None)
+        if body.local:
+            values["local"] = True
+        key = body.api_key.get_secret_value() if body.api_key else None
+        result = toolkit.providers.test(
+            body.name, api_key=key, call=body.call, model=model, **values
+        )
+        return result.as_dict()
+
+    @router.post("/providers/sync-all", tags=["models"], summary="List the models of all again")
+    def sync_all(token: BearerToken = manage) -> dict[str, Any]:
+        return {"data": [asdict(result) for result in toolkit.catalog.sync().results]}
+
+    @router.get("/providers/{name}", tags=["providers"], summary="One provider")
+    def show_provider(name: Name, token: BearerToken = read) -> dict[str, Any]:
+        return describe(toolkit, toolkit.providers.require(name))
+
+
+def _add_change_routes(router: APIRouter, toolkit: Toolkit) -> None:
+    manage = Depends(require_scope("manage"))
+
+    @router.put("/providers/{name}", tags=["providers"], summary="Change a provider")
+    def update_provider(
+        name: Name, body: ProviderUpdate, token: BearerToken = manage
+    ) -> dict[str, Any]:
+        changes = body.given()
+        is_active, is_default = changes.pop("is_active", None), changes.pop("is_default", None)
+        key = body.api_key.get_secret_value() if body.api_key else None
+        if changes or key:
+            toolkit.providers.update(name, api_key=key, **changes)
+        if is_active is not None:
+            (toolkit.providers.enable if is_active else toolkit.providers.disable)(name)
+        if is_default is not None:
+            toolkit.providers.require(name)
+            toolkit.providers.set_default(name if is_default else None)
+        return describe(toolkit, toolkit.providers.require(name))
+
+    @router.delete("/providers/{name}", tags=["providers"], summary="Remove it; it can be restored")
+    def remove_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
+        return describe(toolkit, toolkit.providers.remove(name))
+
+    @router.post("/providers/{name}/sync", tags=["models"], summary="List its models again")
+    def sync_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
+        return asdict(toolkit.catalog.sync([name]).results[0])
+
+
+def _add_model_routes(router: APIRouter, toolkit: Toolkit) -> None:
+    read, manage = Depends(require_scope("read")), Depends(require_scope("manage"))
+
+    @router.get("/models", tags=["models"], summary="The catalog")
+    def list_models(
+        provider: Text = None,
+        search: Text = None,
+        enabled: bool | None = None,
+        limit: Limit = 100,
+        offset: Offset = 0,
+        token: BearerToken = read,
+    ) -> Page:
+        return _models(toolkit, provider, search, enabled, (limit, offset))
+
+    @router.get("/providers/{name}/models", tags=["models"], summary="The models of one provider")
+    def list_provider_models(
+        name: Name,
+        search: Text = None,
+        enabled: bool | None = None,
+        limit: Limit = 100,
+        offset: Offset = 0,
+        token: BearerToken = read,
+    ) -> Page:
+        toolkit.providers.require(name)
+        return _models(toolkit, name, search, enabled, (limit, offset))
+
+    @router.put(
+        "/providers/{name}/models/{model_id:path}/enable",
+        tags=["models"],
+        summary="Switch a model on or off",
+    )
+    def enable_model(
+        name: Name,
+        model_id: Annotated[str, Path(min_length=1, max_length=2000)],
+        body: Enabled,
+        token: BearerToken = manage,
+    ) -> dict[str, Any]:
+        model = f"{name}/{model_id}"
+        (toolkit.catalog.enable if body.enabled else toolkit.catalog.disable)(model)
+        return {"model": model, "is_enabled": body.enabled}
+
+
+def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
+    read, manage = Depends(require_scope("read")), Depends(require_scope("manage"))
+
+    @router.get("/calls", tags=["calls"], summary="Recorded calls, newest first")
+    def list_calls(
+        provider: Text = None,
+        model: Text = None,
+        status: Literal["ok", "error", "cancelled"] | None = None,
+        origin: Text = None,
+        limit: Limit = 100,
+        offset: Offset = 0,
+        token: BearerToken = read,
+    ) -> Page:
+        wanted = {"provider": provider, "model": model, "status": status, "origin": origin}
+        named = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in named) or "true"
+        sql = f"SELECT {_CALL_COLUMNS} FROM calls WHERE {where} ORDER BY started_at DESC, seq DESC"  # noqa: S608 - columns of a fixed list, values bound
+        return page_rows(toolkit.store, sql, list(named.values()), (limit, offset))
+
+    @router.get("/health", tags=["health"], summary="The newest probe of every provider")
+    def read_health(token: BearerToken = read) -> dict[str, Any]:
+        sql = """
+            SELECT provider, state, reason, outcome, error_code, latency_ms, probed_at
+            FROM probes
+            QUALIFY row_number() OVER (PARTITION BY provider ORDER BY probed_at DESC) = 1
+            ORDER BY provider"""
+        return {"data": toolkit.store.rows(sql)}
+
+    @router.post("/health/check", tags=["health"], summary="Probe now, by a free listing only")
+    def check_health(body: HealthCheck, token: BearerToken = manage) -> dict[str, Any]:
+        names = [body.name] if body.name else [p.name for p in toolkit.providers.list(active=True)]
+        return {"data": [toolkit.providers.test(name).as_dict() for name in names]}
+
+
+def describe(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
+    """A provider with the fingerprint and source of its key, never the key."""
+    key = toolkit.keys.resolve(provider)
+    shown = None if key is None else {"fingerprint": key.fingerprint, "source": key.source}
+    return {**provider.as_dict(), "key": shown}
+
+
+def _models(
+    toolkit: Toolkit,
+    provider: str | None,
+    search: str | None,
+    enabled: bool | None,
+    page: tuple[int, int],
+) -> Page:
+    terms: list[tuple[str, Any]] = []
+    if provider is not None:
+        terms.append(("provider = ?", provider))
+    if search is not None:
+        terms.append(("contains(lower(model), lower(?))", search))
+    if enabled is not None:
+        terms.append(("is_enabled = ?", enabled))
+    where = " AND ".join(term for term, _ in terms) or "true"
+    sql = f"SELECT * EXCLUDE (facts, raw) FROM models WHERE {where} ORDER BY model"  # noqa: S608 - fixed terms, values bound
+    return page_rows(toolkit.store, sql, [value for _, value in terms], page)

@@ -1,0 +1,48 @@
+"""How much one token may ask: requests per minute and at once, kept in memory per process."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from toolkit.api.bearer_tokens import BearerToken
+
+_WINDOW_S = 60.0
+
+
+@dataclass
+class _Use:
+    started_at: deque[float] = field(default_factory=deque)
+    open: int = 0
+
+
+class Limits:
+    """Counts the requests of every token; used from one event loop only."""
+
+    def __init__(self, *, total: int = 512, clock: Callable[[], float] = time.monotonic) -> None:
+        self._uses: dict[str, _Use] = {}
+        self._total = total
+        self._open = 0
+        self._clock = clock
+
+    def enter(self, token: BearerToken) -> float | None:
+        """Admit a request (None), or say after how many seconds another try makes sense."""
+        now = self._clock()
+        use = self._uses.setdefault(token.name, _Use())
+        while use.started_at and use.started_at[0] <= now - _WINDOW_S:
+            use.started_at.popleft()
+        if len(use.started_at) >= token.requests_per_minute:
+            return use.started_at[0] + _WINDOW_S - now
+        if use.open >= token.concurrency or self._open >= self._total:
+            return 1.0
+        use.started_at.append(now)
+        use.open += 1
+        self._open += 1
+        return None
+
+    def leave(self, token: BearerToken) -> None:
+        """Say that an admitted request has ended."""
+        self._uses[token.name].open -= 1
+        self._open -= 1

@@ -1,0 +1,23 @@
+"""What a long-running process does beside its own work: watch over health, keep the catalog fresh.
+
+The app and `toolkit serve` both start it here, so that there is one answer to what runs unasked.
+All of it is free of charge: listings, and probes within the budget of the settings (0 by default).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.toolkit import Toolkit
+
+
+def start_background_tasks(toolkit: Toolkit, role: str) -> None:
+    """Start the health monitor and the catalog's syncs in the background, until the bench closes.
+
+    Args:
+        toolkit: the toolkit of the process.
+        role: what the process is (`app`, `serve`), shown where one asks who watches.
+    """
+    toolkit.health.monitor.start(role)
+    toolkit.portal.start(toolkit.catalog.keep_fresh())

@@ -1,0 +1,119 @@
+"""Processors around a call, in order: each may change the request, refuse it, or read the reply.
+
+Going in, `before` runs first to last; coming out, `after` (of an answer) or `on_error` (of a
+failure) runs last to first. `ended` runs for every processor whose `before` ran, whatever
+happened, so that what was reserved is given back. A processor is any object with some of these
+methods; `Processor` has all of them, doing nothing:
+
+    class Calm(Processor):
+        def before(self, request):
+            return dataclasses.replace(request, params={**request.params, "temperature": 0})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from toolkit.errors import CallError
+from toolkit.records import Call, ChatRequest, Reply
+
+
+class Processor:
+    """What a processor may do; take what you need."""
+
+    def before(self, request: ChatRequest) -> ChatRequest:
+        """The request as it shall go on; raise a `ToolkitError` to refuse it."""
+        return request
+
+    def after(self, request: ChatRequest, reply: Reply) -> Reply:
+        """The reply as it shall go back. A stream's pieces were shown by then."""
+        return reply
+
+    def on_error(self, request: ChatRequest, error: CallError) -> None:
+        """The request failed with this error."""
+
+    def ended(self, request: ChatRequest, attempts: Sequence[Call]) -> None:
+        """The request is over, whatever came of it; `attempts` are its rows."""
+
+
+class Pipeline:
+    """The processors of one client, in order."""
+
+    def __init__(self, processors: Iterable[Any] = ()) -> None:
+        self.processors: tuple[Any, ...] = tuple(processors)
+
+    def enter(self, request: ChatRequest) -> PipelineRun:
+        """Run `before` of every processor.
+
+        Raises:
+            ToolkitError: a processor refuses; those before it have `ended`.
+        """
+        passage = PipelineRun(request)
+        try:
+            for processor in self.processors:
+                before = getattr(processor, "before", None)
+                if before is not None:
+                    passage.request = before(passage.request)
+                passage.entered.append(processor)
+        except BaseException:
+            passage.leave(())
+            raise
+        return passage
+
+
+class PipelineRun:
+    """One request on its way through the pipeline.
+
+    Attributes:
+        request: the request as the processors left it.
+        entered: processors that it has passed.
+    """
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.request = request
+        self.entered: list[Any] = []
+
+    @contextmanager
+    def passing(self, rows: Sequence[Call] = ()) -> Iterator[None]:
+        """The way through the call: whatever goes wrong in the block ends the passage.
+
+        `rows` are those of a request that is given up; an error brings its own.
+        """
+        try:
+            yield
+        except CallError as error:
+            self.fail(error)
+            raise
+        except BaseException:
+            self.leave(rows)
+            raise
+
+    def finish(self, reply: Reply) -> Reply:
+        """Run `after` of every processor, last one first, and leave."""
+        try:
+            for processor in reversed(self.entered):
+                after = getattr(processor, "after", None)
+                if after is not None:
+                    reply = after(self.request, reply)
+        finally:
+            self.leave(reply.attempts)
+        return reply
+
+    def fail(self, error: CallError) -> None:
+        """Run `on_error` of every processor, last one first, and leave."""
+        try:
+            for processor in reversed(self.entered):
+                on_error = getattr(processor, "on_error", None)
+                if on_error is not None:
+                    on_error(self.request, error)
+        finally:
+            self.leave(error.attempts)
+
+    def leave(self, attempts: Sequence[Call]) -> None:
+        """Tell every processor that the request is over, with its rows; only once."""
+        while self.entered:
+            ended = getattr(self.entered.pop(), "ended", None)
+            if ended is not None:
+                ended(self.request, attempts)

@@ -1,0 +1,296 @@
+"""What one attempt came to, written as a row and given to the caller as a reply.
+
+A row that cannot be written warns and is counted; it never destroys an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import re
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from toolkit.calls.adapters.litellm_sender import version as litellm_version
+from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
+from toolkit.calls.source import current_source
+from toolkit.calls.timing import measure
+from toolkit.errors import CallError, ToolkitError
+from toolkit.pricing.receipts import UNKNOWN_PRICE, Prices, PricesFor, build_receipt
+from toolkit.records import Call, ChatRequest, Message, Receipt, Reply, Status, Timing, Usage
+from toolkit.secret import redact
+from toolkit.settings import Recording
+from toolkit.version import __version__
+
+if TYPE_CHECKING:
+    from toolkit.calls.attempt import Attempt
+
+_log = logging.getLogger("toolkit")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NEVER_RECORDED = ("api_key", "extra_headers", "headers")
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray", "x-trace-id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """How an attempt ended."""
+
+    attempt: Attempt
+    status: Status
+    error: ToolkitError | None
+    ended_ns: int
+    loop_lag_ms: float | None
+
+
+class CallRecorder:
+    """Turns outcomes into rows and replies.
+
+    Args:
+        record: acknowledges one row.
+        recording: how prompts and answers are kept.
+        prices_for: what a model costs at a provider at a moment.
+
+    Attributes:
+        lost: how many rows could not be written.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Call], None],
+        recording: Recording,
+        prices_for: PricesFor = lambda provider, model_id, at: Prices(),
+    ) -> None:
+        self._record = record
+        self._prices_for = prices_for
+        self._recording = recording
+        self._seq = itertools.count(1)
+        self._warmed: set[tuple[str, str]] = set()
+        self.lost = 0
+
+    def reply(self, outcome: AttemptResult) -> Reply:
+        """Write the row of a success and return the reply."""
+        attempt, reading = outcome.attempt, outcome.attempt.reading
+        usage = self._usage(attempt)
+        timing = self._timing(outcome, usage)
+        receipt = self._receipt(attempt, usage)
+        call = self._call(outcome, usage, timing, receipt)
+        notes = self._write(call)
+        attempt.this.calls.append(call)
+        return Reply(
+            text="".join(reading.text),
+            reasoning="".join(reading.reasoning),
+            tool_calls=reading.tool_calls(),
+            vectors=reading.vectors,
+            usage=usage,
+            finish_reason=reading.finish_reason,
+            receipt=receipt,
+            timing=timing,
+            attempts=tuple(attempt.this.calls),
+            call_id=call.call_id,
+            request_id=call.request_id,
+            model=call.model,
+            response_model=reading.response_model,
+            flags=call.flags,
+            notes=(*_dropped_notes(attempt), *notes),
+        )
+
+    def failure(self, outcome: AttemptResult) -> None:
+        """Write the row of a failure or a cancellation; an error learns its own row."""
+        attempt = outcome.attempt
+        usage = attempt.reading.usage()
+        timing = self._timing(outcome, usage)
+        receipt = self._receipt(attempt, usage) if usage.source == "provider" else Receipt()
+        call = self._call(outcome, usage, timing, receipt)
+        self._write(call)
+        attempt.this.calls.append(call)
+        if isinstance(outcome.error, CallError):
+            outcome.error.attempts = tuple(attempt.this.calls)
+
+    def _write(self, call: Call) -> tuple[str, ...]:
+        try:
+            self._record(call)
+        except (ToolkitError, OSError, sqlite3.Error) as error:
+            self.lost += 1
+            _log.warning("call %s was not recorded: %s", call.call_id, redact(str(error)))
+            return (f"this call could not be recorded: {redact(str(error))}",)
+        return ()
+
+    def _usage(self, attempt: Attempt) -> Usage:
+        return attempt.reading.usage()
+
+    def _receipt(self, attempt: Attempt, usage: Usage) -> Receipt:
+        this = attempt.this
+        prices = self._prices_for(this.provider, this.model_id, attempt.started_at)
+        by_litellm = build_receipt(usage, prices.litellm).cost_usd if prices.litellm else None
+        why = "a local model has no price" if this.provider.is_local else UNKNOWN_PRICE
+        return build_receipt(
+            usage,
+            prices.in_force,
+            reported_usd=attempt.reading.cost_reported_usd,
+            litellm_usd=by_litellm,
+            unpriced_because=why,
+        )
+
+    def _timing(self, outcome: AttemptResult, usage: Usage) -> Timing:
+        attempt, listener = outcome.attempt, outcome.attempt.listener
+        # A reader that let the stream wait leaves nothing to tell the provider's speed by.
+        has_speed = outcome.status == "ok" and "held_back" not in attempt.reading.flags
+        return measure(
+            attempt.record,
+            ended_ns=outcome.ended_ns,
+            output_tokens=usage.output_tokens if has_speed else None,
+            stamps_ns=listener.stamps_ns if listener else (),
+            first_answer_ns=listener.first_answer_ns if listener else None,
+            queue_ms=attempt.this.queue_ms,
+            loop_lag_ms=outcome.loop_lag_ms,
+        )
+
+    def _call(self, outcome: AttemptResult, usage: Usage, timing: Timing, receipt: Receipt) -> Call:
+        attempt, error = outcome.attempt, outcome.error
+        request, reading, record = attempt.request, attempt.reading, attempt.record
+        return Call(
+            call_id=attempt.call_id,
+            request_id=request.request_id,
+            attempt=attempt.this.number,
+            attempt_kind=attempt.this.kind,
+            origin=request.origin,
+            origin_id=request.origin_id,
+            started_at=attempt.started_at,
+            seq=next(self._seq),
+            provider=attempt.this.provider.name,
+            model=attempt.this.model,
+            response_model=reading.response_model,
+            operation=request.operation,
+            stream=request.stream,
+            source=current_source(),
+            is_cold=self._is_cold(attempt),
+            status=outcome.status,
+            **_error_columns(error),
+            http_status=record.status,
+            finish_reason=reading.finish_reason,
+            **_usage_columns(usage),
+            cost_usd=receipt.cost_usd,
+            price_id=receipt.price_id,
+            cost_reported_usd=receipt.cost_reported_usd,
+            **_timing_columns(timing),
+            provider_request_id=_request_id(record.headers) or reading.response_id,
+            system_fingerprint=reading.system_fingerprint,
+            **read_ratelimit_headers(record.headers, attempt.started_at),
+            params=_params(request.params),
+            **self._bodies(attempt),
+            tags=dict(request.tags),
+            flags=_flags(attempt, receipt),
+            key_fingerprint=attempt.key.fingerprint if attempt.key else None,
+            toolkit_version=__version__,
+            litellm_version=litellm_version(),
+        )
+
+    def _is_cold(self, attempt: Attempt) -> bool:
+        """The first call of a process to a model also pays for imports and connections."""
+        warmed = (attempt.this.provider.name, attempt.this.model_id)
+        if warmed in self._warmed:
+            return False
+        self._warmed.add(warmed)
+        return True
+
+    def _bodies(self, attempt: Attempt) -> dict[str, Any]:
+        """Prompt and answer as the recording policy wants them kept."""
+        reading, messages = attempt.reading, _asked(attempt.request)
+        text, thought = "".join(reading.text), "".join(reading.reasoning)
+        tools = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in reading.tool_calls()
+        ]
+        if self._recording == "off":
+            return {}
+        if self._recording == "hash":
+            return {
+                "messages": [
+                    {"role": message.get("role"), "sha256": _digest(repr(message.get("content")))}
+                    for message in messages
+                ],
+                "output_text": f"sha256:{_digest(text)}" if text else None,
+            }
+        return {
+            "messages": _mend(messages),
+            "output_text": text or None,
+            "reasoning_text": thought or None,
+            "tool_calls": tools or None,
+        }
+
+
+def _asked(request: ChatRequest) -> Sequence[Message]:
+    """The conversation; the texts to embed as messages of the user. Vectors are not kept."""
+    if request.operation == "embeddings":
+        return [{"role": "user", "content": text} for text in request.inputs]
+    return request.messages
+
+
+def _error_columns(error: ToolkitError | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    return {
+        "error_code": error.code,
+        "error_cause": error.cause,
+        "blame": error.blame,
+        "error_message": error.message,
+        "retry_after_s": error.retry_after,
+    }
+
+
+def _usage_columns(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "usage_source": usage.source,
+    }
+
+
+_TIMING_NAMES = tuple(Timing.__dataclass_fields__)
+
+
+def _timing_columns(timing: Timing) -> dict[str, Any]:
+    return {name: getattr(timing, name) for name in _TIMING_NAMES}
+
+
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    return next((headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None)
+
+
+def _params(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name not in _NEVER_RECORDED}
+
+
+def _flags(attempt: Attempt, receipt: Receipt) -> tuple[str, ...]:
+    flags = set(attempt.reading.flags)
+    if attempt.reading.finish_reason == "length":
+        flags.add("truncated_by_limit")
+    if receipt.mismatch:
+        flags.add("cost_mismatch")
+    return tuple(sorted(flags))
+
+
+def _dropped_notes(attempt: Attempt) -> tuple[str, ...]:
+    provider = attempt.this.provider.name
+    return tuple(f"{provider} does not take `{name}`; left out" for name in attempt.record.dropped)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _mend(value: Any) -> Any:
+    """Lone surrogates cannot be stored as UTF-8."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value) if not value.isascii() else value
+    if isinstance(value, Mapping):
+        return {key: _mend(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [_mend(item) for item in value]
+    return value

@@ -1,0 +1,151 @@
+"""One pool of connections per event loop, closed with its loop.
+
+A session belongs to the loop that made it. When the loop ends in the usual way
+(`asyncio.run`, a server's shutdown) its asynchronous generators are closed; one such
+generator guards each pool, so that nothing is left open and nobody has to remember to close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import time
+import weakref
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from toolkit.calls.transport.exchange_record import MAX_HEADER_BYTES, MAX_HEADERS, WireRecord
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.abc import ResolveResult
+
+_KEEP_ALIVE_S = 60.0
+_DNS_CACHE_S = 60
+
+
+class Sessions:
+    """aiohttp sessions by event loop and by whether private addresses are allowed."""
+
+    def __init__(self, proxy: str | None = None) -> None:
+        self.proxy = proxy
+        self._loops: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, dict[bool, tuple[aiohttp.ClientSession, Any]]
+        ] = weakref.WeakKeyDictionary()
+
+    async def require_session(self, *, local: bool) -> aiohttp.ClientSession:
+        """The running loop's session; `local` allows private and loopback addresses."""
+        sessions = self._loops.setdefault(asyncio.get_running_loop(), {})
+        held = sessions.get(local)
+        if held is None or held[0].closed:
+            session = _make_session(local=local, through_proxy=self.proxy is not None)
+            guard = _closed_with_loop(session)
+            await anext(guard)
+            held = sessions[local] = (session, guard)
+        return held[0]
+
+    async def aclose(self) -> None:
+        """Close the running loop's sessions."""
+        for session, guard in self._loops.pop(asyncio.get_running_loop(), {}).values():
+            await guard.aclose()
+            await session.close()
+
+
+async def _closed_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _make_session(*, local: bool, through_proxy: bool) -> aiohttp.ClientSession:
+    import aiohttp
+
+    from toolkit.calls.transport.receive_timestamps import TimestampingConnector
+
+    connector = TimestampingConnector(
+        limit=0,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        ttl_dns_cache=_DNS_CACHE_S,
+        resolver=None if through_proxy else _checked_resolver(local=local),
+        socket_factory=_make_socket,
+        ssl=_trust(),
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
+        trace_configs=[_stamps()],
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
+
+
+def _trust() -> ssl.SSLContext:
+    """The system's authorities (`SSL_CERT_FILE` included), or certifi's where it has none."""
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_DIR"):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _make_socket(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return made
+
+
+def _checked_resolver(*, local: bool) -> Any:
+    from aiohttp.resolver import ThreadedResolver
+
+    from toolkit.calls.transport.address_check import refuse_address
+
+    class CheckedResolver(ThreadedResolver):
+        """What is resolved here is what is connected to: there is no second look-up."""
+
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            found = await super().resolve(host, port, family)
+            for result in found:
+                refuse_address(result["host"], host, local=local)
+            return found
+
+    return CheckedResolver()
+
+
+def _stamps() -> aiohttp.TraceConfig:
+    """Trace hooks that write connection and sending times into the attempt's record."""
+    import aiohttp
+
+    trace = aiohttp.TraceConfig()
+
+    async def connecting(_: Any, context: SimpleNamespace, __: Any) -> None:
+        record: WireRecord = context.trace_request_ctx
+        record.connect_began_ns = time.monotonic_ns()
+
+    async def connected(_: Any, context: SimpleNamespace, __: Any) -> None:
+        record: WireRecord = context.trace_request_ctx
+        record.connected_ns = time.monotonic_ns()
+        record.reused = False
+
+    async def reused(_: Any, context: SimpleNamespace, __: Any) -> None:
+        context.trace_request_ctx.reused = True
+
+    async def sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+        context.trace_request_ctx.sent_ns = time.monotonic_ns()
+
+    trace.on_connection_create_start.append(connecting)
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(reused)
+    trace.on_request_headers_sent.append(sent)
+    return trace

@@ -1,0 +1,200 @@
+"""Where the catalog stands: its rows in the store, read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from uuid_utils import uuid7
+
+from toolkit.catalog.changes import Change
+from toolkit.catalog.sources.sourced_values import Row
+from toolkit.errors import StoreError
+from toolkit.private_files import locked
+
+if TYPE_CHECKING:
+    from toolkit.catalog.sync_diff import SyncDiff, SyncInput
+    from toolkit.store.store import Store
+
+RECENT_SYNCS: Final = 8
+_EDIT_WAIT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogStore:
+    """The tables `models`, `model_changes` and `prices` of one store.
+
+    Attributes:
+        store: the ledger.
+    """
+
+    store: Store
+
+    @contextmanager
+    def editing(self) -> Iterator[None]:
+        """Held from reading rows to writing them back: no edit is lost between, and of two
+        syncs at once, in threads or processes, only the first tells a change.
+
+        Raises:
+            ProviderError: somebody else kept it for over a minute.
+            StoreError: the home folder cannot be written.
+        """
+        home = self.store.settings.home
+        try:
+            with locked(home / "catalog", _EDIT_WAIT_S):
+                yield
+        except OSError as error:
+            raise StoreError(
+                f"{home} cannot be written ({error.strerror})", hint="Check the folder's rights."
+            ) from None
+
+    def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:
+        """All rows of a provider by model id, gone ones included; `facts` is read as JSON."""
+        rows = self.store.rows("SELECT * FROM models WHERE provider = ?", [provider])
+        return {row["model_id"]: _with_facts(row) for row in rows}
+
+    def find_row(self, provider: str, model_id: str) -> dict[str, Any] | None:
+        """The row of one model, or None."""
+        query = "SELECT * FROM models WHERE provider = ? AND model_id = ?"
+        rows = self.store.rows(query, [provider, model_id])
+        return _with_facts(rows[0]) if rows else None
+
+    def rows_named(self, models: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of some `provider/model_id`."""
+        query = "SELECT * FROM models WHERE list_contains(?, model)"
+        return [_with_facts(row) for row in self.store.rows(query, [list(models)])]
+
+    def find_names(self) -> list[str]:
+        """`provider/model_id` of every model, gone ones included."""
+        rows = self.store.rows("SELECT model FROM models ORDER BY model")
+        return [row["model"] for row in rows]
+
+    def find_choices(self) -> list[str]:
+        """`provider/model_id` of the models that can be picked: enabled, listed, for chat."""
+        rows = self.store.rows(
+            "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL "
+            "AND coalesce(kind, 'chat') = 'chat' AND status <> 'offline' ORDER BY model"
+        )
+        return [row["model"] for row in rows]
+
+    def last_tries(self) -> dict[str, datetime]:
+        """When each provider was last asked for its models, in vain or not."""
+        rows = self.store.rows(
+            "SELECT provider, max(changed_at) AS tried_at FROM model_changes "
+            "WHERE kind = 'sync' GROUP BY provider"
+        )
+        return {row["provider"]: row["tried_at"] for row in rows}
+
+    def find_elsewhere(self, provider: str, model_id: str) -> list[dict[str, Any]]:
+        """The same model at other providers: ids that end alike, listed ones only."""
+        query = """
+            SELECT model, context_window, input_usd_per_mtok, output_usd_per_mtok, status
+            FROM models
+            WHERE provider <> ? AND gone_at IS NULL
+              AND lower(regexp_extract(model_id, '[^/]*$')) =
+                  lower(regexp_extract(?, '[^/]*$'))
+            ORDER BY output_usd_per_mtok NULLS LAST, model"""
+        return self.store.rows(query, [provider, model_id])
+
+    def count_listed(self, provider: str) -> int:
+        """How many models of a provider are known and not gone."""
+        query = "SELECT count(*) AS n FROM models WHERE provider = ? AND gone_at IS NULL"
+        return int(self.store.rows(query, [provider])[0]["n"])
+
+    def count_flips(self, provider: str) -> dict[str, int]:
+        """By model id, how often it came or went within the last `RECENT_SYNCS` syncs."""
+        query = """
+            SELECT model_id, count(*) AS n FROM model_changes
+            WHERE provider = ? AND kind IN ('gone', 'back') AND changed_at >= coalesce((
+                SELECT min(changed_at) FROM (
+                    SELECT changed_at FROM model_changes WHERE provider = ? AND kind = 'sync'
+                    ORDER BY changed_at DESC LIMIT ?)), 'epoch'::TIMESTAMPTZ)
+            GROUP BY model_id"""
+        rows = self.store.rows(query, [provider, provider, RECENT_SYNCS])
+        return {row["model_id"]: int(row["n"]) for row in rows}
+
+    def price_rows(self, provider: str, model_id: str, on: date) -> list[dict[str, Any]]:
+        """The price rows of a model that hold on a day, later ones last."""
+        query = """
+            SELECT * FROM prices
+            WHERE provider = ? AND model_id = ? AND valid_from <= ?
+              AND (valid_to IS NULL OR valid_to >= ?)
+            ORDER BY valid_from, recorded_at, price_id"""
+        return self.store.rows(query, [provider, model_id, on, on])
+
+    def write_sync(self, step: SyncInput, outcome: SyncDiff) -> None:
+        """Write a sync. The models come last: cut short, a sync is told again, never lost."""
+        name = step.provider.name
+        sync = Change(
+            kind="sync",
+            field="models" if step.listing.complete else "incomplete",
+            old=str(outcome.known_before),
+            new=str(len(step.listing.models)),
+        )
+        changes = [("", sync), *outcome.changes]
+        self.store.append_many("prices", outcome.prices)
+        self.store.append_many("model_changes", _change_rows(name, step.at, step.sync_id, changes))
+        self._write_models(outcome.rows)
+
+    def write_failure(
+        self, provider: str, at: datetime, message: str | None, rows: Sequence[Row]
+    ) -> None:
+        """Write that a provider could not be read, and the rows marked with the reason."""
+        sync = Change(kind="sync", field="error", new=message)
+        changes = _change_rows(provider, at, str(uuid7()), [("", sync)])
+        self.store.append_many("model_changes", changes)
+        self._write_models(rows)
+
+    def write_edits(
+        self,
+        rows: Sequence[Row],
+        changes: Sequence[tuple[str, str, Change]],
+        at: datetime,
+        prices: Sequence[Row] = (),
+    ) -> None:
+        """Write rows that a person edited, and what was changed, by provider and model id."""
+        self.store.append_many("prices", prices)
+        edits = [
+            row
+            for provider, model_id, change in changes
+            for row in _change_rows(provider, at, None, [(model_id, change)])
+        ]
+        self.store.append_many("model_changes", edits)
+        self._write_models(rows)
+
+    def _write_models(self, rows: Sequence[Row]) -> None:
+        """Rows that were read hold the provider's item as text; it goes back as JSON."""
+        self.store.append_many("models", [{**row, "raw": _parse(row.get("raw"))} for row in rows])
+
+
+def _change_rows(
+    provider: str, at: datetime, sync_id: str | None, changes: Iterable[tuple[str, Change]]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "change_id": str(uuid7()),
+            "changed_at": at,
+            "provider": provider,
+            "model_id": model_id or None,
+            "model": f"{provider}/{model_id}" if model_id else None,
+            "kind": change.kind,
+            "field": change.field,
+            "old": change.old,
+            "new": change.new,
+            "source": change.source,
+            "sync_id": sync_id,
+        }
+        for model_id, change in changes
+    ]
+
+
+def _with_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "facts": _parse(row.get("facts"))}
+
+
+def _parse(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,215 @@
+"""How to ask a provider for its models: address, headers, pages, and what went wrong in words.
+
+What came is read by `dialects`. A page is trusted with nothing: cursors may repeat, bodies may
+be web pages, and one bad item never costs the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import httpx
+
+from toolkit.catalog.dialects import read_item
+from toolkit.catalog.listings.endpoints import listing_addresses, listing_headers, listing_params
+from toolkit.catalog.listings.item import clean
+from toolkit.catalog.listings.listed_model import ListedModel, Listing
+from toolkit.catalog.listings.listing_errors import refuse_body, refuse_status, refuse_wire
+from toolkit.catalog.listings.page_merge import Gathering
+from toolkit.errors import CatalogSyncFailed, ToolkitError
+from toolkit.secret import Secret
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+
+_R = TypeVar("_R")
+
+MAX_PAGES: Final = 200
+DEADLINE_S: Final = 30.0
+
+_LIST_NAMES: Final = ("data", "models", "modelSummaries", "publisherModels", "results", "items")
+_LARGE_BYTES: Final = 128 * 1024
+_SHOWN_AT_ONCE: Final = 4
+_SHOWN_AT_MOST: Final = 200
+
+
+async def fetch_listing(
+    provider: Provider,
+    key: Secret | None,
+    http: httpx.AsyncClient,
+    *,
+    deadline_s: float = DEADLINE_S,
+    details: bool = True,
+) -> Listing:
+    """Ask a provider for its whole listing, all pages.
+
+    Args:
+        provider: its type and base URL say where and how to ask.
+        key: sent in the provider's own header; None sends none.
+        http: the guarded client (`toolkit.calls.transport.guarded.open_http`).
+        deadline_s: for all pages together, seconds.
+        details: where the listing tells little of a model (Ollama), ask about each one as well.
+
+    Raises:
+        CatalogSyncFailed: `cause` is `auth`, `forbidden`, `not_found`, `rate_limited`,
+            `server_error`, `http_status`, `html`, `not_json`, `no_list`, `error_in_body`,
+            `timeout` or the wire's own word (`dns`, `tls`, `connect`, ...); `status` and the
+            provider's words are kept, and `hint` says what to do.
+    """
+    asker = _Asker(provider, key, http, deadline_s, details)
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await asker.ask_all()
+    except TimeoutError:
+        raise CatalogSyncFailed(
+            f"{provider.name} did not list its models within {deadline_s:g} s",
+            provider=provider.name,
+            cause="timeout",
+            blame="provider",
+            hint="Try again later; the models known so far are kept.",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """One listing in the making."""
+
+    provider: Provider
+    key: Secret | None
+    http: httpx.AsyncClient
+    deadline_s: float
+    details: bool
+
+    async def ask_all(self) -> Listing:
+        """The first address that answers with a list; the best failure where none does."""
+        failures: list[CatalogSyncFailed] = []
+        for url in listing_addresses(self.provider):
+            try:
+                return await self._ask_pages(url)
+            except CatalogSyncFailed as failure:
+                failures.append(failure)
+                if failure.cause not in ("not_found", "html", "not_json", "no_list"):
+                    break
+        telling = [failure for failure in failures if failure.cause != "not_found"]
+        raise (telling or failures)[0]
+
+    async def _ask_pages(self, url: str) -> Listing:
+        gathering = Gathering()
+        params = dict(listing_params(self.provider, url))
+        for _ in range(MAX_PAGES):
+            payload = await self._get(url, params)
+            items = find_items(payload)
+            if items is None:
+                raise refuse_body(self.provider, payload, self._secrets())
+            news = await _off_loop(gathering.add, items, size=len(items) * 500)
+            cursor = next_cursor(payload, self.provider.type.startswith("anthropic"))
+            if not cursor:
+                break
+            if not news and items and "page_token" not in cursor:
+                gathering.note_missing("paging:loop")
+            if not news:  # Cohere writes a token even on its last page
+                break
+            params |= cursor
+        else:
+            gathering.note_missing("paging:limit")
+        models = gathering.models
+        if self.details and url.endswith("/api/tags"):
+            models = await self._show_all(url, models)
+        return Listing(
+            models=tuple(models),
+            complete=gathering.complete,
+            notes=tuple(gathering.notes),
+            pages=gathering.pages,
+            url=url,
+        )
+
+    async def _get(self, url: str, params: Mapping[str, str]) -> Any:
+        response = await self._send("GET", url, params=dict(params) or None)
+        if response.status_code != httpx.codes.OK:
+            raise refuse_status(self.provider, response, self._secrets())
+        return await _off_loop(self._parse, response, size=len(response.content))
+
+    async def _send(self, method: str, url: str, **content: Any) -> httpx.Response:
+        try:
+            return await self.http.request(
+                method,
+                url,
+                headers=listing_headers(self.provider, self.key),
+                timeout=httpx.Timeout(self.deadline_s, connect=5.0),
+                follow_redirects=False,
+                **content,
+            )
+        except (ToolkitError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise refuse_wire(self.provider, error) from None
+
+    def _parse(self, response: httpx.Response) -> Any:
+        try:
+            return json.loads(response.content.decode("utf-8-sig", "replace"))
+        except (ValueError, RecursionError):
+            raise refuse_body(self.provider, response, self._secrets()) from None
+
+    def _secrets(self) -> tuple[Secret, ...]:
+        return () if self.key is None else (self.key,)
+
+    async def _show_all(self, url: str, models: list[ListedModel]) -> list[ListedModel]:
+        """Ask Ollama about each model: only `/api/show` knows capabilities and windows."""
+        gate = asyncio.Semaphore(_SHOWN_AT_ONCE)
+        show_url = url.removesuffix("/api/tags") + "/api/show"
+
+        async def show(model: ListedModel) -> ListedModel:
+            async with gate:
+                try:
+                    response = await self._send("POST", show_url, json={"model": model.model_id})
+                    shown = (
+                        self._parse(response) if response.status_code == httpx.codes.OK else None
+                    )
+                except CatalogSyncFailed:
+                    shown = None
+            return _with_show(model, shown)
+
+        return [
+            *await asyncio.gather(*(show(model) for model in models[:_SHOWN_AT_MOST])),
+            *models[_SHOWN_AT_MOST:],
+        ]
+
+
+def find_items(payload: object) -> list[Any] | None:
+    """The list of models in an answer, or None; llama.cpp has two (`data` is the fuller one)."""
+    if isinstance(payload, list):
+        return payload
+    if isinstance(payload, Mapping):
+        return next((payload[n] for n in _LIST_NAMES if isinstance(payload.get(n), list)), None)
+    return None
+
+
+def next_cursor(payload: object, anthropic: bool = False) -> dict[str, str]:
+    """The query parameters that ask for the next page; empty after the last one."""
+    if not isinstance(payload, Mapping):
+        return {}
+    for name, param in (("nextPageToken", "pageToken"), ("next_page_token", "page_token")):
+        token = payload.get(name)
+        if isinstance(token, str) and token:
+            return {param: token}
+    last_id = payload.get("last_id")
+    if payload.get("has_more") is True and isinstance(last_id, str) and last_id:
+        return {"after_id" if anthropic else "after": last_id}
+    return {}
+
+
+def _with_show(model: ListedModel, shown: object) -> ListedModel:
+    if not isinstance(shown, Mapping) or "error" in shown:
+        return replace(model, flags=(*model.flags, "show:unavailable"))
+    kept = {name: shown.get(name) for name in ("capabilities", "model_info", "details")}
+    again = read_item({**model.raw, "show": kept})
+    return model if again is None else replace(again, model_id=clean(model.model_id))
+
+
+async def _off_loop(work: Callable[[Any], _R], argument: object, *, size: int) -> _R:
+    """Run `work` in a thread where it would hold up the event loop's streams."""
+    if size < _LARGE_BYTES:
+        return work(argument)
+    return await asyncio.to_thread(work, argument)

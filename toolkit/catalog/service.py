@@ -1,0 +1,322 @@
+"""What `tk.catalog` is: every model of every provider, with facts, prices, history and proofs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.catalog import catalog_queries
+from toolkit.catalog.catalog_store import CatalogStore
+from toolkit.catalog.changes import KINDS, Change, find_changes
+from toolkit.catalog.parsing import Moment, read_day, read_moment, split_model
+from toolkit.catalog.price_rows import build_price_rows
+from toolkit.catalog.reprice import Question, Repricer
+from toolkit.catalog.sources.overrides import override_row
+from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
+from toolkit.errors import ModelNotFound, ToolkitError
+from toolkit.local.autostart import LOCAL, ensure_local
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.providers.provider import Provider
+    from toolkit.secret import Secret
+    from toolkit.toolkit import Toolkit
+
+SYNC_EVERY: Final = timedelta(hours=24)
+"""A provider with `auto_sync` is listed again when its last listing is older than this."""
+
+
+Names = list[str]
+
+
+class Catalog:
+    """The models of one toolkit."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
+
+    @cached_property
+    def shelf(self) -> CatalogStore:
+        """The catalog's rows in the store."""
+        return CatalogStore(self._toolkit.store)
+
+    @cached_property
+    def repricer(self) -> Repricer:
+        """Prices of any model on any day."""
+        return Repricer(self.shelf, self._find_provider)
+
+    def sync(
+        self,
+        names: Sequence[str] | str | None = None,
+        *,
+        on_result: Callable[[SyncResult], None] | None = None,
+    ) -> SyncReport:
+        """Ask providers for their models, all at once, and keep what is new.
+
+        Args:
+            names: providers' names; None: all that are in use (the built-in one if it runs).
+            on_result: hears of each provider as soon as it is done.
+
+        Returns:
+            One result per provider; one that fails leaves its models as they were.
+
+        Raises:
+            ProviderNotFound: no provider of such a name.
+        """
+        return self._toolkit.portal.run(self.async_sync(names, on_result=on_result))
+
+    async def async_sync(
+        self,
+        names: Sequence[str] | str | None = None,
+        *,
+        on_result: Callable[[SyncResult], None] | None = None,
+    ) -> SyncReport:
+        """The same as `sync`, for use with `await`."""
+        chosen = await asyncio.to_thread(self._choose, names)
+        syncer = Syncer(self._toolkit.settings, self.shelf, self._key_for)
+        return SyncReport(tuple(await syncer.sync(chosen, on_result)))
+
+    async def sync_due(self, now: datetime | None = None) -> SyncReport:
+        """Sync what is due: providers with `auto_sync` not asked for `SYNC_EVERY`.
+
+        A provider that fails is due again only after the same time: it is not hammered.
+        """
+        due = await asyncio.to_thread(self._find_due, now or datetime.now(UTC))
+        return await self.async_sync(due) if due else SyncReport(())
+
+    async def keep_fresh(self, look_every_s: float = 900.0) -> None:
+        """Sync what is due, for ever: for `portal.start`, beside an app or a server."""
+        while True:
+            with suppress(ToolkitError):  # a busy store or registry is asked again next time
+                await self.sync_due()
+            await asyncio.sleep(look_every_s)
+
+    def _find_due(self, now: datetime) -> Names:
+        tried = self.shelf.last_tries()
+        return [
+            provider.name
+            for provider in self._toolkit.providers.registry.list(active=True)
+            if provider.auto_sync
+            and provider.name != LOCAL
+            and (provider.name not in tried or now - tried[provider.name] >= SYNC_EVERY)
+        ]
+
+    def frame(
+        self, search: str | None = None, *, callable: bool | None = None, **filters: Any
+    ) -> pd.DataFrame:
+        """The catalog as `tk.models()` gives it, with the last proof from your own calls.
+
+        Args:
+            search: words that must all stand in a model's id, name, owner or description.
+            callable: True: only models that have answered a live call of yours.
+            filters: by column, for example `provider="openai"`, `is_enabled=True`.
+        """
+        return catalog_queries.models_df(
+            self._toolkit.store, search=search, callable=callable, filters=filters
+        )
+
+    list = frame
+
+    def overview(self) -> pd.DataFrame:
+        """The catalog without facts and raw items, with your own median TTFT and speed beside."""
+        return catalog_queries.overview_df(self._toolkit.store)
+
+    def show(self, model: str) -> dict[str, Any]:
+        """Everything about one model.
+
+        Returns:
+            Its row, `claims` (every source's word by fact), `conflicts`, `proof` (its row of
+            the truth matrix), `changes` (newest first) and `elsewhere` (the same model at
+            other providers, with their prices).
+
+        Raises:
+            ModelNotFound: the catalog has no such model.
+        """
+        row = self._require_row(model)
+        facts = row.pop("facts") or {}
+        truth = catalog_queries.truth_df(self._toolkit.store, provider=row["provider"])
+        proof = truth[truth["model"] == model].astype(object)
+        changes = (
+            catalog_queries.changes_df(self._toolkit.store, model=model).head(20).astype(object)
+        )
+        return {
+            **row,
+            "claims": facts.get("claims", {}),
+            "conflicts": facts.get("conflicts", []),
+            "sources": facts.get("sources", {}),
+            "proof": proof.where(proof.notna(), None).to_dict("records")[0],
+            "changes": changes.where(changes.notna(), None).to_dict("records"),
+            "elsewhere": self.shelf.find_elsewhere(row["provider"], row["model_id"]),
+        }
+
+    def changes(
+        self,
+        since: Moment = None,
+        *,
+        kinds: Sequence[str] = KINDS,
+        provider: str | None = None,
+        model: str | None = None,
+    ) -> pd.DataFrame:
+        """What changed, newest first: new, gone, back, price, context, capability, status.
+
+        Args:
+            since: a day (from its first second, UTC) or a moment; None: everything.
+            kinds: only these.
+            provider: only this provider's.
+            model: only this `provider/model_id`.
+        """
+        return catalog_queries.changes_df(
+            self._toolkit.store,
+            since=read_moment(since),
+            kinds=catalog_queries.require_kinds(tuple(kinds)),
+            provider=provider,
+            model=model,
+        )
+
+    def truth(self, provider: str | None = None) -> pd.DataFrame:
+        """Who knows each model (provider, litellm, genai-prices), and was it really called."""
+        return catalog_queries.truth_df(self._toolkit.store, provider=provider)
+
+    def retirements(self, within_days: int = 90, *, today: date | None = None) -> pd.DataFrame:
+        """Models that end within so many days, soonest first, with their successors."""
+        day = today or datetime.now(UTC).date()
+        return catalog_queries.retirements_df(
+            self._toolkit.store, within_days=within_days, today=day
+        )
+
+    def price_history(self, model: str) -> pd.DataFrame:
+        """Dated prices of a model: what was recorded here, and what genai-prices dates back.
+
+        Columns: `valid_from` (None: from the beginning), `token_class`, `tier`,
+        `above_tokens`, `usd_per_million`, `source`; oldest first.
+        """
+        row = self._require_row(model)
+        provider = self._find_provider(row["provider"])
+        return catalog_queries.price_history_df(self._toolkit.store, provider, row)
+
+    def reprice(
+        self,
+        since: Moment = None,
+        at: date | str | None = None,
+        as_: str | None = None,
+        *,
+        until: Moment = None,
+    ) -> pd.DataFrame:
+        """What past calls would have cost on another day, or at another model.
+
+        Args:
+            since, until: live calls sent in this span; None: no bound.
+            at: prices of this day; None: those in force now.
+            as_: take the prices of this `provider/model_id` for all calls.
+
+        Returns:
+            One row per model that was called: `recorded_usd` beside `repriced_usd`, None where
+            no price is known. Nothing is rewritten.
+        """
+        question = Question(
+            since=read_moment(since),
+            until=read_moment(until),
+            on=read_day(at),
+            as_model=None if as_ is None else split_model(as_),
+        )
+        return self.repricer.reprice(question)
+
+    def enable(self, *models: str) -> int:
+        """Switch models on by `provider/model_id` or pattern (`openrouter/anthropic/*`).
+
+        Returns:
+            How many were switched.
+
+        Raises:
+            ModelNotFound: a name or pattern fits no model.
+        """
+        with self.shelf.editing():
+            return self._switch(models, True)
+
+    def disable(self, *models: str) -> int:
+        """Switch models off; they stay in the catalog. See `enable`."""
+        with self.shelf.editing():
+            return self._switch(models, False)
+
+    def override(self, model: str, values: dict[str, Any], *, on: date | str | None = None) -> None:
+        """Set your own facts or prices of a model; they stand before every other source.
+
+        Args:
+            model: `provider/model_id`.
+            values: by name of fact, for example `{"price:input": "0.20"}` (USD per million
+                tokens), `{"context_window_tokens": 32768}`; None takes yours back.
+            on: the day from which it holds; None: today (UTC).
+
+        Raises:
+            ModelNotFound: the catalog has no such model.
+            InvalidInput: no such fact, or a value that it cannot have.
+        """
+        now = datetime.now(UTC)
+        with self.shelf.editing():
+            row = self._require_row(model)
+            edited = override_row(row, values, read_day(on) or now.date())
+            prices = build_price_rows(row, edited, now)
+            found = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
+            self.shelf.write_edits([edited], found, now, prices)
+
+    def syncs(self) -> pd.DataFrame:
+        """The last sync of each provider: when, how it ended, and why it failed."""
+        return catalog_queries.syncs_df(self._toolkit.store)
+
+    def choices(self) -> Sequence[str]:
+        """`provider/model_id` of every model that a person can pick: enabled, listed, for chat."""
+        return self.shelf.find_choices()
+
+    def _choose(self, names: Sequence[str] | str | None) -> Sequence[Provider]:
+        """The providers to ask; the built-in one is started when it is asked for by name."""
+        registry = self._toolkit.providers.registry
+        if names is None:
+            is_running = self._toolkit.local.status() is not None
+            used = registry.list(active=True)
+            return [registry.locate(p) for p in used if p.name != LOCAL or is_running]
+        names = [names] if isinstance(names, str) else names
+        if LOCAL in names:
+            ensure_local(self._toolkit)
+        return [registry.locate(registry.require(name)) for name in names]
+
+    def _key_for(self, provider: Provider) -> Secret | None:
+        resolved = self._toolkit.keys.resolve(provider)
+        return None if resolved is None else resolved.secret
+
+    def _find_provider(self, name: str) -> Provider | None:
+        return self._toolkit.providers.registry.find(name)
+
+    def _require_row(self, model: str) -> dict[str, Any]:
+        provider, model_id = split_model(model)
+        row = self.shelf.find_row(provider, model_id)
+        if row is None:
+            raise ModelNotFound(
+                f"the catalog has no model {model}",
+                model=model,
+                hint="List them with `toolkit models list`, or sync with `toolkit models sync`.",
+            )
+        return row
+
+    def _switch(self, names: Sequence[str], enabled: bool) -> int:
+        rows: dict[str, dict[str, Any]] = {}
+        known = self.shelf.find_names()
+        for name in names:
+            fitting = [model for model in known if model == name or fnmatchcase(model, name)]
+            if not fitting:
+                self._require_row(name)
+            rows |= {row["model"]: row for row in self.shelf.rows_named(fitting)}
+        turned = [row for row in rows.values() if row["is_enabled"] is not enabled]
+        word = {True: "on", False: "off"}
+        change = Change(kind="enabled", old=word[not enabled], new=word[enabled], source="person")
+        self.shelf.write_edits(
+            [{**row, "is_enabled": enabled} for row in turned],
+            [(row["provider"], row["model_id"], change) for row in turned],
+            datetime.now(UTC),
+        )
+        return len(turned)

@@ -1,0 +1,93 @@
+"""The user's own word on a model: dated, in front of every other source, kept through syncs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from toolkit.catalog.listings.listed_model import CAPABILITIES
+from toolkit.catalog.model_row import PRICE_COLUMNS
+from toolkit.catalog.sources.sourced_values import Row, claim_value, plain_value, read_claims
+from toolkit.errors import InvalidInput
+
+_COLUMNS: Final[Mapping[str, str]] = {
+    **PRICE_COLUMNS,
+    "context_window_tokens": "context_window",
+    "max_output_tokens": "max_output_tokens",
+    "retires_on": "deprecation_date",
+    "successor": "successor",
+}
+
+
+def override_row(row: Row, values: Mapping[str, Any], on: date) -> dict[str, Any]:
+    """The row with the user's words in force.
+
+    Args:
+        row: as it is stored, JSON columns read.
+        values: by name of fact (`price:input`, `context_window_tokens`, `capability:tools`,
+            `retires_on`, `successor`); None takes the user's word back.
+        on: the day from which it holds.
+
+    Raises:
+        InvalidInput: no such fact, or a value that it cannot have.
+    """
+    claims = {name: list(said) for name, said in read_claims(row).items()}
+    for name, value in values.items():
+        others = [claim for claim in claims.get(name, []) if claim["source"] != "override"]
+        own = {"source": "override", "value": _checked(name, value), "as_of": on.isoformat()}
+        claims[name] = others if value is None else [own, *others]
+        if not claims[name]:
+            del claims[name]
+    facts = dict(row["facts"] or {}, claims=claims, conflicts=_conflicts(claims))
+    edited = {**row, "facts": facts}
+    for name in values:
+        if name in _COLUMNS:
+            edited[_COLUMNS[name]] = _value(claims, name)
+    has = {name for name in CAPABILITIES if _value(claims, f"capability:{name}")}
+    edited["capabilities"] = [name for name in CAPABILITIES if name in has]
+    if first := claims.get("price:input") or claims.get("price:output"):
+        edited["price_source"], edited["price_date"] = first[0]["source"], first[0]["as_of"]
+    return edited
+
+
+def _value(claims: Mapping[str, list[dict[str, Any]]], name: str) -> Any:
+    return claim_value(name, claims[name][0]) if claims.get(name) else None
+
+
+def _conflicts(claims: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    return [
+        name
+        for name, said in claims.items()
+        if any(claim_value(name, claim) != claim_value(name, said[0]) for claim in said)
+    ]
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in PRICE_COLUMNS:
+        return _checked_price(name, value)
+    if name.startswith("capability:") and name.partition(":")[2] in CAPABILITIES:
+        return None if value is None else bool(value)
+    if name in ("context_window_tokens", "max_output_tokens"):
+        if value is not None and (not isinstance(value, int) or value <= 0):
+            raise InvalidInput(f"{name} is a whole number above 0, not {value!r}")
+        return value
+    if name in ("retires_on", "successor"):
+        return plain_value(value)
+    known = ", ".join((*_COLUMNS, *(f"capability:{c}" for c in CAPABILITIES)))
+    raise InvalidInput(f"there is no fact {name!r}", hint=f"There are {known}.")
+
+
+def _checked_price(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        usd = Decimal(str(value))
+    except InvalidOperation:
+        usd = Decimal("NaN")
+    if not usd.is_finite() or usd < 0:
+        raise InvalidInput(
+            f"{name} is {value!r}, which is no price", hint="Write USD per million tokens."
+        )
+    return str(plain_value(usd))

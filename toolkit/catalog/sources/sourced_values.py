@@ -1,0 +1,112 @@
+"""Claims as they are stored: every source's word on every fact, as JSON in the column `facts`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from toolkit.catalog.listings.listed_model import ListedPrice, PriceClass
+from toolkit.catalog.sources.facts import Facts, SourcedValue, SourceFacts
+
+Row = Mapping[str, Any]
+
+_PRICE_NAME: Final = re.compile(
+    r"price:(?P<token_class>\w+)(?:@(?P<tier>[\w-]+))?(?:>(?P<above>\d+))?"
+)
+
+
+def write_facts(facts: Facts, sources: tuple[SourceFacts, ...]) -> dict[str, Any]:
+    """Claims, conflicts and sources as JSON-ready values (`read_claims` reads them back)."""
+    return {
+        "claims": {
+            name: [
+                {"source": c.source, "value": plain_value(c.value), "as_of": plain_value(c.as_of)}
+                for c in said
+            ]
+            for name, said in facts.claims.items()
+        },
+        "conflicts": list(facts.conflicts),
+        "sources": {s.source: {"key": s.key, "edition": s.edition} for s in sources},
+    }
+
+
+def read_claims(row: Row) -> dict[str, list[dict[str, Any]]]:
+    """The claims in a stored row, by name of fact; the first one is in force."""
+    facts = row.get("facts")
+    if isinstance(facts, str):
+        facts = json.loads(facts)
+    claims = facts.get("claims") if isinstance(facts, Mapping) else None
+    return dict(claims) if isinstance(claims, Mapping) else {}
+
+
+def read_override(row: Row) -> SourceFacts | None:
+    """The user's own words in a stored row, to be carried into the next one."""
+    said = {
+        name: claim
+        for name, claims in read_claims(row).items()
+        for claim in claims
+        if claim["source"] == "override"
+    }
+    return override_facts(said) if said else None
+
+
+def override_facts(said: Mapping[str, Mapping[str, Any]]) -> SourceFacts:
+    """A source from stored override claims (`{"value": ..., "as_of": ISO day}` by fact)."""
+    values = {name: claim["value"] for name, claim in said.items()}
+    days = [claim["as_of"] for claim in said.values() if claim.get("as_of")]
+    return SourceFacts(
+        source="override",
+        as_of=date.fromisoformat(max(days)) if days else None,
+        context_window_tokens=values.get("context_window_tokens"),
+        max_output_tokens=values.get("max_output_tokens"),
+        capabilities={
+            name.removeprefix("capability:"): bool(value)
+            for name, value in values.items()
+            if name.startswith("capability:")
+        },
+        prices=tuple(
+            read_price(name, value) for name, value in values.items() if name.startswith("price:")
+        ),
+        retires_on=_day(values.get("retires_on")),
+        successor=values.get("successor"),
+    )
+
+
+def read_price(name: str, value: Any) -> ListedPrice:
+    """A price from its name (`price:output@batch>200000`) and its written value.
+
+    Raises:
+        ValueError: no name of a price.
+    """
+    match = _PRICE_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no name of a price")
+    return ListedPrice(
+        token_class=cast("PriceClass", match["token_class"]),
+        usd_per_million=Decimal(str(value)),
+        tier=match["tier"] or "standard",
+        above_tokens=int(match["above"] or 0),
+    )
+
+
+def _day(value: Any) -> date | None:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def claim_value(name: str, claim: SourcedValue | Mapping[str, Any]) -> Any:
+    """A claim's value as it was before it was written: money is `Decimal` again."""
+    value = claim.value if isinstance(claim, SourcedValue) else claim["value"]
+    return Decimal(str(value)) if name.startswith("price:") else value
+
+
+def plain_value(value: Any) -> Any:
+    """A fact's value in JSON's own types: money and days as text."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value

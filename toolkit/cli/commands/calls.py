@@ -1,0 +1,209 @@
+"""`toolkit calls`: the ledger of every attempt, as a list, one by one, in sums and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from toolkit.charts.numbers import count, duration, duration_unit, money, rate
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    console,
+    new_app,
+    notice,
+    opened_toolkit,
+    plain,
+    show_facts,
+    show_rows,
+)
+from toolkit.cli.views.call_queries import (
+    CallFilter,
+    call_statistics,
+    find_calls,
+    list_calls,
+    read_since,
+)
+from toolkit.errors import InvalidInput
+
+app = new_app("Look at recorded calls: one row per attempt.")
+
+Provider = Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="Only this provider/model_id.")]
+Status = Annotated[str | None, typer.Option(help="ok, error or cancelled.")]
+Origin = Annotated[str | None, typer.Option(help="What made the call: chat, compare, eval, ...")]
+Since = Annotated[str | None, typer.Option(help="30min, 6h, 7d, or a date.")]
+
+_LONG_COLUMNS = ("messages", "output_text", "reasoning_text")
+
+
+@app.command("list")
+def list_(
+    provider: Provider = None,
+    model: Model = None,
+    status: Status = None,
+    origin: Origin = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """List calls, newest first."""
+    which = _filter(provider, model, status, origin, since)
+    with opened_toolkit() as toolkit:
+        rows = list_calls(toolkit.store, which, limit)
+    failed = any(row["error_code"] for row in rows)
+    columns = (
+        Column("started_at", "UTC", _short_time, is_number=True),
+        Column("call_id", "Call", lambda call_id: str(call_id)[-8:]),
+        Column("model", "Model"),
+        Column("origin", "From", is_optional=True),
+        Column("status", "Status"),
+        _durations("ttft_ms", "TTFT", rows),
+        Column("output_tps", "Speed", rate, is_number=True, is_optional=True),
+        Column("input_tokens", "In", count, is_number=True, is_optional=True),
+        Column("output_tokens", "Out", count, is_number=True),
+        Column("cost_usd", "Cost", money, is_number=True),
+        Column("error_code", "Error", lambda code: str(code or ""), is_optional=not failed),
+    )
+    empty = "No calls match." if which != CallFilter() else "No calls yet. Try `toolkit demo`."
+    show_rows(rows, columns, as_json=as_json, empty=empty)
+
+
+@app.command()
+def show(
+    call: Annotated[str, typer.Argument(help="A call's id, its beginning or its end.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show everything about one call."""
+    with opened_toolkit() as toolkit:
+        found = find_calls(toolkit.store, call)
+    if not found:
+        raise InvalidInput(
+            f"there is no call {call!r}", hint="List them with `toolkit calls list`."
+        )
+    if len({row["request_id"] for row in found}) > 1:
+        ids = ", ".join(row["call_id"] for row in found)
+        raise InvalidInput(f"{call!r} stands for several calls: {ids}", hint="Write more of it.")
+    if as_json:
+        show_facts(found[-1], as_json=True)
+        return
+    for row in found:
+        _show_one(row)
+
+
+@app.command()
+def stats(
+    provider: Provider = None,
+    model: Model = None,
+    origin: Origin = None,
+    since: Since = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Count calls by model: answers, errors, latency, speed, tokens, cost (live calls only)."""
+    which = _filter(provider, model, None, origin, since, is_live_only=True)
+    with opened_toolkit() as toolkit:
+        rows = call_statistics(toolkit.store, which)
+    shown = [{**row, "ttft_high": _high(row)} for row in rows]
+    columns = (
+        Column("model", "Model"),
+        Column("calls", "Calls", count, is_number=True),
+        Column("answers", "Answers", count, is_number=True),
+        Column("errors", "Errors", count, is_number=True),
+        _durations("ttft_p50_ms", "TTFT p50", rows),
+        Column("ttft_high", "TTFT p95", is_number=True),
+        _durations("tpot_p50_ms", "TPOT p50", rows, is_optional=True),
+        Column("output_tps_p50", "Speed p50", rate, is_number=True),
+        Column("input_tokens", "In", count, is_number=True, is_optional=True),
+        Column("output_tokens", "Out", count, is_number=True),
+        Column("cost_usd", "Cost", money, is_number=True),
+    )
+    show_rows(rows if as_json else shown, columns, as_json=as_json, empty="No live calls yet.")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to: .parquet, .csv or .jsonl.")],
+    provider: Provider = None,
+    model: Model = None,
+    status: Status = None,
+    origin: Origin = None,
+    since: Since = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write calls to a file, oldest first, with the prompts and answers that are recorded."""
+    from toolkit.cli.views.export import write_rows
+
+    which = _filter(provider, model, status, origin, since)
+    with opened_toolkit() as toolkit:
+        rows = list_calls(toolkit.store, which, limit=2**53)
+    write_rows(file, rows[::-1])
+    if as_json:
+        show_facts({"file": str(file), "rows": len(rows)}, as_json=True)
+    else:
+        notice(f"{len(rows):,} calls are in {file}.")
+
+
+def _filter(
+    provider: str | None,
+    model: str | None,
+    status: str | None,
+    origin: str | None,
+    since: str | None,
+    *,
+    is_live_only: bool = False,
+) -> CallFilter:
+    if status not in (None, "ok", "error", "cancelled"):
+        raise InvalidInput(f"{status!r} is no status", hint="It is ok, error or cancelled.")
+    return CallFilter(
+        provider=provider,
+        model=model,
+        status=status,
+        origin=origin,
+        since=read_since(since),
+        is_live_only=is_live_only,
+    )
+
+
+def _durations(
+    key: str, title: str, rows: list[dict[str, Any]], *, is_optional: bool = False
+) -> Column:
+    """A column of durations, all in the unit of the largest."""
+    unit = duration_unit([row[key] for row in rows])
+    return Column(key, title, lambda ms: duration(ms, unit), True, is_optional)
+
+
+def _high(row: Mapping[str, Any]) -> str | None:
+    """The 95th percentile; with too few answers for one, the maximum (n stands beside it)."""
+    if row["ttft_p95_ms"] is not None:
+        return duration(row["ttft_p95_ms"])
+    if row["ttft_max_ms"] is None:
+        return None
+    return f"max {duration(row['ttft_max_ms'])}"
+
+
+def _show_one(row: Mapping[str, Any]) -> None:
+    title = f"{row['model']}  {row['status']}  {row['call_id']}"
+    offsets = row.get("chunk_offsets_us") or ()
+    facts = {k: v for k, v in row.items() if k not in (*_LONG_COLUMNS, "chunk_offsets_us")}
+    known = {name: value for name, value in facts.items() if value not in (None, "", [], {})}
+    show_facts({**known, "chunks": len(offsets)}, as_json=False, title=title)
+    for name in _LONG_COLUMNS:
+        if row.get(name):
+            console().print(f"{name}:\n{plain(_text(row[name]))}\n")
+
+
+def _text(value: Any) -> str:
+    """Text as it is; a conversation as `role: what was said`."""
+    if isinstance(value, str):
+        return value
+    return "\n".join(f"{m.get('role')}: {m.get('content') or ''}" for m in value)
+
+
+def _short_time(when: datetime) -> str:
+    utc = when.astimezone(UTC)
+    is_today = utc.date() == datetime.now(UTC).date()
+    return utc.strftime("%H:%M:%S" if is_today else "%m-%d %H:%M")

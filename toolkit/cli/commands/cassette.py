@@ -1,0 +1,150 @@
+"""`toolkit cassette`: record traffic, check it, make it from a row, play it to any client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit.charts.numbers import duration
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_toolkit,
+    print_json,
+    show_facts,
+    show_rows,
+)
+from toolkit.cli.spinner import status_line
+
+if TYPE_CHECKING:
+    from toolkit.replay.cassettes.cassette_lint import Finding
+    from toolkit.replay.regression.case_runner import CaseRun
+    from toolkit.toolkit import Toolkit
+
+app = new_app("Record traffic once and play it for ever.")
+
+CaseOption = Annotated[
+    list[str] | None, typer.Option("--case", help="Only this case; once for each.")
+]
+
+
+@app.command()
+def record(
+    suite: Annotated[str, typer.Argument(help="A suite's folder, or its name in cassettes/.")],
+    case: CaseOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask the providers, and keep the traffic of each case in its cassette (may cost money)."""
+    from toolkit.replay.regression.suite_run import record_regression
+
+    with opened_toolkit() as toolkit, status_line() as progress:
+        runs = record_regression(toolkit, suite, only=case or (), progress=progress)
+    show_rows([_run_row(run) for run in runs], _RUN_COLUMNS, as_json=as_json)
+
+
+_RUN_COLUMNS = (
+    Column("case", "Case"),
+    Column("model", "Model"),
+    Column("checks", "Checks"),
+    Column("ttft_ms", "TTFT", duration, is_number=True),
+    Column("answer", "Answer"),
+)
+
+
+def _run_row(run: CaseRun) -> dict[str, Any]:
+    trial = run.trials[0]
+    words = {True: "pass", False: "fail", None: "not judged"}[trial.passed]
+    return {
+        "case": run.case.name,
+        "model": run.model,
+        "checks": words,
+        "ttft_ms": trial.measured.ttft_ms if trial.measured else None,
+        "answer": trial.shown[:200],
+    }
+
+
+@app.command()
+def lint(
+    folder: Annotated[Path, typer.Argument(help="A folder of cassettes, or one.")] = Path(
+        "cassettes"
+    ),
+    max_age_days: Annotated[float, typer.Option(help="Older recordings are told.")] = 180.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check form, leaks, age and use of every cassette; exit code 1 when something is wrong."""
+    from toolkit.replay.cassettes.cassette_lint import find_cassettes, lint_cassettes
+    from toolkit.replay.cassettes.scrub import Scrubber
+
+    with opened_toolkit() as toolkit:
+        scrubber = Scrubber(toolkit.keys.known_secrets())
+        findings = lint_cassettes(folder, scrubber, max_age_days=max_age_days)
+        findings += _find_unused(toolkit, folder)
+    rows = [_finding_row(finding) for finding in findings]
+    checked = len(find_cassettes(folder))
+    show_rows(rows, _FINDING_COLUMNS, as_json=as_json, empty=f"{checked} cassettes are in order.")
+    if any(finding.is_error for finding in findings):
+        raise typer.Exit(1)
+
+
+_FINDING_COLUMNS = (
+    Column("level", ""),
+    Column("rule", "Rule"),
+    Column("path", "Cassette"),
+    Column("message", "What"),
+)
+
+
+def _finding_row(finding: Finding) -> dict[str, Any]:
+    return {
+        "level": "error" if finding.is_error else "note",
+        "rule": finding.rule,
+        "path": str(finding.path),
+        "message": finding.message,
+    }
+
+
+def _find_unused(toolkit: Toolkit, folder: Path) -> list[Finding]:
+    """Play every suite below the folder, and tell what of its cassettes nobody asks for."""
+    from toolkit.replay.regression.unused import find_unused
+
+    return find_unused(toolkit, folder)
+
+
+@app.command("from-call")
+def from_call(
+    call_id: Annotated[str, typer.Argument(help="The id of a row in calls.")],
+    suite: Annotated[str, typer.Option(help="The suite to add it to.")] = "calls",
+    case: Annotated[str | None, typer.Option(help="The name of the case.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn a recorded call into a cassette and a case, without asking anybody."""
+    from toolkit.replay.from_call import make_case
+
+    with opened_toolkit() as toolkit:
+        cassette, cases = make_case(toolkit, call_id, suite=suite, name=case)
+    show_facts({"cassette": str(cassette), "cases": str(cases)}, as_json=as_json)
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="A folder of cassettes, or one.")],
+    speed: Annotated[float, typer.Option(help="1 as recorded, 2 twice as fast, 0 at once.")] = 1.0,
+    port: Annotated[int, typer.Option(help="0 takes any free port.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Play cassettes on 127.0.0.1 to any client, piece by piece with the recorded timing."""
+    from toolkit.replay.server.replay_server import ReplayServer
+
+    with ReplayServer(folder, speed=speed, port=port) as server:
+        if as_json:
+            print_json({"url": server.url, "routes": dict(server.routes)})
+        else:
+            notice(f"Plays {folder} at {server.url} until interrupted.")
+            rows = [{"route": route, "answers": n} for route, n in server.routes.items()]
+            columns = (Column("route", "Route"), Column("answers", "Answers", is_number=True))
+            show_rows(rows, columns, as_json=False)
+        server.wait()

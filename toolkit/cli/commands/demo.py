@@ -1,0 +1,139 @@
+"""`toolkit demo`: three questions to at least two panes at once, measured and recorded.
+
+It asks the built-in model and the local servers it finds; a cloud model only when it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from toolkit.cli.output import JsonFlag, new_app, notice, opened_toolkit, print_json
+from toolkit.cli.spinner import status_line
+from toolkit.cli.views.side_by_side import Slot, show_figures, watch
+from toolkit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from toolkit.compare.board import Board
+    from toolkit.toolkit import Toolkit
+
+app = new_app("Ask the built-in model three things, two panes at once.")
+
+PROMPTS: Final = (
+    "Name three rivers in Europe and say one thing about each.",
+    "Explain to a ten-year-old what a hash table is.",
+    "Write two lines about the sea at night.",
+)
+MAX_TOKENS: Final = 96
+MAX_PANES: Final = 8
+BUILTIN: Final = "local/smollm2-135m"
+
+# One model, two ways: the same question shows what temperature and system prompt do.
+_SOBER: Final = {"temperature": 0.0, "seed": 1, "system": "Answer in one plain sentence."}
+_LIVELY: Final = {"temperature": 1.0, "seed": 1, "system": "You are a cheerful storyteller."}
+
+
+@app.command()
+def demo(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Ask this provider/model_id too; may cost money."),
+    ] = None,
+    builtin: Annotated[
+        bool, typer.Option("--builtin/--no-builtin", help="The built-in model.")
+    ] = True,
+    discover: Annotated[
+        bool, typer.Option("--discover/--no-discover", help="Look for local servers.")
+    ] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask three things, stream the answers side by side, and show what was measured."""
+    with opened_toolkit() as toolkit:
+        try:
+            seats = _take_seats(toolkit, model or [], builtin=builtin, discover=discover)
+            boards = [_ask(toolkit, prompt, seats, is_quiet=as_json) for prompt in PROMPTS]
+            failed = _report(toolkit, boards, seats, as_json=as_json)
+        finally:
+            if toolkit.local.was_started_here and not toolkit.local.is_busy():
+                toolkit.local.stop()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _take_seats(
+    toolkit: Toolkit, named: Sequence[str], *, builtin: bool, discover: bool
+) -> list[Slot]:
+    """Who is asked: the built-in model, local servers that were found, and who was named."""
+    from toolkit.local.autostart import ensure_local
+
+    with status_line() as progress:
+        if builtin:
+            ensure_local(toolkit, progress)
+        found = _find_servers(toolkit, progress) if discover else []
+    others = [
+        *(Slot(model=m, label=m, options={}) for m in named),
+        *(Slot(model=m, label=m, options={}, is_asked_for=False) for m in found),
+    ]
+    sober = Slot(model=BUILTIN, label="built-in, temperature 0", options=_SOBER)
+    lively = Slot(model=BUILTIN, label="built-in, temperature 1", options=_LIVELY)
+    seats = [*([sober] if builtin else []), *others]
+    if builtin and len(seats) < 2:
+        seats.append(lively)
+    if len(seats) < 2:
+        raise InvalidInput(
+            "a comparison needs at least two panes",
+            hint="Name models with -m provider/model, or leave --no-builtin out.",
+        )
+    return seats[:MAX_PANES]
+
+
+def _ask(toolkit: Toolkit, prompt: str, seats: Sequence[Slot], *, is_quiet: bool) -> Board:
+    from toolkit.compare.board import start_board
+
+    panes = [{"max_tokens": MAX_TOKENS, **seat.options} for seat in seats]
+    if not is_quiet:
+        print(f"\n> {prompt}", flush=True)
+    running = start_board(toolkit, prompt, [seat.model for seat in seats], {"panes": panes})
+    return running.wait() if is_quiet else watch(running, seats)
+
+
+def _report(
+    toolkit: Toolkit, boards: Sequence[Board], seats: Sequence[Slot], *, as_json: bool
+) -> bool:
+    """Read back what was recorded and show it; whether an answer that was asked for is missing."""
+    from toolkit.cli.views.call_queries import count_rows, pane_figures
+
+    ids = [board.board_id for board in boards]
+    toolkit.store.ingest()
+    figures = pane_figures(toolkit.store, ids)
+    rows = count_rows(toolkit.store, ids)
+    path = toolkit.settings.store_path
+    if as_json:
+        print_json({"panes": figures, "boards": ids, "store": str(path), "rows": rows})
+    else:
+        print()
+        show_figures(figures, seats, title=f"{len(boards)} questions, as the store has them")
+        told = ", ".join(f"{n} {name}" for name, n in rows.items())
+        print(f"Recorded in {path}: {told}.", flush=True)
+        notice("Look closer with `toolkit calls list`, or `toolkit app`.")
+    answered = {row["position"]: row["answers"] for row in figures}
+    return any(
+        seat.is_asked_for and answered.get(position, 0) < len(boards)
+        for position, seat in enumerate(seats)
+    )
+
+
+def _find_servers(toolkit: Toolkit, progress: Callable[[str], None]) -> list[str]:
+    """One model of each local server that answers on its usual port; the server becomes known."""
+    from toolkit.providers.discovery import find_local_servers
+
+    progress("Looking for local servers")
+    servers = toolkit.portal.run(find_local_servers())
+    if not servers:
+        return []
+    toolkit.providers.discover()
+    usable = {provider.name for provider in toolkit.providers.list() if provider.is_active}
+    models = ((s.name, [m for m in s.models if "embed" not in m.lower()]) for s in servers)
+    return [f"{name}/{chat[0]}" for name, chat in models if chat and name in usable]

@@ -1,0 +1,289 @@
+"""`toolkit models`: sync the catalog, search it, see what changed, what ends, and what it cost."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit.catalog.changes import fold_first_listings
+from toolkit.charts.numbers import UNPRICED, count, money
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_toolkit,
+    print_json,
+    show_facts,
+    show_rows,
+)
+from toolkit.cli.spinner import status_line
+from toolkit.cli.views.call_queries import read_since
+from toolkit.cli.views.model_facts import read_fact
+from toolkit.cli.views.model_views import (
+    show_model,
+    sync_columns,
+    text_rows,
+    told_at,
+)
+
+if TYPE_CHECKING:
+    from toolkit.catalog.sync import SyncReport
+
+app = new_app("Sync and list the models you can call, and what changed.")
+
+Provider = Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")]
+Names = Annotated[list[str], typer.Argument(help="provider/model_id, or a pattern in quotes.")]
+Since = Annotated[str | None, typer.Option(help="A date, or 30min, 6h, 7d before now.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+
+
+@app.command()
+def sync(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Providers; all in use without any.")
+    ] = None,
+    provider: Provider = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask providers for their models; exit code 1 when one of them could not be read."""
+    chosen = [*(names or ()), *([provider] if provider else ())]
+    with opened_toolkit() as toolkit, status_line() as progress:
+        progress("Asking for models")
+        report = toolkit.catalog.sync(
+            chosen or None,
+            on_result=lambda result: progress(f"Asking for models, {result.provider} is done"),
+        )
+    show_rows(
+        text_rows(report.frame()),
+        sync_columns(),
+        as_json=as_json,
+        empty="No provider is in use. Add one with `toolkit providers add`.",
+    )
+    if not as_json:
+        _tell_failures(report)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _tell_failures(report: SyncReport) -> None:
+    for result in report:
+        if result.status in ("error", "skipped"):
+            notice(f"{result.provider}: {result.message}. {result.hint or ''}".strip())
+        for note in result.notes:
+            notice(f"{result.provider}: {note.replace('_', ' ').replace(':', ': ')}")
+
+
+@app.command("list")
+def list_(
+    search: Annotated[str | None, typer.Argument(help="Words in id, name or owner.")] = None,
+    provider: Provider = None,
+    callable_: Annotated[
+        bool, typer.Option("--callable", help="Only models that answered a call of yours.")
+    ] = False,
+    capability: Annotated[
+        list[str] | None, typer.Option("--can", help="tools, vision, reasoning, ...")
+    ] = None,
+    gone: Annotated[bool, typer.Option("--gone", help="Show vanished models, too.")] = False,
+    limit: Limit = 200,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the catalog: context, prices, abilities, and when you last called each model."""
+    filters = {"provider": provider} if provider else {}
+    with opened_toolkit() as toolkit:
+        frame = toolkit.catalog.frame(search, callable=callable_ or None, **filters)
+    rows = text_rows(frame.drop(columns=["facts", "raw"]))
+    wanted = set(capability or ())
+    rows = [r for r in rows if (gone or r["gone_at"] is None) and wanted <= set(r["capabilities"])]
+    cut = rows if as_json else rows[:limit]
+    show_rows(cut, _list_columns(), as_json=as_json, empty=_why_empty(search, provider, callable_))
+    if len(cut) < len(rows):
+        notice(f"{len(rows) - len(cut):,} more; narrow the search or raise --limit.")
+
+
+def _why_empty(search: str | None, provider: str | None, callable_: bool) -> str:
+    if search or provider or callable_:
+        return "No models match."
+    return "The catalog is empty. Fill it with `toolkit models sync`."
+
+
+def _list_columns() -> tuple[Column, ...]:
+    return (
+        Column("model", "Model"),
+        Column("context_window", "Context", count, is_number=True),
+        Column("prices", "$/M in / out", lambda text: str(text or UNPRICED), is_number=True),
+        Column("capabilities", "Can", lambda can: " ".join(can or ())),
+        Column("status", "Status"),
+        Column("called_at", "Called", told_at),
+        Column("is_enabled", "On", lambda on: "yes" if on else "no"),
+        Column("flags", "Odd", lambda flags: " ".join(flags or ())),
+    )
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="provider/model_id.")], as_json: JsonFlag = False
+) -> None:
+    """Show one model: facts with their sources, conflicts, prices, changes, where else it is."""
+    with opened_toolkit() as toolkit:
+        found = toolkit.catalog.show(model)
+        history = text_rows(toolkit.catalog.price_history(model))
+    if as_json:
+        print_json({**found, "price_history": history})
+    else:
+        show_model(found, history)
+
+
+@app.command()
+def changes(
+    since: Since = None,
+    provider: Provider = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this one.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="new, gone, back, price, context, capability, status.")
+    ] = None,
+    limit: Limit = 200,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell what changed since a day: new, gone, price, context, capability and status."""
+    options = {"kinds": kind} if kind else {}
+    with opened_toolkit() as toolkit:
+        frame = toolkit.catalog.changes(
+            read_since(since), provider=provider, model=model, **options
+        )
+    rows = text_rows(frame)
+    rows = rows if as_json else fold_first_listings(rows)
+    columns = (
+        Column("changed_at", "When", told_at),
+        Column("kind", "What"),
+        Column("model", "Model"),
+        Column("words", "In words"),
+        Column("source", "Source"),
+    )
+    cut = rows if as_json else rows[:limit]
+    empty = "Nothing changed." if since else "No changes yet. Run `toolkit models sync`."
+    show_rows(cut, columns, as_json=as_json, empty=empty)
+    if len(cut) < len(rows):
+        notice(f"{len(rows) - len(cut):,} more; raise --limit.")
+
+
+@app.command()
+def retiring(
+    days: Annotated[int, typer.Option(help="Within so many days.")] = 90, as_json: JsonFlag = False
+) -> None:
+    """List models that end soon, with their successors and your use of them."""
+    with opened_toolkit() as toolkit:
+        rows = text_rows(toolkit.catalog.retirements(days))
+    columns = (
+        Column("model", "Model"),
+        Column("retires_on", "Ends on", _day),
+        Column("days_left", "Days left", count, is_number=True),
+        Column("successor", "Successor"),
+        Column("calls_30d", "Your calls, 30 days", count, is_number=True),
+    )
+    show_rows(rows, columns, as_json=as_json, empty=f"No model ends within {days} days.")
+
+
+@app.command()
+def truth(provider: Provider = None, as_json: JsonFlag = False) -> None:
+    """Say for each model who knows it, and whether your key really called it."""
+    with opened_toolkit() as toolkit:
+        rows = text_rows(toolkit.catalog.truth(provider))
+    columns = (
+        Column("model", "Model"),
+        Column("listed", "Listed", _yes),
+        Column("in_litellm", "litellm", _yes),
+        Column("in_genai_prices", "genai-prices", _yes),
+        Column("called", "Called", _yes),
+        Column("called_at", "Last answer", told_at),
+        Column("error_code", "Last error"),
+        Column("conflicts", "Sources disagree on", lambda names: ", ".join(names or ())),
+    )
+    show_rows(rows, columns, as_json=as_json, empty="The catalog is empty.")
+
+
+@app.command()
+def enable(models: Names, as_json: JsonFlag = False) -> None:
+    """Switch models on."""
+    _switch(models, "on", as_json=as_json)
+
+
+@app.command()
+def disable(models: Names, as_json: JsonFlag = False) -> None:
+    """Switch models off; they stay in the catalog and stay off through syncs."""
+    _switch(models, "off", as_json=as_json)
+
+
+def _switch(models: list[str], word: str, *, as_json: bool) -> None:
+    with opened_toolkit() as toolkit:
+        switch = toolkit.catalog.enable if word == "on" else toolkit.catalog.disable
+        switched = switch(*models)
+    if as_json:
+        show_facts({"switched": switched, "to": word}, as_json=True)
+    else:
+        notice(f"{switched:,} models switched {word}.")
+
+
+@app.command()
+def reprice(
+    since: Since = None,
+    until: Annotated[str | None, typer.Option(help="Calls before this moment.")] = None,
+    at: Annotated[str | None, typer.Option(help="Prices of this day.")] = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Prices of this provider/model_id.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell what past calls would have cost on another day or elsewhere; rewrites nothing."""
+    with opened_toolkit() as toolkit:
+        frame = toolkit.catalog.reprice(read_since(since), at, as_, until=read_since(until))
+    rows = text_rows(frame)
+    columns = (
+        Column("model", "Called"),
+        Column("calls", "Calls", count, is_number=True),
+        Column("unpriced_calls", "Unpriced", count, is_number=True),
+        Column("input_tokens", "In", count, is_number=True),
+        Column("output_tokens", "Out", count, is_number=True),
+        Column("recorded_usd", "Cost", money, is_number=True),
+        Column("repriced_as", "Priced as"),
+        Column("repriced_usd", "Would cost", money, is_number=True),
+        Column("difference_usd", "Difference", _signed, is_number=True),
+        Column("price_source", "Prices by"),
+        Column("price_since", "Since", _day),
+    )
+    show_rows(rows, columns, as_json=as_json, empty="No live calls in that time.")
+
+
+@app.command()
+def override(
+    model: Annotated[str, typer.Argument(help="provider/model_id.")],
+    facts: Annotated[
+        list[str], typer.Argument(help="input=0.20 output=0.60 context=32768 tools=yes; x= undoes.")
+    ],
+    on: Annotated[str | None, typer.Option("--on", help="From this day; today without.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set your own price (USD per million tokens) or fact of a model, before every other source."""
+    values = dict(read_fact(text) for text in facts)
+    with opened_toolkit() as toolkit:
+        toolkit.catalog.override(model, values, on=on)
+    if as_json:
+        show_facts({"model": model, "set": values}, as_json=True)
+    else:
+        notice(f"{model}: {len(values)} of your own facts are in force.")
+
+
+def _yes(value: Any) -> str:
+    return "–" if value is None else "yes" if value else "no"
+
+
+def _day(value: date | datetime | None) -> str:
+    return "–" if value is None else f"{value:%Y-%m-%d}"
+
+
+def _signed(usd: Any) -> str:
+    if usd is None:
+        return "–"
+    return f"+{money(usd)}" if usd > 0 else money(usd).replace("-", "−")

@@ -1,0 +1,234 @@
+"""`toolkit providers`: add, test, change, find and share providers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_toolkit,
+    print_json,
+    show_facts,
+    show_rows,
+)
+from toolkit.cli.views.provider_changes import add_change_commands, show_lights
+from toolkit.cli.views.provider_files import add_file_commands
+from toolkit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+    from toolkit.toolkit import Toolkit
+
+app = new_app("Add, test, change and share providers.")
+add_change_commands(app)
+add_file_commands(app)
+
+Name = Annotated[str, typer.Argument(help="The provider's name.")]
+TypeOption = Annotated[str | None, typer.Option("--type", help="API style, else detected.")]
+_COLUMNS = (
+    Column("name", "Name"),
+    Column("display_name", "Provider"),
+    Column("type", "Type"),
+    Column("base_url", "Base URL"),
+    Column("place", "Where"),
+    Column("state", "State"),
+    Column("key", "Key"),
+    Column("default_model", "Default model"),
+)
+
+
+@app.command("list")
+def list_providers(
+    type_name: TypeOption = None,
+    cloud: Annotated[bool, typer.Option("--cloud", help="Only cloud providers.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Only local ones.")] = False,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="In use, or not.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Text in name or URL.")] = None,
+    removed: Annotated[bool, typer.Option("--removed", help="Only removed ones.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List presets and your own providers in one list."""
+    if cloud and local:
+        raise InvalidInput("--cloud and --local exclude each other")
+    with opened_toolkit() as toolkit:
+        providers = toolkit.providers.list(
+            type=type_name,
+            place="cloud" if cloud else "local" if local else None,
+            active=active,
+            search=search,
+            removed=removed,
+        )
+        rows = [_row(toolkit, provider) for provider in providers]
+        problems = toolkit.providers.registry.problems()
+    show_rows(rows, _COLUMNS, as_json=as_json, empty="No provider matches.")
+    for name, problem in problems.items():
+        notice(f"Left out: {name}: {problem.message} {problem.hint}".rstrip())
+
+
+@app.command()
+def presets(as_json: JsonFlag = False) -> None:
+    """List the built-in presets, and where to get a key for each."""
+    with opened_toolkit() as toolkit:
+        rows = [provider.as_dict() for provider in toolkit.providers.presets()]
+    columns = (
+        Column("name", "Name"),
+        Column("display_name", "Provider"),
+        Column("type", "Type"),
+        Column("base_url", "Base URL"),
+        Column("key_env", "Key variable", lambda names: names[0] if names else ""),
+        Column("key_url", "Get a key, or the server"),
+    )
+    show_rows(rows, columns, as_json=as_json)
+
+
+@app.command()
+def show(name: Name, as_json: JsonFlag = False) -> None:
+    """Show everything about one provider, and where its keys are."""
+    with opened_toolkit() as toolkit:
+        provider = toolkit.providers.require(name)
+        facts = _facts(toolkit, provider)
+    if not as_json:
+        facts = {key: _words(value) for key, value in facts.items() if value not in (None, [], {})}
+    show_facts(facts, as_json=as_json)
+
+
+@app.command()
+def remove(name: Name, as_json: JsonFlag = False) -> None:
+    """Take a provider out of use; `restore` brings it back."""
+    with opened_toolkit() as toolkit:
+        _done(
+            toolkit.providers.remove(name),
+            "removed; `toolkit providers restore` undoes it",
+            as_json,
+        )
+
+
+@app.command()
+def restore(
+    name: Annotated[str | None, typer.Argument(help="The provider's name.")] = None,
+    last_good: Annotated[
+        bool, typer.Option("--last-good", help="Put the last good providers.toml back.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring a removed provider back, or the last good copy of a broken providers.toml."""
+    if (name is None) == (not last_good):
+        raise InvalidInput("name a provider, or say --last-good")
+    with opened_toolkit() as toolkit:
+        if name is not None:
+            _done(toolkit.providers.restore(name), "is back", as_json)
+            return
+        file = toolkit.providers.registry.file
+        aside = file.recover()
+    if as_json:
+        print_json({"restored": str(file.path), "broken": str(aside)})
+    else:
+        notice(f"{file.path} is the last good copy again; the broken file is {aside}.")
+
+
+@app.command()
+def enable(name: Name, as_json: JsonFlag = False) -> None:
+    """Put a provider to use."""
+    with opened_toolkit() as toolkit:
+        _done(toolkit.providers.enable(name), "is in use", as_json)
+
+
+@app.command()
+def disable(name: Name, as_json: JsonFlag = False) -> None:
+    """Keep a provider but refuse to call it."""
+    with opened_toolkit() as toolkit:
+        _done(toolkit.providers.disable(name), "is disabled", as_json)
+
+
+@app.command()
+def default(
+    name: Annotated[str | None, typer.Argument(help="Failover starts from it.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Have no default.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show or choose the provider that failover starts from."""
+    with opened_toolkit() as toolkit:
+        if name is not None or none:
+            toolkit.providers.set_default(None if none else name)
+        chosen = toolkit.providers.registry.find_default()
+    if as_json:
+        print_json({"default": None if chosen is None else chosen.name})
+    else:
+        notice(f"The default is {chosen.name}." if chosen else "There is no default.")
+
+
+@app.command()
+def test(
+    name: Name,
+    call: Annotated[
+        bool, typer.Option("--call", help="Also ask the model one thing; this may cost money.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="The model to look for or call.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Test a provider: four answers; exit code 1 when one of them is no."""
+    with opened_toolkit() as toolkit:
+        result = toolkit.providers.test(name, call=call, model=model)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        show_lights(result)
+    if result.refusals:
+        raise typer.Exit(1)
+
+
+@app.command()
+def discover(as_json: JsonFlag = False) -> None:
+    """Look at the environment, `.env` and the usual local ports; add what answers."""
+    with opened_toolkit() as toolkit:
+        found = toolkit.providers.discover()
+    rows = [
+        {"name": f.name, "where": f.where, "outcome": f.outcome, "detail": f.detail} for f in found
+    ]
+    columns = (
+        Column("name", "Name"),
+        Column("where", "Found in"),
+        Column("outcome", "Outcome"),
+        Column("detail", "Detail"),
+    )
+    show_rows(rows, columns, as_json=as_json, empty="Nothing was found.")
+
+
+def _row(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
+    places = [place for place in toolkit.keys.list(provider) if place.in_force]
+    state = "removed" if provider.is_removed else "in use" if provider.is_active else "not in use"
+    return provider.as_dict() | {
+        "place": "local" if provider.is_local else "cloud",
+        "state": f"{state}, default" if provider.is_default else state,
+        "key": places[0].source if places else "missing" if provider.needs_key else "not needed",
+    }
+
+
+def _facts(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
+    keys = [
+        {"name": place.name, "source": place.source, "fingerprint": place.fingerprint}
+        for place in toolkit.keys.list(provider)
+    ]
+    return provider.as_dict() | {"keys": keys}
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(_words(item) if isinstance(item, dict) else str(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items())
+    return value
+
+
+def _done(provider: Provider, what: str, as_json: bool) -> None:
+    if as_json:
+        print_json(provider.as_dict())
+    else:
+        notice(f"{provider.name} {what}.")

@@ -1,0 +1,64 @@
+"""`toolkit scan`: prove that no known key is in any file where none may be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.charts.numbers import UNKNOWN
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_toolkit,
+    print_json,
+    print_table,
+)
+
+app = new_app("Prove that no known key is in any file.")
+
+_USUAL = ("notebooks", "cassettes")
+
+
+@app.command()
+def scan(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH...]", help="Files and folders beside the home folder."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Look for keys in the home folder, the store's rows, ./notebooks, ./cassettes and PATHs.
+
+    Known keys are looked for raw, URL-encoded, JSON-escaped, in base64 and in UTF-16, and
+    beside them whatever has the shape of a key. Exit code 1 when anything is found.
+    """
+    from toolkit.secret_scan import scan as search
+
+    usual = [Path(name) for name in _USUAL if Path(name).is_dir()]
+    with opened_toolkit() as toolkit:
+        report = search(toolkit, [*usual, *(paths or [])])
+    if as_json:
+        print_json({**asdict(report), "is_clean": report.is_clean})
+    else:
+        if report.findings:
+            columns = (
+                Column("what", "Found"),
+                Column("path", "File"),
+                Column("offset", "At byte", lambda at: UNKNOWN if at is None else str(at), True),
+                Column("place", "Row", lambda place: str(place or "")),
+            )
+            print_table([asdict(finding) for finding in report.findings], columns)
+        for unread in report.unread:
+            notice(f"Not read: {unread}")
+        notice(
+            f"{report.known_keys} known keys looked for in {report.files:,} files "
+            f"({report.size_bytes / 1e6:,.1f} MB) and {report.rows:,} rows: "
+            f"{len(report.findings) or 'nothing'} found."
+        )
+    if not report.is_clean:
+        raise typer.Exit(1)

@@ -1,0 +1,115 @@
+"""`toolkit serve`: the HTTP API and gateway without the app, and its tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_toolkit,
+    print_json,
+    show_rows,
+)
+
+app = new_app("Serve the HTTP API and the OpenAI-compatible gateway.")
+tokens_app = new_app("Create, list and revoke the API's tokens.")
+app.add_typer(tokens_app, name="token")
+
+_COLUMNS = (
+    Column("name", "Name"),
+    Column("scopes", "Scopes"),
+    Column("models", "Models"),
+    Column("usd_per_day", "USD per day"),
+    Column("created_at", "Created"),
+)
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to bind.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8601,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A Host name that is answered beside this machine's.")
+    ] = None,
+) -> None:
+    """Serve until interrupted; a first token is made on first start and shown once."""
+    if context.invoked_subcommand is not None:
+        return
+    from toolkit.api.bearer_tokens import BearerTokens
+    from toolkit.api.http_server import open_socket, run_api
+    from toolkit.background import start_background_tasks
+
+    with opened_toolkit() as toolkit:
+        toolkit.settings.make_home()
+        first = BearerTokens(toolkit.settings.token_path).ensure_first()
+        listening = open_socket(host, port, allow_host or ())
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        notice(f"API and gateway on {address} (/api, /v1), documentation on {address}/api/docs")
+        if first is not None:
+            notice(f"Your first token, shown only now: {first.reveal()}")
+        start_background_tasks(toolkit, "serve")
+        run_api(toolkit, listening, hosts=allow_host or ())
+
+
+@tokens_app.command("create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="Name of the token, stored with its calls.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="manage, call or read; all when left out.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Pattern of models that it may call; all.")
+    ] = None,
+    usd_per_day: Annotated[float | None, typer.Option(help="Most it may spend a day.")] = None,
+    rpm: Annotated[int, typer.Option(help="Most requests a minute.")] = 6000,
+    concurrency: Annotated[int, typer.Option(help="Most requests at once.")] = 256,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a token; its text is shown only now."""
+    from toolkit.api.bearer_tokens import SCOPES, BearerTokens
+
+    with opened_toolkit() as toolkit:
+        toolkit.settings.make_home()
+        made = BearerTokens(toolkit.settings.token_path).create(
+            name,
+            scopes=scope or SCOPES,
+            models=model or ("*",),
+            usd_per_day=usd_per_day,
+            requests_per_minute=rpm,
+            concurrency=concurrency,
+        )
+    if as_json:
+        print_json({"name": name, "token": made.reveal()})
+    else:
+        notice(f"Token {name!r}, shown only now:")
+        typer.echo(made.reveal())
+
+
+@tokens_app.command("list")
+def list_tokens(as_json: JsonFlag = False) -> None:
+    """List tokens by name; their texts are stored nowhere."""
+    from toolkit.api.bearer_tokens import BearerTokens
+
+    with opened_toolkit() as toolkit:
+        rows = [asdict(token) for token in BearerTokens(toolkit.settings.token_path).list()]
+    for row in rows:
+        del row["digest"]
+    empty = "No tokens yet. `toolkit serve token create NAME` makes one."
+    show_rows(rows, _COLUMNS, as_json=as_json, empty=empty)
+
+
+@tokens_app.command("revoke")
+def revoke_token(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
+    """Take a token away for good."""
+    from toolkit.api.bearer_tokens import BearerTokens
+
+    with opened_toolkit() as toolkit:
+        BearerTokens(toolkit.settings.token_path).revoke(name)
+    notice(f"Token {name!r} is revoked.")

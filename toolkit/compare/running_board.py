@@ -1,0 +1,199 @@
+"""`RunningBoard`: the panes while they answer, on the portal's event loop.
+
+It may be looked at, stopped and retried from any thread; one failing pane never touches the
+others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uuid_utils import uuid7
+
+from toolkit.compare.board_result import Board
+from toolkit.compare.board_rows import append_row, board_row, pane_row
+from toolkit.compare.pane import Pane
+from toolkit.compare.pane_run import PaneRun
+from toolkit.errors import InvalidInput
+from toolkit.records import Message
+from toolkit.secret import Secret
+
+if TYPE_CHECKING:
+    from toolkit.calls.client import ReplyStream
+    from toolkit.calls.sync import Portal
+    from toolkit.settings import Settings
+    from toolkit.store.store import Store
+
+_WATCH_EVERY_S = 0.5
+
+
+class Bench(Protocol):
+    """What a board needs of the toolkit."""
+
+    @property
+    def settings(self) -> Settings:
+        """Whether prompts are recorded."""
+
+    @property
+    def store(self) -> Store:
+        """The ledger."""
+
+    @property
+    def portal(self) -> Portal:
+        """The background event loop."""
+
+    def astream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
+        """Ask one model and iterate over its text."""
+
+
+class RunningBoard:
+    """A board while its panes stream; made by `start_board`."""
+
+    def __init__(
+        self, toolkit: Bench, board: Board, shared: Mapping[str, Any], keys: Sequence[Secret | None]
+    ) -> None:
+        self._toolkit = toolkit
+        self._board = board
+        self._shared = dict(shared)
+        self._runs = [PaneRun(pane, key) for pane, key in zip(board.panes, keys, strict=True)]
+        self._looked_at = time.monotonic()
+        self._idle_stop_s: float | None = None
+        self._is_watched: Callable[[], bool] | None = None
+
+    @property
+    def board_id(self) -> str:
+        """Id of the board."""
+        return self._board.board_id
+
+    @property
+    def prompt(self) -> str | Sequence[Message]:
+        """What was asked."""
+        return self._board.prompt
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """A snapshot of every pane; looking keeps a board alive that stops when nobody looks."""
+        self._looked_at = time.monotonic()
+        return tuple(run.live.snapshot() for run in self._runs)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every pane is done, failed or stopped, and recorded."""
+        return all(run.over.is_set() for run in self._runs)
+
+    def stop_when_unwatched(
+        self, after_s: float, is_watched: Callable[[], bool] | None = None
+    ) -> None:
+        """Stop the panes when nobody has read `panes` for `after_s` seconds (a closed page).
+
+        `is_watched` is asked then, where one is given: a browser tab in the background reads
+        rarely, and is still there.
+        """
+        self._idle_stop_s, self._is_watched = after_s, is_watched
+
+    def stop(self, pane: int | None = None) -> None:
+        """Stop one pane, or all that still run; their calls are recorded as cancelled.
+
+        Raises:
+            InvalidInput: the board has no such pane.
+        """
+        for run in self._runs if pane is None else (self._require_run(pane),):
+            if not run.over.is_set():
+                self._toolkit.portal.start(run.cancel())
+
+    def retry(self, pane: int) -> None:
+        """Ask a pane again that failed or was stopped; the other panes stay as they are.
+
+        Raises:
+            InvalidInput: there is no such pane, or it is still running.
+        """
+        run = self._require_run(pane)
+        if not run.over.is_set():
+            raise InvalidInput(f"pane {pane} is still running", hint="Stop it first.")
+        before = run.live.snapshot()
+        fresh = PaneRun(
+            Pane(pane_id=str(uuid7()), index=pane, model=before.model, params=before.params),
+            run.key,
+        )
+        self._runs[pane] = fresh
+        self._start(fresh)
+
+    def wait(self, timeout_s: float | None = None) -> Board:
+        """Wait until every pane is over and recorded, and return the board.
+
+        Raises:
+            TimeoutError: panes still run after `timeout_s` seconds.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            for run in tuple(self._runs):
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if not run.over.wait(left):
+                    raise TimeoutError(f"the board still runs after {timeout_s:g} s")
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+        return self.board()
+
+    def board(self) -> Board:
+        """The board as it stands now."""
+        return replace(self._board, panes=self.panes)
+
+    def start(self) -> None:
+        """Ask every pane."""
+        asked = self._board
+        row = board_row(
+            asked.board_id, asked.created_at, asked.prompt, self._shared, asked.is_blind
+        )
+        if self._toolkit.settings.recording != "full":
+            row["messages"] = None
+        append_row(self._toolkit.store, "boards", row)
+        for run in self._runs:
+            self._start(run)
+
+    def _require_run(self, pane: int) -> PaneRun:
+        if not 0 <= pane < len(self._runs):
+            raise InvalidInput(f"the board has no pane {pane}; it has {len(self._runs)}")
+        return self._runs[pane]
+
+    def _start(self, run: PaneRun) -> None:
+        self._toolkit.portal.start(self._supervise(run))
+
+    async def _supervise(self, run: PaneRun) -> None:
+        """Ask one pane, note how it ended, record it; never raises, always ends the pane."""
+        try:
+            run.task = asyncio.create_task(self._ask(run))
+            if run.is_cancelled:
+                run.task.cancel()
+            while not run.task.done():
+                await asyncio.wait({run.task}, timeout=_WATCH_EVERY_S)
+                if self._is_unwatched():
+                    run.task.cancel()
+            run.settle()
+            row = pane_row(self.board_id, run.live.snapshot())
+            await asyncio.to_thread(append_row, self._toolkit.store, "panes", row)
+        finally:
+            run.over.set()
+
+    async def _ask(self, run: PaneRun) -> None:
+        pane = run.live.snapshot()
+        options = {**pane.params, "origin": "compare", "origin_id": self.board_id}
+        if run.key is not None:
+            options["api_key"] = run.key.reveal()
+        run.stream = self._toolkit.astream(pane.model, self._board.prompt, **options)
+        try:
+            async for delta in run.stream.deltas():
+                run.live.feed(delta)
+            run.live.finish(run.stream.reply)
+        finally:
+            await run.stream.aclose()
+
+    def _is_unwatched(self) -> bool:
+        limit_s = self._idle_stop_s
+        if limit_s is None or time.monotonic() - self._looked_at <= limit_s:
+            return False
+        return self._is_watched is None or not self._is_watched()

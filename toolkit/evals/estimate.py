@@ -1,0 +1,105 @@
+"""What a run will cost, before it is begun: from the lengths of our own recorded answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.pricing.receipts import build_receipt
+from toolkit.pricing.token_estimate import estimate_output_tokens, estimate_tokens
+from toolkit.records import Usage
+
+if TYPE_CHECKING:
+    from toolkit.evals.running.plan import Plan, Task
+    from toolkit.toolkit import Toolkit
+
+_LOOKED_AT: Final = 200
+_ENOUGH: Final = 20
+_LENGTHS = """
+    SELECT count(output_tokens) AS n, quantile_cont(output_tokens, [0.1, 0.5, 0.9]) AS lengths
+    FROM calls
+    WHERE model = ? AND status = 'ok' AND source = 'live' AND operation = 'chat'
+      AND origin <> 'health'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one model of a run will take.
+
+    Attributes:
+        model: `provider/model_id`.
+        calls: how many.
+        input_tokens: all of them together.
+        low_usd, expected_usd, high_usd: by the 10th, 50th and 90th percentile of the lengths of
+            its answers; None: it has no price.
+        basis: where the lengths come from, in words.
+    """
+
+    model: str
+    calls: int
+    input_tokens: int
+    low_usd: Decimal | None
+    expected_usd: Decimal | None
+    high_usd: Decimal | None
+    basis: str
+
+
+async def estimate(toolkit: Toolkit, plan: Plan) -> list[Estimate]:
+    """One estimate per model; a solver that is a function is counted as one call per answer.
+
+    The first 200 requests stand for all; what is sent is counted by its bytes.
+    """
+    found = []
+    for model in plan.models:
+        await toolkit.prices.prepare(model)
+        found.append(await asyncio.to_thread(_estimate_one, toolkit, plan, model))
+    return found
+
+
+def _estimate_one(toolkit: Toolkit, plan: Plan, model: str) -> Estimate:
+    calls = plan.total // len(plan.models)
+    looked_at = list(islice(plan.tasks(model), _LOOKED_AT))
+    inputs = sum(map(_input_tokens, looked_at)) * calls // max(len(looked_at), 1)
+    lengths, basis = _lengths(toolkit, model, [dict(s.params) for s in plan.solvers])
+    provider, model_id = toolkit.resolver.resolve(model)
+    price = toolkit.prices.prices_for(provider, model_id, datetime.now(UTC)).in_force
+
+    def cost(length: float) -> Decimal | None:
+        usage = Usage(input_tokens=inputs, output_tokens=round(length * calls), source="estimated")
+        return build_receipt(usage, price).cost_usd
+
+    low, expected, high = map(cost, lengths)
+    return Estimate(
+        model=model,
+        calls=calls,
+        input_tokens=inputs,
+        low_usd=low,
+        expected_usd=expected,
+        high_usd=high,
+        basis=basis,
+    )
+
+
+def _input_tokens(task: Task) -> int:
+    if task.solver.function is not None:
+        return estimate_tokens([{"content": str(task.sample.input)}])
+    return estimate_tokens(task.solver.messages(task.sample)) * (1 + len(task.solver.turns))
+
+
+def _lengths(
+    toolkit: Toolkit, model: str, params: list[dict[str, Any]]
+) -> tuple[tuple[float, float, float], str]:
+    row = toolkit.store.rows(_LENGTHS, [model])[0]
+    if row["n"] >= _ENOUGH:
+        low, expected, high = row["lengths"]
+        return (low, expected, high), f"{row['n']:,} recorded answers of this model"
+    most = max(estimate_output_tokens(p) for p in params)
+    return (
+        most * 0.1,
+        most * 0.5,
+        float(most),
+    ), f"at most {most:,} tokens an answer, as {row['n'] or 'none'} of its answers are recorded"

@@ -1,0 +1,152 @@
+"""A run as people read it: a matrix of samples by model and variant, with filters and summaries.
+
+Pure functions over rows of `eval_samples`; nothing here opens a store or asks a model. An answer
+is told once, however many scorers judged it, and so are its cost and its latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from toolkit.evals.results.matrix import AnswerCell, Matrix, SampleRow, read_matrix
+from toolkit.evals.results.summary import Row, Side, compare_sides, newest_rows, summarize
+
+Filter = Literal["all", "failed", "different", "errors", "skipped"]
+FILTERS: Final[tuple[Filter, ...]] = ("all", "failed", "different", "errors", "skipped")
+
+
+def keep_samples(matrix: Matrix, chosen: Filter, scorer: str | None) -> list[SampleRow]:
+    """The samples that a filter keeps.
+
+    `failed`: an answer did not pass this scorer. `different`: the columns, or the repeats within
+    one, do not agree (by score; by text where there is no scorer). `errors`: a call failed or a
+    scorer could not judge. `skipped`: a cap left an answer out.
+    """
+    return [sample for sample in matrix.samples if _is_kept(sample, chosen, scorer)]
+
+
+def join_runs(runs: Mapping[str, Iterable[Row]]) -> list[Row]:
+    """Rows of several runs as one, on the samples that all have; each variant names its run.
+
+    `runs` is the rows by the run's name; `read_matrix` then puts the runs side by side.
+    """
+    newest = {name: newest_rows(rows) for name, rows in runs.items()}
+    shared = set.intersection(*({str(r["sample_id"]) for r in rows} for rows in newest.values()))
+    return [
+        {**row, "variant": f"{name}: {row['variant'] or ''}".rstrip(": ")}
+        for name, rows in newest.items()
+        for row in rows
+        if str(row["sample_id"]) in shared
+    ]
+
+
+def cell_score(cell: Sequence[AnswerCell], scorer: str | None) -> float | None:
+    """The mean score of a cell's repeats; None where none was scored."""
+    scores = _scores(cell, scorer)
+    return sum(scores) / len(scores) if scores else None
+
+
+def summarize_sides(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """One entry per model, variant and scorer: `summary.summarize` with costs and latency.
+
+    Returns:
+        Its columns, and `name`, `cost_usd` (of the answers, each counted once, None: unpriced),
+        `unpriced` answers, `judge_cost_usd`, `p50_ms`, `p95_ms`, `max_ms` and `timed` (answers
+        behind them; those taken from a cache or an earlier run do not count).
+    """
+    newest = newest_rows(rows)
+    matrix = read_matrix(newest)
+    facts = {side: _measure(matrix, side) for side in matrix.sides}
+    entries = summarize(newest)
+    if not matrix.scorers:
+        nothing = {"scorer": None, "mean": None, "low": None, "high": None, "n": 0, "flicker": None}
+        entries = [
+            {"model": side[0], "variant": side[1], **nothing, "answers": 0, "unscored": 0,
+             **{name: sum(told.status == status for told in _of_side(matrix, side))
+                for name, status in (("failed", "error"), ("skipped", "skipped"))}}
+            for side in matrix.sides
+        ]  # fmt: skip
+    return [
+        {
+            **entry,
+            "name": matrix.names[entry["model"], entry["variant"] or ""],
+            **facts[entry["model"], entry["variant"] or ""],
+            "judge_cost_usd": _judge_cost(
+                _of_side(matrix, (entry["model"], entry["variant"] or "")), entry["scorer"]
+            ),
+        }
+        for entry in entries
+    ]
+
+
+def compare_within(rows: Iterable[Row], scorer: str) -> list[dict[str, Any]]:
+    """Every pair of columns of one run, with the verdict in words; p corrected for their number."""
+    return compare_sides(newest_rows(rows), scorer)
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The exact percentile with linear interpolation, as DuckDB's `quantile_cont`."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def _is_kept(sample: SampleRow, chosen: Filter, scorer: str | None) -> bool:
+    if chosen == "failed":
+        return any(_has_failed(told, scorer) for told in sample.answers)
+    if chosen == "different":
+        return _differs(sample, scorer)
+    if chosen == "skipped":
+        return any(told.status == "skipped" for told in sample.answers)
+    return chosen == "all" or any(told.is_error for told in sample.answers)
+
+
+def _has_failed(told: AnswerCell, scorer: str | None) -> bool:
+    found = told.find_judgement(scorer)
+    if found is None or found.score is None:
+        return False
+    return found.is_pass is False or (found.is_pass is None and found.score == 0)
+
+
+def _differs(sample: SampleRow, scorer: str | None) -> bool:
+    if scorer is None:
+        return len({told.output for told in sample.answers if told.status == "ok"}) > 1
+    return len(set(_scores(sample.answers, scorer))) > 1
+
+
+def _scores(cell: Iterable[AnswerCell], scorer: str | None) -> list[float]:
+    found = (told.find_judgement(scorer) for told in cell)
+    return [judged.score for judged in found if judged is not None and judged.score is not None]
+
+
+def _of_side(matrix: Matrix, side: Side) -> list[AnswerCell]:
+    return [told for sample in matrix.samples for told in sample.cells.get(side, ())]
+
+
+def _measure(matrix: Matrix, side: Side) -> dict[str, Any]:
+    answers = _of_side(matrix, side)
+    asked = [told for told in answers if not told.is_cached]
+    answered = [told for told in asked if told.status == "ok"]
+    times = [told.duration_ms for told in answered if told.duration_ms is not None]
+    costs = [told.cost_usd for told in asked if told.cost_usd is not None]
+    return {
+        "cost_usd": sum(costs, Decimal(0)) if costs else None,
+        "unpriced": sum(told.cost_usd is None for told in answered),
+        "priced": len(costs),
+        "p50_ms": percentile(times, 0.5),
+        "p95_ms": percentile(times, 0.95),
+        "max_ms": max(times, default=None),
+        "timed": len(times),
+    }
+
+
+def _judge_cost(answers: Iterable[AnswerCell], scorer: str | None) -> Decimal | None:
+    found = (told.find_judgement(scorer) for told in answers)
+    spent = [j.judge_cost_usd for j in found if j is not None and j.judge_cost_usd is not None]
+    return sum(spent, Decimal(0)) if spent else None

@@ -1,0 +1,111 @@
+"""Answers that are there already: of the run itself, and of earlier runs that asked the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.evals.running.plan import Key, Plan, Task
+from toolkit.evals.solvers import Solved
+from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from toolkit.store.store import Store
+
+# A few rows with long lists: 100,000 rows one by one would take longer to hand over than to find.
+_KEYS: Final = """
+    SELECT model, variant, epoch, list(sample_id) AS sample_ids
+    FROM (
+        SELECT model, variant, epoch, sample_id FROM eval_samples
+        WHERE run_id = ? GROUP BY ALL
+        HAVING bool_or(scorer IS NOT NULL OR status = 'ok')
+            OR (? AND arg_max(status, scored_at) = 'error'))
+    GROUP BY ALL"""
+_ANSWERS: Final = """
+    SELECT e.*, c.tool_calls, c.finish_reason
+    FROM eval_samples e LEFT JOIN calls c ON c.call_id = e.call_id
+    WHERE list_contains(?, e.run_id) AND (e.scorer IS NOT NULL OR e.status = 'ok')
+    QUALIFY row_number() OVER (
+        PARTITION BY e.model, e.variant, e.sample_id, e.epoch ORDER BY e.scored_at DESC) = 1"""
+_ALIKE: Final = """
+    SELECT run_id, config FROM eval_runs WHERE dataset_sha256 = ? AND status <> 'running'"""
+
+
+def find_done(store: Store, run_id: str, *, with_errors: bool = True) -> frozenset[Key]:
+    """What a run has asked already; failed calls count too, `with_errors`. What a cap left out
+    was not asked.
+    """
+    rows = store.rows(_KEYS, [run_id, with_errors])
+    return frozenset(
+        Key(row["model"], row["variant"], sample_id, row["epoch"])
+        for row in rows
+        for sample_id in row["sample_ids"]
+    )
+
+
+def find_answers(
+    store: Store, run_ids: Sequence[str], plan: Plan, *, is_own: bool = False
+) -> list[tuple[Task, Solved]]:
+    """The stored answers to what the plan asks; those of the run's own keep their cost, others
+    are marked as taken from before.
+    """
+    samples = {sample.sample_id: sample for sample in plan.dataset}
+    solvers = {solver.name: solver for solver in plan.solvers}
+    found = []
+    for row in store.rows(_ANSWERS, [list(run_ids)]):
+        sample, solver = samples.get(row["sample_id"]), solvers.get(row["variant"])
+        is_asked = row["model"] in plan.models and row["epoch"] <= plan.epochs
+        if sample is not None and solver is not None and is_asked:
+            task = Task(row["model"], solver, sample, row["epoch"])
+            flags = ("cached",) if row["is_cached"] or not is_own else ()
+            found.append((task, _solved(row, flags)))
+    return found
+
+
+def find_reusable(store: Store, plan: Plan) -> list[tuple[Task, Solved]]:
+    """Answers of earlier runs over the same data, asked by solvers that are the same throughout.
+
+    A function is known by its name only and may have changed, so its answers are not taken.
+    """
+    own = {solver.name: _plain(solver.describe()) for solver in plan.solvers}
+    found: dict[Key, tuple[Task, Solved]] = {}
+    for row in store.rows(_ALIKE, [plan.dataset.digest]):
+        config = json.loads(row["config"]) if isinstance(row["config"], str) else row["config"]
+        theirs = {entry["name"]: entry for entry in config.get("solvers", ())}
+        same = {
+            name
+            for name, entry in own.items()
+            if theirs.get(name) == entry and "function" not in entry
+        }
+        if same:
+            for task, solved in find_answers(store, [row["run_id"]], plan):
+                if task.solver.name in same:
+                    found.setdefault(task.key, (task, solved))
+    return list(found.values())
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _solved(row: Mapping[str, Any], flags: tuple[str, ...]) -> Solved:
+    """The stored answer with the timing it had."""
+    told = row["tool_calls"]
+    calls = json.loads(told) if isinstance(told, str) else told or ()
+    reply = Reply(
+        text=row["output"] or "",
+        tool_calls=tuple(
+            ToolCall(id=c.get("id"), name=c.get("name", ""), arguments=c.get("arguments", ""))
+            for c in calls
+        ),
+        usage=Usage(input_tokens=row["input_tokens"], output_tokens=row["output_tokens"]),
+        finish_reason=row["finish_reason"],
+        receipt=Receipt(cost_usd=row["cost_usd"]),
+        timing=Timing(ttft_ms=row["ttft_ms"], duration_ms=row["duration_ms"]),
+        call_id=row["call_id"] or "",
+        request_id=row["request_id"] or "",
+        model=row["model"],
+        flags=flags,
+    )
+    return Solved(row["output"] or "", (reply,))

@@ -1,0 +1,242 @@
+"""The runner: asks what the plan holds, scores each answer, hands its rows over at once.
+
+Every answer's rows are written before the next one is begun by that worker, so whatever kills
+the run, only answers under way are lost, and resuming asks only for what is missing. At each
+provider as many calls are under way as it takes without complaint (`concurrency`). What a cap
+leaves out gets a row that says so, and is asked for by resuming, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain, islice
+from typing import Any, Final
+
+from toolkit.errors import BudgetExceeded, ToolkitError
+from toolkit.evals.results.sample_rows import Row, build_error_row, build_row, build_skipped_row
+from toolkit.evals.running.concurrency import AdaptiveLimit
+from toolkit.evals.running.plan import Key, Plan, Progress, Task, hash_id
+from toolkit.evals.running.retrying_client import RetryingClient
+from toolkit.evals.scorers import Answer
+from toolkit.evals.scoring.scoring import (
+    AnyScorer,
+    ModelClient,
+    current_desk,
+    is_pass,
+    score_answer,
+)
+from toolkit.evals.solvers import Ask, Solved, solve
+from toolkit.records import Message, Reply
+
+_RATE_WINDOW_S: Final = 30.0
+_WRITTEN_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerDeps:
+    """What a run works with.
+
+    Attributes:
+        desk: asks models; the run's cap is held there.
+        write: keeps rows of `eval_samples`; they are durable when it returns.
+        provider_of: the name of a model's provider.
+        most_of: calls under way at a provider (by its name), at most.
+        on_progress: told after every answer.
+    """
+
+    desk: ModelClient
+    write: Callable[[Sequence[Row]], None]
+    provider_of: Callable[[str], str]
+    most_of: Callable[[str], int] = lambda provider: 64
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class Runner:
+    """One run of a plan; use it once.
+
+    Args:
+        run_id: the run that the rows belong to.
+        plan: what to ask.
+        scorers: by name.
+        means: what it works with.
+    """
+
+    def __init__(
+        self, run_id: str, plan: Plan, scorers: Mapping[str, AnyScorer], means: RunnerDeps
+    ) -> None:
+        self.run_id = run_id
+        self.stopped_by: ToolkitError | None = None
+        self.done = self.failed = self.reused = self.skipped = 0
+        self.cost_usd: Decimal | None = None
+        self._plan = plan
+        self._scorers = scorers
+        self._desk = RetryingClient(means.desk, means.provider_of)
+        self._write = means.write
+        self._provider_of = means.provider_of
+        self._on_progress = means.on_progress
+        names = {means.provider_of(model) for model in plan.models}
+        self._limits = {name: AdaptiveLimit(means.most_of(name)) for name in names}
+        self._again: list[Task] = []
+        self._left_out: list[tuple[Task, Sequence[Reply]]] = []
+        self._ends: deque[float] = deque()
+
+    async def run(self, done: Collection[Key] = frozenset()) -> None:
+        """Ask for everything but what is `done`; failures worth it are tried once more at the end.
+
+        A cap that is reached ends it early; `stopped_by` says so, and so does a row for each
+        answer that is left out. Whatever else ends it early leaves no row: it is simply missing.
+
+        Raises:
+            StoreError: a row could not be kept; nothing more is asked.
+        """
+        self.reused = self.done = len(done)
+        tasks: dict[str, list[Iterator[Task]]] = {}
+        for model in self._plan.models:
+            tasks.setdefault(self._provider_of(model), []).append(self._plan.tasks(model, done))
+        first = {name: _take_turns(of) for name, of in tasks.items()}
+        await self._work(first, is_last=False)
+        late: dict[str, list[Task]] = {}
+        for task in self._again:
+            late.setdefault(self._provider_of(task.model), []).append(task)
+        second = {name: iter(of) for name, of in late.items()}
+        await self._work(second, is_last=True)
+        if self.stopped_by is not None:
+            await self._tell_left_out(self.stopped_by, chain(*first.values(), *second.values()))
+
+    async def adopt(self, task: Task, solved: Solved, revision: Any = 0) -> None:
+        """Score an answer that is there already and keep its rows; nothing is asked."""
+        rows = await self._score(task, solved)
+        for row in rows:
+            row["result_id"] = hash_id(self.run_id, task.key, row["scorer"], revision)
+        self._write(rows)
+        self._spend(row["judge_cost_usd"] for row in rows)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        per_s = None
+        if len(self._ends) > 1:
+            per_s = (len(self._ends) - 1) / max(self._ends[-1] - self._ends[0], 1e-9)
+        left = self._plan.total - self.done
+        return Progress(
+            total=self._plan.total,
+            done=self.done,
+            failed=self.failed,
+            reused=self.reused,
+            cost_usd=None if self.cost_usd is None else float(self.cost_usd),
+            per_s=per_s,
+            left_s=left / per_s if per_s else None,
+            limits={name: limit.width for name, limit in self._limits.items()},
+        )
+
+    async def _work(self, queues: Mapping[str, Iterator[Task]], *, is_last: bool) -> None:
+        async def worker(provider: str, queue: Iterator[Task]) -> None:
+            limit = self._limits[provider]
+            while self.stopped_by is None:
+                async with limit:
+                    if self.stopped_by is not None or (task := next(queue, None)) is None:
+                        return
+                    await self._finish(task, limit, is_last=is_last)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for provider, queue in queues.items():
+                    for _ in range(self._limits[provider].most):
+                        group.create_task(worker(provider, queue))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+
+    async def _tell_left_out(self, error: ToolkitError, never_begun: Iterator[Task]) -> None:
+        left_out = chain(self._left_out, ((task, ()) for task in never_begun))
+        rows = (build_skipped_row(self.run_id, task, error, seen) for task, seen in left_out)
+        while batch := list(islice(rows, _WRITTEN_AT_ONCE)):
+            await asyncio.to_thread(self._write, batch)
+            self.skipped += len(batch)
+
+    async def _finish(self, task: Task, limit: AdaptiveLimit, *, is_last: bool) -> None:
+        """Get one answer, score it, keep its rows."""
+        seen: list[Reply] = []
+        try:
+            solved = await solve(task.solver, task.sample, self._asker(task, seen))
+        except BudgetExceeded as error:
+            self.stopped_by = self.stopped_by or error
+            self._left_out.append((task, seen))
+            self._spend(reply.cost_usd for reply in seen)
+            return
+        except ToolkitError as error:
+            limit.note(was_limited=_was_limited(getattr(error, "attempts", ())))
+            if not is_last and _may_pass(error):
+                self._again.append(task)
+                return
+            rows = [build_error_row(self.run_id, task, error.code, error.message, seen, error)]
+            self.failed += 1
+        except Exception as error:  # noqa: BLE001 - a person's own function may raise anything
+            code, message = "SOLVER_ERROR", f"{type(error).__name__}: {error}"
+            rows = [build_error_row(self.run_id, task, code, message, seen)]
+            self.failed += 1
+        else:
+            limit.note(was_limited=any(_was_limited(r.attempts) for r in solved.replies))
+            rows = await self._score(task, solved)
+        self._write(rows)
+        self._count(rows)
+
+    def _asker(self, task: Task, seen: list[Reply]) -> Ask:
+        async def ask(messages: Sequence[Message], **params: Any) -> Reply:
+            asked = {**task.solver.params, **params}
+            reply = await self._desk.complete(task.model, messages, **asked)
+            seen.append(reply)
+            return reply
+
+        return ask
+
+    async def _score(self, task: Task, solved: Solved) -> list[Row]:
+        reply = solved.replies[-1] if solved.replies else None
+        answer = Answer(sample=task.sample, text=solved.text, reply=reply)
+        rows = []
+        current_desk.set(self._desk)
+        for name, scorer in self._scorers.items():
+            found = await score_answer(scorer, answer)
+            row = build_row(self.run_id, task, solved, name, found)
+            rows.append(row | {"is_pass": is_pass(scorer, found)})
+        return rows or [build_row(self.run_id, task, solved, None, None)]
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        self.done += 1
+        self._spend([rows[0]["cost_usd"], *(row["judge_cost_usd"] for row in rows)])
+        now = time.monotonic()
+        self._ends.append(now)
+        while now - self._ends[0] > _RATE_WINDOW_S:
+            self._ends.popleft()
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+
+    def _spend(self, amounts: Iterable[Decimal | None]) -> None:
+        for usd in amounts:
+            if usd is not None:
+                self.cost_usd = (self.cost_usd or Decimal(0)) + usd
+
+
+def _may_pass(error: ToolkitError) -> bool:
+    """Whether the same call may work later; what was tried several times tells by its last try."""
+    last = getattr(error, "last_error", None) or error
+    return getattr(last, "retry", "no") != "no"
+
+
+def _was_limited(attempts: Sequence[Any]) -> bool:
+    return any(attempt.http_status == 429 for attempt in attempts)
+
+
+def _take_turns(queues: Sequence[Iterator[Task]]) -> Iterator[Task]:
+    """One task of each model in turn, so that all of them get on."""
+    waiting = deque(queues)
+    while waiting:
+        queue = waiting.popleft()
+        task = next(queue, None)
+        if task is not None:
+            waiting.append(queue)
+            yield task

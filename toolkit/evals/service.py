@@ -1,0 +1,214 @@
+"""Evaluations over the toolkit: run, resume, score again, list, compare. `tk.evaluate`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from uuid_utils import uuid7
+
+from toolkit.errors import InvalidInput
+from toolkit.evals.config import EvalConfig, find_dataset, read_order
+from toolkit.evals.dataset import Dataset
+from toolkit.evals.eval_run import EvalRun
+from toolkit.evals.running.background_run import RunningEval
+from toolkit.evals.running.imported_run import order_of_rows
+from toolkit.evals.running.job import (
+    EvalJob,
+    OnProgress,
+    as_run,
+    dataset_path,
+    read_json,
+)
+from toolkit.evals.running.plan import Key
+from toolkit.evals.running.reuse import find_done
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.evals.estimate import Estimate
+    from toolkit.toolkit import Toolkit
+
+__all__ = ["EvalRun", "Evaluation", "RunningEval"]
+
+_END_S: Final = 10.0
+
+
+class Evaluation:
+    """The evaluations of one toolkit."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
+        self._under_way: dict[str, RunningEval] = {}
+
+    def run(
+        self, dataset: Any, models: Any, *, on_progress: OnProgress | None = None, **options: Any
+    ) -> EvalRun:
+        """See `toolkit.evaluate`; Ctrl-C stops the run, and what is done is kept."""
+        return self._wait(lambda: self.arun(dataset, models, on_progress=on_progress, **options))
+
+    async def arun(
+        self, dataset: Any, models: Any, *, on_progress: OnProgress | None = None, **options: Any
+    ) -> EvalRun:
+        """The same as `run`, for use with `await` on the portal's loop or one of your own."""
+        order = self.order(dataset, models, **options)
+        return await EvalJob(self._toolkit, str(uuid7()), order, on_progress).run()
+
+    def start(self, dataset: Any, models: Any, **options: Any) -> RunningEval:
+        """Start a run in the background, as the page does; it goes on until it is over or stopped.
+
+        Args:
+            dataset, models, options: as in `toolkit.evaluate`.
+
+        Raises:
+            InvalidInput: something makes no sense; nothing was begun.
+        """
+        return self._start(str(uuid7()), self.order(dataset, models, **options))
+
+    def start_resume(self, run: str, *, retry_errors: bool = False, **changes: Any) -> RunningEval:
+        """Start `resume` in the background; the arguments are its own.
+
+        Raises:
+            InvalidInput: there is no such run, it cannot be asked again, or it is under way here.
+        """
+        known = self.get(run)
+        order = self._order_of(known, **changes)
+        self._refuse_twice(known)
+        done = find_done(self._toolkit.store, known.run_id, with_errors=not retry_errors)
+        return self._start(known.run_id, order, known.facts, done)
+
+    def find_under_way(self, run_id: str) -> RunningEval | None:
+        """The run of this id if it was started in the background of this process, else None."""
+        return self._under_way.get(run_id)
+
+    def _start(
+        self,
+        run_id: str,
+        order: EvalConfig,
+        facts: Mapping[str, Any] | None = None,
+        done: frozenset[Key] = frozenset(),
+    ) -> RunningEval:
+        running = RunningEval(run_id)
+        session = EvalJob(self._toolkit, run_id, order, running.note, facts=facts)
+        running.begin(self._toolkit.portal, lambda: session.run(done))
+        self._under_way[run_id] = running
+        return running
+
+    def _refuse_twice(self, run: EvalRun) -> None:
+        running = self._under_way.get(run.run_id)
+        if running is not None and not running.is_over:
+            raise InvalidInput(f"the run {run.name!r} is under way", hint="Stop it first.")
+
+    def order(self, dataset: Any, models: Any, **options: Any) -> EvalConfig:
+        """Read what was ordered, without asking anything; `estimate` takes it.
+
+        Raises:
+            InvalidInput: something makes no sense.
+        """
+        return read_order(find_dataset(dataset, self._toolkit), models, options)
+
+    def estimate(self, dataset: Any, models: Any, **options: Any) -> Sequence[Estimate]:
+        """What a run would cost: low, expected and high for each model, and where that is from."""
+        from toolkit.evals.estimate import estimate
+
+        order = self.order(dataset, models, **options)
+        return self._toolkit.portal.run(estimate(self._toolkit, order.plan))
+
+    def resume(
+        self,
+        run: str,
+        *,
+        solvers: Any = None,
+        scorers: Any = None,
+        retry_errors: bool = False,
+        on_progress: OnProgress | None = None,
+        **changes: Any,
+    ) -> EvalRun:
+        """Ask what is missing of a run, and nothing else.
+
+        Args:
+            run: its id, the begin of it, or its name.
+            solvers, scorers: where they were functions, these again.
+            retry_errors: ask again where a call failed, too.
+            on_progress: told of the progress.
+            changes: other `cap_usd` or `concurrency`.
+        """
+        known = self.get(run)
+        order = self._order_of(known, solvers=solvers, scorers=scorers, **changes)
+        self._refuse_twice(known)
+        session = EvalJob(self._toolkit, known.run_id, order, on_progress, facts=known.facts)
+        done = find_done(self._toolkit.store, known.run_id, with_errors=not retry_errors)
+        return self._wait(lambda: session.run(done))
+
+    def rescore(self, run: str, scorers: Any) -> EvalRun:
+        """Score the stored answers of a run again; the models are not asked (a judge is).
+
+        An imported run is scored by what its file told of its samples.
+        """
+        known = self.get(run)
+        if known.facts["dataset_sha256"]:
+            order = self._order_of(known, scorers=scorers)
+        else:
+            order = order_of_rows(known.name, known.rows(), scorers)
+        session = EvalJob(self._toolkit, known.run_id, order, None, facts=known.facts)
+        return self._wait(session.rescore)
+
+    def list(self, limit: int | None = None) -> pd.DataFrame:
+        """The runs, newest first, one row each."""
+        query = "SELECT * FROM eval_runs ORDER BY started_at DESC, run_id DESC LIMIT ?"
+        return self._toolkit.store.frame(query, [2**62 if limit is None else limit])
+
+    def get(self, run: str) -> EvalRun:
+        """A run by its id, the begin of its id, or its name (the newest of that name).
+
+        Raises:
+            InvalidInput: there is none, or several ids begin like that.
+        """
+        rows = self._toolkit.store.rows(
+            "SELECT * FROM eval_runs WHERE name = ? OR starts_with(run_id, ?) "
+            "ORDER BY started_at DESC",
+            [run, run],
+        )
+        named = [row for row in rows if row["name"] == run or row["run_id"] == run]
+        if not rows or not run:
+            raise InvalidInput(f"there is no run {run!r}", hint="See `toolkit eval list`.")
+        if not named and len(rows) > 1:
+            raise InvalidInput(f"{len(rows)} runs begin with {run!r}", hint="Write more of the id.")
+        return as_run((named or rows)[0], self._toolkit)
+
+    def compare(self, a: str, b: str, scorer: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """Run B against run A; see `EvalRun.compare`."""
+        return self.get(a).compare(self.get(b), scorer)
+
+    def _order_of(self, run: EvalRun, **given: Any) -> EvalConfig:
+        """The order of a stored run, with what is given in place of what was kept."""
+        config = dict(read_json(run.facts["config"]))
+        if not run.facts["dataset_sha256"]:
+            raise InvalidInput(
+                f"the run {run.name!r} was imported: how it asked is not known here, so nothing "
+                "of it can be asked again",
+                hint="Its answers can be read, compared, exported, reported and scored again.",
+            )
+        dataset = Dataset.from_file(dataset_path(self._toolkit, run.facts["dataset_sha256"]))
+        dataset.name = config.pop("dataset")
+        models = config.pop("models")
+        options = {**config, **{k: v for k, v in given.items() if v is not None}}
+        return read_order(dataset, models, {**options, "name": run.name})
+
+    def _wait(self, work: Callable[[], Any]) -> EvalRun:
+        """Run on the background loop; an interrupted wait lets the run put its things in order."""
+        ended = threading.Event()
+
+        async def whole() -> Any:
+            try:
+                return await work()
+            finally:
+                ended.set()
+
+        try:
+            result: EvalRun = self._toolkit.portal.run(whole())
+        except KeyboardInterrupt:
+            ended.wait(_END_S)
+            raise
+        return result

@@ -1,0 +1,304 @@
+"""The state of a provider (or of one model) as a pure function over what was seen.
+
+`derive` folds evidence, oldest first, through `step`; `settle` lets time pass. Nothing here
+reads a clock, a store or a socket, so a day can be played in a millisecond.
+
+The rules, each with its reason:
+- only faults of the provider or the network count as bad: a wrong key, an empty account or a
+  bad request say nothing about whether the provider is up;
+- down after three bad in a row (one lost packet is not an outage), up again after two good at
+  least 30 s apart (one lucky answer is not a recovery);
+- degraded when the Wilson lower bound of the error share over the last 20 outcomes passes 10 %,
+  when half of them are slow, or while the state flaps;
+- flapping by the scheme of Nagios and Naemon: the weighted share of changes among the last 21
+  outcomes, on above 50 %, off below 25 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from toolkit.stats.proportion import wilson_interval
+
+State = Literal["unknown", "healthy", "degraded", "down", "auth_error", "rate_limited", "paused"]
+Outcome = Literal["good", "slow", "bad", "auth", "limited", "neutral"]
+
+_COUNTS_AGAINST: Final = frozenset({"provider", "network"})
+_AUTH_CODES: Final = frozenset({"AUTHENTICATION_FAILED"})
+_LIMIT_CODES: Final = frozenset({"RATE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"})
+# A listing has one code for all its failures; its cause says which one it was.
+_LISTING_OUTCOMES: Final[Mapping[str, Outcome]] = {"auth": "auth", "rate_limited": "limited"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The numbers behind the states.
+
+    Attributes:
+        down_after: bad outcomes in a row that mean down.
+        down_apart_s: least seconds between the first and the last of those, where they are
+            calls: calls that fail in the same moment are one bad moment, however many they are.
+        up_after: good outcomes in a row that end it.
+        up_apart_s: least seconds between the first and the last of those.
+        window: outcomes over which shares are taken.
+        window_s: outcomes older than so many seconds are left out of shares.
+        min_outcomes: fewer outcomes say nothing about shares.
+        degraded_share: Wilson lower bound of the error share that means degraded.
+        slow_share: share of slow outcomes that means degraded.
+        flap_on, flap_off: weighted share of changes at which flapping begins and ends.
+        stale_after_s: without evidence for so long the state is unknown.
+        limited_for_s: how long a rate limit holds when the provider does not say.
+    """
+
+    down_after: int = 3
+    down_apart_s: float = 2.0
+    up_after: int = 2
+    up_apart_s: float = 30.0
+    window: int = 20
+    window_s: float = 6 * 3600.0
+    min_outcomes: int = 5
+    degraded_share: float = 0.10
+    slow_share: float = 0.5
+    flap_window: int = 21
+    flap_on: float = 0.50
+    flap_off: float = 0.25
+    stale_after_s: float = 3600.0
+    limited_for_s: float = 60.0
+
+
+DEFAULT_RULES: Final = Rules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One thing that was seen: a real call or a probe.
+
+    Attributes:
+        evidence_id: id of the call or probe.
+        at: when it ended, UTC.
+        outcome: what it says about the provider.
+        reason: the error code and cause, or what was good.
+        until: for a rate limit, when it ends (UTC), where the provider said so.
+        model: `provider/model_id` that was asked, where one was.
+        blame: whose fault a failure was.
+        is_probe: it was a probe, not a real call.
+    """
+
+    evidence_id: str
+    at: datetime
+    outcome: Outcome
+    reason: str = ""
+    until: datetime | None = None
+    model: str | None = None
+    blame: str | None = None
+    is_probe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """A state with its reason, since when, and the evidence behind it.
+
+    Attributes:
+        state: see `State`.
+        reason: why, in words.
+        since: when this state began, UTC; None while nothing was ever seen.
+        evidence: ids of what caused the state, newest last.
+        last_at: newest evidence of any kind, UTC.
+        last_success_at: newest good outcome, UTC.
+        is_flapping: outcomes change too often to be believed one by one.
+        until: end of a rate limit, UTC.
+        recent: newest outcomes that count (good, slow, bad), oldest first, with their times.
+        bad_run, good_run: length of the run of equal outcomes that goes on now.
+        bad_run_at, good_run_at: when that run began, UTC.
+    """
+
+    state: State = "unknown"
+    reason: str = "nothing was seen yet"
+    since: datetime | None = None
+    evidence: tuple[str, ...] = ()
+    last_at: datetime | None = None
+    last_success_at: datetime | None = None
+    is_flapping: bool = False
+    until: datetime | None = None
+    recent: tuple[tuple[datetime, Outcome, str], ...] = field(default=(), repr=False)
+    bad_run: int = 0
+    good_run: int = 0
+    bad_run_at: datetime | None = None
+    good_run_at: datetime | None = None
+
+
+def judge_row(row: Mapping[str, Any], *, slow_ms: float | None = None) -> Outcome:
+    """What a row of `calls` or `probes` says about its provider.
+
+    Args:
+        row: needs `status`; reads `error_code`, `error_cause`, `blame`, `ttft_ms` and
+            `duration_ms`.
+        slow_ms: a good answer whose TTFT (else duration) is longer is `slow`.
+    """
+    if row["status"] == "ok":
+        took_ms = row.get("ttft_ms") or row.get("duration_ms")
+        return "slow" if slow_ms is not None and took_ms and took_ms > slow_ms else "good"
+    if row["status"] != "error":
+        return "neutral"
+    if row.get("error_code") in _AUTH_CODES:
+        return "auth"
+    if row.get("error_code") in _LIMIT_CODES:
+        return "limited"
+    if row.get("error_code") == "FETCH_MODELS_FAILED":
+        told = _LISTING_OUTCOMES.get(row.get("error_cause") or "")
+        if told is not None:
+            return told
+    return "bad" if row.get("blame") in _COUNTS_AGAINST else "neutral"
+
+
+def derive(evidence: Iterable[Evidence], now: datetime, rules: Rules = DEFAULT_RULES) -> Health:
+    """The state at `now` from all evidence, oldest first."""
+    health = Health()
+    for item in evidence:
+        health = step(health, item, rules)
+    return settle(health, now, rules)
+
+
+def step(health: Health, seen: Evidence, rules: Rules = DEFAULT_RULES) -> Health:
+    """The state after one more piece of evidence. Late evidence counts where it arrives."""
+    if seen.outcome == "neutral":
+        return health
+    at = max(seen.at, health.last_at or seen.at)
+    health = settle(health, at, rules)
+    health = replace(health, last_at=at)
+    if seen.outcome == "auth":
+        return _enter(health, "auth_error", seen.reason or "the key was refused", at, seen)
+    if seen.outcome == "limited":
+        until = seen.until or at + timedelta(seconds=rules.limited_for_s)
+        limited = replace(health, until=max(until, health.until or until))
+        return _enter(limited, "rate_limited", seen.reason or "too many requests", at, seen)
+    return _count(health, seen, at, rules)
+
+
+def settle(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Health:
+    """The state after time has passed: limits end, and old evidence proves nothing."""
+    if health.state == "rate_limited" and health.until is not None and now >= health.until:
+        ended = replace(health, until=None)
+        health = replace(_judge(ended, ended.until or now, rules, ()), since=health.until)
+    if health.last_at is None or health.state == "paused":
+        return health
+    silent_s = (now - health.last_at).total_seconds()
+    if silent_s >= rules.stale_after_s:
+        since = health.last_at + timedelta(seconds=rules.stale_after_s)
+        if health.state == "unknown" and health.since is not None:
+            since = health.since
+        return Health(
+            reason="nothing was seen for a while",
+            since=since,
+            last_at=health.last_at,
+            last_success_at=health.last_success_at,
+        )
+    return health
+
+
+def pause(health: Health, now: datetime, reason: str) -> Health:
+    """Hold judgement, for instance while this machine itself is offline."""
+    if health.state == "paused":
+        return health
+    return replace(health, state="paused", reason=reason, since=now, evidence=())
+
+
+def resume(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Health:
+    """Judge again by what was known before the pause."""
+    if health.state != "paused":
+        return health
+    return _judge(health, now, rules, ())
+
+
+def _count(health: Health, seen: Evidence, at: datetime, rules: Rules) -> Health:
+    is_bad = seen.outcome == "bad"
+    kept = (*health.recent, (at, seen.outcome, seen.evidence_id))[-rules.flap_window :]
+    counted = replace(
+        health,
+        recent=kept,
+        bad_run=health.bad_run + 1 if is_bad else 0,
+        good_run=0 if is_bad else health.good_run + 1,
+        bad_run_at=(health.bad_run_at or at) if is_bad else None,
+        good_run_at=None if is_bad else health.good_run_at or at,
+        last_success_at=health.last_success_at if is_bad else at,
+        is_flapping=_is_flapping(kept, health.is_flapping, rules),
+    )
+    return _judge(counted, at, rules, (seen,))
+
+
+def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...]) -> Health:
+    """Choose among healthy, degraded and down by the outcomes that count."""
+    newest = seen[-1] if seen else None
+    if _is_down(health, at, rules, newest):
+        last = f", last: {newest.reason}" if newest and newest.reason else ""
+        return _enter(health, "down", f"{health.bad_run} failures in a row{last}", at, newest)
+    if health.state == "down" and not _has_recovered(health, at, rules):
+        return health
+    trouble = _why_degraded(health, at, rules)
+    if trouble:
+        return _enter(health, "degraded", trouble, at, newest)
+    if health.good_run or (health.recent and health.state in ("healthy", "degraded")):
+        reason = "answers as it should" if health.good_run else "answers, with single failures"
+        return _enter(health, "healthy", reason, at, newest)
+    if newest is not None:
+        return health
+    return _enter(health, "unknown", "nothing good was seen yet", at, newest)
+
+
+def _is_down(health: Health, at: datetime, rules: Rules, newest: Evidence | None) -> bool:
+    if health.bad_run < rules.down_after or health.bad_run_at is None:
+        return False
+    one_by_one = newest is not None and newest.is_probe  # probes of a provider never overlap
+    return one_by_one or (at - health.bad_run_at).total_seconds() >= rules.down_apart_s
+
+
+def _has_recovered(health: Health, at: datetime, rules: Rules) -> bool:
+    if health.good_run < rules.up_after or health.good_run_at is None:
+        return False
+    return (at - health.good_run_at).total_seconds() >= rules.up_apart_s
+
+
+def _why_degraded(health: Health, at: datetime, rules: Rules) -> str | None:
+    """Why the recent outcomes are not good enough, or None when they are.
+
+    After an outage its failures stay in the window; a run of good ones as long as the least
+    number of outcomes says that they are history.
+    """
+    if health.is_flapping:
+        return "flapping: good and bad by turns"
+    oldest = at - timedelta(seconds=rules.window_s)
+    outcomes = [kind for when, kind, _ in health.recent[-rules.window :] if when >= oldest]
+    n = len(outcomes)
+    if n < rules.min_outcomes:
+        return None
+    bad, slow = outcomes.count("bad"), outcomes.count("slow")
+    if health.good_run < rules.min_outcomes and wilson_interval(bad, n)[0] > rules.degraded_share:
+        return f"{bad} of the last {n} failed"
+    if slow >= rules.slow_share * n:
+        return f"{slow} of the last {n} were slow"
+    return None
+
+
+def _is_flapping(
+    recent: tuple[tuple[datetime, Outcome, str], ...], was: bool, rules: Rules
+) -> bool:
+    """Weighted share of changes; newer changes weigh 1.2, the oldest 0.8 (Nagios' weights)."""
+    if len(recent) < rules.flap_window:
+        return False
+    bad = [kind == "bad" for _, kind, _ in recent]
+    steps = len(bad) - 1
+    weights = [0.8 + 0.4 * i / (steps - 1) for i in range(steps)]
+    changed = sum(w for w, a, b in zip(weights, bad, bad[1:], strict=False) if a != b)
+    return changed / steps > (rules.flap_off if was else rules.flap_on)
+
+
+def _enter(
+    health: Health, state: State, reason: str, at: datetime, seen: Evidence | None
+) -> Health:
+    ids = (seen.evidence_id,) if seen else ()
+    if state == health.state:
+        return replace(health, reason=reason, evidence=(*health.evidence, *ids)[-5:])
+    return replace(health, state=state, reason=reason, since=at, evidence=ids)

@@ -1,0 +1,180 @@
+"""What was seen of every provider, read from the ledger: real calls and probes, as evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import InvalidInput, ToolkitError
+from toolkit.health.analysis.offline import discount_offline
+from toolkit.health.analysis.slo import Objective, objective_for
+from toolkit.health.analysis.state import Evidence, Rules, judge_row
+from toolkit.settings import Settings
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+    from toolkit.toolkit import Toolkit
+
+WINDOW: Final = timedelta(hours=24)
+MOST_PER_PROVIDER: Final = 500
+"""So many of the newest outcomes say what there is to say of a provider's state."""
+
+_AHEAD: Final = timedelta(seconds=60)
+_STALE_INTERVALS: Final = 3
+_ROSTER_S: Final = 10.0
+
+# Probes are in both tables when a model was called; the row of `probes` is the one that counts.
+# A row from the future is from before the clock was set back; it must not outlive that.
+_SEEN: Final = """
+    SELECT * FROM (
+        SELECT provider, model, call_id AS id, false AS is_probe, status, error_code,
+               error_cause, blame, ttft_ms, duration_ms, retry_after_s,
+               started_at + to_microseconds(CAST(coalesce(duration_ms, 0) * 1000 AS BIGINT))
+                   AS seen_at
+        FROM calls
+        WHERE source = 'live' AND origin IS DISTINCT FROM 'health'
+              AND started_at >= ? AND started_at <= ?
+        UNION ALL
+        SELECT provider, model, probe_id, true, status, error_code, error_cause, blame,
+               ttft_ms, latency_ms, retry_after_s, probed_at
+        FROM probes WHERE probed_at >= ? AND probed_at <= ?
+    )
+    WHERE provider IS NOT NULL AND (? IS NULL OR list_contains(?, provider))
+    QUALIFY row_number() OVER (PARTITION BY provider ORDER BY seen_at DESC, id DESC) <= ?
+    ORDER BY seen_at, id"""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedProviders:
+    """Who there is: providers by name, as of one state of the registry's file."""
+
+    stamp: object
+    read_at_s: float
+    providers: Mapping[str, Provider]
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Origin by name."""
+        return {name: provider.origin for name, provider in self.providers.items()}
+
+    @property
+    def local(self) -> frozenset[str]:
+        """Names of those on this machine or network."""
+        return frozenset(name for name, provider in self.providers.items() if provider.is_local)
+
+
+class EvidenceReader:
+    """Reads evidence; remembers for a while who there is, for reading entries takes time."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
+        self._roster: WatchedProviders | None = None
+
+    def roster(self) -> WatchedProviders:
+        """The providers in use, as of ten seconds ago at most."""
+        registry = self._toolkit.providers.registry
+        stamp, now_s = (registry.file.stamp(), tuple(registry.registered)), time.monotonic()
+        known = self._roster
+        if known is None or known.stamp != stamp or now_s - known.read_at_s > _ROSTER_S:
+            in_use = {provider.name: provider for provider in registry.list(active=True)}
+            known = self._roster = WatchedProviders(stamp, now_s, in_use)
+        return known
+
+    def read(
+        self,
+        now: datetime,
+        *,
+        since: datetime | None = None,
+        names: Collection[str] | None = None,
+    ) -> dict[str, list[Evidence]]:
+        """Evidence by provider, oldest first; what this machine lost offline is neutral.
+
+        Args:
+            now: the moment to look from, UTC.
+            since: how far back; None: a day.
+            names: of these providers only; None: of all.
+
+        Raises:
+            StoreError: the ledger cannot be read.
+        """
+        span = [since or now - WINDOW, now + _AHEAD]
+        wanted = None if names is None else list(names)
+        params: list[Any] = [*span, *span, wanted, wanted, MOST_PER_PROVIDER]
+        roster, settings = self.roster(), self._toolkit.settings
+        objectives: dict[str, Objective] = {}
+        seen: dict[str, list[Evidence]] = {}
+        for row in self._toolkit.store.rows(_SEEN, params):
+            name = row["provider"]
+            if name not in objectives:
+                objectives[name] = objective_of(name, settings)
+            seen.setdefault(name, []).append(evidence_of(row, objectives[name]))
+        return discount_offline(seen, roster.origins, roster.local)
+
+
+def objective_of(provider: str, settings: Settings) -> Objective:
+    """The objective of a provider, from the settings.
+
+    Raises:
+        InvalidInput: the settings' `objectives` are not acceptable.
+    """
+    try:
+        return objective_for(provider, settings.objectives)
+    except ValueError as error:
+        raise InvalidInput(
+            str(error), hint="Mend the table [objectives] in settings.toml (see docs/health.md)."
+        ) from None
+
+
+def rules_for(settings: Settings) -> Rules:
+    """The rules of the states; evidence stays fresh for a few intervals at least."""
+    fresh_s = max(Rules().stale_after_s, _STALE_INTERVALS * settings.health_interval_s)
+    return Rules(stale_after_s=fresh_s)
+
+
+def evidence_of(row: Mapping[str, Any], objective: Objective | None = None) -> Evidence:
+    """One row of calls or probes as evidence; slow is what misses the latency objective."""
+    objective = objective or Objective()
+    is_first_token = row.get("ttft_ms") is not None or row.get("is_probe", False)
+    wait_s = row.get("retry_after_s")
+    return Evidence(
+        evidence_id=row["id"],
+        at=row["seen_at"],
+        outcome=judge_row(
+            row, slow_ms=objective.ttft_ms if is_first_token else objective.duration_ms
+        ),
+        reason=" ".join(filter(None, (row.get("error_code"), row.get("error_cause")))),
+        until=None if wait_s is None else row["seen_at"] + timedelta(seconds=wait_s),
+        model=row.get("model"),
+        blame=row.get("blame"),
+        is_probe=row.get("is_probe", False),
+    )
+
+
+def by_model(seen: Mapping[str, Sequence[Evidence]]) -> dict[str, list[Evidence]]:
+    """Evidence by `provider/model_id`, where one was asked."""
+    found: dict[str, list[Evidence]] = {}
+    for items in seen.values():
+        for item in items:
+            if item.model is not None:
+                found.setdefault(item.model, []).append(item)
+    return found
+
+
+def error_columns(error: ToolkitError) -> dict[str, Any]:
+    """A failure in the columns of `probes`."""
+    return {
+        "error_code": error.code,
+        "error_cause": error.cause,
+        "error_message": error.message,
+        "blame": error.blame,
+        "http_status": error.status,
+        "retry_after_s": error.retry_after,
+    }
+
+
+def utc_now() -> datetime:
+    """Now, UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,92 @@
+"""Tells people that an incident opened or ended: a log line, and a webhook where one is set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from toolkit.calls.transport.guarded import open_http
+from toolkit.errors import ConnectionFailed, ToolkitError
+from toolkit.providers.base_url import check_base_url
+from toolkit.secret import redact
+from toolkit.settings import Settings
+
+Event = Literal["opened", "closed"]
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_DEADLINE_S: Final = 10.0
+_log = logging.getLogger("toolkit.health")
+
+
+def describe(row: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    """What is told of an incident: no secret, and nothing of anybody's prompts.
+
+    Returns:
+        `event`, the columns of the incident that say what and where, and `text` in words (the
+        field that chat services show).
+    """
+    subject = row["model"] or row["provider"]
+    if event == "opened":
+        text = f"{subject} is {_words(row['state'])}: {row['reason']}"
+    else:
+        text = f"{subject} works again, after {_lasted(row)} {_words(row['state'])}"
+    columns = ("incident_id", "provider", "model", "scope", "state", "reason", "error_code")
+    times = {name: _iso(row[name]) for name in ("opened_at", "closed_at")}
+    told = {name: row[name] for name in columns}
+    return {"event": event, **told, **times, "text": redact(text)}
+
+
+def log(told: Mapping[str, Any]) -> None:
+    """One line in the log `toolkit.health`."""
+    level = logging.WARNING if told["event"] == "opened" else logging.INFO
+    _log.log(level, "incident %s: %s [%s]", told["event"], told["text"], told["scope"])
+
+
+async def post(settings: Settings, told: Mapping[str, Any]) -> None:
+    """Post one event to the webhook, under the rules of addresses, without redirects.
+
+    A repetition after an answer that was lost carries the same `Idempotency-Key`.
+
+    Raises:
+        ToolkitError: the address is not allowed, nothing came, or the answer was no 2xx; the
+            message names the host alone.
+    """
+    url = settings.health_webhook_url.get_secret_value()
+    parts = urlsplit(url)
+    local = parts.hostname in _LOOPBACK
+    check_base_url(parts._replace(query="", fragment="").geturl(), local)
+    headers = {"Idempotency-Key": f"{told['incident_id']}-{told['event']}"}
+    try:
+        async with open_http(settings, local=local) as http:
+            answer = await http.post(url, json=dict(told), headers=headers, timeout=_DEADLINE_S)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise _failed(parts.hostname, type(error).__name__) from None
+    except ToolkitError as error:
+        raise _failed(parts.hostname, error.cause or error.code) from None
+    if not answer.is_success:
+        raise _failed(parts.hostname, f"it answered {answer.status_code}")
+
+
+def _failed(host: str | None, why: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"the webhook at {host} was not told ({why})",
+        hint="It is tried again. Check health_webhook_url.",
+    )
+
+
+def _words(state: str) -> str:
+    return {"auth_error": "refusing the key"}.get(state, state.replace("_", " "))
+
+
+def _lasted(row: Mapping[str, Any]) -> str:
+    minutes = (row["closed_at"] - row["opened_at"]).total_seconds() / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _iso(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()

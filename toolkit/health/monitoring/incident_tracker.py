@@ -1,0 +1,125 @@
+"""Keeps the table `incidents`: writes what the evidence shows, and has each opening and end told.
+
+Only the holder of the lease keeps books, so every incident is written and told once; what was
+not told before the process ended is found again in the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import ToolkitError
+from toolkit.health.analysis.incidents import find_incidents
+from toolkit.health.analysis.reconcile import reconcile
+from toolkit.health.analysis.state import Health, derive
+from toolkit.health.evidence import WINDOW, rules_for
+from toolkit.health.monitoring import alerts
+
+if TYPE_CHECKING:
+    from toolkit.toolkit import Toolkit
+
+_BEFORE: Final = timedelta(hours=1)
+_LONGEST: Final = timedelta(days=7)
+_TOLD_WITHIN: Final = timedelta(days=1)
+_FIRST_WAIT_S: Final = 30.0
+_LONGEST_WAIT_S: Final = 900.0
+
+# As far back as evidence may be read: a row that is not known here would be written a second time.
+_STORED: Final = "SELECT * FROM incidents WHERE closed_at IS NULL OR closed_at >= ?"
+
+_log = logging.getLogger("toolkit.health")
+
+Row = dict[str, Any]
+
+
+class IncidentTracker:
+    """The incidents of one home, as one monitor keeps them."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
+        self._logged: set[tuple[str, str]] = set()
+        self._seen_open: set[str] = set()
+        self._retry_at_s = 0.0
+        self._retry_wait_s = _FIRST_WAIT_S
+
+    def update(self, now: datetime) -> tuple[dict[str, Health], list[Row]]:
+        """Write what is new.
+
+        Returns:
+            The states of all providers, and the incidents as they stand.
+
+        Raises:
+            StoreError: the ledger cannot be read or written; nothing is lost by trying later.
+        """
+        toolkit = self._toolkit
+        stored = toolkit.store.rows(_STORED, [now - _LONGEST])
+        opened = [row["opened_at"] - _BEFORE for row in stored if row["closed_at"] is None]
+        since = max(min([now - WINDOW, *opened]), now - _LONGEST)
+        rules = rules_for(toolkit.settings)
+        seen = toolkit.health.evidence.read(now, since=since)
+        local = toolkit.health.evidence.roster().local
+        rows = reconcile(stored, find_incidents(seen, now, rules, local=local), now)
+        if rows:
+            toolkit.store.append_many("incidents", rows)
+        states = {name: derive(items, now, rules) for name, items in seen.items()}
+        toolkit.health.outlook.learn(states)
+        newest = {row["incident_id"]: row for row in (*stored, *rows)}
+        return states, list(newest.values())
+
+    async def tell(self, incidents: list[Row], now: datetime, now_s: float) -> None:
+        """Tell openings and ends that were not told yet; a webhook that fails is tried again.
+
+        Args:
+            incidents: rows as they stand.
+            now: UTC.
+            now_s: seconds of the monotonic clock, for the waits between tries.
+        """
+        for row in sorted(incidents, key=lambda one: one["opened_at"]):
+            if row["closed_at"] is None:
+                self._seen_open.add(row["incident_id"])
+            if self._is_opening_due(row, now) and not await self._tell(
+                row, "opened", "alerted_at", now, now_s
+            ):
+                continue
+            if self._is_end_due(row, now):
+                await self._tell(row, "closed", "end_alerted_at", now, now_s)
+
+    def _is_opening_due(self, row: Mapping[str, Any], now: datetime) -> bool:
+        """Not of what was over before anybody saw it, and not of yesterday's news."""
+        was_seen = row["closed_at"] is None or row["incident_id"] in self._seen_open
+        is_news = now - row["opened_at"] <= _TOLD_WITHIN
+        return row["alerted_at"] is None and was_seen and is_news
+
+    @staticmethod
+    def _is_end_due(row: Mapping[str, Any], now: datetime) -> bool:
+        """Of what was told to begin, and ended within a day."""
+        if row["alerted_at"] is None or row["closed_at"] is None:
+            return False
+        return row["end_alerted_at"] is None and now - row["closed_at"] <= _TOLD_WITHIN
+
+    async def _tell(
+        self, row: Row, event: alerts.Event, column: str, now: datetime, now_s: float
+    ) -> bool:
+        told = alerts.describe(row, event)
+        mark = (row["incident_id"], event)
+        if mark not in self._logged:
+            self._logged.add(mark)
+            alerts.log(told)
+        if self._toolkit.settings.health_webhook_url.get_secret_value():
+            if now_s < self._retry_at_s:
+                return False
+            try:
+                await alerts.post(self._toolkit.settings, told)
+            except ToolkitError as error:
+                _log.warning("%s", error.message)
+                self._retry_at_s = now_s + self._retry_wait_s
+                self._retry_wait_s = min(self._retry_wait_s * 2, _LONGEST_WAIT_S)
+                return False
+            self._retry_at_s, self._retry_wait_s = 0.0, _FIRST_WAIT_S
+        row[column] = now
+        await asyncio.to_thread(self._toolkit.store.append, "incidents", row)
+        return True

@@ -1,0 +1,162 @@
+"""Which of several monitors on one home probes: a lease in a file, renewed while its holder lives.
+
+The file is private, written whole and changed under a lock. A holder that was killed does not
+renew, so that somebody else takes over when the lease ends; one that wakes up later finds that
+the lease is not its own any more. A clock that was set back ends a lease from the future.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from toolkit.errors import KeyStoreError, ProviderError
+from toolkit.private_files import locked, read_secret_file, write_private
+
+LEASE_S: Final = 30.0
+"""So long a lease holds without being renewed."""
+
+_LOCK_WAIT_S: Final = 2.0
+_MOST_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who probes.
+
+    Attributes:
+        token: unique to one monitor.
+        pid, host: its process and machine.
+        what: `app`, `watch` or `serve`.
+        since: when it took the lease, UTC.
+        renewed_at, expires_at: UTC.
+        next_at: when providers are due, UTC, by name.
+        is_offline: it finds this machine offline.
+    """
+
+    token: str
+    pid: int
+    host: str
+    what: str
+    since: datetime
+    renewed_at: datetime
+    expires_at: datetime
+    next_at: Mapping[str, datetime] = field(default_factory=dict)
+    is_offline: bool = False
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it holds at `now`; a lease that was renewed in the future does not."""
+        length = self.expires_at - self.renewed_at
+        return self.renewed_at - length <= now < self.expires_at
+
+
+class Lease:
+    """One monitor's claim to the lease of a home.
+
+    Args:
+        path: the lease's file.
+        what: `app`, `watch` or `serve`.
+        length_s: how long it holds without being renewed.
+    """
+
+    def __init__(self, path: Path, what: str, length_s: float = LEASE_S) -> None:
+        self.path, self.what, self.length_s = path, what, length_s
+        self._token = secrets.token_hex(8)
+
+    def hold(
+        self,
+        now: datetime,
+        *,
+        next_at: Mapping[str, datetime] | None = None,
+        is_offline: bool = False,
+    ) -> bool:
+        """Take or renew the lease; False while somebody else has it.
+
+        Args:
+            now: UTC.
+            next_at, is_offline: what others may know of the schedule.
+
+        Raises:
+            OSError: the home cannot be written.
+        """
+        try:
+            with locked(self.path, _LOCK_WAIT_S):
+                before = read_holder(self.path)
+                if before and before.token != self._token and before.is_valid(now):
+                    return False
+                write_private(self.path, _encode(self._renewed(before, now, next_at, is_offline)))
+                return True
+        except ProviderError:  # somebody is at it this very moment
+            return False
+
+    def release(self) -> None:
+        """Give it back, if it is ours.
+
+        Raises:
+            OSError: the home cannot be written.
+        """
+        try:
+            with locked(self.path, _LOCK_WAIT_S):
+                before = read_holder(self.path)
+                if before and before.token == self._token:
+                    self.path.unlink(missing_ok=True)
+        except ProviderError:
+            return  # it ends by itself
+
+    def is_mine(self, holder: Holder | None) -> bool:
+        """Whether a holder is this one."""
+        return holder is not None and holder.token == self._token
+
+    def _renewed(
+        self,
+        before: Holder | None,
+        now: datetime,
+        next_at: Mapping[str, datetime] | None,
+        is_offline: bool,
+    ) -> Holder:
+        ends = now + timedelta(seconds=self.length_s)
+        if before is not None and before.token == self._token:
+            kept = replace(before, renewed_at=now, expires_at=ends, is_offline=is_offline)
+            return replace(kept, next_at=before.next_at if next_at is None else next_at)
+        return Holder(
+            token=self._token,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            what=self.what,
+            since=now,
+            renewed_at=now,
+            expires_at=ends,
+            next_at=next_at or {},
+            is_offline=is_offline,
+        )
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Who has the lease according to its file; None where there is none or it cannot be read."""
+    try:
+        return _decode(json.loads(read_secret_file(path, limit_bytes=_MOST_BYTES)))
+    except (OSError, KeyStoreError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _encode(holder: Holder) -> bytes:
+    values = asdict(holder)
+    for name in ("since", "renewed_at", "expires_at"):
+        values[name] = values[name].isoformat()
+    values["next_at"] = {name: at.isoformat() for name, at in holder.next_at.items()}
+    return json.dumps(values).encode()
+
+
+def _decode(values: Mapping[str, Any]) -> Holder:
+    times = {
+        name: datetime.fromisoformat(values[name]) for name in ("since", "renewed_at", "expires_at")
+    }
+    next_at = {name: datetime.fromisoformat(at) for name, at in values["next_at"].items()}
+    return Holder(**{**values, **times, "next_at": next_at})

@@ -1,0 +1,342 @@
+"""The monitor: probes providers that real calls say too little of, and has the books kept.
+
+`tick` is one look around: hold the lease, take up who is in use, start what is due, keep the
+books. When to probe whom is `health/monitoring/schedule.py`; clock, chance and the probe itself are handed
+in, so that a test can play a day in seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import ToolkitError
+from toolkit.health.analysis.offline import has_route
+from toolkit.health.analysis.outages import SEVERITY
+from toolkit.health.analysis.state import Health
+from toolkit.health.monitoring.clock import Clock, Intervals, SystemClock
+from toolkit.health.monitoring.incident_tracker import IncidentTracker
+from toolkit.health.monitoring.probe_budget import Spending
+from toolkit.health.monitoring.schedule import Finding, Pace, Schedule
+from toolkit.health.probe_rows import judge_rows
+from toolkit.health.probe_runner import Row, probe_listing, summarise
+from toolkit.providers.presets import LOCAL
+from toolkit.secret import redact
+
+if TYPE_CHECKING:
+    from toolkit.health.monitoring.lease import Lease
+    from toolkit.providers.provider import Provider
+    from toolkit.toolkit import Toolkit
+
+Probe = Callable[["Toolkit", "Provider", datetime], Awaitable[Row]]
+
+ENOUGH_CALLS: Final = 10
+PASSIVE_WINDOW: Final = timedelta(minutes=15)
+_NEAR_S: Final = 60.0
+_MOST_TOLD: Final = 50
+_OFFLINE: Final = {
+    "blame": "local",
+    "error_code": "REQUEST_FAILED",
+    "error_cause": "offline",
+    "error_message": "this machine is offline: nobody could be reached",
+}
+
+_CALLS: Final = """
+    SELECT provider, count(*) AS n FROM calls
+    WHERE source = 'live' AND origin IS DISTINCT FROM 'health'
+        AND started_at >= ? AND started_at <= ?
+        AND (status = 'ok' OR (status = 'error' AND blame IN ('provider', 'network')))
+    GROUP BY provider"""
+
+_log = logging.getLogger("toolkit.health")
+
+
+async def probe_quietly(toolkit: Toolkit, provider: Provider, at: datetime) -> Row:
+    """A monitor's probe: the free listing, as the provider's owner would want it asked."""
+    return await probe_listing(toolkit, provider, at, is_manual=False)
+
+
+class Monitor:
+    """Watches the providers of one toolkit while it holds the lease.
+
+    Args:
+        toolkit: whose providers.
+        lease: the claim to be the one who probes.
+        clock, dice: time and chance.
+        probe: asks one provider and gives the row of `probes`.
+        route: whether the system knows a way out of this machine.
+        cadence: how often it looks at what.
+    """
+
+    def __init__(
+        self,
+        toolkit: Toolkit,
+        lease: Lease,
+        *,
+        clock: Clock | None = None,
+        dice: Callable[[], float] = random.random,
+        probe: Probe = probe_quietly,
+        route: Callable[[], bool] = has_route,
+        cadence: Intervals | None = None,
+    ) -> None:
+        self.lease = lease
+        self.is_offline = False
+        self.is_holder = False
+        self._toolkit, self._clock, self._dice = toolkit, clock or SystemClock(), dice
+        self._probe_one, self._route, self._cadence = probe, route, cadence or Intervals()
+        self.schedule = Schedule(Pace(interval_s=toolkit.settings.health_interval_s), dice)
+        self._spending = Spending(toolkit)
+        self._book = IncidentTracker(toolkit)
+        self._providers: dict[str, Provider] = {}
+        self._states: dict[str, Health] = {}
+        self._calls: dict[str, int] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+        self._due: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
+        self._is_stopped = False
+        self._nudged = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._said: dict[str, str] = {}
+
+    # ---- running ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch until `stop`, then give the lease back."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            while not self._is_stopped:
+                await self._rest(await self.tick())
+        finally:
+            for flight in self._flights:
+                flight.cancel()
+            with suppress(OSError):
+                self.lease.release()
+
+    def stop(self) -> None:
+        """End `run` soon; may be called from any thread."""
+        self._is_stopped = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._nudged.set)
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight."""
+        while self._flights:
+            await asyncio.wait(set(self._flights))
+
+    async def tick(self) -> float:
+        """One look around; returns how long to rest, seconds."""
+        now_s = self._clock.monotonic()
+        if self._is_time("lease", now_s, self.lease.length_s / 3):
+            await self._try("its lease", self._hold(now_s))
+        if self.is_holder:
+            if self._is_time("follow", now_s, self._cadence.follow_s):
+                await self._try("the registry", self._follow(now_s))
+            await self._start_due(now_s)
+            if self._is_time("book", now_s, self._cadence.book_s):
+                await self._try("the ledger", self._keep_books(now_s))
+        return self._find_rest(self._clock.monotonic())
+
+    async def _rest(self, wait_s: float) -> None:
+        """Rest until it is time, or until a probe has landed: then the next one may be due."""
+        resting = asyncio.ensure_future(self._clock.sleep(wait_s))
+        nudged = asyncio.ensure_future(self._nudged.wait())
+        try:
+            await asyncio.wait({resting, nudged}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            resting.cancel()
+            nudged.cancel()
+        self._nudged.clear()
+
+    def _is_time(self, what: str, now_s: float, every_s: float) -> bool:
+        if now_s < self._due.get(what, now_s):
+            return False
+        self._due[what] = now_s + every_s
+        return True
+
+    def _find_rest(self, now_s: float) -> float:
+        looks = ["lease"]
+        if self.is_holder:
+            looks += ["follow", "book", *(["lookout"] if self.is_offline else [])]
+        moments = [self._due[look] for look in looks if look in self._due]
+        wake_at = self.schedule.wake_at() if self.is_holder else None
+        if wake_at is not None:
+            moments.append(wake_at)
+        bounds = self._cadence
+        return max(bounds.shortest_s, min(min(moments) - now_s, bounds.longest_s))
+
+    async def _try(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Go on when the store or the home cannot be used just now; say so once."""
+        try:
+            await work
+        except (ToolkitError, OSError) as error:
+            words = redact(getattr(error, "message", None) or str(error))
+            if self._said.get(what) != words:
+                _log.warning("the health monitor goes on without %s: %s", what, words)
+            self._said[what] = words
+        else:
+            if self._said.pop(what, None) is not None:
+                _log.info("the health monitor can use %s again", what)
+
+    # ---- looking around -----------------------------------------------------------------------
+
+    async def _hold(self, now_s: float) -> None:
+        now = self._clock.now()
+        due = sorted(self.schedule.next_times().items(), key=lambda item: item[1])[:_MOST_TOLD]
+        next_at = {name: now + timedelta(seconds=at_s - now_s) for name, at_s in due}
+        was_holder, self.is_holder = self.is_holder, False
+        self.is_holder = await asyncio.to_thread(
+            self.lease.hold, now, next_at=next_at, is_offline=self.is_offline
+        )
+        if self.is_holder and not was_holder:
+            self._due = {"lease": self._due["lease"]}
+            self._states, self.is_offline = {}, False
+
+    async def _follow(self, now_s: float) -> None:
+        """Take up who is in use and not paused; the built-in server is started by calls alone."""
+        health, now = self._toolkit.health, self._clock.now()
+        roster, paused = await asyncio.to_thread(
+            lambda: (health.evidence.roster(), health.pauses.read(now))
+        )
+        self._providers = {
+            name: provider
+            for name, provider in roster.providers.items()
+            if name != LOCAL and name not in paused and provider.base_url
+        }
+        self.schedule.follow({n: p.origin for n, p in self._providers.items()}, now_s)
+
+    async def _start_due(self, now_s: float) -> None:
+        local = {name for name, provider in self._providers.items() if provider.is_local}
+        names = self.schedule.take_due(now_s, only=local if self.is_offline else None)
+        if names and self._is_time("passive", now_s, self._cadence.passive_s):
+            await self._try("recent calls", self._count_calls())
+        for name in names:
+            if self._calls.get(name, 0) >= ENOUGH_CALLS:
+                self.schedule.skip(name, now_s)
+            else:
+                self._launch(self._watch(name))
+        if self.is_offline and self._is_time("lookout", now_s, self._cadence.lookout_s):
+            self._launch(self._look_out())
+
+    async def _count_calls(self) -> None:
+        now = self._clock.now()
+        self._calls = {}
+        rows = await asyncio.to_thread(
+            self._toolkit.store.rows, _CALLS, [now - PASSIVE_WINDOW, now]
+        )
+        self._calls = {row["provider"]: row["n"] for row in rows}
+
+    async def _keep_books(self, now_s: float) -> None:
+        now = self._clock.now()
+        states, incidents = await asyncio.to_thread(self._book.update, now)
+        self._states = states
+        took_s = self._clock.monotonic() - now_s
+        self._due["book"] += 20 * took_s  # reading costs a twentieth of the time at most
+        await self._book.tell(incidents, now, now_s)
+
+    # ---- one probe ----------------------------------------------------------------------------
+
+    def _launch(self, work: Coroutine[Any, Any, None]) -> None:
+        flight = asyncio.ensure_future(self._try("a probe", work))
+        self._flights.add(flight)
+        flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        self._nudged.set()
+        if not flight.cancelled() and (error := flight.exception()) is not None:
+            _log.error("a probe broke: %s: %s", type(error).__name__, redact(str(error)))
+
+    async def _watch(self, name: str) -> None:
+        """Probe one provider, record it, and plan the next probe, whatever happens."""
+        provider = self._providers[name]
+        finding: Finding = "unsettled"
+        retry_after_s: float | None = None
+        try:
+            row = await self._probe_one(self._toolkit, provider, self._clock.now())
+            retry_after_s = row.get("retry_after_s")
+            if self._is_lost(provider, row) and await self._finds_offline(provider):
+                row |= _OFFLINE
+                self._go_offline()
+            finding = await self._record(provider, [row])
+            if row["status"] == "ok":
+                paid = await self._spending.ask(provider, self._clock.now())
+                finding = await self._record(provider, paid) if paid else finding
+        finally:
+            self.schedule.done(name, self._clock.monotonic(), finding, retry_after_s)
+
+    async def _record(self, provider: Provider, rows: list[Row]) -> Finding:
+        before = self._states.get(provider.name, Health())
+        after = judge_rows(rows, before, self._toolkit.settings)
+        self._states[provider.name] = after
+        if (before.state in SEVERITY) != (after.state in SEVERITY):
+            self._due["book"] = self._clock.monotonic()
+        await asyncio.to_thread(self._toolkit.store.append_many, "probes", rows)
+        return _find(after, rows)
+
+    # ---- this machine -------------------------------------------------------------------------
+
+    def _is_lost(self, provider: Provider, row: Row) -> bool:
+        """Whether nothing came back from afar; an answer is remembered for the others."""
+        if provider.is_local:
+            return False
+        if row["status"] == "error" and row.get("blame") == "network":
+            return True
+        self._answered[provider.origin] = self._clock.monotonic()
+        return False
+
+    async def _finds_offline(self, lost: Provider) -> bool:
+        """Whether it is this machine: there is no way out, or an unrelated provider is lost too."""
+        if self.is_offline or not await asyncio.to_thread(self._route):
+            return True
+        now_s = self._clock.monotonic()
+        near = [at_s for origin, at_s in self._answered.items() if origin != lost.origin]
+        if any(now_s - at_s <= _NEAR_S for at_s in near):
+            return False
+        others = self._remote_but(lost.origin)
+        if not others:
+            return False
+        other = others[int(self._dice() * len(others))]
+        row = await self._probe_one(self._toolkit, other, self._clock.now())
+        is_lost = self._is_lost(other, row)
+        await self._record(other, [row | _OFFLINE if is_lost else row])
+        return is_lost
+
+    def _go_offline(self) -> None:
+        if not self.is_offline:
+            _log.warning("this machine is offline: providers are not probed until it is back")
+        self.is_offline = True
+        self._due["lookout"] = self._clock.monotonic() + self._cadence.lookout_s
+
+    async def _look_out(self) -> None:
+        """Ask one provider whether anybody can be reached again."""
+        others = self._remote_but("")
+        if not others:
+            self.is_offline = False
+            return
+        other = others[int(self._dice() * len(others))]
+        row = await self._probe_one(self._toolkit, other, self._clock.now())
+        is_lost = self._is_lost(other, row)
+        await self._record(other, [row | _OFFLINE if is_lost else row])
+        if not is_lost:
+            _log.info("this machine is back online")
+            self.is_offline = False
+            self._due.pop("lookout", None)
+            self.schedule.restart(self._clock.monotonic())
+
+    def _remote_but(self, origin: str) -> list[Provider]:
+        return [p for p in self._providers.values() if not p.is_local and p.origin != origin]
+
+
+def _find(after: Health, rows: list[Row]) -> Finding:
+    """What a probe means for the time of the next one."""
+    outcome = summarise(rows)["outcome"]
+    if outcome in ("auth", "limited"):
+        return "trouble"
+    if outcome == "bad":
+        return "trouble" if after.state == "down" else "unsettled"
+    return "unsettled" if after.state == "down" else "fine"

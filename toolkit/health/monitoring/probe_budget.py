@@ -1,0 +1,103 @@
+"""What health probes may cost a day, what they have cost, and when the next one may cost again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.health.probe_runner import Row, probe_calls
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
+    from toolkit.toolkit import Toolkit
+
+PAID_EVERY: Final = timedelta(hours=1)
+"""One model is asked for money at most so often."""
+
+# The calls say what was paid; a probe without a known cost counts as what was set aside for it.
+_SPENT: Final = """
+    SELECT (
+        SELECT coalesce(sum(cost_usd), 0) FROM calls
+        WHERE source = 'live' AND origin = 'health' AND started_at >= ? AND started_at < ?
+    ) + (
+        SELECT coalesce(sum(CAST(details ->> 'reserved_usd' AS DECIMAL(24, 12))), 0) FROM probes
+        WHERE kind IN ('call', 'stream') AND cost_usd IS NULL AND probed_at >= ? AND probed_at < ?
+    ) AS usd"""
+_LAST_PAID: Final = """
+    SELECT provider, max(probed_at) AS probed_at FROM probes
+    WHERE kind IN ('call', 'stream') AND probed_at >= ? AND probed_at <= ? GROUP BY provider"""
+
+
+class Spending:
+    """Asks models for money, one at a time, so that two probes never spend the same cent."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
+        self._gate = asyncio.Lock()
+
+    async def ask(self, provider: Provider, at: datetime) -> list[Row]:
+        """Ask a provider's default model where the budget of today reaches that far.
+
+        Returns:
+            Rows of `probes`; none where only free listings are allowed, where the model was asked
+            within `PAID_EVERY`, or where too little is left.
+
+        Raises:
+            StoreError: what was spent cannot be read; then nothing is spent.
+        """
+        limit_usd = Decimal(str(self._toolkit.settings.probe_budget_usd))
+        if limit_usd <= 0 or provider.default_model is None:
+            return []
+        async with self._gate:
+            last, spent = await asyncio.to_thread(
+                lambda: (read_last_paid(self._toolkit, at), read_spent(self._toolkit, at))
+            )
+            if provider.name in last:
+                return []
+            return await probe_calls(self._toolkit, provider, at, limit_usd - spent)
+
+
+def read_budget(toolkit: Toolkit, now: datetime) -> dict[str, Any]:
+    """The budget of this UTC day.
+
+    Returns:
+        `spent_usd`, `limit_usd` and `left_usd` (Decimal), and `next_at`: when a probe may cost
+        money again, UTC; None where the limit is 0 (free listings only).
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
+    limit = Decimal(str(toolkit.settings.probe_budget_usd))
+    spent = read_spent(toolkit, now)
+    left = max(limit - spent, Decimal(0))
+    return {
+        "spent_usd": spent,
+        "limit_usd": limit,
+        "left_usd": left,
+        "next_at": _find_next(toolkit, now, left) if limit > 0 else None,
+    }
+
+
+def read_spent(toolkit: Toolkit, now: datetime) -> Decimal:
+    """USD that probes have cost since midnight UTC. Errors as `read_budget`."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = [midnight, midnight + timedelta(days=1)]
+    rows = toolkit.store.rows(_SPENT, [*day, *day])
+    return Decimal(str(rows[0]["usd"]))
+
+
+def read_last_paid(toolkit: Toolkit, now: datetime) -> dict[str, datetime]:
+    """When each provider's model was last asked by a probe, within `PAID_EVERY`, UTC."""
+    rows = toolkit.store.rows(_LAST_PAID, [now - PAID_EVERY, now])
+    return {row["provider"]: row["probed_at"] for row in rows}
+
+
+def _find_next(toolkit: Toolkit, now: datetime, left: Decimal) -> datetime:
+    if left <= 0:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + timedelta(days=1)
+    asked = [p for p in toolkit.providers.list(active=True) if p.default_model and not p.is_local]
+    last = read_last_paid(toolkit, now)
+    return min((last[p.name] + PAID_EVERY if p.name in last else now for p in asked), default=now)

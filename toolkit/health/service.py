@@ -1,0 +1,282 @@
+"""What `tk.health` is: checks by hand, states, incidents, objectives, and the monitor's controls.
+
+States follow from real calls and probes of the last hours (`toolkit/health/analysis/state.py`); a check
+asks for the free model listing and costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from toolkit.errors import InvalidInput
+from toolkit.health.analysis.outages import SEVERITY
+from toolkit.health.analysis.state import Evidence, Health, Rules, derive, pause
+from toolkit.health.evidence import EvidenceReader, by_model, rules_for, utc_now
+from toolkit.health.monitoring.pauses import Pause, Pauses
+from toolkit.health.probe_rows import judge_rows
+from toolkit.secret import redact
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.health.monitoring.monitor_control import MonitorControl
+    from toolkit.health.snapshot import HealthSnapshot
+    from toolkit.providers.provider import Provider
+    from toolkit.toolkit import Toolkit
+
+_AT_ONCE: Final = 8
+_CLOSE_WAIT_S: Final = 5.0
+_LONGEST_PAUSE_S: Final = 366 * 86_400.0
+_INCIDENTS: Final = """
+    SELECT incident_id, provider, model, scope, state, opened_at, closed_at, reason, error_code,
+           probes, failures, evidence, alerted_at, end_alerted_at
+    FROM incidents WHERE opened_at <= ? AND coalesce(closed_at >= ?, true)
+    ORDER BY opened_at DESC, incident_id"""
+
+
+class HealthService:
+    """The health of one toolkit's providers."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
+        self.evidence = EvidenceReader(toolkit)
+        self.pauses = Pauses(toolkit.settings.home)
+
+    @cached_property
+    def outlook(self) -> HealthSnapshot:
+        """States at hand for failover, without a question to the ledger on a call's path."""
+        from toolkit.health.snapshot import HealthSnapshot
+
+        return HealthSnapshot(self.states)
+
+    @cached_property
+    def monitor(self) -> MonitorControl:
+        """The monitor of this process: `start(what)` and `stop()`."""
+        from toolkit.health.monitoring.monitor_control import MonitorControl
+
+        return MonitorControl(self._toolkit)
+
+    # ---- asking now ---------------------------------------------------------------------------
+
+    def check(self, names: Sequence[str] | str | None = None) -> list[dict[str, Any]]:
+        """Ask providers for their free listing now, all at once, and record what came.
+
+        Args:
+            names: providers to check; None: all that are in use.
+
+        Returns:
+            One row of `probes` per provider, with the state that follows.
+
+        Raises:
+            ProviderNotFound: there is none of that name.
+        """
+        return self._toolkit.portal.run(self.acheck(names))
+
+    async def acheck(self, names: Sequence[str] | str | None = None) -> list[dict[str, Any]]:
+        """The same as `check`, for use with `await`."""
+        providers = await asyncio.to_thread(self._choose, names)
+        before = await asyncio.to_thread(self.states, names=[p.name for p in providers])
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(provider: Provider) -> dict[str, Any]:
+            async with gate:
+                return await self._probe(provider, before.get(provider.name, Health()))
+
+        return list(await asyncio.gather(*(one(provider) for provider in providers)))
+
+    # ---- states -------------------------------------------------------------------------------
+
+    def status(self) -> list[dict[str, Any]]:
+        """The state of every provider in use.
+
+        Returns:
+            Rows of `provider`, `state`, `reason`, `since`, `until` (end of a rate limit or of a
+            pause, UTC; None: not known), `last_success_at`, `last_at`, `is_flapping`, `evidence`
+            (ids) and `models_in_trouble`: names of its models that are degraded or worse.
+        """
+        now, rules = utc_now(), rules_for(self._toolkit.settings)
+        seen, paused = self.evidence.read(now), self.pauses.read(now)
+        rows = []
+        for name in (provider.name for provider in self._toolkit.providers.list(active=True)):
+            items = seen.get(name, [])
+            health = _held(derive(items, now, rules), paused.get(name))
+            troubled = find_troubled(items, now, rules)
+            rows.append({"provider": name, **_describe(health), "models_in_trouble": troubled})
+        return rows
+
+    def frame(self) -> pd.DataFrame:
+        """One row per provider in use, worst first: see `health_view.read_overview`."""
+        from toolkit.health.view import overview_frame
+
+        return overview_frame(self._toolkit)
+
+    def states(
+        self, now: datetime | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, Health]:
+        """States by provider, from the calls and probes of the last 24 hours.
+
+        Args:
+            now: the moment to look from, UTC; None: now.
+            names: of these only; None: of all.
+        """
+        now = now or utc_now()
+        rules = rules_for(self._toolkit.settings)
+        seen = self.evidence.read(now, names=names)
+        return {name: derive(evidence, now, rules) for name, evidence in seen.items()}
+
+    def model_states(
+        self, provider: str | None = None, now: datetime | None = None
+    ) -> list[dict[str, Any]]:
+        """The state of every model that was called within a day, in the order of their names.
+
+        Args:
+            provider: of this one; None: of all.
+            now: the moment to look from, UTC; None: now.
+
+        Returns:
+            Rows as of `status`, with `model` (`provider/model_id`), `n`, its outcomes, and `bad`:
+            how many of those count against it.
+        """
+        now = now or utc_now()
+        rules = rules_for(self._toolkit.settings)
+        seen = self.evidence.read(now, names=None if provider is None else [provider])
+        return [
+            {"model": model, "provider": model.partition("/")[0], "n": len(items)}
+            | {"bad": sum(item.outcome == "bad" for item in items)}
+            | _describe(derive(items, now, rules))
+            for model, items in sorted(by_model(seen).items())
+        ]
+
+    def incidents(self, days: float = 30) -> list[dict[str, Any]]:
+        """Spans of trouble that touch the last days, newest first: rows of `incidents`.
+
+        `scope` says where each sits: `key`, `model`, `provider` or `network`; `closed_at` is
+        None while it goes on.
+        """
+        now = utc_now()
+        return self._toolkit.store.rows(_INCIDENTS, [now, now - timedelta(days=days)])
+
+    def slo(self, provider: str | None = None) -> list[dict[str, Any]]:
+        """Objectives, error budgets and burn rates: see `health_objectives.read_objectives`.
+
+        Args:
+            provider: of this one; None: of all in use, three rows each.
+
+        Raises:
+            ProviderNotFound: there is none of that name.
+            InvalidInput: the settings' objectives are not acceptable.
+        """
+        from toolkit.health.objectives import read_objectives
+
+        now = utc_now()
+        names = [one.name for one in self._choose(provider)]
+        return [row for name in names for row in read_objectives(self._toolkit, name, now)]
+
+    # ---- the monitor --------------------------------------------------------------------------
+
+    def budget(self) -> dict[str, Any]:
+        """What probes may cost today: `spent_usd`, `limit_usd`, `left_usd`, `next_at`."""
+        from toolkit.health.monitoring.probe_budget import read_budget
+
+        return read_budget(self._toolkit, utc_now())
+
+    def monitor_status(self) -> dict[str, Any]:
+        """Whether somebody probes: see `MonitorControl.status`."""
+        return self.monitor.status()
+
+    def pause(self, name: str, *, for_s: float | None = None, why: str = "") -> None:
+        """Probe a provider no more until `resume`; it can still be called.
+
+        Args:
+            name: whom.
+            for_s: end by itself after so many seconds; None: only by `resume`.
+            why: said beside its state; a known secret in it is taken out.
+
+        Raises:
+            ProviderNotFound: there is none.
+            InvalidInput: `for_s` is no time ahead, or too long to be meant.
+        """
+        self._toolkit.providers.require(name)
+        now = utc_now()
+        held = Pause(since=now, until=_end_of(now, for_s), why=redact(why.strip()))
+        self.pauses.pause(name, held)
+
+    def resume(self, name: str) -> None:
+        """Probe a provider again.
+
+        Raises:
+            ProviderNotFound: there is none.
+        """
+        self._toolkit.providers.require(name)
+        self.pauses.resume(name, utc_now())
+
+    def close(self) -> None:
+        """Stop the monitor and let a reading that is under way come to its end."""
+        if "monitor" in self.__dict__:
+            self.monitor.stop()
+        if "outlook" in self.__dict__:
+            self.outlook.wait(_CLOSE_WAIT_S)
+
+    def _choose(self, names: Sequence[str] | str | None) -> list[Provider]:
+        if names is None:
+            return list(self._toolkit.providers.list(active=True))
+        chosen = [names] if isinstance(names, str) else names
+        return [self._toolkit.providers.require(name) for name in chosen]
+
+    async def _probe(self, provider: Provider, before: Health) -> dict[str, Any]:
+        from toolkit.health.probe_runner import probe_listing
+
+        row = await probe_listing(self._toolkit, provider, utc_now())
+        judge_rows([row], before, self._toolkit.settings)
+        await asyncio.to_thread(self._toolkit.store.append, "probes", row)
+        return row
+
+
+def find_troubled(items: Sequence[Evidence], now: datetime, rules: Rules) -> list[str]:
+    """Names of the models whose own state is trouble, of one provider's evidence.
+
+    Only a model with an outcome against it can be, so that the others cost nothing.
+    """
+    suspects = {item.model for item in items if item.outcome in ("bad", "slow")} - {None}
+    mine = by_model({"": [item for item in items if item.model in suspects]})
+    return sorted(model for model, own in mine.items() if derive(own, now, rules).state in SEVERITY)
+
+
+def _end_of(now: datetime, for_s: float | None) -> datetime | None:
+    if for_s is None:
+        return None
+    if not 0 < for_s <= _LONGEST_PAUSE_S:
+        raise InvalidInput(
+            f"a pause of {for_s:g} s cannot be meant",
+            hint="Pause for more than nothing and at most a year, or without an end.",
+        )
+    return now + timedelta(seconds=for_s)
+
+
+def _held(health: Health, held: Pause | None) -> Health:
+    if held is None:
+        return health
+    return replace(pause(health, held.since, held.words), until=held.until)
+
+
+def _describe(health: Health) -> dict[str, Any]:
+    return {
+        "state": health.state,
+        "reason": health.reason,
+        "since": health.since,
+        "until": health.until,
+        "last_success_at": health.last_success_at,
+        "last_at": health.last_at,
+        "is_flapping": health.is_flapping,
+        "evidence": list(health.evidence),
+    }
+
+
+def is_bad(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a check found a provider that does not work."""
+    return any(row["status"] == "error" for row in rows)

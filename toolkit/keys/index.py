@@ -1,0 +1,193 @@
+"""Which keys are stored where: names, origins and fingerprints, never a value.
+
+Neither the OS keyring nor a locked vault can list what it holds, so the home folder keeps this
+list, `keys.json`. A keyring is only asked for what stands here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from toolkit.errors import KeyStoreError
+from toolkit.private_files import locked, read_secret_file, write_private
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+StoreName = Literal["keyring", "vault"]
+T = TypeVar("T")
+
+CURRENT: Final = "default"
+"""Name of a provider's key where none is given."""
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEntry:
+    """One stored key, without its value.
+
+    Attributes:
+        provider, name: whose key it is, and which of several.
+        origin: the only origin it may be sent to.
+        store: where the value is.
+        fingerprint: see `fingerprint`.
+        created_at: when it was stored, UTC, ISO.
+        is_next: it was set by a rotation that is not finished; it is not in force yet.
+    """
+
+    provider: str
+    name: str
+    origin: str
+    store: StoreName
+    fingerprint: str
+    created_at: str
+    is_next: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCheck:
+    """What the last check of a key said: the answer, why, and when (UTC, ISO)."""
+
+    answer: str
+    reason: str
+    at: str
+
+
+class KeyIndex:
+    """The list of one home folder; reading is cached until the file changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.home / "keys.json"
+        self._salt_path = settings.home / "fingerprint.key"
+        self._wait_s = settings.lock_wait_s
+        self._cached: tuple[tuple[int, int, int] | None, dict[str, Any]] | None = None
+
+    def entries(self) -> list[KeyEntry]:
+        """Every stored key."""
+        return [KeyEntry(**row) for row in self._read()["keys"]]
+
+    def names(self, provider: str, origin: str) -> list[KeyEntry]:
+        """The provider's keys that may be sent to `origin`."""
+        return [e for e in self.entries() if e.provider == provider and e.origin == origin]
+
+    def foreign(self, provider: str, origin: str) -> list[KeyEntry]:
+        """The provider's keys that belong to another origin than `origin`."""
+        return [e for e in self.entries() if e.provider == provider and e.origin != origin]
+
+    def put(self, entry: KeyEntry) -> None:
+        """Add an entry, or replace the one of the same provider, name, origin and store."""
+
+        def edit(told: dict[str, Any]) -> None:
+            told["keys"] = [
+                row for row in told["keys"] if _identity(row) != _identity(asdict(entry))
+            ]
+            told["keys"].append(asdict(entry))
+
+        self._change(edit)
+
+    def drop(self, entry: KeyEntry) -> None:
+        """Take an entry out."""
+
+        def edit(told: dict[str, Any]) -> None:
+            told["keys"] = [
+                row for row in told["keys"] if _identity(row) != _identity(asdict(entry))
+            ]
+
+        self._change(edit)
+
+    def promote(self, entry: KeyEntry) -> KeyEntry:
+        """Put a rotation's next key in force."""
+        promoted = replace(entry, is_next=False)
+        self.put(promoted)
+        return promoted
+
+    def note_check(self, fingerprint: str, answer: str, reason: str) -> None:
+        """Remember what a check of a key said."""
+        check = KeyCheck(
+            answer=answer, reason=reason, at=datetime.now(UTC).isoformat("T", "seconds")
+        )
+        self._change(lambda told: told["checks"].__setitem__(fingerprint, asdict(check)))
+
+    def find_check(self, fingerprint: str) -> KeyCheck | None:
+        """What the last check of a key said, or None."""
+        row = self._read()["checks"].get(fingerprint)
+        return KeyCheck(**row) if row else None
+
+    def fingerprint(self, secret: Secret) -> str:
+        """How a key is told from others without telling it.
+
+        The last four characters where it has 20 or more, and eight hexadecimal digits of
+        HMAC-SHA256 under a random key of this home folder: `…3f2a#9c01ab42`.
+        """
+        value = secret.reveal().encode("utf-8", "surrogatepass")
+        return f"{secret.hint}#{hmac.new(self._salt(), value, hashlib.sha256).hexdigest()[:8]}"
+
+    def _salt(self) -> bytes:
+        try:
+            salt = read_secret_file(self._salt_path, limit_bytes=64)
+        except FileNotFoundError:
+            with locked(self._salt_path, self._wait_s):
+                if not self._salt_path.exists():
+                    write_private(self._salt_path, secrets.token_bytes(32))
+            salt = read_secret_file(self._salt_path, limit_bytes=64)
+        return salt
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _read(self) -> dict[str, Any]:
+        stamp = self._stamp()
+        if self._cached is None or self._cached[0] != stamp:
+            self._cached = (stamp, _load(self._path) if stamp else {"keys": [], "checks": {}})
+        return self._cached[1]
+
+    def _change(self, edit: Callable[[dict[str, Any]], None]) -> None:
+        try:
+            with locked(self._path, self._wait_s):
+                told = _load(self._path) if self._path.exists() else {"keys": [], "checks": {}}
+                edit(told)
+                write_private(
+                    self._path, json.dumps({"version": _VERSION, **told}, indent=1).encode()
+                )
+        except OSError as error:
+            raise KeyStoreError(
+                f"{self._path} cannot be written ({error.strerror or error})", cause="not_written"
+            ) from None
+        self._cached = None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_bytes())
+        if told["version"] > _VERSION:
+            raise KeyStoreError(
+                f"{path} was written by a newer toolkit",
+                cause="too_new",
+                hint="Update the toolkit; the file is left untouched.",
+            )
+        keys = [asdict(KeyEntry(**row)) for row in told["keys"]]
+        checks = {str(name): asdict(KeyCheck(**row)) for name, row in told["checks"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise KeyStoreError(
+            f"{path} is damaged: it no longer says which keys are stored",
+            cause="damaged",
+            hint="Move it away and set the keys again; their values are not in it.",
+        ) from None
+    return {"keys": keys, "checks": checks}
+
+
+def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["provider"], row["name"], row["origin"], row["store"]

@@ -1,0 +1,344 @@
+"""The keys: which one is in force for a provider, where it is from, and what it shadows.
+
+Order: explicit argument, a plugin's token source, process environment, OS keyring, vault,
+`.env` (read, never exported). Stored keys are bound to the origin they were set for; those of
+the environment to the origin their variable is meant for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from toolkit.errors import InvalidInput, KeyRequired, KeyStoreError
+from toolkit.keys.dotenv_file import read_dotenv
+from toolkit.keys.index import CURRENT, KeyEntry, StoreName
+from toolkit.keys.sources import (
+    NEXT,
+    KeyLocation,
+    KeySource,
+    Place,
+    find_dotenv,
+    find_places,
+    find_variables,
+    header_key,
+    is_bound,
+    list_places,
+    usable,
+)
+from toolkit.keys.stores import KeyStores, check_key
+from toolkit.keys.terminal import ask_passphrase
+from toolkit.keys.token_sources import TokenSources
+from toolkit.providers.naming import check_name
+from toolkit.providers.provider import Provider
+from toolkit.providers.provider_list import ProviderList
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedKey:
+    """The key in force for one provider.
+
+    Attributes:
+        secret: its value; `reveal` it only where it leaves for its own origin.
+        source: where it is from.
+        name: its name among the provider's stored keys, or the variable that holds it.
+        fingerprint: how it is told from others.
+        shadows: other places that hold a key of this provider, which this one hides.
+    """
+
+    secret: Secret
+    source: KeySource
+    name: str
+    fingerprint: str
+    shadows: tuple[str, ...] = ()
+
+
+class Keys:
+    """The keys of one home folder.
+
+    Args:
+        settings: where the home folder is, and how long to wait for the keyring.
+        ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
+    """
+
+    def __init__(
+        self, settings: Settings, ask_passphrase: Callable[[bool], Secret] = ask_passphrase
+    ) -> None:
+        self.stores = KeyStores(settings, ask_passphrase)
+        self.tokens = TokenSources()
+        self._registry = ProviderList(settings)
+        self._given: dict[Secret, None] = {}
+
+    # ---- the key in force ---------------------------------------------------------------------
+
+    def resolve(
+        self, provider: Provider, explicit: str | None = None, *, name: str | None = None
+    ) -> ResolvedKey | None:
+        """The key in force for a provider, or None where there is none.
+
+        Args:
+            provider: whose key; its origin decides which stored keys may be used.
+            explicit: a key that the caller gave; it wins.
+            name: one of several stored keys; None takes the usual order.
+
+        Raises:
+            KeyRequired: a key is there but cannot be used: the keyring or vault is locked, it
+                was stored for another origin, or it holds what no key holds.
+        """
+        if explicit is not None:
+            self._given[Secret(explicit)] = None
+            return self._resolved(provider, Secret(explicit), "argument", "argument")
+        if name is None and (tokens := self.tokens.find(provider.name, provider.origin)):
+            return self._resolved(provider, tokens.get(), "token", "token source")
+        places = list(find_places(self.stores, provider, name))
+        found = self._ask(provider, places)
+        if found is None:
+            self._refuse_foreign(provider, name)
+            return None
+        place, secret = found
+        shadows = tuple(other.label for other in places if other is not place)
+        return self._resolved(provider, secret, place.source, place.name, shadows)
+
+    def find_header(self, provider: Provider, header: str) -> Secret | None:
+        """The stored value of a secret header, or None.
+
+        Raises:
+            KeyRequired: it is stored but cannot be read, or for another origin.
+        """
+        name = header_key(header)
+        found = self._ask(provider, list(find_places(self.stores, provider, name)))
+        if found is None:
+            self._refuse_foreign(provider, name)
+        return None if found is None else found[1]
+
+    def known_secrets(self) -> list[Secret]:
+        """Every key that this process, machine and home folder know, for redaction and scans.
+
+        Asks the keyring, and the vault where no person has to be asked for its passphrase.
+        """
+        found = dict(self._given)
+        variables = {name for provider in self._registry.list() for name in provider.key_env}
+        for place in (os.environ, read_dotenv()):
+            values = (place.get(name, "").strip() for name in variables)
+            found |= {Secret(value): None for value in values if value}
+        for entry in self.stores.index.entries():
+            if entry.store == "vault" and not self.stores.vault.can_unlock():
+                continue
+            try:
+                value = self.stores.read(entry)
+            except KeyStoreError:
+                continue
+            if value is not None:
+                found[value] = None
+        return [*found, *self.tokens.known()]
+
+    # ---- changing what is stored --------------------------------------------------------------
+
+    def set(
+        self,
+        provider: Provider | str,
+        value: str,
+        *,
+        name: str = CURRENT,
+        store: StoreName = "keyring",
+    ) -> KeyEntry:
+        """Store a key for a provider's present origin, and read it back.
+
+        Args:
+            provider: whose key.
+            value: the key; surrounding white space is not part of it.
+            name: which of several keys of this provider.
+            store: `keyring`, or `vault` where that was chosen.
+
+        Raises:
+            InvalidInput: the value cannot be a key, or the provider has no address yet.
+            KeyStoreError: the store cannot be used; the hint names the others.
+        """
+        check_name(name, "name of a key")
+        owner = self._require(provider)
+        return self.stores.put(owner.name, name, owner.origin, check_key(value.strip()), store)
+
+    def set_header(
+        self, provider: Provider | str, header: str, value: str, *, store: StoreName = "keyring"
+    ) -> KeyEntry:
+        """Store the secret value of a header like a key.
+
+        Raises:
+            InvalidInput, KeyStoreError: as `set`.
+        """
+        owner = self._require(provider)
+        name = header_key(header)
+        return self.stores.put(owner.name, name, owner.origin, Secret(value), store)
+
+    def remove(
+        self, provider: Provider | str, *, name: str = CURRENT, store: StoreName | None = None
+    ) -> list[KeyEntry]:
+        """Delete a stored key, wherever and for whichever origin it is stored.
+
+        Raises:
+            InvalidInput: no such key is stored.
+            KeyStoreError: a store cannot be used; what it holds stays listed.
+        """
+        owner = provider if isinstance(provider, str) else provider.name
+        found = [
+            entry
+            for entry in self.stores.index.entries()
+            if (entry.provider, entry.name) == (owner, name) and store in (None, entry.store)
+        ]
+        if not found:
+            raise InvalidInput(
+                f"no key {name!r} of {owner} is stored",
+                hint="`toolkit keys list` shows what is; keys of the environment are not ours.",
+            )
+        for entry in found:
+            self.stores.delete(entry)
+        return found
+
+    def rotate(
+        self,
+        provider: Provider | str,
+        value: str,
+        *,
+        works: Callable[[Secret], object],
+        name: str = CURRENT,
+    ) -> KeyEntry:
+        """Replace a stored key; until the new one has worked both are kept.
+
+        Args:
+            provider: whose key.
+            value: the new key.
+            works: tries the new key, and raises when the provider does not take it.
+            name: which of several keys.
+
+        Raises:
+            InvalidInput: no key is stored yet that could be replaced, or as `set`.
+            KeyStoreError: as `set`.
+            ToolkitError: what `works` raised; the old key stays in force, the new one is gone.
+        """
+        owner = self._require(provider)
+        secret = check_key(value.strip())
+        stored = self.stores.index.names(owner.name, owner.origin)
+        old = next((entry for entry in stored if entry.name == name), None)
+        if old is None:
+            raise InvalidInput(
+                f"no key {name!r} of {owner.name} is stored that could be replaced",
+                provider=owner.name,
+                hint=f"Set one with `toolkit keys set {owner.name}`.",
+            )
+        new = self.stores.put(owner.name, name + NEXT, owner.origin, secret, old.store)
+        try:
+            works(secret)
+            return self.stores.put(owner.name, name, owner.origin, secret, old.store)
+        finally:
+            self.stores.delete(new)
+
+    def unlock_vault(self, passphrase: str) -> None:
+        """Open the encrypted vault for this process (a new one takes this passphrase).
+
+        Raises:
+            KeyStoreError: wrong or too short, or the vault cannot be read.
+        """
+        self.stores.vault.unlock(Secret(passphrase))
+
+    def learn(self, provider: Provider) -> None:
+        """Know a provider of this process only (a plugin), so that keys can be set for it."""
+        self._registry.registered[provider.name] = provider
+
+    # ---- looking ------------------------------------------------------------------------------
+
+    def list(self, provider: Provider | str | None = None) -> list[KeyLocation]:
+        """Every place that holds a key, by provider; keyring and vault are not opened."""
+        if provider is None:
+            owners = self._registry.list()
+        else:
+            owners = [self._registry.require(provider) if isinstance(provider, str) else provider]
+        return [row for owner in owners for row in list_places(self.stores, self.tokens, owner)]
+
+    def fingerprint(self, secret: Secret) -> str:
+        """How a key is told from others: `…3f2a#9c01ab42`."""
+        return self.stores.index.fingerprint(secret)
+
+    def note_check(self, fingerprint: str, answer: str, reason: str) -> None:
+        """Remember what a check of a key said, for `list`."""
+        self.stores.index.note_check(fingerprint, answer, reason)
+
+    # ---- how ----------------------------------------------------------------------------------
+
+    def _ask(self, provider: Provider, places: Sequence[Place]) -> tuple[Place, Secret] | None:
+        """The first place that has a value; one that does not open matters where none has."""
+        trouble: KeyStoreError | None = None
+        for place in places:
+            try:
+                secret = place.read()
+            except KeyStoreError as error:
+                trouble = trouble or error
+                continue
+            if secret is not None:
+                return place, secret
+        if trouble is None:
+            return None
+        raise KeyRequired(
+            f"the key of {provider.name} cannot be read: {trouble.message}",
+            provider=provider.name,
+            cause=trouble.cause,
+            hint=trouble.hint,
+        )
+
+    def _resolved(
+        self,
+        provider: Provider,
+        secret: Secret,
+        source: KeySource,
+        name: str,
+        shadows: tuple[str, ...] = (),
+    ) -> ResolvedKey:
+        try:
+            check_key(secret.reveal())
+        except InvalidInput as error:
+            raise KeyRequired(
+                f"the key of {provider.name} ({source} {name}) cannot be one: {error.message}",
+                provider=provider.name,
+                cause="bad_key",
+                hint=error.hint,
+            ) from None
+        fingerprint = self.fingerprint(secret)
+        return ResolvedKey(
+            secret=secret, source=source, name=name, fingerprint=fingerprint, shadows=shadows
+        )
+
+    def _refuse_foreign(self, provider: Provider, name: str | None) -> None:
+        """Say that there is a key, but for another address, instead of that there is none."""
+        foreign = usable(self.stores.index.foreign(provider.name, provider.origin), name)
+        if foreign:
+            raise KeyRequired(
+                f"the key of {provider.name} was stored for {foreign[0].origin}, but its address "
+                f"is {provider.origin} now",
+                provider=provider.name,
+                cause="origin_changed",
+                hint=f"If that is right, set the key again: `toolkit keys set {provider.name}`.",
+            )
+        if name is None and provider.needs_key and not is_bound(provider):
+            found = next(chain(find_variables(provider), find_dotenv(provider)), None)
+            if found is not None:
+                raise KeyRequired(
+                    f"{found.name} holds a key, but nobody has said that {provider.origin} may "
+                    "have it",
+                    provider=provider.name,
+                    cause="origin_changed",
+                    hint=f"If it may: `toolkit providers update {provider.name} --key-env "
+                    f"{found.name}`.",
+                )
+
+    def _require(self, provider: Provider | str) -> Provider:
+        owner = self._registry.require(provider) if isinstance(provider, str) else provider
+        if not owner.origin:
+            raise InvalidInput(
+                f"{owner.name} has no address yet that a key could be bound to",
+                provider=owner.name,
+                hint=f"Give its base URL first: `toolkit providers add {owner.name} --url URL`.",
+            )
+        return owner

@@ -1,0 +1,209 @@
+"""Where a provider's key may be: the places in their order, and what each of them shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Literal
+
+from toolkit.keys.dotenv_file import read_dotenv
+from toolkit.keys.index import CURRENT, KeyCheck, KeyEntry
+from toolkit.keys.stores import KeyStores
+from toolkit.keys.token_sources import TokenSources
+from toolkit.providers.provider import Provider
+from toolkit.secret import Secret
+
+KeySource = Literal["argument", "token", "environment", "keyring", "vault", "dotenv"]
+
+HEADER: Final = "header:"
+"""How names of secret headers begin in the stores."""
+
+NEXT: Final = ":next"
+"""How the name of a new key ends while it is being tried."""
+
+
+def header_key(header: str) -> str:
+    """Under which name the secret value of a header is stored."""
+    return HEADER + header.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that may be asked now; `read` opens it."""
+
+    source: KeySource
+    name: str
+    read: Callable[[], Secret | None]
+
+    @property
+    def label(self) -> str:
+        """The place for people: `environment GROQ_API_KEY`."""
+        return f"{self.source} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLocation:
+    """One place that holds a key of a provider, as `toolkit keys list` shows it.
+
+    Attributes:
+        provider: whose key.
+        name: its name, or the variable that holds it.
+        source: what kind of place.
+        fingerprint: how the key is told from others.
+        origin: where it may be sent to.
+        in_force: this one is used.
+        shadowed_by: the place that hides it, or None.
+        note: why it is not used, or "".
+        created_at: when it was stored, UTC, ISO; None in the environment.
+        last_check: what its last check said, or None.
+    """
+
+    provider: str
+    name: str
+    source: KeySource
+    fingerprint: str
+    origin: str
+    in_force: bool = False
+    shadowed_by: str | None = None
+    note: str = ""
+    created_at: str | None = None
+    last_check: KeyCheck | None = None
+
+    @property
+    def label(self) -> str:
+        """The place for people: `keyring default`."""
+        return f"{self.source} {self.name}"
+
+
+def find_places(stores: KeyStores, provider: Provider, name: str | None) -> Iterator[Place]:
+    """Places that may be asked for this provider at its present origin, first one first.
+
+    Args:
+        stores: the stored keys.
+        provider: whose key.
+        name: one of several stored keys; None asks variables and every stored key.
+    """
+    may_read_variables = name is None and is_bound(provider)
+    if may_read_variables:
+        yield from find_variables(provider)
+    entries = usable(stores.index.names(provider.name, provider.origin), name)
+    for entry in sorted(entries, key=lambda entry: entry.store != "keyring"):
+        yield Place(entry.store, entry.name, partial(stores.read, entry))
+    if may_read_variables:
+        yield from find_dotenv(provider)
+
+
+def find_variables(provider: Provider) -> Iterator[Place]:
+    """Variables of the process environment that hold a key of this provider."""
+    return _variables(provider, os.environ, "environment")
+
+
+def find_dotenv(provider: Provider) -> Iterator[Place]:
+    """Variables of `./.env` that hold a key of this provider."""
+    return _variables(provider, read_dotenv(), "dotenv")
+
+
+def _variables(provider: Provider, values: Mapping[str, str], source: KeySource) -> Iterator[Place]:
+    for name in provider.key_env:
+        if value := values.get(name, "").strip():
+            yield Place(source, name, partial(Secret, value))
+
+
+def is_bound(provider: Provider) -> bool:
+    """Whether the keys of its variables are meant for where it is now."""
+    return bool(provider.key_origin) and provider.key_origin == provider.origin
+
+
+def usable(entries: list[KeyEntry], name: str | None) -> list[KeyEntry]:
+    """The entries of that name; without a name all keys, the usual one first."""
+    if name is not None:
+        return [entry for entry in entries if entry.name == name]
+    return sorted((entry for entry in entries if not _is_aside(entry.name)), key=_rank)
+
+
+def list_places(stores: KeyStores, tokens: TokenSources, provider: Provider) -> list[KeyLocation]:
+    """Every place that holds a key of this provider, first one first; no store is opened."""
+    index = stores.index
+
+    def variable(place: Place) -> KeyLocation:
+        secret = place.read()
+        assert secret is not None
+        shown = index.fingerprint(secret)
+        return KeyLocation(
+            provider=provider.name,
+            name=place.name,
+            source=place.source,
+            fingerprint=shown,
+            origin=provider.key_origin or "",
+            note="" if is_bound(provider) else f"not confirmed for {provider.origin}",
+            last_check=index.find_check(shown),
+        )
+
+    def stored(entry: KeyEntry) -> KeyLocation:
+        return KeyLocation(
+            provider=provider.name,
+            name=entry.name,
+            source=entry.store,
+            fingerprint=entry.fingerprint,
+            origin=entry.origin,
+            note=_note(entry, provider),
+            created_at=entry.created_at,
+            last_check=index.find_check(entry.fingerprint),
+        )
+
+    entries = [entry for entry in index.entries() if entry.provider == provider.name]
+    entries.sort(key=lambda entry: (entry.store != "keyring", _rank(entry)))
+    found = [
+        *_token_place(stores, tokens, provider),
+        *map(variable, find_variables(provider)),
+        *map(stored, entries),
+        *map(variable, find_dotenv(provider)),
+    ]
+    return _with_shadows(found)
+
+
+def _token_place(
+    stores: KeyStores, tokens: TokenSources, provider: Provider
+) -> Iterator[KeyLocation]:
+    if source := tokens.find(provider.name, provider.origin):
+        token = source.last()
+        yield KeyLocation(
+            provider=provider.name,
+            name="source",
+            source="token",
+            fingerprint=stores.index.fingerprint(token) if token else "not fetched yet",
+            origin=provider.origin,
+        )
+
+
+def _note(entry: KeyEntry, provider: Provider) -> str:
+    if entry.origin != provider.origin:
+        return f"stored for {entry.origin}"
+    if entry.name.startswith(HEADER):
+        return "value of a header"
+    return "being tried" if entry.name.endswith(NEXT) else ""
+
+
+def _is_aside(name: str) -> bool:
+    return name.startswith(HEADER) or name.endswith(NEXT)
+
+
+def _rank(entry: KeyEntry) -> tuple[bool, str, str]:
+    return entry.name != CURRENT, entry.created_at, entry.name
+
+
+def _with_shadows(found: list[KeyLocation]) -> list[KeyLocation]:
+    """Mark the first usable place as in force, and the other usable ones as hidden by it."""
+    first = next((place for place in found if not place.note), None)
+    if first is None:
+        return found
+    return [
+        place
+        if place.note
+        else replace(place, in_force=True)
+        if place is first
+        else replace(place, shadowed_by=first.label)
+        for place in found
+    ]

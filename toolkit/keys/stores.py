@@ -1,0 +1,144 @@
+"""Stored keys: their values in the OS keyring or the vault, their names in the index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from toolkit.errors import InvalidInput
+from toolkit.keys.index import KeyEntry, KeyIndex, StoreName
+from toolkit.keys.os_keyring import OSKeyring
+from toolkit.keys.terminal import ask_passphrase
+from toolkit.keys.vault import Vault
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+Put = Callable[[str, str, str, Secret, StoreName], KeyEntry]
+"""Stores one value: provider, name, origin, value, store."""
+
+_MAX_KEY: Final = 16 * 1024
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class KeyStores:
+    """Both stores of one home folder; a value is read once per process.
+
+    Args:
+        settings: where they are, and how long to wait.
+        ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
+    """
+
+    def __init__(
+        self, settings: Settings, ask_passphrase: Callable[[bool], Secret] = ask_passphrase
+    ) -> None:
+        self.index = KeyIndex(settings)
+        self.keyring = OSKeyring(settings)
+        self.vault = Vault(settings.vault_path, wait_s=settings.lock_wait_s, ask=ask_passphrase)
+        self._values: dict[KeyEntry, Secret] = {}
+
+    def read(self, entry: KeyEntry) -> Secret | None:
+        """The value of a stored key, or None where its store has lost it.
+
+        Raises:
+            KeyStoreError: the store cannot be used.
+        """
+        if (known := self._values.get(entry)) is not None:
+            return known
+        if entry.store == "keyring":
+            value = self.keyring.get(_username(entry))
+        else:
+            value = self.vault.get(entry.provider, entry.name, entry.origin)
+        if value is not None:
+            self._values[entry] = value
+        return value
+
+    def put(
+        self, provider: str, name: str, origin: str, secret: Secret, store: StoreName
+    ) -> KeyEntry:
+        """Store a value, bound to `origin`, and read it back.
+
+        Raises:
+            KeyStoreError: the store cannot be used; nothing is listed then.
+        """
+        entry = KeyEntry(
+            provider=provider,
+            name=name,
+            origin=origin,
+            store=store,
+            fingerprint=self.index.fingerprint(secret),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if store == "keyring":
+            self.keyring.set(_username(entry), secret)
+        else:
+            self.vault.set(provider, name, origin, secret)
+        self.index.put(entry)
+        self._values[entry] = secret
+        return entry
+
+    @contextmanager
+    def together(self) -> Iterator[Put]:
+        """Store several values, all or none: hands out `put`, and undoes it on any failure.
+
+        Raises:
+            KeyStoreError: as `put`.
+        """
+        done: list[tuple[KeyEntry, KeyEntry | None, Secret | None]] = []
+
+        def put(*place: Any) -> KeyEntry:
+            provider, name, origin, _, store = place
+            entries = self.index.names(provider, origin)
+            old = next((e for e in entries if (e.name, e.store) == (name, store)), None)
+            before = None if old is None else self.read(old)
+            entry = self.put(*place)
+            done.append((entry, old, before))
+            return entry
+
+        try:
+            yield put
+        except BaseException:
+            for entry, old, before in reversed(done):
+                if old is None or before is None:
+                    self.delete(entry)
+                else:
+                    self.put(old.provider, old.name, old.origin, before, old.store)
+            raise
+
+    def delete(self, entry: KeyEntry) -> None:
+        """Delete a value and its name.
+
+        Raises:
+            KeyStoreError: the store cannot be used; the key stays listed.
+        """
+        if entry.store == "keyring":
+            self.keyring.remove(_username(entry))
+        else:
+            self.vault.remove(entry.provider, entry.name, entry.origin)
+        self.index.drop(entry)
+        self._values.pop(entry, None)
+
+
+def _username(entry: KeyEntry) -> str:
+    """Under which name the keyring keeps a key: the origin is part of it."""
+    return f"{entry.provider}/{entry.name}@{entry.origin}"
+
+
+def check_key(value: str) -> Secret:
+    """Return a key, or say why a text cannot be one; the text itself is never repeated.
+
+    Raises:
+        InvalidInput: empty, over 16 KiB, or with anything but visible ASCII.
+    """
+    if not value:
+        raise InvalidInput("the key is empty", hint="Copy it again from the provider's page.")
+    if len(value) > _MAX_KEY:
+        raise InvalidInput(f"a key of {len(value):,} characters is none", hint="Copy it again.")
+    if not _VISIBLE.fullmatch(value):
+        holds = "spaces or control characters" if value.isascii() else "letters that are not ASCII"
+        raise InvalidInput(
+            f"the key holds {holds}", hint="Copy it again, without what stands around it."
+        )
+    return Secret(value)

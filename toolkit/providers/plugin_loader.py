@@ -1,0 +1,125 @@
+"""Brings plugins into the registry: those of installed packages, and those of a notebook."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from toolkit.errors import KeyRequired
+from toolkit.keys.service import Keys
+from toolkit.keys.token_sources import TokenSource
+from toolkit.providers.plugin_bridge import PluginBridge
+from toolkit.providers.plugins import Plugin, find_entry_points, load_plugin, make_plugin
+from toolkit.providers.provider import Provider, origin_of
+from toolkit.providers.registry import Registry
+from toolkit.secret import Secret
+
+
+class Plugins:
+    """The plugins of one toolkit.
+
+    A plugin of a package is announced by name only; it is imported when it is first called.
+    """
+
+    def __init__(self, registry: Registry, keys: Keys) -> None:
+        self._registry = registry
+        self._keys = keys
+        self._bridge = PluginBridge(self._key_for)
+        self._ready: dict[str, Plugin] = {}
+        self._lock = threading.RLock()
+
+    def announce(self) -> None:
+        """Put the plugins of installed packages into the registry."""
+        for name, point in find_entry_points().items():
+            provider = Provider(
+                name=name,
+                display_name=name,
+                type="custom",
+                source="plugin",
+                is_local=True,
+                needs_key=False,
+                auto_sync=False,
+            )
+            self._registry.register(provider)
+            self._registry.url_sources[name] = self._loader(name, point)
+
+    def register(
+        self, kind: Any, *, name: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Provider:
+        """Use a plugin in this process; nothing is saved.
+
+        Args:
+            kind: a class with `complete`, `acomplete` or `astream`, or an object of one.
+            name: the provider's name; None takes the class's `name`.
+            settings: for its `Settings`; None takes `[plugins.NAME]` of providers.toml.
+
+        Raises:
+            InvalidProvider: the plugin is not acceptable.
+        """
+        found = settings
+        if found is None and isinstance(kind, type):
+            found = self._settings(name or str(getattr(kind, "name", "")))
+        return self._take(make_plugin(kind, name=name, settings=found)).provider
+
+    def load(self, name: str) -> Plugin:
+        """Import the announced plugin of that name, if that has not been done.
+
+        Raises:
+            InvalidProvider: it does not load, or its settings do not fit.
+            KeyError: none of that name is announced.
+        """
+        with self._lock:
+            if name not in self._ready:
+                self._take(load_plugin(find_entry_points()[name], self._settings(name)))
+            return self._ready[name]
+
+    def close(self) -> None:
+        """End the port on which plugins answer."""
+        self._bridge.close()
+
+    def _settings(self, name: str) -> Mapping[str, Any]:
+        return self._registry.file.read().plugins.get(name, {})
+
+    def _loader(self, name: str, point: EntryPoint) -> Callable[[], str | None]:
+        def find_url() -> str | None:
+            with self._lock:
+                if name not in self._ready:
+                    self._take(load_plugin(point, self._settings(name)))
+            return self._url_of(self._ready[name])
+
+        return find_url
+
+    def _take(self, plugin: Plugin) -> Plugin:
+        provider = plugin.provider
+        name = provider.name
+        self._ready[name] = plugin
+        self._registry.register(provider)
+        self._keys.learn(provider)
+        self._registry.url_sources[name] = lambda: self._url_of(plugin)
+        if (fetch := getattr(plugin.target, "token", None)) is not None:
+            supplies_url = callable(getattr(plugin.target, "url", None))
+            origin = None if supplies_url and not plugin.answers else provider.origin
+            self._keys.tokens.register(name, origin, TokenSource(name, fetch))
+        return plugin
+
+    def _url_of(self, plugin: Plugin) -> str | None:
+        """Where the plugin is to be asked now, or None where its own base URL stands."""
+        if not plugin.answers:
+            url = getattr(plugin.target, "url", None)
+            return None if url is None else str(url())
+        url = self._bridge.url_of(plugin)
+        name, token = plugin.provider.name, self._bridge.token
+        self._keys.tokens.register(name, origin_of(url), TokenSource(name, lambda: token))
+        return url
+
+    def _key_for(self, plugin: Plugin) -> Secret | None:
+        found = self._keys.resolve(plugin.provider)
+        if found is None and plugin.provider.needs_key:
+            raise KeyRequired(
+                f"{plugin.provider.name} needs an API key and none was found",
+                provider=plugin.provider.name,
+                cause="no_key",
+            )
+        return None if found is None else found.secret

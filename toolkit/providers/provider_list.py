@@ -1,0 +1,264 @@
+"""Who is there: every provider, built from its preset, its entry and the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from toolkit.errors import InvalidProvider, ProviderNotFound, ToolkitError
+from toolkit.keys.index import KeyIndex
+from toolkit.providers.base_url import check_base_url, looks_local
+from toolkit.providers.discovery import find_named
+from toolkit.providers.entry import read_entry
+from toolkit.providers.headers import Headers
+from toolkit.providers.naming import close_names, key_variables, short
+from toolkit.providers.presets import LOCAL, find_base_url, has_key, presets
+from toolkit.providers.provider import Provider, origin_of
+from toolkit.providers.registry_file import RegistryFile
+from toolkit.secret import Secret
+from toolkit.settings import Settings
+
+FindHeader = Callable[[Provider, str], Secret | None]
+FindUrl = Callable[[], str | None]
+Place = Literal["cloud", "local"]
+
+
+class ProviderList:
+    """All providers of one home folder as they stand now.
+
+    Args:
+        settings: where the home folder is.
+        find_header: (provider, header) -> the secret value of a header, or None.
+        find_local_url: the base URL of the built-in local server while it runs, or None.
+
+    Attributes:
+        registered: providers of this process only (plugins).
+        url_sources: where some providers really are, asked when one is about to be called.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        find_header: FindHeader | None = None,
+        find_local_url: FindUrl | None = None,
+    ) -> None:
+        self.file = RegistryFile(settings)
+        self.registered: dict[str, Provider] = {}
+        self._index = KeyIndex(settings)
+        self._find_header = find_header or (lambda provider, name: None)
+        self._find_local_url = find_local_url or (lambda: None)
+        self.url_sources: dict[str, FindUrl] = {}
+
+    def list(
+        self,
+        *,
+        type: str | None = None,
+        place: Place | None = None,
+        active: bool | None = None,
+        search: str | None = None,
+        removed: bool = False,
+    ) -> list[Provider]:
+        """Presets and custom providers in one list, presets first, each group in its own order.
+
+        Args:
+            type: only this type.
+            place: only `cloud` or only `local` ones.
+            active: only those in use, or only those not in use.
+            search: text that the name, display name, type or base URL holds.
+            removed: only those that were removed (they are left out otherwise).
+
+        An entry that is not acceptable is left out; `problems` tells of it.
+        """
+        found = [p for p in self.all() if p.is_removed == removed]
+        if type is not None:
+            found = [p for p in found if p.type == type]
+        if place is not None:
+            found = [p for p in found if p.is_local == (place == "local")]
+        if active is not None:
+            found = [p for p in found if p.is_active == active]
+        if search:
+            found = [p for p in found if _holds(p, search.casefold())]
+        return found
+
+    def problems(self) -> dict[str, ToolkitError]:
+        """Providers whose entry or variable is not acceptable, by name, with what is wrong."""
+        wrong: dict[str, ToolkitError] = {}
+        for name in dict.fromkeys((*presets(), *find_named(), *self.file.read().providers)):
+            try:
+                self.find(name)
+            except InvalidProvider as error:
+                wrong[name] = error
+        return wrong
+
+    def require(self, name: str) -> Provider:
+        """The provider of that name; removed ones do not count.
+
+        Raises:
+            ProviderNotFound: there is none; the hint names similar ones.
+            InvalidProvider: its entry or the whole file is not acceptable.
+        """
+        provider = self.find(name)
+        if provider is None:
+            raise self._not_found(name)
+        if provider.is_removed:
+            raise ProviderNotFound(
+                f"the provider {name} was removed",
+                provider=name,
+                hint=f"`toolkit providers restore {name}` brings it back.",
+            )
+        return provider
+
+    def resolve(self, model: str) -> tuple[Provider, str]:
+        """Take `provider/model_id` apart; the id may hold slashes itself.
+
+        A provider's name alone, or with nothing after the slash, means its default model.
+
+        Raises:
+            InvalidProvider: no such form, disabled, or without a base URL or default model.
+            ProviderNotFound: no provider of that name.
+        """
+        name, _, model_id = model.partition("/")
+        provider = self.require(name)
+        if not provider.is_active and not self.is_untouched(name):
+            raise InvalidProvider(
+                f"the provider {name} is disabled",
+                provider=name,
+                cause="disabled",
+                hint=f"`toolkit providers enable {name}` puts it back to work.",
+            )
+        if not provider.base_url and name not in self.url_sources:
+            raise InvalidProvider(
+                f"{provider.display_name} has no base URL yet",
+                provider=name,
+                cause="empty",
+                hint=f"Give yours with `toolkit providers add {name} --url URL`"
+                + (f" or {provider.url_env[0]}." if provider.url_env else "."),
+            )
+        model_id = model_id or provider.default_model or ""
+        if not model_id:
+            raise InvalidProvider(
+                f"{short(model)} names no model",
+                provider=name,
+                cause="model",
+                hint=f"Write {name}/MODEL, or set one with `toolkit providers update {name} "
+                "--default-model MODEL`.",
+            )
+        return self.locate(provider), model_id
+
+    def locate(self, provider: Provider) -> Provider:
+        """The provider where it really is now: sources of addresses are asked.
+
+        Raises:
+            InvalidProvider: a source names an address that is not allowed.
+        """
+        source = self.url_sources.get(provider.name)
+        url = None if source is None else source()
+        if url is None:
+            return provider
+        return replace(provider, base_url=check_base_url(url, provider.is_local).url)
+
+    def find_default(self) -> Provider | None:
+        """The provider that failover starts from, or None where none is set."""
+        return next((p for p in self.all() if p.is_default and not p.is_removed), None)
+
+    def aliases(self) -> dict[str, tuple[str, ...]]:
+        """Names of failover chains and the models each stands for."""
+        return dict(self.file.read().aliases)
+
+    def find_alias(self, name: str) -> tuple[str, ...]:
+        """The models that a failover chain's name stands for; empty when it is no such name."""
+        return self.file.read().aliases.get(name, ())
+
+    def all(self) -> Sequence[Provider]:
+        """Presets, plugins, those of the environment, custom ones; bad entries are left out."""
+        content = self.file.read()
+        names = dict.fromkeys((*presets(), *self.registered, *find_named(), *content.providers))
+        built: list[Provider] = []
+        for name in names:
+            try:
+                provider = self.find(name)
+            except InvalidProvider:
+                continue
+            if provider is not None:
+                built.append(provider)
+        return built
+
+    def find(self, name: str) -> Provider | None:
+        """One provider, or None.
+
+        Raises:
+            InvalidProvider: its entry or the whole file is not acceptable.
+        """
+        content = self.file.read()
+        if (values := content.providers.get(name)) is not None:
+            provider = self.build(name, {**_given_address(name, values), **values})
+        elif name in self.registered:
+            provider = self.registered[name]
+        elif name in presets():
+            provider = self._from_environment(presets()[name])
+        elif (named := find_named().get(name)) is not None:
+            provider = self.build(name, named)
+        else:
+            return None
+        return self.complete(replace(provider, is_default=content.default == name))
+
+    def build(self, name: str, values: Mapping[str, Any]) -> Provider:
+        """A provider from the fields of its entry.
+
+        Raises:
+            InvalidProvider: a field is not acceptable.
+        """
+        preset = presets().get(name) or self.registered.get(name)
+        provider = read_entry(name, values, preset)
+        return provider if provider.key_env else replace(provider, key_env=key_variables(name))
+
+    def complete(self, provider: Provider) -> Provider:
+        """Add what only the running process knows: where the local server is, secret headers."""
+        if provider.name == LOCAL and (url := self._find_local_url()):
+            provider = replace(provider, base_url=url, key_origin=origin_of(url))
+        if not provider.secret_headers:
+            return provider
+        bare = provider
+
+        def find(header: str) -> Secret | None:
+            return self._find_header(bare, header)
+
+        return replace(provider, headers=Headers(provider.headers, provider.secret_headers, find))
+
+    def is_untouched(self, name: str) -> bool:
+        """Whether it is a preset that has no entry of its own."""
+        return name in presets() and name not in self.file.read().providers
+
+    def _not_found(self, name: str) -> ProviderNotFound:
+        names = [p.name for p in self.all() if not p.is_removed]
+        close = close_names(name, names) if name else []
+        hint = f"Did you mean {' or '.join(close)}? " if close else ""
+        return ProviderNotFound(
+            f"there is no provider {short(name)}",
+            hint=f"{hint}See `toolkit providers list` and `toolkit providers presets`.",
+        )
+
+    def _from_environment(self, preset: Provider) -> Provider:
+        """A preset that nobody has touched: in use when the environment or a key says so."""
+        if given := _given_address(preset.name, {}):
+            return read_entry(preset.name, {**given, "source": "environment"}, preset)
+        if preset.is_active:
+            return preset
+        if has_key(preset):
+            return replace(preset, is_active=True, source="environment")
+        return replace(preset, is_active=bool(self._index.names(preset.name, preset.origin)))
+
+
+def _given_address(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the environment says of a preset's address, where its entry says nothing."""
+    preset = presets().get(name)
+    if preset is None or "base_url" in values or (url := find_base_url(preset)) is None:
+        return {}
+    # Address and key come from the same hand, so that key may be sent there.
+    return {"base_url": url, "key_env": preset.key_env, "is_local": looks_local(url)}
+
+
+def _holds(provider: Provider, text: str) -> bool:
+    told = (provider.name, provider.display_name, provider.type, provider.base_url)
+    return any(text in value.casefold() for value in told)

@@ -1,0 +1,315 @@
+"""A provider's answer, written again in its own language from a row of `calls`.
+
+The row holds the text, the reasoning, the tool calls, the usage and when each piece came; it
+does not hold which words each piece had. The text is cut into as many pieces as there were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from toolkit.errors import InvalidInput
+from toolkit.replay.cassettes.exchange import Chunk, Exchange
+
+_ANTHROPIC_STOPS: Final = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+}
+_GEMINI_STOPS: Final = {
+    "stop": "STOP",
+    "length": "MAX_TOKENS",
+    "tool_calls": "STOP",
+    "content_filter": "SAFETY",
+}
+Event = tuple[str | None, Mapping[str, Any]]
+"""Name (or None) and data of a server-sent event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedAnswer:
+    """What a row tells about an answer; names are those of `calls`."""
+
+    model: str
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    http_status: int = 200
+    error_message: str = ""
+    is_cut: bool = False
+    headers_ms: float = 0.0
+    duration_ms: float = 0.0
+    offsets_ms: Sequence[float] = field(default_factory=tuple)
+
+
+def rebuild_answer(asked: Exchange, told: RecordedAnswer) -> Exchange:
+    """The exchange of `asked` and an answer that says what the row tells.
+
+    Raises:
+        InvalidInput: the request is in a language that is not known here.
+    """
+    path = urlsplit(asked.uri).path
+    is_stream = ":streamGenerateContent" in path or b'"stream": true' in _spaced(asked.request_body)
+    language = _language_of(path)
+    if told.http_status >= 400:
+        body = json.dumps({"error": {"message": told.error_message}}).encode()
+        return _whole(asked, told, body)
+    if not is_stream:
+        return _whole(asked, told, json.dumps(language.whole(told), ensure_ascii=False).encode())
+    return _stream(asked, told, list(language.events(told)))
+
+
+def _spaced(body: bytes) -> bytes:
+    return body.replace(b'"stream":true', b'"stream": true')
+
+
+def _whole(asked: Exchange, told: RecordedAnswer, body: bytes) -> Exchange:
+    return replace(
+        asked,
+        status=told.http_status,
+        answer_headers={"content-type": ["application/json"]},
+        body=body,
+        headers_ms=told.headers_ms,
+        chunks=(Chunk(len(body), told.duration_ms),),
+    )
+
+
+def _stream(asked: Exchange, told: RecordedAnswer, events: Sequence[Event]) -> Exchange:
+    texts = [_sse(name, data) for name, data in events]
+    if _language_of(urlsplit(asked.uri).path).ends_with_done and not told.is_cut:
+        texts.append(b"data: [DONE]\n\n")
+    times = _spread(told, len(texts))
+    return replace(
+        asked,
+        status=told.http_status,
+        answer_headers={"content-type": ["text/event-stream"]},
+        body=b"".join(texts),
+        headers_ms=told.headers_ms,
+        chunks=tuple(Chunk(len(t), at) for t, at in zip(texts, times, strict=True)),
+        cut="broken" if told.is_cut else None,
+    )
+
+
+def _sse(name: str | None, data: Mapping[str, Any]) -> bytes:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _spread(told: RecordedAnswer, count: int) -> list[float]:
+    """A time for each event: the recorded ones, and the end for what follows them."""
+    times = list(told.offsets_ms[:count])
+    return times + [max([told.duration_ms, *times])] * (count - len(times))
+
+
+def _pieces(told: RecordedAnswer) -> list[str]:
+    """The text in as many pieces as came, none of them empty."""
+    text = told.text
+    count = max(1, min(len(told.offsets_ms) or 1, len(text)))
+    ends = [round(len(text) * n / count) for n in range(count + 1)]
+    return [text[a:b] for a, b in pairwise(ends) if b > a]
+
+
+# ---- OpenAI ---------------------------------------------------------------------------------
+
+
+def _openai_calls(told: RecordedAnswer) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": index,
+            "id": call.get("id") or f"call_{index}",
+            "type": "function",
+            "function": {"name": call["name"], "arguments": call.get("arguments") or "{}"},
+        }
+        for index, call in enumerate(told.tool_calls)
+    ]
+
+
+def _openai_usage(told: RecordedAnswer) -> dict[str, Any]:
+    if told.input_tokens is None or told.output_tokens is None:
+        return {}
+    total = told.input_tokens + told.output_tokens
+    return {
+        "usage": {
+            "prompt_tokens": told.input_tokens,
+            "completion_tokens": told.output_tokens,
+            "total_tokens": total,
+        }
+    }
+
+
+def _openai_whole(told: RecordedAnswer) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": told.text or None}
+    if told.reasoning:
+        message["reasoning_content"] = told.reasoning
+    if told.tool_calls:
+        message["tool_calls"] = _openai_calls(told)
+    choice = {"index": 0, "message": message, "finish_reason": told.finish_reason}
+    head = {"id": "rebuilt", "object": "chat.completion", "created": 0, "model": told.model}
+    return {**head, "choices": [choice], **_openai_usage(told)}
+
+
+def _openai_events(told: RecordedAnswer) -> Iterator[Event]:
+    head = {"id": "rebuilt", "object": "chat.completion.chunk", "created": 0, "model": told.model}
+
+    def event(delta: Mapping[str, Any], finish: str | None = None) -> Event:
+        choice = {"index": 0, "delta": dict(delta), "finish_reason": finish}
+        return None, {**head, "choices": [choice]}
+
+    if told.reasoning:
+        yield event({"role": "assistant", "reasoning_content": told.reasoning})
+    for piece in _pieces(told):
+        yield event({"role": "assistant", "content": piece})
+    for call in _openai_calls(told):
+        yield event({"tool_calls": [call]})
+    if told.is_cut:
+        return
+    yield event({}, told.finish_reason)
+    if usage := _openai_usage(told):
+        yield None, {**head, "choices": [], **usage}
+
+
+# ---- Anthropic ------------------------------------------------------------------------------
+
+
+def _anthropic_blocks(told: RecordedAnswer) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if told.reasoning:
+        blocks.append({"type": "thinking", "thinking": told.reasoning, "signature": ""})
+    if told.text or not told.tool_calls:
+        blocks.append({"type": "text", "text": told.text})
+    for index, call in enumerate(told.tool_calls):
+        asked = _json_or_empty(call.get("arguments"))
+        name, call_id = call["name"], call.get("id") or f"call_{index}"
+        blocks.append({"type": "tool_use", "id": call_id, "name": name, "input": asked})
+    return blocks
+
+
+def _anthropic_whole(told: RecordedAnswer) -> dict[str, Any]:
+    stop = _ANTHROPIC_STOPS.get(told.finish_reason or "", told.finish_reason)
+    return {
+        "id": "rebuilt",
+        "type": "message",
+        "role": "assistant",
+        "model": told.model,
+        "content": _anthropic_blocks(told),
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": {"input_tokens": told.input_tokens or 0, "output_tokens": told.output_tokens or 0},
+    }
+
+
+def _anthropic_events(told: RecordedAnswer) -> Iterator[Event]:
+    def event(kind: str, **rest: Any) -> Event:
+        return kind, {"type": kind, **rest}
+
+    whole = _anthropic_whole(told)
+    usage = {"input_tokens": told.input_tokens or 0, "output_tokens": 1}
+    start = {**whole, "content": [], "stop_reason": None, "usage": usage}
+    yield event("message_start", message=start)
+    for index, block in enumerate(whole["content"]):
+        empty, deltas = _anthropic_parts(block, told)
+        yield event("content_block_start", index=index, content_block=empty)
+        for delta in deltas:
+            yield event("content_block_delta", index=index, delta=delta)
+        yield event("content_block_stop", index=index)
+    if told.is_cut:
+        return
+    stop = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    yield event("message_delta", delta=stop, usage={"output_tokens": told.output_tokens or 0})
+    yield event("message_stop")
+
+
+def _anthropic_parts(
+    block: Mapping[str, Any], told: RecordedAnswer
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    if block["type"] == "thinking":
+        delta = {"type": "thinking_delta", "thinking": block["thinking"]}
+        return {**block, "thinking": ""}, [delta]
+    if block["type"] == "tool_use":
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        return {**block, "input": {}}, [delta]
+    return {**block, "text": ""}, [{"type": "text_delta", "text": p} for p in _pieces(told)]
+
+
+# ---- Gemini ---------------------------------------------------------------------------------
+
+
+def _gemini_body(
+    told: RecordedAnswer, parts: list[dict[str, Any]], *, is_last: bool
+) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    body: dict[str, Any] = {"candidates": [candidate], "modelVersion": told.model}
+    if is_last and not told.is_cut:
+        candidate["finishReason"] = _GEMINI_STOPS.get(told.finish_reason or "", told.finish_reason)
+        if told.input_tokens is not None and told.output_tokens is not None:
+            body["usageMetadata"] = {
+                "promptTokenCount": told.input_tokens,
+                "candidatesTokenCount": told.output_tokens,
+                "totalTokenCount": told.input_tokens + told.output_tokens,
+            }
+    return body
+
+
+def _gemini_parts(told: RecordedAnswer) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    if told.reasoning:
+        parts.append({"text": told.reasoning, "thought": True})
+    parts += [{"text": piece} for piece in _pieces(told)]
+    for call in told.tool_calls:
+        asked = _json_or_empty(call.get("arguments"))
+        parts.append({"functionCall": {"name": call["name"], "args": asked}})
+    return parts or [{"text": ""}]
+
+
+def _gemini_whole(told: RecordedAnswer) -> dict[str, Any]:
+    return _gemini_body(told, _gemini_parts(told), is_last=True)
+
+
+def _gemini_events(told: RecordedAnswer) -> Iterator[Event]:
+    parts = _gemini_parts(told)
+    for index, part in enumerate(parts):
+        yield None, _gemini_body(told, [part], is_last=index == len(parts) - 1)
+
+
+def _json_or_empty(text: Any) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) and text else text or {}
+    except ValueError:
+        return {}
+
+
+# ---- which is which -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    whole: Callable[[RecordedAnswer], dict[str, Any]]
+    events: Callable[[RecordedAnswer], Iterator[Event]]
+    ends_with_done: bool = False
+
+
+_OPENAI: Final = _Language(_openai_whole, _openai_events, ends_with_done=True)
+_ANTHROPIC: Final = _Language(_anthropic_whole, _anthropic_events)
+_GEMINI: Final = _Language(_gemini_whole, _gemini_events)
+
+
+def _language_of(path: str) -> _Language:
+    if path.endswith("/chat/completions"):
+        return _OPENAI
+    if path.endswith("/messages"):
+        return _ANTHROPIC
+    if "enerateContent" in path:
+        return _GEMINI
+    raise InvalidInput(
+        f"an answer at {path} cannot be rebuilt from a row",
+        hint="Record it from the provider with `toolkit cassette record`.",
+    )

@@ -1,0 +1,163 @@
+"""Running a suite: recording it, replaying it offline, or asking the providers again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from toolkit.errors import CallError, CassetteError, ToolkitError
+from toolkit.replay.cassettes.cassette import OpenCassette
+from toolkit.replay.regression.case_attempt import (
+    Bench,
+    CaseAttempt,
+    ask,
+    judge_answer,
+    measure_reply,
+    measured_dict,
+    read_measured,
+    secrets_of,
+)
+from toolkit.replay.regression.checks import Judgement
+from toolkit.replay.regression.suite import Case, Suite
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRun:
+    """All answers of one model to one case.
+
+    Attributes:
+        unplayed: recorded exchanges of the case that its replay did not ask for.
+    """
+
+    case: Case
+    model: str
+    trials: tuple[CaseAttempt, ...]
+    unplayed: int = 0
+
+    @property
+    def judged(self) -> list[CaseAttempt]:
+        """The trials that could be judged."""
+        return [trial for trial in self.trials if trial.passed is not None]
+
+    @property
+    def passes(self) -> int:
+        """How many of them passed."""
+        return sum(trial.passed is True for trial in self.trials)
+
+    @property
+    def failing(self) -> list[Judgement]:
+        """The checks that did not pass, once each."""
+        found = {j.check: j for t in self.trials for j in t.judgements if j.passed is False}
+        return list(found.values())
+
+
+def replay_suite(toolkit: Bench, suite: Suite, *, run_id: str) -> list[CaseRun]:
+    """Play every case from its cassette; nothing leaves the process."""
+    secrets = secrets_of(toolkit)
+    runs: list[CaseRun] = []
+    for case in suite.cases:
+        path = suite.cassette_of(case)
+        tape = OpenCassette(path, name=case.name, mode="replay", secrets=secrets)
+        runs += _replay_case(toolkit, case, tape, run_id)
+    return runs
+
+
+def _replay_case(toolkit: Bench, case: Case, tape: OpenCassette, run_id: str) -> Iterator[CaseRun]:
+    trials: dict[str, CaseAttempt] = {}
+    try:
+        with tape:
+            recorded = tape.metadata.get("measured")
+            for model in case.models:
+                reply, error = ask(
+                    toolkit, case, model, options={"origin_id": run_id}, is_live=False
+                )
+                found = recorded.get(model) if isinstance(recorded, dict) else None
+                trials[model] = judge_answer(case, reply, error, read_measured(found))
+            unplayed = len(tape.unplayed)
+            tape.misses.clear()  # each miss has become the error of its case
+    except CassetteError as error:
+        unplayed = 0
+        trials |= {m: judge_answer(case, None, error, None) for m in case.models if m not in trials}
+    for model, trial in trials.items():
+        yield CaseRun(case=case, model=model, trials=(trial,), unplayed=unplayed)
+
+
+def ask_suite(
+    toolkit: Bench,
+    suite: Suite,
+    *,
+    run_id: str,
+    repeats: int,
+    concurrency: int = 4,
+    progress: Progress | None = None,
+) -> list[CaseRun]:
+    """Ask the providers again, each case `repeats` times."""
+    wanted = [(case, model) for case in suite.cases for model in case.models]
+    done = 0
+
+    def once(case: Case, model: str) -> CaseAttempt:
+        nonlocal done
+        reply, error = ask(toolkit, case, model, options={"origin_id": run_id}, is_live=True)
+        done += 1
+        if progress is not None:
+            progress(f"asking, {done} of {len(wanted) * repeats} calls")
+        return judge_answer(case, reply, error, measure_reply(reply) if reply else None)
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        asked = [
+            (case, model, [pool.submit(once, case, model) for _ in range(repeats)])
+            for case, model in wanted
+        ]
+        return [
+            CaseRun(case=case, model=model, trials=tuple(f.result() for f in futures))
+            for case, model, futures in asked
+        ]
+
+
+def record_suite(
+    toolkit: Bench, suite: Suite, *, run_id: str, progress: Progress | None = None
+) -> list[CaseRun]:
+    """Ask the providers and keep the traffic of each case in its cassette.
+
+    Raises:
+        CassetteError: a cassette could not be written, or still holds a secret.
+        ToolkitError: a call failed that was not meant to; its case is not written.
+    """
+    runs: list[CaseRun] = []
+    for number, case in enumerate(suite.cases, 1):
+        if progress is not None:
+            progress(f"recording, {number} of {len(suite.cases)}: {case.name}")
+        runs += _record_case(toolkit, suite, case, run_id)
+    return runs
+
+
+def _record_case(toolkit: Bench, suite: Suite, case: Case, run_id: str) -> Sequence[CaseRun]:
+    path = suite.cassette_of(case)
+    runs: list[CaseRun] = []
+    name = f"{suite.name}/{case.name}"
+    with OpenCassette(path, name=name, mode="record", secrets=secrets_of(toolkit)) as tape:
+        measured = tape.metadata["measured"] = {}
+        for model in case.models:
+            reply, error = ask(toolkit, case, model, options={"origin_id": run_id}, is_live=True)
+            _require_expected(case, error)
+            found = measure_reply(reply) if reply else None
+            if found is not None:
+                measured[model] = measured_dict(found)
+            trial = judge_answer(case, reply, error, found)
+            runs.append(CaseRun(case=case, model=model, trials=(trial,)))
+    return runs
+
+
+def _require_expected(case: Case, error: ToolkitError | None) -> None:
+    if error is None or (case.expects_error and isinstance(error, CallError)):
+        return
+    # Not as a CallError: a failure that no check expects must leave no cassette behind.
+    raise CassetteError(
+        f"{case.name} was not recorded: {error.message}",
+        provider=error.provider,
+        model=error.model,
+        hint=error.hint or "If the failure is what you want to keep, add a check `error: CODE`.",
+    ) from None

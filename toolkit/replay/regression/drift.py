@@ -1,0 +1,48 @@
+"""What has changed around a case since its baseline: the prompt, the model, or the price list.
+
+Shown beside a live verdict, so that a model that has changed is told from a prompt that has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from toolkit.errors import StoreError
+from toolkit.replay.regression.baseline import Accepted, versions
+from toolkit.replay.regression.case_attempt import Bench, prompt_digest
+from toolkit.replay.regression.case_runner import CaseRun
+
+_CHANGES = """
+SELECT kind, field, old, new, changed_at FROM model_changes
+WHERE model = ? AND changed_at > CAST(? AS TIMESTAMPTZ) ORDER BY changed_at
+"""
+
+
+def find_drift(toolkit: Bench, run: CaseRun, accepted: Accepted) -> tuple[str, ...]:
+    """The facts that differ from the baseline, in words."""
+    return (*_own_changes(run, accepted), *_catalog_changes(toolkit, run.model, accepted))
+
+
+def _own_changes(run: CaseRun, accepted: Accepted) -> Iterator[str]:
+    if prompt_digest(run.case) != accepted.prompt:
+        yield "the prompt or its parameters changed"
+    for name in ("response_model", "system_fingerprint"):
+        now = {getattr(trial, name) for trial in run.judged} - {None}
+        before = getattr(accepted, name)
+        if now and before is not None and now != {before}:
+            words = name.replace("_", " ")
+            yield f"{words} {before} became {', '.join(sorted(map(str, now)))}"
+    for name, version in versions().items():
+        if getattr(accepted, name) != version:
+            yield f"{name.split('_')[0]} {getattr(accepted, name)} became {version}"
+
+
+def _catalog_changes(toolkit: Bench, model: str, accepted: Accepted) -> Iterator[str]:
+    try:
+        rows = toolkit.store.rows(_CHANGES, (model, accepted.accepted_at))
+    except StoreError as error:
+        yield f"the catalog's changes could not be read ({error.message})"
+        return
+    for row in rows:
+        what = f"{row['field']}: {row['old']} became {row['new']}" if row["field"] else row["kind"]
+        yield f"catalog, {row['changed_at']:%Y-%m-%d}: {what}"

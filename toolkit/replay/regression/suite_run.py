@@ -1,0 +1,243 @@
+"""One run of a suite from beginning to end: run, judge, compare, tell, keep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.replay.cassettes.scrub import Scrubber
+from toolkit.replay.regression.baseline import Accepted, Mode, accept_runs, load_baseline
+from toolkit.replay.regression.case_attempt import Bench, secrets_of
+from toolkit.replay.regression.case_runner import (
+    CaseRun,
+    Progress,
+    ask_suite,
+    record_suite,
+    replay_suite,
+)
+from toolkit.replay.regression.drift import find_drift
+from toolkit.replay.regression.suite import Suite, load_suite
+from toolkit.replay.regression.verdict import (
+    VERDICTS,
+    CaseVerdict,
+    Comparison,
+    compare_with_baseline,
+    judge_run,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRun:
+    """A judged run of a suite.
+
+    Attributes:
+        run_id: its id in the ledger, `origin_id` of its calls.
+        mode: `replay` (did our side change?) or `live` (did the model change?).
+        verdicts: one for each case and model.
+        comparison: now against the baseline; None without one, and in replay.
+        accepted: how many outcomes have become the baseline by this run.
+        max_regressed: how many regressed cases the suite puts up with.
+    """
+
+    run_id: str
+    suite: str
+    mode: Mode
+    started_at: datetime
+    verdicts: tuple[CaseVerdict, ...]
+    comparison: Comparison | None = None
+    accepted: int = 0
+    max_regressed: int = 0
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Cases by verdict."""
+        return Counter(verdict.verdict for verdict in self.verdicts)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the suite passes: no error, no new case that fails, few enough regressed."""
+        failing = [verdict for verdict in self.verdicts if verdict.is_failing]
+        regressed = [verdict for verdict in failing if verdict.verdict == "regressed"]
+        if self.accepted:
+            return all(verdict.verdict != "error" for verdict in failing)
+        return len(failing) == len(regressed) <= self.max_regressed
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        counts = self.counts
+        parts = [f"{counts[name]} {name}" for name in VERDICTS if counts.get(name)]
+        fails = sum(v.verdict == "pass" and v.run.passes == 0 for v in self.verdicts)
+        if fails:
+            parts[-1] += f" ({fails} of them fail as accepted)"
+        if (found := self.comparison) is not None:
+            parts.append(f"p = {found.p_value:.2g}")
+            smallest = found.smallest_visible
+            parts.append(
+                "too few cases to show any change"
+                if smallest is None
+                else f"smallest change this could see: {smallest:.1%}".replace("%", " %")
+            )
+        return ", ".join(parts)
+
+    def __str__(self) -> str:
+        return f"{self.suite} ({self.mode}): {self.sentence}"
+
+    def frame(self) -> pd.DataFrame:
+        """One row per case and model: verdict, passes, repeats, reason, answer."""
+        import pandas as pd
+
+        return pd.DataFrame([verdict_facts(verdict) for verdict in self.verdicts])
+
+
+def verdict_facts(verdict: CaseVerdict) -> dict[str, Any]:
+    """A verdict as plain values, for tables and `--json`."""
+    run = verdict.run
+    trial = (run.judged or run.trials)[0]
+    return {
+        "case": run.case.name,
+        "model": run.model,
+        "verdict": verdict.verdict,
+        "passes": run.passes,
+        "repeats": len(run.trials),
+        "reason": verdict.reason,
+        "drift": list(verdict.drift),
+        "unplayed": run.unplayed,
+        "answer": trial.shown,
+        "accepted_answer": verdict.accepted.shown if verdict.accepted else None,
+        "call_id": trial.call_id,
+    }
+
+
+def run_regression(
+    toolkit: Bench,
+    suite: str | Path | Suite,
+    *,
+    live: bool = False,
+    repeats: int | None = None,
+    accept: bool = False,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> SuiteRun:
+    """Run a suite, judge it against its baseline, and write a row per case into `regressions`.
+
+    Args:
+        toolkit: the toolkit.
+        suite: its folder, or its name in `cassettes/`.
+        live: ask the providers again, which may cost money; else replay the cassettes.
+        repeats: how often each case is asked live; None: as the suite says.
+        accept: make the outcomes the baseline.
+        only: names of the cases to run; all when empty.
+        progress: is told in words how far it is.
+
+    Raises:
+        InvalidInput: the suite is not in order.
+    """
+    loaded = (suite if isinstance(suite, Suite) else load_suite(suite)).only(only)
+    run_id, started_at = _new_id(), datetime.now(UTC)
+    mode: Mode = "live" if live else "replay"
+    baseline = load_baseline(loaded.baseline_path, mode)
+    if live:
+        count = loaded.repeats if repeats is None else repeats
+        runs = ask_suite(toolkit, loaded, run_id=run_id, repeats=count, progress=progress)
+    else:
+        runs = replay_suite(toolkit, loaded, run_id=run_id)
+    verdicts = [
+        _judge(toolkit, run, baseline.get((run.case.name, run.model)), loaded.alpha, mode)
+        for run in runs
+    ]
+    comparison = compare_with_baseline(runs, baseline, alpha=loaded.alpha) if live else None
+    scrubber = Scrubber(secrets_of(toolkit))
+    accepted = accept_runs(loaded.baseline_path, mode, runs, scrubber) if accept else 0
+    done = SuiteRun(
+        run_id=run_id,
+        suite=loaded.name,
+        mode=mode,
+        started_at=started_at,
+        verdicts=tuple(verdicts),
+        comparison=comparison,
+        accepted=accepted,
+        max_regressed=loaded.max_regressed,
+    )
+    toolkit.store.append_many("regressions", [_row(done, verdict) for verdict in done.verdicts])
+    return done
+
+
+def record_regression(
+    toolkit: Bench,
+    suite: str | Path,
+    *,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[CaseRun]:
+    """Record the cassettes of a suite; this asks the providers and may cost money."""
+    loaded = load_suite(suite).only(only)
+    return record_suite(toolkit, loaded, run_id=_new_id(), progress=progress)
+
+
+def _judge(
+    toolkit: Bench, run: CaseRun, accepted: Accepted | None, alpha: float, mode: Mode
+) -> CaseVerdict:
+    verdict = judge_run(run, accepted, alpha=alpha)
+    if mode == "live" and accepted is not None:
+        return replace(verdict, drift=find_drift(toolkit, run, accepted))
+    return verdict
+
+
+def _row(done: SuiteRun, verdict: CaseVerdict) -> dict[str, Any]:
+    run, accepted = verdict.run, verdict.accepted
+    trial = (run.judged or run.trials)[0]
+    measured = trial.measured
+    return {
+        "verdict_id": _new_id(),
+        "run_id": done.run_id,
+        "judged_at": done.started_at,
+        "suite": done.suite,
+        "case_name": run.case.name,
+        "verdict": verdict.verdict,
+        "mode": done.mode,
+        "provider": run.model.partition("/")[0],
+        "model": run.model,
+        "call_id": trial.call_id,
+        "expected": {"shown": accepted.shown if accepted else None},
+        "actual": {"shown": trial.shown},
+        "difference": verdict.reason,
+        "duration_ms": measured.duration_ms if measured else None,
+        "repeats": len(run.trials),
+        "passes": run.passes,
+        "error_code": trial.error_code,
+        "details": _details(verdict),
+    }
+
+
+def _details(verdict: CaseVerdict) -> dict[str, Any]:
+    run, accepted = verdict.run, verdict.accepted
+    return {
+        "checks": [
+            {"check": j.check, "passed": j.passed, "reason": j.reason}
+            for j in (run.judged or run.trials)[0].judgements
+        ],
+        "drift": list(verdict.drift),
+        "unplayed": run.unplayed,
+        "accepted_passes": accepted.passes if accepted else None,
+        "accepted_repeats": accepted.repeats if accepted else None,
+        "costs_usd": [
+            str(t.measured.cost_usd)
+            for t in run.trials
+            if t.measured and isinstance(t.measured.cost_usd, Decimal)
+        ],
+    }
+
+
+def _new_id() -> str:
+    from uuid_utils import uuid7
+
+    return str(uuid7())

@@ -1,0 +1,44 @@
+"""What of a suite's cassettes nobody asks for: orphans, gaps, exchanges never played."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit.replay.cassettes.cassette_lint import Finding, find_cassettes
+from toolkit.replay.regression.case_attempt import Bench
+from toolkit.replay.regression.case_runner import replay_suite
+from toolkit.replay.regression.suite import FILE_NAME, Suite, load_suite
+
+
+def find_unused(toolkit: Bench, folder: Path) -> list[Finding]:
+    """Play every suite below a folder, offline, and tell what is left over or missing.
+
+    Raises:
+        InvalidInput: a suite is not in order.
+    """
+    if not folder.is_dir():
+        return []
+    suites = sorted(path.parent for path in folder.rglob(FILE_NAME))
+    return [finding for path in suites for finding in _look_at(toolkit, load_suite(path))]
+
+
+def _look_at(toolkit: Bench, suite: Suite) -> Iterator[Finding]:
+    wanted = {suite.cassette_of(case): case for case in suite.cases}
+    for path in find_cassettes(suite.folder):
+        if path not in wanted:
+            words = f"belongs to no case of the suite {suite.name}"
+            yield Finding(path, "unused", words, is_error=False)
+    for path, case in wanted.items():
+        if not path.exists():
+            words = f"the case {case.name} has no cassette; record it"
+            yield Finding(path, "missing", words)
+    there = [case.name for path, case in wanted.items() if path.exists()]
+    if not there:
+        return
+    for run in replay_suite(toolkit, suite.only(there), run_id="lint"):
+        path = suite.cassette_of(run.case)
+        if run.unplayed and run.model == run.case.models[0]:
+            yield Finding(path, "unused", f"{run.unplayed} of its exchanges are never asked for")
+        if run.trials[0].error_code == "CASSETTE_MISSING":
+            yield Finding(path, "missing", run.trials[0].error_message)

@@ -1,0 +1,1 @@
+"""The package `toolkit.ui.calls`."""

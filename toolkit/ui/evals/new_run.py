@@ -1,0 +1,277 @@
+"""A new run on the Evals page: what to ask whom, what it will cost, and only then the start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit.errors import ToolkitError
+from toolkit.evals.dataset import Dataset
+from toolkit.evals.estimate import Estimate
+from toolkit.evals.template import find_variables
+from toolkit.toolkit import Toolkit
+from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.format import count, money
+from toolkit.ui.components.model_picker import LOCAL_MODEL, model_names
+from toolkit.ui.components.text import own
+from toolkit.ui.evals.new_run_data import choose_data, variables_of
+from toolkit.ui.evals.new_run_scorers import choose_scorers
+from toolkit.ui.health.troubles import mark_of, read_troubles, warning_of, without_mark
+
+MOST_PROMPTS: Final = 6
+_STATE: Final = "eval-draft"
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one browser session holds of a run that is being put together.
+
+    Attributes:
+        prompts: how many prompts are shown.
+        told: the order that was estimated last, as text, and its estimates.
+        is_begun: it was started just now, so that the form is folded away.
+    """
+
+    prompts: int = 1
+    told: tuple[str, Sequence[Estimate]] | None = None
+    is_begun: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A run as it was put together: the arguments of `tk.evaluate`."""
+
+    dataset: Dataset
+    models: Sequence[str]
+    options: Mapping[str, Any]
+
+    @property
+    def as_text(self) -> str:
+        """All of it; two that are the same ask the same."""
+        return json.dumps([self.dataset.digest, list(self.models), self.options], default=str)
+
+
+def draw_start(toolkit: Toolkit, *, is_first: bool) -> None:
+    """The form, folded away unless there is no run yet; what it costs stands before the start."""
+    draft = _draft()
+    if draft.is_begun:
+        st.session_state["new"], draft.is_begun = False, False
+    form = st.expander(
+        "New run",
+        expanded=is_first,
+        icon=":material/add:",
+        key="new",
+        on_change="rerun",
+        bind="query-params",
+    )
+    if form.open:
+        with form:
+            _draw_form(toolkit, draft)
+
+
+def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
+    dataset = choose_data(toolkit)
+    models = _choose_models(toolkit)
+    solvers = _choose_prompts(draft, dataset)
+    has_targets = dataset is not None and any(s.target is not None for s in dataset)
+    scorers, missing = choose_scorers(model_names(toolkit), has_targets=has_targets)
+    options = {"scorers": scorers, "solvers": solvers, **_choose_limits()}
+    if dataset is None:
+        missing.insert(0, "data")
+    if not models:
+        missing.insert(0, "a model")
+    if missing:
+        st.caption(own(f"Still missing: {', '.join(missing)}."))
+    wanted = None
+    if dataset is not None and models and not missing:
+        wanted = Wanted(dataset=dataset, models=models, options=options)
+    # No callback: it would be given what stood here before the change that came with the click.
+    is_pressed = st.button(
+        "Estimate the cost",
+        icon=":material/calculate:",
+        key="eval-estimate",
+        disabled=wanted is None,
+        help="Nothing is sent: it is reckoned from prices and from lengths of recorded answers.",
+    )
+    if is_pressed and wanted is not None:
+        _estimate(toolkit, draft, wanted)
+    if wanted is not None and draft.told is not None:
+        if draft.told[0] == wanted.as_text:
+            _draw_estimate(toolkit, draft, wanted, draft.told[1])
+        else:
+            st.caption("Something was changed since the estimate; estimate again, then start.")
+
+
+def _choose_models(toolkit: Toolkit) -> list[str]:
+    troubles = read_troubles(toolkit)
+    names = model_names(toolkit)
+    chosen = st.multiselect(
+        "Models",
+        names,
+        default=[LOCAL_MODEL] if names == [LOCAL_MODEL] else [],
+        format_func=lambda model: f"{model}{mark_of(model, troubles)}",
+        key="eval-models",
+        placeholder="one or more (provider/model)",
+        accept_new_options=True,
+    )
+    models = list(dict.fromkeys(without_mark(model) for model in chosen))
+    for model in models:
+        if warning := warning_of(model, troubles):
+            st.caption(warning)
+    return models
+
+
+def _choose_prompts(draft: Draft, dataset: Dataset | None) -> list[dict[str, Any]]:
+    """The variants; a prompt that is left empty sends the input as it is."""
+    known = variables_of(dataset) if dataset is not None else []
+    if known:
+        names = " ".join(f"`{{{{ {name} }}}}`" for name in known)
+        st.caption(own(f"Every sample has these variables for a prompt: {names}"))
+    solvers = []
+    for number in range(1, draft.prompts + 1):
+        prompt = st.text_area(
+            "Prompt" if draft.prompts == 1 else f"Prompt {number}",
+            key=f"eval-prompt-{number}",
+            height=80,
+            placeholder="empty: the input as it is; else for example  One word only. {{ input }}",
+        )
+        system = st.text_input(
+            "System prompt" if draft.prompts == 1 else f"System prompt {number}",
+            key=f"eval-system-{number}",
+            placeholder="none",
+        )
+        name = "plain" if not prompt and not system else f"prompt {number}"
+        solver = {"name": name, "prompt": prompt or None, "system": system or None}
+        solvers.append({key: value for key, value in solver.items() if value})
+        lacking = [v for v in find_variables(prompt + system) if v.partition(".")[0] not in known]
+        if lacking and known:
+            told = ", ".join(f"`{{{{ {name} }}}}`" for name in lacking)
+            st.caption(own(f"Not every sample has {told}: it would fail there."))
+    if draft.prompts < MOST_PROMPTS:
+        st.button("Add a prompt to compare", key="eval-more", on_click=_add_prompt, args=(draft,),
+                  type="tertiary", icon=":material/add:")  # fmt: skip
+    return solvers
+
+
+def _choose_limits() -> dict[str, Any]:
+    with st.container(horizontal=True):
+        epochs = st.number_input("Repeats", 1, 1_000, 1, key="eval-epochs", width=150)
+        cap = st.number_input(
+            "Cap, USD", 0.0, None, None, key="eval-cap", format="%g", width=150,
+            placeholder="none",
+            help="The most that the run may cost. It is held before each call is sent.",
+        )  # fmt: skip
+        tokens = st.number_input(
+            "Most output tokens", 1, 200_000, 256, key="eval-max-tokens", width=180,
+            help="Of each answer; it makes the estimate sharp and the cap strict.",
+        )  # fmt: skip
+        temperature = st.number_input(
+            "Temperature", 0.0, 2.0, None, 0.1, key="eval-temperature", width=150,
+            placeholder="default",
+        )  # fmt: skip
+        width = st.number_input(
+            "Calls at once", 1, 1_000, None, key="eval-concurrency", width=150,
+            placeholder="adapts",
+            help="The most at each provider. It begins with 8 and follows what the provider takes.",
+        )  # fmt: skip
+    again = st.toggle(
+        "Ask everything again",
+        key="eval-again",
+        help="Else answers of earlier runs that asked the same are taken, at no cost.",
+    )
+    params = {"max_tokens": tokens, "temperature": temperature}
+    found = {"epochs": epochs, "cap_usd": cap, "concurrency": width, "reuse": not again}
+    return {
+        **{name: value for name, value in found.items() if value is not None},
+        "params": {name: value for name, value in params.items() if value is not None},
+    }
+
+
+def _draw_estimate(
+    toolkit: Toolkit, draft: Draft, wanted: Wanted, estimates: Sequence[Estimate]
+) -> None:
+    right = st.column_config.TextColumn(alignment="right")
+    ways = ("low_usd", "expected_usd", "high_usd")
+    st.dataframe(
+        {
+            "model": [entry.model for entry in estimates],
+            "calls": [count(entry.calls) for entry in estimates],
+            "tokens in": [f"~{count(entry.input_tokens)}" for entry in estimates],
+            **{way[:-4]: [_about(getattr(e, way)) for e in estimates] for way in ways},
+            "from": [entry.basis for entry in estimates],
+        },
+        hide_index=True,
+        column_config={
+            "model": st.column_config.TextColumn(pinned=True),
+            **{name: right for name in ("calls", "tokens in", "low", "expected", "high")},
+        },
+        alt="What the run will cost, by model",
+    )
+    st.markdown(own(say_cost(estimates, wanted.options.get("cap_usd"))))
+    if st.button("Start", type="primary", icon=":material/play_arrow:", key="eval-start"):
+        _start(toolkit, draft, wanted)
+    st.caption(
+        "It goes on when you leave this page, and ends with the app; what is missing then can be "
+        "resumed. What a judge or an embedding costs comes on top; the cap holds a judge, too."
+    )
+
+
+def say_cost(estimates: Sequence[Estimate], cap_usd: float | None) -> str:
+    """The estimates together, in words: `About $0.12 (low $0.02, high $0.31), at most $0.20.`"""
+    priced = [entry for entry in estimates if entry.expected_usd is not None]
+    unpriced = len(estimates) - len(priced)
+    if not priced:
+        return "No price is known: what it costs cannot be told, and a cap holds nothing back."
+    low, expected, high = (
+        sum(getattr(entry, way) for entry in priced)
+        for way in ("low_usd", "expected_usd", "high_usd")
+    )
+    text = f"About {money(expected)} (low {money(low)}, high {money(high)})"
+    if cap_usd is not None:
+        text += f"; the run ends at {money(cap_usd) if cap_usd else '$0'}"
+    if unpriced:
+        text += (
+            f"; {count(unpriced)} of {count(len(estimates))} models are unpriced and come on top"
+        )
+    return f"{text}."
+
+
+def _about(usd: Any) -> str:
+    return money(usd) if usd is None else f"~{money(usd)}"
+
+
+def _estimate(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
+    draft.told = None
+    try:
+        with st.spinner("Reckoning"):
+            found = toolkit.evaluation.estimate(wanted.dataset, wanted.models, **wanted.options)
+    except ToolkitError as error:
+        error_card(error)
+        return
+    draft.told = (wanted.as_text, found)
+
+
+def _start(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
+    try:
+        running = toolkit.evaluation.start(wanted.dataset, wanted.models, **wanted.options)
+    except ToolkitError as error:
+        error_card(error)
+        return
+    draft.told, draft.is_begun = None, True
+    st.query_params.from_dict({"run": running.run_id})
+    st.rerun()
+
+
+def _add_prompt(draft: Draft) -> None:
+    draft.prompts += 1
+
+
+def _draft() -> Draft:
+    if _STATE not in st.session_state:
+        st.session_state[_STATE] = Draft()
+    draft: Draft = st.session_state[_STATE]
+    return draft

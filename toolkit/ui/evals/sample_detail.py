@@ -1,0 +1,94 @@
+"""One sample's whole story: what was asked and wanted, each answer, its scores and its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from toolkit.evals.results.cell_values import say_value
+from toolkit.evals.results.matrix import AnswerCell, Matrix, SampleRow
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components.format import count, duration, money
+from toolkit.ui.components.text import plain, show_text
+from toolkit.ui.evals.run_data import calls_of
+
+Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def draw_story(toolkit: Toolkit, matrix: Matrix, sample: SampleRow) -> None:
+    """The story of one sample."""
+    st.markdown("**Asked**")
+    show_text(say_value(sample.input))
+    if sample.target is not None:
+        st.markdown("**Wanted**")
+        show_text(say_value(sample.target))
+    if sample.metadata:
+        st.caption(plain(", ".join(f"{k}: {say_value(v)}" for k, v in sample.metadata.items())))
+    attempts = _find_attempts(toolkit, sample.answers)
+    for side in matrix.sides:
+        for told in sample.cells.get(side, ()):
+            with st.container(border=True):
+                _draw_answer(told, matrix.names[side], attempts)
+
+
+def _find_attempts(toolkit: Toolkit, answers: Sequence[AnswerCell]) -> Attempts:
+    asked = sorted({told.request_id for told in answers if told.request_id})
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    if asked:
+        with toolkit.store.reading() as reader:
+            for row in calls_of(asked).rows(reader):
+                found.setdefault(str(row["request_id"]), []).append(row)
+    return found
+
+
+def _draw_answer(told: AnswerCell, name: str, attempts: Attempts) -> None:
+    st.markdown(f"**{plain(name)}**, repeat {told.epoch}")
+    if told.status == "skipped":
+        st.text(f"⏸ {told.error_code}: {told.error_message or 'left out by a cap'}")
+        return
+    if told.status == "error":
+        st.text(f"✕ {told.error_code}: {told.error_message or 'the call failed'}")
+    elif told.output:
+        show_text(told.output)
+    else:
+        st.caption("No text came.")
+    for judged in told.judgements:
+        score = "not scored" if judged.score is None else f"{judged.score:.3g}"
+        line = f"{judged.mark} {judged.scorer}: {score}"
+        if judged.explanation:
+            line += f" – {judged.explanation}"
+        if judged.judge_model:
+            line += f" (judged by {judged.judge_model}, {money(judged.judge_cost_usd)})"
+        st.text(line)
+    st.caption(plain(_facts(told)))
+    _draw_calls(told, attempts)
+
+
+def _facts(told: AnswerCell) -> str:
+    facts = [
+        f"TTFT {duration(told.ttft_ms)}",
+        f"whole {duration(told.duration_ms)}",
+        f"{count(told.input_tokens)} tokens in, {count(told.output_tokens)} out",
+        money(told.cost_usd) if not told.is_cached else "nothing spent",
+    ]
+    if told.is_cached:
+        facts.append("an earlier answer, with the timing it had then")
+    return " · ".join(facts)
+
+
+def _draw_calls(told: AnswerCell, attempts: Attempts) -> None:
+    made = attempts.get(told.request_id or "", ())
+    if not made:
+        st.caption("No call of it is recorded here.")
+        return
+    if len(made) > 1:
+        steps = (f"{c['attempt_kind']} {c['error_code'] or c['status']}" for c in made)
+        st.caption(plain(f"{len(made)} attempts: {', '.join(steps)}"))
+    st.page_link(
+        "calls.py",
+        label="See the call",
+        icon=":material/receipt_long:",
+        query_params={"request": str(told.request_id)},
+    )

@@ -1,0 +1,125 @@
+"""What is asked of a provider and whether it holds; who checks by itself, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components.format import UNKNOWN, ago, count, duration, money, share
+from toolkit.ui.components.text import plain
+
+_VERDICTS: Final = {
+    "met": "● met",
+    "at_risk": "◐ at risk",
+    "missed": "○ missed",
+    "not enough data": "◌ not enough data",
+}
+_BURNS: Final = ("1h", "6h", "3d")
+_ALERTS: Final = {
+    "fast": "Burning fast: at this rate a month's budget is gone within two days.",
+    "steady": "Burning steadily: at this rate a month's budget is gone within five days.",
+    "slow": "Burning slowly: at this rate the budget will not last the month.",
+}
+
+Row = Mapping[str, Any]
+
+
+def draw_objectives(toolkit: Toolkit, provider: str) -> None:
+    """Objectives of one provider with error budget and burn rates."""
+    rows = toolkit.health.slo(provider)
+    days = f"{rows[0]['days']:g} days" if rows else ""
+    st.dataframe(
+        {
+            "objective": [_objective(row) for row in rows],
+            "verdict": [_VERDICTS.get(row["verdict"], row["verdict"]) for row in rows],
+            f"held, {days}": [share(row["good"], row["total"]) for row in rows],
+            "95 %": [_interval(row) for row in rows],
+            "error budget": [_budget(row) for row in rows],
+            **{f"burn {window}": [_burn(row, window) for row in rows] for window in _BURNS},
+        },
+        hide_index=True,
+        key="health-objectives",
+        column_config={"objective": st.column_config.TextColumn(pinned=True)},
+        alt=f"Objectives of {provider}",
+    )
+    for row in rows:
+        if row["alert"]:
+            told = _ALERTS.get(row["alert"], row["alert"])
+            st.warning(f"{_objective(row)}. {told}", icon=":material/local_fire_department:")
+    goodput = rows[0]["goodput"] if rows else None
+    if goodput is not None:
+        total = int(rows[0]["total"])
+        in_time = share(round(goodput * total), total)
+        st.caption(f"Goodput: {in_time} asked were answered within both times.")
+    st.caption(
+        "Of your own live calls. The error budget is what may fail and still hold the objective; a "
+        "burn rate of 1 uses it up exactly in that time, fewer than 20 calls tell none. Set "
+        "`objectives` in settings.toml to ask for other values."
+    )
+    with st.popover("Python", key="health-slo-py", type="tertiary", icon=":material/code:"):
+        st.code(f"import toolkit as tk\n\ntk.health.slo({provider!r})", language="python")
+
+
+def draw_watch(toolkit: Toolkit, now: datetime) -> None:
+    """Who checks by itself and when next, and what probes cost today."""
+    status, budget = toolkit.health.monitor_status(), toolkit.health.budget()
+    told = [_who_checks(status, now)]
+    if status["is_offline"]:
+        told.append("This machine looks offline: nothing is held against anybody.")
+    told.append(_budget_words(budget, now))
+    st.caption(plain(" ".join(told)))
+
+
+def _who_checks(status: Row, now: datetime) -> str:
+    if status["running"] == "nowhere":
+        return "Nobody checks by itself now; the app or “toolkit health watch” does while it runs."
+    who = (
+        "this app" if status["running"] == "here" else f"{status['what']}, process {status['pid']}"
+    )
+    due = [at for at in status["next_at"].values() if at is not None]
+    following = f", next {ago(min(due), now)}" if due else ""
+    every = status["interval_s"]
+    interval = f"{every / 60:g} min" if every >= 60 else f"{every:g} s"
+    return f"Checked every {interval} by {who}{following}."
+
+
+def _budget_words(budget: Row, now: datetime) -> str:
+    spent, limit = budget["spent_usd"], budget["limit_usd"]
+    if not limit:
+        return f"Probes today: {money(spent)}, free listings only."
+    due = f", next paid probe {ago(budget['next_at'], now)}" if budget["next_at"] else ""
+    left = money(budget["left_usd"])
+    return f"Probes today: {money(spent)} of {money(limit)}, {left} left{due}."
+
+
+def _objective(row: Row) -> str:
+    target = f"{100 * row['target']:g} %"
+    if row["threshold_ms"] is None:
+        return f"{target} answered"
+    what = "TTFT" if row["objective"] == "ttft" else row["objective"]
+    return f"{target} {what} within {duration(row['threshold_ms'])}"
+
+
+def _interval(row: Row) -> str:
+    if row["low"] is None:
+        return UNKNOWN
+    return f"{100 * row['low']:.1f}–{100 * row['high']:.1f} %"
+
+
+def _budget(row: Row) -> str:
+    left = row["budget_left"]
+    if left is None:
+        return "not enough data"
+    failed = count(row["total"] - row["good"])
+    if left < 0:
+        return f"overdrawn: {failed} of {row['budget']:,.1f}"
+    return f"{100 * left:.0f} % left: {failed} of {row['budget']:,.1f} used"
+
+
+def _burn(row: Row, window: str) -> str:
+    rate = row["burn"].get(window)
+    return UNKNOWN if rate is None else f"{rate:,.1f}×"

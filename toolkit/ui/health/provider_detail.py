@@ -1,0 +1,216 @@
+"""One provider on the Health page: latency, errors and uptime by time, and another beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit import charts
+from toolkit.health import health_queries as ask
+from toolkit.store.query import Query
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components.chart_block import draw_chart
+from toolkit.ui.components.format import UNKNOWN, ago, at, count, duration
+from toolkit.ui.health.health_labels import mark, percentile_words, rate_words
+from toolkit.ui.health.uptime_strip import Days
+
+SPANS: Final[Mapping[str, timedelta]] = {
+    "last hour": timedelta(hours=1),
+    "last 24 hours": timedelta(days=1),
+    "last 7 days": timedelta(days=7),
+    "last 30 days": timedelta(days=30),
+    "last 90 days": timedelta(days=90),
+}
+USUAL_SPAN: Final = "last 24 hours"
+_METRICS: Final = {"TTFT": "ttft_ms", "duration": "duration_ms"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the lower half of the page shows.
+
+    Attributes:
+        provider: whose.
+        against: the other one, or None.
+        span: a key of `SPANS`.
+        now: the right end of every time axis, UTC.
+    """
+
+    provider: str
+    against: str | None
+    span: str
+    now: datetime
+
+    @property
+    def stretch(self) -> ask.Span:
+        """The stretch of time."""
+        return ask.Span(self.now - SPANS[self.span], self.now)
+
+    @property
+    def ends(self) -> tuple[datetime, datetime]:
+        """Both ends of the time axis."""
+        return self.stretch.since, self.stretch.until
+
+    @property
+    def of(self) -> str:
+        """What the charts are of, for their titles."""
+        return f"{self.provider}, {self.span}"
+
+
+def draw_over_time(toolkit: Toolkit, wanted: Wanted) -> None:
+    """Latency and errors on one time axis, with incidents and catalog changes."""
+    mine, stretch = [wanted.provider], wanted.stretch
+    marks = {
+        "incidents": ask.incidents(stretch, mine),
+        "changes": ask.catalog_changes(mine, stretch),
+    }
+    with toolkit.store.reading() as reader:
+        seen = {name: query.rows(reader) for name, query in marks.items()}
+        drawn = {
+            metric: (query := ask.latency(mine, stretch, column), query.frame(reader))
+            for metric, column in _METRICS.items()
+        }
+        failed = ask.errors(mine, stretch)
+        failures = failed.frame(reader)
+    events = (seen["incidents"], seen["changes"])
+    for metric, (query, rows) in drawn.items():
+        figure = charts.health_latency(rows, *events, of=wanted.of, ends=wanted.ends, metric=metric)
+        code = _code("health_latency", query, marks, wanted, metric)
+        draw_chart(figure, key=f"health-{metric}", sql=query.text, python=code)
+    figure = charts.health_errors(failures, *events, of=wanted.of, ends=wanted.ends)
+    code = _code("health_errors", failed, marks, wanted)
+    draw_chart(figure, key="health-errors", sql=failed.text, python=code)
+    st.caption(
+        "Your live calls, no probes; a time without calls is a gap. Bands are incidents, grey "
+        "ticks are catalog changes. Errors are all failed attempts, whosever fault."
+    )
+
+
+def draw_uptime(toolkit: Toolkit, wanted: Wanted, days: Days) -> None:
+    """Ninety days of one provider, with the value of each day."""
+    figure = charts.uptime_bars(days, of=wanted.provider)
+    query = ask.uptime(wanted.now)
+    first, last = (str(days[end][0]) for end in (0, -1))
+    code = (
+        "import pandas as pd\n\nimport toolkit as tk\n\n"
+        f"rows = {query.python}\n"
+        f"mine = rows[rows['provider'] == {wanted.provider!r}].set_index('day')\n"
+        f"mine = mine.reindex(pd.date_range({first!r}, {last!r}))\n"
+        "days = list(zip(mine.index, mine['share'], mine['n'].fillna(0)))\n"
+        f"tk.charts.uptime_bars(days, of={wanted.provider!r})"
+    )
+    draw_chart(figure, key="health-uptime", sql=query.text, python=code)
+    st.caption(
+        "Evidence is every live call and every probe that says something of the provider: it "
+        "answered, or it failed by its own fault or the network's. A day without any is a gap; "
+        "pale days have fewer than 5. Days are UTC."
+    )
+
+
+def draw_against(toolkit: Toolkit, wanted: Wanted, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Two providers: numbers side by side, percentiles by time, distributions."""
+    if wanted.against is None:
+        st.caption("Choose a provider under “Against” to see both on the same axes.")
+        return
+    names, stretch = [wanted.provider, wanted.against], wanted.stretch
+    pair = [row for name in names for row in rows if row["provider"] == name]
+    facts = _side_by_side(pair)
+    st.dataframe(
+        facts,
+        hide_index=True,
+        height=36 * (len(facts[""]) + 1) + 4,
+        key="health-pair",
+        alt=f"{' and '.join(names)} side by side",
+    )
+    over_time, spread = ask.latency(names, stretch), ask.latencies(names, stretch)
+    with toolkit.store.reading() as reader:
+        buckets, values = over_time.frame(reader), spread.frame(reader)
+    of = f"{' and '.join(names)}, {wanted.span}"
+    code = (
+        f"{_imports()}rows = {over_time.python}\n"
+        f"tk.charts.latency_against(rows, of={of!r}, ends={_ends(wanted)})"
+    )
+    figure = charts.latency_against(buckets, of=of, ends=wanted.ends)
+    draw_chart(figure, key="health-against", sql=over_time.text, python=code)
+    code = f"import toolkit as tk\n\ntk.charts.ecdf({spread.python}, by='provider')"
+    figure = charts.ecdf(values, by="provider")
+    draw_chart(figure, key="health-ecdf", sql=spread.text, python=code)
+
+
+def draw_incidents(toolkit: Toolkit, wanted: Wanted) -> None:
+    """Incidents of all providers in this stretch of time, newest first."""
+    query = ask.incidents(wanted.stretch)
+    with toolkit.store.reading() as reader:
+        rows = query.rows(reader)
+    if not rows:
+        st.caption(f"No incident in the {wanted.span}. Each is a span degraded or down.")
+        return
+    zone = st.context.timezone
+    st.dataframe(
+        {
+            "began": [at(row["opened_at"], zone) for row in rows],
+            "lasted": [_lasted(row, wanted.now) for row in rows],
+            "provider": [str(row["model"] or row["provider"]) for row in rows],
+            "worst": [mark(row["state"] or "unknown")[0] for row in rows],
+            "sits at": [row["scope"] or UNKNOWN for row in rows],
+            "reason": [row["reason"] or UNKNOWN for row in rows],
+            "failed": [_of(row["failures"], row["probes"]) for row in rows],
+        },
+        hide_index=True,
+        key="health-incidents",
+        column_config={"began": st.column_config.TextColumn(pinned=True)},
+        alt="Incidents, newest first",
+    )
+
+
+def _side_by_side(pair: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    facts: dict[str, Any] = {
+        "state": lambda row: mark(row["state"])[0],
+        "last success": lambda row: ago(row["last_success_at"]),
+        "TTFT p50, 1 day": lambda row: percentile_words(row, "ttft")[0],
+        "TTFT p95, 1 day": lambda row: percentile_words(row, "ttft")[1],
+        "TTFT n": lambda row: percentile_words(row, "ttft")[2],
+        "duration p50, 1 day": lambda row: percentile_words(row, "duration")[0],
+        "duration p95, 1 day": lambda row: percentile_words(row, "duration")[1],
+        "error rate, 1 day": lambda row: rate_words(row, "1d")[0],
+        "its 95 % interval": lambda row: rate_words(row, "1d")[1],
+        "error rate n": lambda row: count(row["n_1d"]),
+        "stalled answers, 1 day": lambda row: _of(row["stalled_1d"], row["watched_1d"]),
+    }
+    columns = {row["provider"]: [tell(row) for tell in facts.values()] for row in pair}
+    return {"": list(facts), **columns}
+
+
+def _of(part: int | None, whole: int | None) -> str:
+    return UNKNOWN if not whole else f"{count(part)} of {count(whole)}"
+
+
+def _lasted(row: Mapping[str, Any], now: datetime) -> str:
+    end = row["closed_at"]
+    took = duration(((end or now) - row["opened_at"]).total_seconds() * 1000)
+    return took if end is not None else f"{took}, open"
+
+
+def _code(
+    name: str, query: Query, marks: Mapping[str, Query], wanted: Wanted, metric: str | None = None
+) -> str:
+    told = f", metric={metric!r}" if metric else ""
+    read = "".join(f"{what} = {marked.python}\n" for what, marked in marks.items())
+    return (
+        f"{_imports()}rows = {query.python}\n{read}"
+        f"tk.charts.{name}(rows, incidents, changes,\n"
+        f"    of={wanted.of!r}, ends={_ends(wanted)}{told})"
+    )
+
+
+def _imports() -> str:
+    return "from datetime import datetime\n\nimport toolkit as tk\n\n"
+
+
+def _ends(wanted: Wanted) -> str:
+    since, until = (f"datetime.fromisoformat({at.isoformat()!r})" for at in wanted.ends)
+    return f"({since}, {until})"

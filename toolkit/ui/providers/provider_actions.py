@@ -1,0 +1,100 @@
+"""What the Providers page does when a form is sent. No drawing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from toolkit.errors import ToolkitError
+from toolkit.health.checks import ProbeResult
+from toolkit.providers.provider import Provider
+from toolkit.secret import Secret
+from toolkit.toolkit import Toolkit
+
+KeyStore = Literal["keyring", "vault"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProvider:
+    """What the add form says.
+
+    Attributes:
+        name, base_url, type, is_local, default_model: as in `Provider`.
+        key: its key, or None; it never stands in a repr.
+        store: where the key goes.
+        insist: save it untested, whatever a test would find.
+    """
+
+    name: str
+    base_url: str
+    type: str | None = None
+    is_local: bool = False
+    default_model: str | None = None
+    key: Secret | None = None
+    store: KeyStore = "keyring"
+    insist: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """What `tk.providers.add` and `.test` take."""
+        told = {
+            "base_url": self.base_url.strip() or None,
+            "type": self.type,
+            "local": self.is_local,
+            "default_model": (self.default_model or "").strip() or None,
+            "api_key": self.key.reveal() if self.key else None,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """What the key form says.
+
+    Attributes:
+        name: which of several keys.
+        value: the key.
+        opens: the passphrase of the vault that it goes into; None: it goes into the keyring.
+    """
+
+    name: str
+    value: Secret
+    opens: Secret | None = None
+
+
+def save_key(toolkit: Toolkit, provider: Provider, new: NewKey) -> None:
+    """Store a key in the vault or in the keyring.
+
+    Raises:
+        ToolkitError: it cannot be a key, or the store cannot be used.
+    """
+    if new.opens is not None:
+        toolkit.keys.unlock_vault(new.opens.reveal())
+    store: KeyStore = "keyring" if new.opens is None else "vault"
+    toolkit.keys.set(provider, new.value.reveal(), name=new.name, store=store)
+
+
+def add_provider(toolkit: Toolkit, new: NewProvider) -> Provider | ProbeResult:
+    """Test a provider and save it; what a test refuses comes back as its four answers.
+
+    Raises:
+        ToolkitError: the name is taken, a field is not acceptable, the key cannot be stored.
+    """
+    providers, options = toolkit.providers, new.options()
+    if new.insist:
+        return providers.add(new.name, test=False, key_store=new.store, **options)
+    try:
+        return providers.add(new.name, key_store=new.store, **options)
+    except ToolkitError as error:
+        result = providers.test(None, **options)
+        if not result.refusals:  # it was not the test that said no
+            raise error from None
+        return result
+
+
+def set_in_use(toolkit: Toolkit, name: str, in_use: bool) -> ToolkitError | None:
+    """Enable or disable; returns what went wrong, for a switch that cannot raise."""
+    try:
+        (toolkit.providers.enable if in_use else toolkit.providers.disable)(name)
+    except ToolkitError as error:
+        return error
+    return None

@@ -1,1 +1,0 @@
-"""Everything put together, once, for the face, the pages, the routes and the commands."""

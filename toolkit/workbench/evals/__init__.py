@@ -1,1 +1,0 @@
-"""Evaluations: the order, the run, what was done earlier, and what it would cost."""

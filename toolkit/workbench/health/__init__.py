@@ -1,1 +1,0 @@
-"""Health of providers: evidence, states, incidents, probes, and the monitor that runs them."""

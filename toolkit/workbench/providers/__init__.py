@@ -1,1 +1,0 @@
-"""Providers and their keys: add, test, find, exchange."""
