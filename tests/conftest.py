@@ -53,11 +53,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     keyring.set_keyring(MemoryKeyring())
     monkeypatch.setattr(os_keyring, "_trusted", {MemoryKeyring})
     yield folder
-    _close_workbench(folder)
+    _close_toolkit(folder)
     keyring.set_keyring(before)
 
 
-def _close_workbench(folder: Path) -> None:
+def _close_toolkit(folder: Path) -> None:
     import sys
 
     toolkit = sys.modules.get("toolkit.toolkit")

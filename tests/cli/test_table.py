@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.cli.shell import child_environment, run
-from toolkit.cli.command_table import COMMANDS, available, find_close_names, help_text
+from toolkit.cli.command_table import COMMANDS, find_close_names, help_text
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_help_and_version_load_no_command_and_no_heavy_library(args):
     assert {m for m in loaded if m.startswith("toolkit.cli.")} == {"toolkit.cli.command_table"}
 
 
-@pytest.mark.parametrize("command", available(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_the_help_of_each_command_loads_no_heavy_library(command):
     code = (
         "import sys\nfrom toolkit.cli import main\n"
@@ -53,7 +53,7 @@ def test_the_help_of_each_command_loads_no_heavy_library(command):
 
 def test_every_command_has_one_line_in_the_help():
     lines = help_text().splitlines()
-    for command in available():
+    for command in COMMANDS:
         assert sum(line.split()[:1] == [command.name] for line in lines) == 1
     assert max(map(len, lines)) <= 88
 

@@ -437,7 +437,8 @@ def test_two_processes_cannot_record_the_same_cassette(provider):
     import sys
 
     code = (
-        "import sys\nfrom pathlib import Path\nfrom toolkit.replay.cassettes.recording_lock import recording_lock\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from toolkit.replay.cassettes.recording_lock import recording_lock\n"
         "with recording_lock(Path('cassettes/suite/case.yaml')):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )

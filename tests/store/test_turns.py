@@ -93,8 +93,9 @@ def test_writers_are_served_in_the_order_they_came(turns):
 
 def test_a_dead_process_does_not_block_the_queue(turns, tmp_path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom toolkit.store.fair_lock import FairFileLock\n"
-        "with Turns(Path(sys.argv[1]), 'x').turn('w', 0):\n    os._exit(9)"
+        "import os, sys\nfrom pathlib import Path\n"
+        "from toolkit.store.fair_lock import FairFileLock\n"
+        "with FairFileLock(Path(sys.argv[1]), 'x').turn('w', 0):\n    os._exit(9)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "queue")],

@@ -25,8 +25,8 @@ def eval_scores(summary: pd.DataFrame, *, of: str = "") -> go.Figure:
     """The mean score of each model and variant with its 95 % interval, best first.
 
     Args:
-        summary: rows of `toolkit.evals.results.run_results.summarize_sides` for one scorer (`name`, `model`,
-            `mean`, `low`, `high`, `n`).
+        summary: rows of `summarize_sides` (`evals/results/run_results.py`) for one scorer (`name`,
+            `model`, `mean`, `low`, `high`, `n`).
         of: what the run is called, for the title.
     """
     known = _known(summary, "mean").sort_values("mean", ascending=False)

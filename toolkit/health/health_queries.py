@@ -1,7 +1,7 @@
 """The questions about health, each once: to run, and to show under a chart.
 
 Statistics of calls count what was live and not a probe. What counts against a provider is what
-`toolkit.health.analysis.state.judge_row` calls bad: a failure that is the provider's or the network's
+`health.analysis.state.judge_row` calls bad: a failure that is the provider's or the network's
 fault, and neither a refused key nor a limit.
 """
 

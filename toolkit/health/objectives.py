@@ -1,4 +1,4 @@
-"""Objectives held against the ledger: counts of your own live calls, judged by `health/analysis/slo.py`."""
+"""Service-level objectives measured on your own live calls; `analysis/slo.py` judges the counts."""
 
 # ruff: noqa: S608 - columns and windows are the house's own, values are bound.
 

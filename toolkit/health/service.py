@@ -1,6 +1,6 @@
 """What `tk.health` is: checks by hand, states, incidents, objectives, and the monitor's controls.
 
-States follow from real calls and probes of the last hours (`toolkit/health/analysis/state.py`); a check
+States follow from real calls and probes of the last hours (`analysis/state.py`); a check
 asks for the free model listing and costs nothing.
 """
 

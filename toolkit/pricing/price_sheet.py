@@ -1,6 +1,6 @@
 """What one model cost on one day: a price for every token class, and the arithmetic with it.
 
-The arithmetic of a receipt (`pricing/receipts.py`) over sums of many calls: cached and written tokens
+The arithmetic of a receipt (`receipts.py`) over sums of many calls: cached and written tokens
 are parts of the input, reasoning tokens a part of the output, and a class without a price of its
 own costs what its whole costs.
 """

@@ -1,7 +1,7 @@
 """What a provider's answer says, read from the wire by us, piece by piece or whole.
 
-`ParsedResponse` is the common form; one small reader per API style fills it. litellm's own result is
-not consulted: it rewrites finish words, invents usage and calls broken streams a success.
+`ParsedResponse` is the common form; one parser per API style fills it. litellm's own result
+is not used: it rewrites finish words, invents usage and calls broken streams a success.
 """
 
 from __future__ import annotations

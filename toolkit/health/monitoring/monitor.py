@@ -1,8 +1,8 @@
 """The monitor: probes providers that real calls say too little of, and has the books kept.
 
 `tick` is one look around: hold the lease, take up who is in use, start what is due, keep the
-books. When to probe whom is `health/monitoring/schedule.py`; clock, chance and the probe itself are handed
-in, so that a test can play a day in seconds.
+books. When to probe whom is `schedule.py` beside this file; clock, chance and the probe itself are
+handed in, so that a test can play a day in seconds.
 """
 
 from __future__ import annotations

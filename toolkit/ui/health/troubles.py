@@ -19,7 +19,7 @@ Troubles = Mapping[str, Mapping[str, Any]]
 
 
 def read_troubles(toolkit: Toolkit) -> Troubles:
-    """Rows of `HealthService.status` by provider, only those in trouble; none where nobody knows."""
+    """Rows of `HealthService.status` by provider, only those in trouble; empty when unknown."""
     try:
         return _read(toolkit, str(toolkit.settings.home))  # type: ignore[no-any-return]
     except ToolkitError:
