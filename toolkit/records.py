@@ -43,6 +43,10 @@ class ChatRequest:
         tags: the caller's own labels.
         fallbacks: other `provider/model_id` to ask, in order, when this one fails.
         timeout_s: total deadline of the request, seconds; None: the setting.
+        max_retries: tries after the first one, per provider; None: the provider's or the setting.
+        retry_initial_s: wait before the first retry, seconds; None: the provider's or the setting.
+        retry_max_s: longest wait between two tries, seconds; None: likewise.
+        retry_factor: factor between two waits; None: likewise.
         on_unsupported: what becomes of a parameter that the provider does not take: `error`, or
             `drop` with a note on the reply.
         operation: `chat` or `embeddings` (then `messages` is empty and `inputs` is set).
@@ -59,6 +63,10 @@ class ChatRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
     timeout_s: float | None = None
+    max_retries: int | None = None
+    retry_initial_s: float | None = None
+    retry_max_s: float | None = None
+    retry_factor: float | None = None
     on_unsupported: OnUnsupported = "error"
     operation: Operation = "chat"
     inputs: tuple[str, ...] = ()

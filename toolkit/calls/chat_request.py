@@ -1,4 +1,4 @@
-"""From what a person writes to a `ChatRequest`."""
+"""Build a `ChatRequest` from what the caller wrote."""
 
 from __future__ import annotations
 
@@ -7,41 +7,64 @@ from typing import Any, Final
 
 from uuid_utils import uuid7
 
+from toolkit.calls.options import (
+    EmbedOptions,
+    check_options,
+    plain_messages,
+    plain_parameters,
+)
 from toolkit.errors import InvalidInput
 from toolkit.records import ChatRequest, Message
 
 MAX_INPUTS: Final = 2048  # as many as OpenAI takes
-_REQUEST_OPTIONS = ("origin", "origin_id", "tags", "fallbacks", "timeout_s", "on_unsupported")
+_REQUEST_FIELDS: Final = (
+    *("origin", "origin_id", "tags", "fallbacks", "timeout_s", "on_unsupported"),
+    *("max_retries", "retry_initial_s", "retry_max_s", "retry_factor"),
+)
+_EMBED_PARAMETERS: Final = frozenset(EmbedOptions.__annotations__)
 
 
 def build_request(
     model: str, prompt: str | Sequence[Message], options: Mapping[str, Any], *, stream: bool = False
 ) -> ChatRequest:
-    """Build the request from a prompt or a conversation; options that are not ours are parameters.
+    """Build the request from a prompt or a conversation.
+
+    Args:
+        model: `provider/model_id`.
+        prompt: the user's text, or messages in OpenAI's form.
+        options: see `toolkit.calls.options.CallOptions`, without `api_key`.
+        stream: whether the answer is wanted piece by piece.
 
     Raises:
-        InvalidInput: the model has no `provider/model_id` form or there is nothing to ask.
+        InvalidInput: an option is misspelt, or a value cannot be sent.
     """
+    check_options(options)
     rest = dict(options)
     messages = build_messages(prompt, rest.pop("system", None))
+    fields = _take_fields(rest)
+    extra_body = rest.pop("extra_body", None)
+    params = plain_parameters(rest)
+    if extra_body is not None:
+        params["extra_body"] = extra_body
     return ChatRequest(
         request_id=str(uuid7()),
         model=model,
         messages=messages,
         stream=stream,
-        **_take_own(rest),
-        params=rest,
+        params=params,
+        **fields,
     )
 
 
 def build_embedding_request(
     model: str, texts: str | Sequence[str], options: Mapping[str, Any]
 ) -> ChatRequest:
-    """Build the request for vectors of texts; options that are not ours are parameters.
+    """Build the request for vectors of texts.
 
     Raises:
-        InvalidInput: there is no text, there are too many, or one is no text.
+        InvalidInput: there is no text, there are too many, or an item is not a text.
     """
+    check_options(options, _EMBED_PARAMETERS)
     inputs = (texts,) if isinstance(texts, str) else tuple(texts)
     if not inputs or len(inputs) > MAX_INPUTS:
         raise InvalidInput(
@@ -49,37 +72,37 @@ def build_embedding_request(
             hint=f"Give at least one and at most {MAX_INPUTS:,} at a time.",
         )
     if any(not isinstance(text, str) or not text for text in inputs):
-        raise InvalidInput("every input to embed must be a text, and none may be empty")
+        raise InvalidInput("every input to embed must be a non-empty text")
     rest = dict(options)
+    fields = _take_fields(rest)
     return ChatRequest(
         request_id=str(uuid7()),
         model=model,
         messages=(),
         operation="embeddings",
         inputs=inputs,
-        **_take_own(rest),
         params=rest,
+        **fields,
     )
 
 
-def _take_own(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what is ours out of the options; parameters of the model stay."""
-    own = {name: options.pop(name) for name in _REQUEST_OPTIONS if name in options}
-    own["fallbacks"] = tuple(own.get("fallbacks") or ())
-    own["tags"] = {str(k): str(v) for k, v in (own.get("tags") or {}).items()}
-    return own
+def _take_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Move the toolkit's own options out; what stays are parameters of the model."""
+    fields: dict[str, Any] = {
+        name: options.pop(name) for name in _REQUEST_FIELDS if name in options
+    }
+    fields["fallbacks"] = tuple(fields.get("fallbacks") or ())
+    fields["tags"] = {str(k): str(v) for k, v in (fields.get("tags") or {}).items()}
+    return fields
 
 
 def build_messages(prompt: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:
-    """Messages in OpenAI's form from a text or a conversation, the system prompt first."""
-    if isinstance(prompt, str):
-        if not prompt.strip():
-            raise InvalidInput("the prompt is empty", hint="Write what the model should answer.")
-        messages: list[Message] = [{"role": "user", "content": prompt}]
-    else:
-        messages = [dict(message) for message in prompt]
-        if not messages or any("role" not in message for message in messages):
-            raise InvalidInput("a conversation needs at least one message, each with a `role`")
+    """Messages in OpenAI's form from a text or a conversation, the system prompt first.
+
+    Raises:
+        InvalidInput: there is nothing to send, or a message has no role.
+    """
+    messages = plain_messages(prompt)
     if system:
         messages.insert(0, {"role": "system", "content": system})
     return tuple(messages)
