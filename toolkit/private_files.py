@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -81,6 +82,15 @@ def write_private(path: Path, content: bytes) -> None:
             beside.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what killed writers of `path` left beside it; call it under the lock of `path`."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}")
+    with contextlib.suppress(OSError):
+        for beside in path.parent.iterdir():
+            if pattern.fullmatch(beside.name):
+                beside.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

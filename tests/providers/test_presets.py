@@ -7,12 +7,14 @@ import pytest
 from toolkit.errors import InvalidProvider
 from toolkit.providers.base_url import check_base_url
 from toolkit.providers.naming import check_name, check_variable
-from toolkit.providers.presets import find_base_url, has_key, presets
+from toolkit.providers.presets import find_address, find_base_url, has_key, presets
 from toolkit.providers.type_detection import TYPES, complete_base_url, detect_type, find_preset
 
 NAMES = [
     "openai", "anthropic", "gemini", "openrouter", "groq", "sambanova", "deepseek", "xai",
-    "mistral", "fireworks", "together", "perplexity", "cohere", "azure", "ollama", "lm-studio",
+    "mistral", "fireworks", "together", "perplexity", "cohere", "azure", "bedrock", "vertex-ai",
+    "azure-foundry", "huggingface", "databricks", "snowflake", "watsonx", "nvidia", "cerebras",
+    "github", "cloudflare", "zai", "moonshot", "nebius", "deepinfra", "ollama", "lm-studio",
     "vllm", "llama-cpp", "local",
 ]  # fmt: skip
 PRESETS = list(presets().values())
@@ -29,8 +31,11 @@ def test_a_preset_is_valid_and_tells_where_to_get_a_key(preset):
     assert preset.display_name
     for variable in (*preset.key_env, *preset.url_env):
         check_variable(variable)
-    if preset.name != "azure":
+    if preset.base_url:
+        assert preset.url_example is None
         assert check_base_url(preset.base_url, preset.is_local).url == preset.base_url
+    else:
+        assert check_base_url(preset.url_example, False).url.startswith("https://")
     if preset.name != "local":
         assert preset.key_url and preset.key_url.startswith("https://")
     assert preset.needs_key is not preset.is_local
@@ -39,7 +44,7 @@ def test_a_preset_is_valid_and_tells_where_to_get_a_key(preset):
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_the_type_of_every_preset_is_seen_in_its_url(preset):
-    url = preset.base_url or "https://my-resource.openai.azure.com/openai/v1"
+    url = preset.base_url or preset.url_example
     assert detect_type(url) == preset.type
     found = find_preset(url)
     assert found is not None
@@ -89,7 +94,17 @@ def test_variables_are_read_from_the_environment(monkeypatch, tmp_path):
     assert find_base_url(openai) == "https://proxy.example/v1"
     (tmp_path / ".env").write_text("OPENAI_API_KEY=abc\nGROQ_BASE_URL=https://evil.example\n")
     assert has_key(openai)
-    assert find_base_url(presets()["groq"]) is None
+    assert find_base_url(presets()["groq"]) == "https://evil.example"
+
+
+def test_a_dotenv_address_never_gets_a_key_of_the_environment(monkeypatch, tmp_path):
+    groq = presets()["groq"]
+    (tmp_path / ".env").write_text("GROQ_BASE_URL=https://evil.example\nGROQ_API_KEY=own-key\n")
+    assert "key_origin" not in find_address(groq)  # address and key are from the same file
+    monkeypatch.setenv("GROQ_API_KEY", "sk-of-the-environment")
+    assert find_address(groq)["key_origin"] == ""
+    monkeypatch.setenv("GROQ_BASE_URL", "https://mine.example")
+    assert "key_origin" not in find_address(groq)
 
 
 def test_a_preset_never_holds_what_could_not_be_saved():

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import InvalidProvider, ProviderExists, ProviderNotFound
+from toolkit.providers.presets import presets
 from toolkit.providers.registry import Registry
 
 URL = "https://llm.corp.example/v1"
 
 
 def test_an_untouched_home_has_every_preset_and_writes_nothing(registry, home):
-    assert len(registry.list()) == 19
+    assert len(registry.list()) == len(presets())
     assert not home.exists()
 
 
@@ -93,7 +94,7 @@ def test_a_taken_name_is_refused(registry):
         {},
         {"base_url": "http://llm.corp.example"},
         {"base_url": URL, "type": "openia"},
-        {"base_url": URL, "rpm": 0},
+        {"base_url": URL, "rpm": -1},
         {"base_url": URL, "rpm": 1.5},
         {"base_url": URL, "rpm": True},
         {"base_url": URL, "timeout_s": float("nan")},
@@ -262,7 +263,7 @@ def test_the_environment_moves_a_preset_and_its_key_with_it(registry, monkeypatc
 
 def test_a_bad_variable_hurts_only_its_own_provider(registry, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "https://169.254.169.254")
-    assert len(registry.list()) == 18
+    assert len(registry.list()) == len(presets()) - 1
     assert set(registry.problems()) == {"openai"}
     assert registry.resolve("groq/x")
     with pytest.raises(InvalidProvider):
@@ -346,3 +347,58 @@ def test_two_processes_that_add_at_once_lose_nothing(settings, home):
     registry = Registry(settings)
     assert sum(p.source == "custom" for p in registry.list()) == 30
     assert registry.problems() == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "name", "kind"),
+    [
+        ("ANTHROPIC_BASE_URL", "anthropic", "anthropic"),
+        ("OLLAMA_BASE_URL", "ollama", "ollama"),
+        ("GEMINI_BASE_URL", "gemini", "gemini"),
+        ("OPENAI_BASE_URL", "openai", "openai"),
+        ("PROVIDER_WATSONX_URL", "watsonx", "watsonx"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "dotenv"])
+def test_a_preset_keeps_its_type_when_a_variable_moves_it(
+    registry, monkeypatch, tmp_path, variable, name, kind, place
+):
+    if place == "environment":
+        monkeypatch.setenv(variable, "http://localhost:7105")
+    else:
+        (tmp_path / ".env").write_text(f"{variable}=http://localhost:7105\n")
+    provider = registry.require(name)
+    assert (provider.type, provider.is_active) == (kind, True)
+    assert provider.origin == "http://localhost:7105"
+    if name == "ollama":
+        assert provider.base_url == "http://localhost:7105/v1"
+
+
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "ollama", "openai", "bedrock"])
+def test_a_preset_keeps_its_type_when_it_is_updated(registry, name):
+    kind = registry.require(name).type
+    moved = registry.update(name, base_url="http://127.0.0.1:7111", is_local=True)
+    assert moved.type == kind
+    assert Registry(registry.settings).require(name).type == kind
+
+
+def test_a_custom_provider_keeps_its_detected_type_too(registry):
+    registry.add("mine", base_url="https://generativelanguage.googleapis.com/v1beta")
+    assert registry.update("mine", base_url="https://proxy.corp.example").type == "gemini"
+    assert registry.require("mine").type == "gemini"
+    registry.add("other", base_url="https://api.groq.com/openai/v1")
+    assert registry.update("other", base_url="https://api.anthropic.com").type == "anthropic"
+
+
+def test_settings_of_single_models_are_saved_and_merged(registry):
+    registry.add(
+        "mine",
+        base_url="https://llm.corp.example/v1",
+        params={"temperature": 0.2, "top_p": 1},
+        model_settings={"big": {"params": {"temperature": 1}, "prompt_template": "Short: {text}"}},
+    )
+    provider = Registry(registry.settings).require("mine")
+    assert provider.for_model("big").params == {"temperature": 1, "top_p": 1}
+    assert provider.for_model("big").prompt_template == "Short: {text}"
+    assert provider.for_model("other") is provider
+    assert registry.update("mine", model_settings=None).model_settings == {}

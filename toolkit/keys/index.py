@@ -12,13 +12,13 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from toolkit.errors import KeyStoreError
-from toolkit.private_files import locked, read_secret_file, write_private
+from toolkit.private_files import locked, read_secret_file, remove_leftovers, write_private
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
@@ -41,7 +41,8 @@ class KeyEntry:
         store: where the value is.
         fingerprint: see `fingerprint`.
         created_at: when it was stored, UTC, ISO.
-        is_next: it was set by a rotation that is not finished; it is not in force yet.
+        is_confirmed: its store is known to have it. False where the keyring gave no answer while
+            it was being written; reading it confirms it or removes the entry.
     """
 
     provider: str
@@ -50,7 +51,7 @@ class KeyEntry:
     store: StoreName
     fingerprint: str
     created_at: str
-    is_next: bool = False
+    is_confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,11 @@ class KeyIndex:
         return [e for e in self.entries() if e.provider == provider and e.origin != origin]
 
     def put(self, entry: KeyEntry) -> None:
-        """Add an entry, or replace the one of the same provider, name, origin and store."""
+        """Add an entry, or replace the one of the same provider, name, origin and store.
+
+        Raises:
+            KeyStoreError: the index cannot be written.
+        """
 
         def edit(told: dict[str, Any]) -> None:
             told["keys"] = [
@@ -103,12 +108,6 @@ class KeyIndex:
             ]
 
         self._change(edit)
-
-    def promote(self, entry: KeyEntry) -> KeyEntry:
-        """Put a rotation's next key in force."""
-        promoted = replace(entry, is_next=False)
-        self.put(promoted)
-        return promoted
 
     def note_check(self, fingerprint: str, answer: str, reason: str) -> None:
         """Remember what a check of a key said."""
@@ -157,6 +156,7 @@ class KeyIndex:
     def _change(self, edit: Callable[[dict[str, Any]], None]) -> None:
         try:
             with locked(self._path, self._wait_s):
+                remove_leftovers(self._path)
                 told = _load(self._path) if self._path.exists() else {"keys": [], "checks": {}}
                 edit(told)
                 write_private(
@@ -178,7 +178,11 @@ def _load(path: Path) -> dict[str, Any]:
                 cause="too_new",
                 hint="Update the toolkit; the file is left untouched.",
             )
-        keys = [asdict(KeyEntry(**row)) for row in told["keys"]]
+        known = {field.name for field in fields(KeyEntry)}  # older files have more
+        keys = [
+            asdict(KeyEntry(**{name: value for name, value in row.items() if name in known}))
+            for row in told["keys"]
+        ]
         checks = {str(name): asdict(KeyCheck(**row)) for name, row in told["checks"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise KeyStoreError(

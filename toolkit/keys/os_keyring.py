@@ -49,6 +49,8 @@ class OSKeyring:
         self.service = _service_of(settings)
         self._timeout_s = settings.keyring_timeout_s
         self._hung = False
+        self.was_asked = False
+        """Whether the last call reached the keyring, rather than being refused beforehand."""
 
     def backend_name(self) -> str:
         """Which backend is in use, for people.
@@ -126,6 +128,7 @@ class OSKeyring:
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Run one keyring call in a thread of its own and wait for it, but not for ever."""
+        self.was_asked = not self._hung
         if self._hung:
             raise self._no_answer()
         answers: list[T] = []

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
-from toolkit.errors import InvalidInput, KeyRequired, KeyStoreError
+from toolkit.errors import AuthenticationFailed, InvalidInput, KeyRequired, KeyStoreError
 from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
 from toolkit.keys.sources import (
@@ -28,7 +29,7 @@ from toolkit.keys.sources import (
     list_places,
     usable,
 )
-from toolkit.keys.stores import KeyStores, check_key
+from toolkit.keys.stores import KeyStores, check_key, clean_key
 from toolkit.keys.terminal import ask_passphrase
 from toolkit.keys.token_sources import TokenSources
 from toolkit.providers.naming import check_name
@@ -36,6 +37,27 @@ from toolkit.providers.provider import Provider
 from toolkit.providers.provider_list import ProviderList
 from toolkit.secret import Secret
 from toolkit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class KeyVerdict:
+    """What a provider says of a key.
+
+    Attributes:
+        provider: whose key.
+        answer: `works`, `refused`, or `could_not_check` where no free request can tell.
+        reason: what the answer rests on.
+        hint: what to do, or "".
+    """
+
+    provider: str
+    answer: str
+    reason: str
+    hint: str = ""
+
+
+CheckKey = Callable[[Provider, Secret], KeyVerdict]
+"""Asks a provider, for free, whether it accepts a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,18 +92,21 @@ class Keys:
     ) -> None:
         self.stores = KeyStores(settings, ask_passphrase)
         self.tokens = TokenSources()
+        self.check_with: CheckKey | None = None
+        """Tries a key at its provider; without it (no network) keys are stored unchecked."""
         self._registry = ProviderList(settings)
         self._given: dict[Secret, None] = {}
 
     # ---- the key in force ---------------------------------------------------------------------
 
     def resolve(
-        self, provider: Provider, explicit: str | None = None, *, name: str | None = None
+        self, provider: Provider | str, explicit: str | None = None, *, name: str | None = None
     ) -> ResolvedKey | None:
         """The key in force for a provider, or None where there is none.
 
         Args:
-            provider: whose key; its origin decides which stored keys may be used.
+            provider: whose key, by name or as an object; its origin decides which stored keys
+                may be used.
             explicit: a key that the caller gave; it wins.
             name: one of several stored keys; None takes the usual order.
 
@@ -89,6 +114,8 @@ class Keys:
             KeyRequired: a key is there but cannot be used: the keyring or vault is locked, it
                 was stored for another origin, or it holds what no key holds.
         """
+        if isinstance(provider, str):
+            provider = self._registry.require(provider)
         if explicit is not None:
             self._given[Secret(explicit)] = None
             return self._resolved(provider, Secret(explicit), "argument", "argument")
@@ -145,22 +172,41 @@ class Keys:
         *,
         name: str = CURRENT,
         store: StoreName = "keyring",
+        check: bool = True,
     ) -> KeyEntry:
-        """Store a key for a provider's present origin, and read it back.
+        """Check a key at its provider, then store it for the provider's present origin.
+
+        A key that could not be checked (no connection, or nothing free to ask) is stored; what
+        the check said is in `list`.
 
         Args:
             provider: whose key.
-            value: the key; surrounding white space is not part of it.
+            value: the key; white space and quotes around it are not part of it.
             name: which of several keys of this provider.
-            store: `keyring`, or `vault` where that was chosen.
+            store: `keyring` or `vault`.
+            check: False stores it without asking the provider.
 
         Raises:
             InvalidInput: the value cannot be a key, or the provider has no address yet.
+            AuthenticationFailed: the provider refuses the key; nothing is stored.
             KeyStoreError: the store cannot be used; the hint names the others.
         """
         check_name(name, "name of a key")
         owner = self._require(provider)
-        return self.stores.put(owner.name, name, owner.origin, check_key(value.strip()), store)
+        secret = check_key(clean_key(value))
+        verdict = self.check_with(owner, secret) if check and self.check_with else None
+        if verdict is not None and verdict.answer == "refused":
+            raise AuthenticationFailed(
+                f"{owner.name} refuses this key ({verdict.reason}); nothing was stored",
+                provider=owner.name,
+                cause="key_refused",
+                hint="Copy the key again, or store it without a check: `--no-check` "
+                "(in Python `check=False`).",
+            )
+        entry = self.stores.put(owner.name, name, owner.origin, secret, store)
+        if verdict is not None:
+            self.note_check(entry.fingerprint, verdict.answer, verdict.reason)
+        return entry
 
     def set_header(
         self, provider: Provider | str, header: str, value: str, *, store: StoreName = "keyring"
@@ -203,7 +249,7 @@ class Keys:
         provider: Provider | str,
         value: str,
         *,
-        works: Callable[[Secret], object],
+        works: Callable[[Secret], object] | None = None,
         name: str = CURRENT,
     ) -> KeyEntry:
         """Replace a stored key; until the new one has worked both are kept.
@@ -211,7 +257,8 @@ class Keys:
         Args:
             provider: whose key.
             value: the new key.
-            works: tries the new key, and raises when the provider does not take it.
+            works: tries the new key, and raises when the provider does not accept it; None asks
+                the provider for free.
             name: which of several keys.
 
         Raises:
@@ -220,7 +267,7 @@ class Keys:
             ToolkitError: what `works` raised; the old key stays in force, the new one is gone.
         """
         owner = self._require(provider)
-        secret = check_key(value.strip())
+        secret = check_key(clean_key(value))
         stored = self.stores.index.names(owner.name, owner.origin)
         old = next((entry for entry in stored if entry.name == name), None)
         if old is None:
@@ -231,10 +278,22 @@ class Keys:
             )
         new = self.stores.put(owner.name, name + NEXT, owner.origin, secret, old.store)
         try:
-            works(secret)
+            (works or partial(self._require_accepted, owner))(secret)
             return self.stores.put(owner.name, name, owner.origin, secret, old.store)
         finally:
             self.stores.delete(new)
+
+    def clear(self, provider: Provider | str | None = None) -> list[KeyEntry]:
+        """Delete every stored key of a provider, or of all; those of the environment stay.
+
+        Raises:
+            KeyStoreError: a store cannot be used; what it holds stays listed.
+        """
+        owner = provider.name if isinstance(provider, Provider) else provider
+        found = [e for e in self.stores.index.entries() if owner in (None, e.provider)]
+        for entry in found:
+            self.stores.delete(entry)
+        return found
 
     def unlock_vault(self, passphrase: str) -> None:
         """Open the encrypted vault for this process (a new one takes this passphrase).
@@ -249,6 +308,41 @@ class Keys:
         self._registry.registered[provider.name] = provider
 
     # ---- looking ------------------------------------------------------------------------------
+
+    def has(self, provider: Provider | str) -> bool:
+        """Whether a key that may be used is there; keyring and vault are not opened."""
+        return self.active(provider) is not None
+
+    def get(self, provider: Provider | str, *, reveal: bool = False) -> str | None:
+        """The active key of a provider, masked (`…3f2a`) unless `reveal` is true; None without one.
+
+        Raises:
+            KeyRequired: as `resolve`.
+        """
+        found = self.resolve(provider)
+        if found is None:
+            return None
+        return found.secret.reveal() if reveal else found.fingerprint.partition("#")[0]
+
+    def active(self, provider: Provider | str) -> KeyLocation | None:
+        """The key that is used for a provider, or None; keyring and vault are not opened."""
+        return next((place for place in self.list(provider) if place.in_force), None)
+
+    def check(self, provider: Provider | str | None = None) -> list[KeyVerdict]:
+        """Ask providers, for free, whether they accept their active key.
+
+        Args:
+            provider: of this one; None: of every provider that has a key.
+
+        Raises:
+            KeyRequired: as `resolve`, where one provider is named.
+        """
+        owners = (
+            [self._registry.require(provider) if isinstance(provider, str) else provider]
+            if provider is not None
+            else [owner for owner in self._registry.list() if self.active(owner)]
+        )
+        return [self._check(owner, is_only=provider is not None) for owner in owners]
 
     def list(self, provider: Provider | str | None = None) -> list[KeyLocation]:
         """Every place that holds a key, by provider; keyring and vault are not opened."""
@@ -267,6 +361,33 @@ class Keys:
         self.stores.index.note_check(fingerprint, answer, reason)
 
     # ---- how ----------------------------------------------------------------------------------
+
+    def _check(self, owner: Provider, *, is_only: bool) -> KeyVerdict:
+        try:
+            key = self.resolve(owner)
+        except KeyRequired as error:
+            if is_only:
+                raise
+            return KeyVerdict(owner.name, "could_not_check", error.message, error.hint)
+        if key is None:
+            hint = f"`toolkit keys set {owner.name}`" if owner.needs_key else ""
+            return KeyVerdict(owner.name, "could_not_check", "no key is set", hint)
+        if self.check_with is None:
+            return KeyVerdict(owner.name, "could_not_check", "there is no connection to check with")
+        verdict = self.check_with(owner, key.secret)
+        self.note_check(key.fingerprint, verdict.answer, verdict.reason)
+        return verdict
+
+    def _require_accepted(self, owner: Provider, secret: Secret) -> None:
+        if self.check_with is None:
+            return
+        verdict = self.check_with(owner, secret)
+        if verdict.answer != "works":
+            raise AuthenticationFailed(
+                f"{owner.name} did not accept the new key: {verdict.reason}",
+                provider=owner.name,
+                hint=verdict.hint or "The old key stays active.",
+            )
 
     def _ask(self, provider: Provider, places: Sequence[Place]) -> tuple[Place, Secret] | None:
         """The first place that has a value; one that does not open matters where none has."""

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.keys.index import CURRENT, KeyCheck, KeyEntry
-from toolkit.keys.stores import KeyStores
+from toolkit.keys.stores import KeyStores, clean_key
 from toolkit.keys.token_sources import TokenSources
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
@@ -107,7 +107,7 @@ def find_dotenv(provider: Provider) -> Iterator[Place]:
 
 def _variables(provider: Provider, values: Mapping[str, str], source: KeySource) -> Iterator[Place]:
     for name in provider.key_env:
-        if value := values.get(name, "").strip():
+        if value := clean_key(values.get(name, "")):
             yield Place(source, name, partial(Secret, value))
 
 
@@ -183,6 +183,8 @@ def _note(entry: KeyEntry, provider: Provider) -> str:
         return f"stored for {entry.origin}"
     if entry.name.startswith(HEADER):
         return "value of a header"
+    if not entry.is_confirmed:
+        return "the keyring has not confirmed it"
     return "being tried" if entry.name.endswith(NEXT) else ""
 
 

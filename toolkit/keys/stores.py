@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from toolkit.errors import InvalidInput
+from toolkit.errors import InvalidInput, KeyStoreError
 from toolkit.keys.index import KeyEntry, KeyIndex, StoreName
 from toolkit.keys.os_keyring import OSKeyring
 from toolkit.keys.terminal import ask_passphrase
@@ -20,6 +21,8 @@ Put = Callable[[str, str, str, Secret, StoreName], KeyEntry]
 """Stores one value: provider, name, origin, value, store."""
 
 _MAX_KEY: Final = 16 * 1024
+_QUOTES: Final = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
+_BEARER: Final = "Bearer "
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -51,8 +54,19 @@ class KeyStores:
             value = self.keyring.get(_username(entry))
         else:
             value = self.vault.get(entry.provider, entry.name, entry.origin)
+        if not entry.is_confirmed:
+            value = self._confirm(entry, value)
         if value is not None:
             self._values[entry] = value
+        return value
+
+    def _confirm(self, entry: KeyEntry, value: Secret | None) -> Secret | None:
+        """Settle a write that the keyring never answered: it has the key now, or it never will."""
+        if value is None:
+            self.index.drop(entry)
+            return None
+        actual = self.index.fingerprint(value)  # of the key before, where the write came to nothing
+        self.index.put(replace(entry, fingerprint=actual, is_confirmed=True))
         return value
 
     def put(
@@ -72,12 +86,30 @@ class KeyStores:
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         if store == "keyring":
-            self.keyring.set(_username(entry), secret)
+            self._write_keyring(entry, secret)
         else:
             self.vault.set(provider, name, origin, secret)
         self.index.put(entry)
         self._values[entry] = secret
         return entry
+
+    def _write_keyring(self, entry: KeyEntry, secret: Secret) -> None:
+        """Write into the keyring; an answer that never comes must not leave an unlisted key.
+
+        A keyring may finish after our time-out (seen under load). The entry is then kept as not
+        confirmed: the next read finds the key or drops the entry, and `remove` deletes both.
+        """
+        try:
+            self.keyring.set(_username(entry), secret)
+        except KeyStoreError as error:
+            if error.cause == "keyring_timeout" and self.keyring.was_asked:
+                self.index.put(replace(entry, is_confirmed=False))
+                error.message += "; whether it has stored the key is not known yet"
+                error.hint = (
+                    f"`toolkit keys list {entry.provider}` shows whether it has; `toolkit keys "
+                    f"remove {entry.provider}` deletes it. {error.hint or ''}".strip()
+                )
+            raise
 
     @contextmanager
     def together(self) -> Iterator[Put]:
@@ -126,6 +158,14 @@ def _username(entry: KeyEntry) -> str:
     return f"{entry.provider}/{entry.name}@{entry.origin}"
 
 
+def clean_key(value: str) -> str:
+    """A pasted key without what surrounds it: white space, quotes, the word `Bearer`."""
+    text = value.strip()
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] == _QUOTES[text[0]]:
+        text = text[1:-1].strip()
+    return text[len(_BEARER) :].strip() if text.startswith(_BEARER) else text
+
+
 def check_key(value: str) -> Secret:
     """Return a key, or say why a text cannot be one; the text itself is never repeated.
 
@@ -135,10 +175,12 @@ def check_key(value: str) -> Secret:
     if not value:
         raise InvalidInput("the key is empty", hint="Copy it again from the provider's page.")
     if len(value) > _MAX_KEY:
-        raise InvalidInput(f"a key of {len(value):,} characters is none", hint="Copy it again.")
-    if not _VISIBLE.fullmatch(value):
-        holds = "spaces or control characters" if value.isascii() else "letters that are not ASCII"
         raise InvalidInput(
-            f"the key holds {holds}", hint="Copy it again, without what stands around it."
+            f"the key is too long ({len(value):,} characters)", hint="Copy only the key itself."
+        )
+    if not _VISIBLE.fullmatch(value):
+        what = "spaces or control characters" if value.isascii() else "non-ASCII characters"
+        raise InvalidInput(
+            f"the key contains {what}", hint="Copy it again without surrounding text."
         )
     return Secret(value)

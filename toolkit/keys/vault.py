@@ -24,7 +24,7 @@ from toolkit.keys.encryption import (
     unseal,
 )
 from toolkit.keys.terminal import ask_passphrase
-from toolkit.private_files import locked, read_secret_file, write_private
+from toolkit.private_files import locked, read_secret_file, remove_leftovers, write_private
 from toolkit.secret import Secret
 
 VERSION: Final = 1
@@ -132,6 +132,7 @@ class Vault:
         if (provider, name, origin) not in self.ids():
             return False
         with locked(self.path, self._wait_s):
+            remove_leftovers(self.path)
             told = self._read()
             told["entries"] = [e for e in told["entries"] if _id(e) != (provider, name, origin)]
             self._write(told)
@@ -145,6 +146,7 @@ class Vault:
         """
         require_passphrase(new)
         with locked(self.path, self._wait_s):
+            remove_leftovers(self.path)
             told = self._read()
             old_key = self._key(told)
             kept = [(_id(e), _unseal_entry(old_key, e)) for e in told["entries"]]
@@ -178,6 +180,7 @@ class Vault:
     def _change(self, edit: Callable[[dict[str, Any], bytes], None]) -> None:
         key = self._key(self._read())  # asks a person before the lock is held
         with locked(self.path, self._wait_s):
+            remove_leftovers(self.path)
             told = self._read()
             edit(told, self._keys.get(_lock(told).salt, key))
             self._write(told)

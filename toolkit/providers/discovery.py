@@ -14,6 +14,7 @@ from toolkit.providers.base_url import looks_local
 from toolkit.providers.presets import LOCAL, presets
 from toolkit.providers.provider import Provider, ProviderType, origin_of
 from toolkit.providers.type_detection import complete_base_url, detect_type
+from toolkit.providers.url_repair import repair_base_url
 
 _MAX_BODY: Final = 4 * 1024 * 1024
 _NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
@@ -41,6 +42,7 @@ def find_named() -> dict[str, dict[str, Any]]:
 def _entry(upper: str, url: str, place: Mapping[str, str]) -> dict[str, Any]:
     key = f"PROVIDER_{upper}_KEY"
     is_ours = place is os.environ or key not in os.environ
+    url = repair_base_url(url).url
     full = complete_base_url(url, detect_type(url))
     return {
         "base_url": url,

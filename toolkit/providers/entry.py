@@ -13,24 +13,17 @@ from toolkit.errors import InvalidProvider
 from toolkit.providers.base_url import check_base_url
 from toolkit.providers.headers import check_header_name, check_headers, is_secret
 from toolkit.providers.naming import check_model, check_name, check_text, check_variable, short
-from toolkit.providers.provider import Provider, origin_of
-from toolkit.providers.type_detection import TYPES, complete_base_url, detect_type
+from toolkit.providers.provider import ModelSettings, Provider, origin_of
+from toolkit.providers.type_detection import check_type, complete_base_url, detect_type, settle_type
+from toolkit.providers.url_repair import repair_base_url
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 _MAX_PARAMS_BYTES: Final = 32 * 1024
+_MAX_PROMPT: Final = 100_000
+_MAX_MODELS: Final = 1_000
 _SOURCES: Final = ("preset", "custom", "environment", "discovered", "plugin")
-
-
-def _check_type(value: Any) -> str:
-    if value not in TYPES:
-        raise InvalidProvider(
-            f"{short(value)} is no type of provider",
-            cause="type",
-            hint=f"One of {', '.join(TYPES)}.",
-        )
-    return str(value)
 
 
 def _check_flag(value: Any) -> bool:
@@ -73,6 +66,49 @@ def _check_params(value: Any) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
+def _check_prompt(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidProvider("the system prompt is empty or not a text", cause="text")
+    return _fit(value, "system prompt")
+
+
+def _check_template(value: Any) -> str:
+    if not isinstance(value, str) or "{text}" not in value:
+        raise InvalidProvider(
+            "the prompt template does not contain {text}",
+            cause="text",
+            hint="Write {text} where the user's text goes, such as 'Answer briefly: {text}'.",
+        )
+    return _fit(value, "prompt template")
+
+
+def _fit(value: str, what: str) -> str:
+    if len(value) > _MAX_PROMPT:
+        raise InvalidProvider(f"the {what} is longer than {_MAX_PROMPT:,} characters", cause="text")
+    return value
+
+
+def _check_model_settings(value: Any) -> dict[str, ModelSettings]:
+    if not isinstance(value, Mapping) or len(value) > _MAX_MODELS:
+        raise InvalidProvider("model_settings must be a table of models", cause="model_settings")
+    found: dict[str, ModelSettings] = {}
+    for model, given in value.items():
+        values = given.as_dict() if isinstance(given, ModelSettings) else given
+        unknown = set(values) - {*_MODEL_FIELDS} if isinstance(values, Mapping) else {"value"}
+        if unknown:
+            raise InvalidProvider(
+                f"{short(model)} has no setting {short(min(unknown))}",
+                cause="model_settings",
+                hint=f"Settings of a model are {', '.join(_MODEL_FIELDS)}.",
+            )
+        checked = {
+            name: _MODEL_FIELDS[name](own) for name, own in values.items() if own is not None
+        }
+        if checked:
+            found[check_model(model)] = ModelSettings(**checked)
+    return found
+
+
 def _names(check: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
     def check_all(value: Any) -> tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, list | tuple) or len(value) > 32:
@@ -110,19 +146,35 @@ def _check_origin(value: Any) -> str:
     return value if isinstance(value, str) and len(value) < 300 else ""
 
 
+_MODEL_FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "params": _check_params,
+    "system_prompt": _check_prompt,
+    "prompt_template": _check_template,
+    "max_input_tokens": _number(0, 1e9, int),
+}
+
 FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "display_name": lambda value: check_text(value, "display name"),
-    "type": _check_type,
+    "type": check_type,
     "base_url": str,  # checked together with `is_local`
     "default_model": check_model,
     "headers": check_headers,
     "secret_headers": _names(check_header_name),
     "params": _check_params,
+    "system_prompt": _check_prompt,
+    "prompt_template": _check_template,
+    "max_input_tokens": _number(0, 1e9, int),
+    "model_settings": _check_model_settings,
     "timeout_s": _number(0.001, 86_400, float),
     "max_retries": _number(0, 20, int),
-    "rpm": _number(1, 1e9, int),
-    "tpm": _number(1, 1e12, int),
+    "retry_initial_s": _number(0, 3_600, float),
+    "retry_max_s": _number(0, 86_400, float),
+    "retry_factor": _number(1, 100, float),
+    "rpm": _number(0, 1e9, int),
+    "tpm": _number(0, 1e12, int),
+    "rate_window_s": _number(0.001, 86_400, float),
     "auto_sync": _check_flag,
+    "sync_interval_s": _number(1, 366 * 86_400, float),
     "is_active": _check_flag,
     "is_local": _check_flag,
     "needs_key": _check_flag,
@@ -190,8 +242,19 @@ def put_fields(document: TOMLDocument, name: str, values: Mapping[str, Any]) -> 
     for field, value in values.items():
         if value is None:
             entry.pop(field, None)
-        elif entry.get(field) != value:
-            entry[field] = list(value) if isinstance(value, tuple) else value
+        elif entry.get(field) != (plain := _plain(value)):
+            entry[field] = plain
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as TOML can hold it: lists and tables, and no null."""
+    if isinstance(value, ModelSettings):
+        return _plain(value.as_dict())
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
 
 
 def drop_entry(document: TOMLDocument, name: str) -> None:
@@ -204,10 +267,7 @@ def _check_field(field: str, value: Any) -> Any:
     try:
         return FIELDS[field](value)
     except InvalidProvider as error:
-        if (
-            field in ("timeout_s", "max_retries", "rpm", "tpm", "auto_sync")
-            or error.cause == "value"
-        ):
+        if error.cause == "value":
             error.message = f"{field}: {error.message}"
         raise
 
@@ -221,11 +281,13 @@ def _over(name: str, known: Mapping[str, Any], preset: Provider | None) -> Provi
 def _settle(provider: Provider, known: Mapping[str, Any], preset: Provider | None) -> Provider:
     """Fill in what follows from the other fields: type, form of the URL, whose key it is."""
     if not provider.base_url and (preset is None or preset.base_url):
-        raise InvalidProvider("it has no base URL", cause="empty", hint="Give one with `--url`.")
+        raise InvalidProvider(
+            "it has no base URL", cause="empty", hint="Give one like https://api.example.com/v1."
+        )
+    url = repair_base_url(provider.base_url).url if provider.base_url else ""
     kind = provider.type
     if "type" not in known and ("base_url" in known or preset is None):
-        kind = preset.type if preset and not preset.base_url else detect_type(provider.base_url)
-    url = provider.base_url
+        kind = settle_type(preset, url) if preset else detect_type(url)
     if url:
         url = check_base_url(complete_base_url(url, kind), provider.is_local).url
     _refuse_shown_secrets(provider)
@@ -251,5 +313,6 @@ def _refuse_shown_secrets(provider: Provider) -> None:
             raise InvalidProvider(
                 f"the header {name} holds a secret in plain text",
                 cause="header",
-                hint="Add it with `toolkit providers update NAME --header`: it goes to the keys.",
+                hint=f"Set it with `toolkit providers update {provider.name} --header {name}=-`: "
+                "its value is then kept in the key store.",
             )

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from toolkit.keys.dotenv_file import read_dotenv
+from toolkit.providers.base_url import looks_local
 from toolkit.providers.provider import Provider, origin_of
+from toolkit.providers.url_repair import repair_base_url
 
 LOCAL = "local"
 """Name of the built-in local provider."""
@@ -28,6 +30,7 @@ def _read(name: str, row: Mapping[str, Any]) -> Provider:
     values = dict(row)
     upper = name.upper().replace("-", "_")
     values["key_env"] = (*values.get("key_env", ()), f"PROVIDER_{upper}_KEY")
+    values["hosts"] = tuple(values.get("hosts", ()))
     values["url_env"] = (*values.get("url_env", ()), f"PROVIDER_{upper}_URL")
     return Provider(
         name=name,
@@ -39,14 +42,42 @@ def _read(name: str, row: Mapping[str, Any]) -> Provider:
 
 
 def find_base_url(preset: Provider) -> str | None:
-    """The base URL that the process environment gives a preset, or None.
+    """The base URL that the environment, or else `.env`, gives a preset; None without one."""
+    return next(
+        (
+            url
+            for place in (os.environ, read_dotenv())
+            for name in preset.url_env
+            if (url := place.get(name, "").strip())
+        ),
+        None,
+    )
 
-    `.env` is not asked: a file in a foreign folder must not lead a key elsewhere.
+
+def find_address(preset: Provider) -> dict[str, Any]:
+    """What the environment or `.env` says of a preset's address, as fields of an entry.
+
+    A key goes to the address that came from the same place: the `.env` of a foreign folder must
+    not lead a key of the process environment elsewhere. Where the environment holds a key and
+    `.env` another address, `key_origin` is therefore empty until a person confirms it.
     """
-    return next((url for name in preset.url_env if (url := os.environ.get(name, "").strip())), None)
+    url = find_base_url(preset)
+    if url is None:
+        return {}
+    is_from_dotenv = not any(os.environ.get(name, "").strip() for name in preset.url_env)
+    has_other_key = any(os.environ.get(name, "").strip() for name in preset.key_env)
+    found: dict[str, Any] = {"base_url": url, "key_env": preset.key_env}
+    found["is_local"] = looks_local(repair_base_url(url).url)
+    if is_from_dotenv and has_other_key and not _is_own_address(preset, url):
+        found["key_origin"] = ""
+    return found
 
 
 def has_key(preset: Provider) -> bool:
     """Whether the environment or `.env` holds a key of this preset."""
     found = read_dotenv()
     return any(os.environ.get(name, "").strip() or found.get(name) for name in preset.key_env)
+
+
+def _is_own_address(preset: Provider, url: str) -> bool:
+    return origin_of(repair_base_url(url).url) == preset.key_origin

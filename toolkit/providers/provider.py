@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-ProviderType = Literal[
-    "openai",
-    "openai-compatible",
-    "anthropic",
-    "anthropic-compatible",
-    "gemini",
-    "ollama",
-    "azure",
-    "custom",
-]
+ProviderType = str
+"""An API style: one of `types.TYPES`."""
+
 ProviderSource = Literal["preset", "custom", "environment", "discovered", "plugin"]
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """What applies to one model of a provider instead of the provider's own values.
+
+    Attributes:
+        params: default parameters, over those of the provider.
+        system_prompt: system prompt where a conversation has none.
+        prompt_template: form of each user text, with `{text}` where the text goes.
+        max_input_tokens: longest input, tokens; 0 lifts the provider's limit.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    system_prompt: str | None = None
+    prompt_template: str | None = None
+    max_input_tokens: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings that are given, as plain values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["params"] = dict(self.params)
+        return {name: value for name, value in values.items() if value not in (None, {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +53,19 @@ class Provider:
         headers: extra headers of every request. Secret values are looked up in the key store
             when they are read and never printed.
         params: default parameters of its calls, in OpenAI's names.
+        system_prompt: system prompt where a conversation has none.
+        prompt_template: form of each user text, with `{text}` where the text goes.
+        max_input_tokens: longest input, tokens; None or 0: no limit.
+        model_settings: what applies to single models instead, by model id.
         timeout_s: total deadline of a call, seconds; None: the setting.
         max_retries: tries after the first; None: the setting.
-        rpm, tpm: requests and tokens per minute that may be used; None: no limit known.
+        retry_initial_s, retry_max_s, retry_factor: first and longest wait before a retry,
+            seconds, and the factor between two waits; None: the setting.
+        rpm, tpm: requests and tokens per window that may be used; 0: no limit. rpm None: the
+            setting `default_rpm` for cloud providers, no limit for local ones.
+        rate_window_s: length of the window of `rpm` and `tpm`, seconds; None: the setting.
         auto_sync: its models are listed again without asking.
+        sync_interval_s: time between two automatic syncs, seconds; None: the setting.
         is_default: failover starts here.
         is_active: it is in use; a preset that nobody has set up is not.
         is_local: it runs on this machine or network; private addresses and http are allowed.
@@ -55,6 +80,8 @@ class Provider:
         listing_is_public: its listing is shown to anybody, so it says nothing about a key.
         key_check_path: a free address, relative to the base URL, that does check the key.
         default_port: usual port of a local server.
+        hosts: host patterns of further addresses of the same service.
+        url_example: form of the base URL where it differs from user to user.
         url_env: environment variables that may hold its base URL.
         tested_at: last test that found nothing wrong, UTC; None: untested.
         created_at, updated_at: of its entry, UTC; None for an untouched preset.
@@ -68,11 +95,20 @@ class Provider:
     default_model: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    system_prompt: str | None = None
+    prompt_template: str | None = None
+    max_input_tokens: int | None = None
+    model_settings: Mapping[str, ModelSettings] = field(default_factory=dict)
     timeout_s: float | None = None
     max_retries: int | None = None
+    retry_initial_s: float | None = None
+    retry_max_s: float | None = None
+    retry_factor: float | None = None
     rpm: int | None = None
     tpm: int | None = None
+    rate_window_s: float | None = None
     auto_sync: bool = True
+    sync_interval_s: float | None = None
     is_default: bool = False
     is_active: bool = True
     is_local: bool = False
@@ -86,6 +122,8 @@ class Provider:
     listing_is_public: bool = False
     key_check_path: str | None = None
     default_port: int | None = None
+    hosts: tuple[str, ...] = ()
+    url_example: str | None = None
     url_env: tuple[str, ...] = ()
     tested_at: datetime | None = None
     created_at: datetime | None = None
@@ -102,12 +140,27 @@ class Provider:
         """Whether it was removed and can be restored."""
         return self.deactivated_at is not None
 
+    def for_model(self, model_id: str) -> Provider:
+        """The provider with what is set for one of its models in place of its own values."""
+        own = self.model_settings.get(model_id)
+        if own is None:
+            return self
+        values = {
+            name: value
+            for name in ("system_prompt", "prompt_template", "max_input_tokens")
+            if (value := getattr(own, name)) is not None
+        }
+        return replace(self, params={**self.params, **own.params}, **values)
+
     def as_dict(self) -> dict[str, Any]:
         """All fields as plain values for `--json` and the HTTP API; no secret value."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["headers"] = public_headers(self.headers)
         values["params"] = dict(self.params)
-        for name in ("key_env", "secret_headers", "url_env"):
+        values["model_settings"] = {
+            model: own.as_dict() for model, own in self.model_settings.items()
+        }
+        for name in ("key_env", "secret_headers", "url_env", "hosts"):
             values[name] = list(values[name])
         values["base_url"] = self.base_url or None
         values["origin"] = self.origin or None

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from toolkit.errors import InvalidProvider, ProviderNotFound, ToolkitError
 from toolkit.keys.index import KeyIndex
-from toolkit.providers.base_url import check_base_url, looks_local
+from toolkit.providers.base_url import check_base_url
 from toolkit.providers.discovery import find_named
 from toolkit.providers.entry import read_entry
 from toolkit.providers.headers import Headers
 from toolkit.providers.naming import close_names, key_variables, short
-from toolkit.providers.presets import LOCAL, find_base_url, has_key, presets
+from toolkit.providers.presets import LOCAL, find_address, has_key, presets
 from toolkit.providers.provider import Provider, origin_of
 from toolkit.providers.registry_file import RegistryFile
 from toolkit.secret import Secret
@@ -43,6 +43,7 @@ class ProviderList:
         find_header: FindHeader | None = None,
         find_local_url: FindUrl | None = None,
     ) -> None:
+        self.settings = settings
         self.file = RegistryFile(settings)
         self.registered: dict[str, Provider] = {}
         self._index = KeyIndex(settings)
@@ -132,8 +133,9 @@ class ProviderList:
                 f"{provider.display_name} has no base URL yet",
                 provider=name,
                 cause="empty",
-                hint=f"Give yours with `toolkit providers add {name} --url URL`"
-                + (f" or {provider.url_env[0]}." if provider.url_env else "."),
+                hint=f"Set it up with `toolkit providers add {name} --url "
+                f"{provider.url_example or 'https://...'}`"
+                + (f" or the variable {provider.url_env[0]}." if provider.url_env else "."),
             )
         model_id = model_id or provider.default_model or ""
         if not model_id:
@@ -253,10 +255,7 @@ class ProviderList:
 def _given_address(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """What the environment says of a preset's address, where its entry says nothing."""
     preset = presets().get(name)
-    if preset is None or "base_url" in values or (url := find_base_url(preset)) is None:
-        return {}
-    # Address and key come from the same hand, so that key may be sent there.
-    return {"base_url": url, "key_env": preset.key_env, "is_local": looks_local(url)}
+    return {} if preset is None or "base_url" in values else find_address(preset)
 
 
 def _holds(provider: Provider, text: str) -> bool:

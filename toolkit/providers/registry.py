@@ -18,6 +18,8 @@ from toolkit.providers.presets import presets
 from toolkit.providers.provider import Provider
 from toolkit.providers.provider_list import ProviderList
 from toolkit.providers.registry_file import Content
+from toolkit.providers.type_detection import settle_type
+from toolkit.providers.url_repair import repair_base_url
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -96,10 +98,21 @@ class Registry(ProviderList):
         """
         before = self.require(name)
         refuse_unknown(changes)
-        after = self.build(name, {**_entry_of(name, self.file.read()), **changes})
+        after = self._after(before, self.file.read(), changes)
         if changes.get("key_env") or not before.origin:
             after = replace(after, key_origin=after.origin)
         return self.complete(after)
+
+    def _after(self, before: Provider, content: Content, changes: Mapping[str, Any]) -> Provider:
+        """A provider after changes; at another address it keeps its type unless the URL names one.
+
+        A guess from the URL must not overrule what is known: behind a proxy the API is the same.
+        """
+        values = {**_entry_of(before.name, content), **changes}
+        is_moved = changes.get("base_url") is not None and values.get("type") is None
+        if is_moved and before.name not in presets():
+            values["type"] = settle_type(before, repair_base_url(changes["base_url"]).url)
+        return self.build(before.name, values)
 
     def draft(self, name: str, values: Mapping[str, Any]) -> Provider:
         """The provider that an entry of these fields would be; nothing is saved or compared.
@@ -123,8 +136,10 @@ class Registry(ProviderList):
         self.preview(name, changes)
 
         def edit(document: TOMLDocument, content: Content) -> None:
-            after = self.build(name, {**_entry_of(name, content), **changes})
+            after = self._after(before, content, changes)
             extra: dict[str, Any] = {"updated_at": _now()}
+            if self.build(name, {**_entry_of(name, content), **changes}).type != after.type:
+                extra["type"] = after.type
             if changes.get("key_env") or not before.origin:
                 extra["key_origin"] = after.origin
             if after.origin != before.origin:

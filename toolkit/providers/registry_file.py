@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from toolkit.errors import InvalidProvider, ProviderError
-from toolkit.private_files import locked, write_private
+from toolkit.private_files import locked, remove_leftovers, write_private
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class RegistryFile:
 
         try:
             with locked(self.path, self._wait_s):
+                remove_leftovers(self.path)
+                remove_leftovers(self.last_good_path)
                 text = self._text() if self.path.exists() else ""
                 content = self._content(text) if text else _EMPTY
                 document = tomlkit.parse(text or _HEADER)
@@ -192,6 +194,8 @@ class RegistryFile:
             write_private(self._backups / f"providers-{_now_text()}.toml", before.encode())
             for old in sorted(self._backups.glob("providers-*.toml"))[:-_BACKUPS]:
                 old.unlink(missing_ok=True)
+            for leftover in self._backups.glob(".providers-*.toml.*"):  # of a killed writer
+                leftover.unlink(missing_ok=True)
         write_private(self.path, after.encode())
         write_private(self.last_good_path, after.encode())
 

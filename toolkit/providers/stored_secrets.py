@@ -9,7 +9,7 @@ from toolkit.errors import InvalidInput
 from toolkit.keys.index import CURRENT, StoreName
 from toolkit.keys.service import Keys
 from toolkit.keys.sources import header_key
-from toolkit.keys.stores import check_key
+from toolkit.keys.stores import check_key, clean_key
 from toolkit.providers.headers import check_headers, is_secret
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
@@ -30,7 +30,7 @@ def stored_secrets(
     """
     with keys.stores.together() as put:
         if api_key is not None:
-            put(provider.name, CURRENT, _origin(provider), check_key(api_key.strip()), store)
+            put(provider.name, CURRENT, _origin(provider), check_key(clean_key(api_key)), store)
         for header, value in headers.items():
             put(provider.name, header_key(header), _origin(provider), Secret(value), store)
         yield
