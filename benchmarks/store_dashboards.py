@@ -29,7 +29,7 @@ from toolkit.health.view import read_picture
 from toolkit.providers.headroom_report import read_headroom
 from toolkit.settings import Settings
 from toolkit.store import rollup
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 from toolkit.store.store import Store
 from toolkit.toolkit import Toolkit
 from toolkit.ui.calls import page_queries as calls

@@ -33,6 +33,8 @@ ToolkitError
 │   ├── CassetteMissing              CASSETTE_MISSING
 │   └── CassetteStale                CASSETTE_STALE
 ├── LocalModelError                  LOCAL_MODEL_FAILED
+├── FileLocked                       FILE_LOCKED
+├── FileUnsafe                       FILE_UNSAFE
 └── InvalidInput                     INVALID_INPUT
 
 Each class says by its attributes who is to blame and whether a retry or another provider
@@ -367,6 +369,18 @@ class LocalModelError(ToolkitError):
     """The built-in local model could not be started or stopped."""
 
     code = "LOCAL_MODEL_FAILED"
+
+
+class FileLocked(ToolkitError):
+    """Another process keeps a file of the home folder locked; the message names it."""
+
+    code = "FILE_LOCKED"
+
+
+class FileUnsafe(ToolkitError):
+    """A file that holds secrets is a link, is readable by others, or is too large."""
+
+    code = "FILE_UNSAFE"
 
 
 class InvalidInput(ToolkitError):

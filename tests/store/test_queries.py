@@ -1,4 +1,4 @@
-"""Named questions: filters are checked and bound, statistics count live calls only."""
+"""Named queries: filters are checked and bound, statistics count live user calls only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from tests.store.rows import call_row, model_row
 from toolkit.errors import InvalidInput, StoreError
 from toolkit.settings import Settings
 from toolkit.store import queries, rollup
+from toolkit.store.queries import GOOD, USER_CALLS, CallFilter, Query, min_calls, percentiles_sql
+from toolkit.store.queries.calls import latency_from_rollups
+from toolkit.store.queries.percentiles import percentile_name
 from toolkit.store.store import Store
+from toolkit.store.tables import TABLES
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +33,13 @@ def store(settings):
     opened._publisher.notice = lambda count=1: None
     yield opened
     opened.close()
+
+
+def exact_latency(store):
+    return store.frame(
+        f"SELECT provider, model, {percentiles_sql('ttft_ms')} FROM calls "
+        f"WHERE {USER_CALLS} AND {GOOD} GROUP BY ALL"
+    )
 
 
 def put(store, *rows):
@@ -110,109 +121,127 @@ def test_models_and_probes_are_filtered_too(store):
     assert list(queries.probes_df(store, filters={"provider": "acme"})["state"]) == ["down"]
 
 
-@pytest.mark.parametrize("table", sorted(queries.TABLES))
+@pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_table_can_be_read_by_name(store, table):
-    assert list(queries.table_df(store, table).columns) == list(queries.TABLES[table].columns)
+    assert list(queries.table_df(store, table).columns) == list(TABLES[table].columns)
 
 
-def test_one_call_in_detail_has_values_for_json(store):
-    put(store, call_row(call_id="a", params={"n": 1}, messages=[{"role": "user", "content": "x"}]))
-    found = queries.call_detail(store, "a")
-    assert found is not None
-    assert found["params"] == {"n": 1}
-    assert found["messages"] == [{"role": "user", "content": "x"}]
-    assert found["tool_calls"] is None
-    assert queries.call_detail(store, "b") is None
-
-
-def test_a_request_is_folded_over_its_attempts(store):
-    put(
-        store,
-        call_row(call_id="1", request_id="r", attempt=1, status="error", error_code="TIMEOUT",
-                 duration_ms=10.0, cost_usd=None),
-        call_row(call_id="2", request_id="r", attempt=2, attempt_kind="retry", duration_ms=5.0,
-                 cost_usd=Decimal("0.5"), ttft_ms=3.0),
-    )  # fmt: skip
-    found = queries.requests_df(store).to_dict("records")
-    assert len(found) == 1
-    assert (found[0]["attempts"], found[0]["status"], found[0]["call_id"]) == (2, "ok", "2")
-    assert (found[0]["duration_ms"], found[0]["ttft_ms"], found[0]["cost_usd"]) == (15.0, 3.0, 0.5)
-    assert list(queries.attempts_df(store, "r")["call_id"]) == ["1", "2"]
-
-
-def test_quantiles_are_exact_and_left_out_where_too_few(store):
+def test_percentiles_are_exact_and_left_out_where_too_few(store):
     values = [float(n) for n in range(1, 51)]
     put(store, *(call_row(ttft_ms=value) for value in values), call_row(model="m2", ttft_ms=7.0))
-    found = queries.latency_df(store).set_index("model")
-    assert found.loc["m1", "n"] == 50
-    assert found.loc["m1", "p50_ms"] == np.quantile(values, 0.5)
-    assert found.loc["m1", "p95_ms"] == np.quantile(values, 0.95)
-    assert np.isnan(found.loc["m1", "p99_ms"]), "50 calls say nothing about 1 in 100"
-    assert found.loc["m1", "max_ms"] == 50.0
-    assert found.loc["m2", ["n", "p50_ms", "max_ms"]].tolist() == [1, 7.0, 7.0]
-    assert np.isnan(found.loc["m2", "p90_ms"])
+    found = exact_latency(store).set_index("model")
+    assert found.loc["m1", "ttft_n"] == 50
+    assert found.loc["m1", "ttft_p50_ms"] == np.quantile(values, 0.5)
+    assert found.loc["m1", "ttft_p95_ms"] == np.quantile(values, 0.95)
+    assert np.isnan(found.loc["m1", "ttft_p99_ms"]), "50 calls say nothing about 1 in 100"
+    assert found.loc["m1", "ttft_max_ms"] == 50.0
+    assert found.loc["m2", ["ttft_n", "ttft_p50_ms", "ttft_max_ms"]].tolist() == [1, 7.0, 7.0]
+    assert np.isnan(found.loc["m2", "ttft_p90_ms"])
 
 
-def test_only_live_calls_enter_statistics(store):
+@pytest.mark.parametrize(("quantile", "fewest"), [(0.5, 1), (0.9, 10), (0.95, 20), (0.99, 100)])
+def test_a_percentile_needs_one_value_beyond_it(store, quantile, fewest):
+    assert min_calls(quantile) == fewest
+    name = percentile_name("ttft_ms", quantile)
+    if fewest > 1:
+        put(store, *(call_row(ttft_ms=1.0) for _ in range(fewest - 1)))
+        assert np.isnan(exact_latency(store)[name][0])
+    put(store, call_row(ttft_ms=1.0))
+    assert exact_latency(store)[name][0] == 1.0
+
+
+def test_only_live_user_calls_enter_statistics(store):
     for source in ("record", "replay", "cache"):
-        put(store, call_row(source=source, ttft_ms=1.0, status="error", error_code="TIMEOUT"))
-    assert queries.calls_df(store).shape[0] == 3
-    for question in (
-        queries.latency_df,
-        queries.latency_rollup_df,
-        queries.errors_over_time_df,
-        queries.overview_df,
-        queries.traffic_df,
-    ):
-        assert question(store).empty
+        put(store, call_row(source=source, ttft_ms=1.0))
+    put(store, call_row(origin="health", ttft_ms=1.0))
+    assert queries.calls_df(store).shape[0] == 4
+    assert exact_latency(store).empty
+    assert latency_from_rollups().frame(store).empty
+    where, values = CallFilter(is_user_only=True).where()
+    assert store.rows(f"SELECT * FROM calls WHERE {where}", values) == []
+    where, values = CallFilter(is_user_only=True, origin="health").where()
+    assert len(store.rows(f"SELECT * FROM calls WHERE {where}", values)) == 1
 
 
-def test_failed_calls_enter_counts_but_not_latency(store):
+def test_a_failed_call_has_no_latency(store):
     put(
         store,
-        call_row(ttft_ms=5.0, input_tokens=7, cost_usd=Decimal("0.25")),
+        call_row(ttft_ms=5.0),
         call_row(ttft_ms=900.0, status="error", error_code="TIMEOUT", blame="provider"),
         call_row(ttft_ms=800.0, status="cancelled"),
     )
-    assert list(queries.latency_df(store)["n"]) == [1]
-    assert list(queries.latency_rollup_df(store)["n"]) == [1]
-    row = queries.overview_df(store).to_dict("records")[0]
-    counts = [row[k] for k in ("calls", "requests", "ok", "errors", "cancelled", "unpriced")]
-    assert counts == [3, 3, 1, 1, 1, 2]
-    assert (row["input_tokens"], row["cost_usd"]) == (7, 0.25)
-    errors = queries.errors_over_time_df(store).to_dict("records")
-    assert [(e["error_code"], e["blame"], e["n"]) for e in errors] == [("TIMEOUT", "provider", 1)]
+    assert list(exact_latency(store)["ttft_n"]) == [1]
+    assert [row["n"] for row in latency_from_rollups().rows(store)] == [1]
 
 
-def test_roll_ups_since_a_time_count_from_the_begin_of_its_hour(store):
+def test_only_durations_are_rolled_up():
+    with pytest.raises(InvalidInput):
+        latency_from_rollups("model) FROM calls --")
+
+
+def test_every_field_of_the_filter_selects(store):
+    rows = {
+        "plain": call_row(started_at=NOON),
+        "provider": call_row(started_at=NOON, provider="other", model="other/m1"),
+        "model": call_row(started_at=NOON, model="acme/m2"),
+        "status": call_row(started_at=NOON, status="cancelled"),
+        "origin": call_row(started_at=NOON, origin="compare", origin_id="b1"),
+        "error": call_row(started_at=NOON, status="error", error_code="TIMEOUT"),
+        "late": call_row(started_at=NOON + timedelta(hours=2)),
+        "text": call_row(started_at=NOON, output_text="The Answer is 42%_"),
+    }
+    put(store, *rows.values())
+    names = {row["call_id"]: name for name, row in rows.items()}
+
+    def chosen(**fields):
+        where, values = CallFilter(**fields).where(now=NOON + timedelta(hours=3))
+        found = store.rows(f"SELECT call_id FROM calls WHERE {where}", values)
+        return {names[row["call_id"]] for row in found}
+
+    assert chosen() == set(rows)
+    assert chosen(provider="other") == {"provider"}
+    assert chosen(model="acme/m2") == {"model"}
+    assert chosen(status="cancelled") == {"status"}
+    assert chosen(origin="compare") == chosen(origin_id="b1") == {"origin"}
+    assert chosen(error_code="TIMEOUT") == {"error"}
+    assert chosen(since=timedelta(hours=1)) == chosen(since=NOON + timedelta(hours=1)) == {"late"}
+    assert chosen(until=NOON) == set()
+    assert chosen(until=NOON + timedelta(hours=2)) == set(rows) - {"late"}
+    assert chosen(text="answer is") == {"text"}
+    assert chosen(text="42%_") == {"text"}
+    assert chosen(text=rows["late"]["call_id"]) == {"late"}
+    assert chosen(text="' OR 1=1 --") == set()
+
+
+def test_a_bare_model_id_selects_every_provider(store):
     put(
         store,
-        call_row(started_at=NOON - timedelta(minutes=1)),
-        call_row(started_at=NOON),
-        call_row(started_at=NOON + timedelta(hours=1)),
+        call_row(call_id="1", model="acme/m1"),
+        call_row(call_id="2", provider="b", model="b/m1"),
+        call_row(call_id="3", provider="b", model="b/m2"),
     )
-    since = NOON + timedelta(minutes=30)
-    assert list(queries.overview_df(store, since=since)["calls"]) == [2]
-    assert list(queries.traffic_df(store, "day", since=since)["calls"]) == [2]
-    assert list(queries.overview_df(store)["calls"]) == [3]
+    where, values = CallFilter(model="m1").where()
+    found = store.rows(f"SELECT call_id FROM calls WHERE {where} ORDER BY ALL", values)
+    assert [row["call_id"] for row in found] == ["1", "2"]
 
 
-@pytest.mark.parametrize("question", [queries.latency_df, queries.latency_rollup_df])
-def test_only_durations_have_quantiles(store, question):
-    with pytest.raises(InvalidInput):
-        question(store, "model) FROM calls --")
-
-
-@pytest.mark.parametrize("question", [queries.traffic_df, queries.errors_over_time_df])
-def test_only_known_widths_of_time(store, question):
-    with pytest.raises(InvalidInput):
-        question(store, "hour', now()) --")
+def test_a_query_that_is_shown_is_the_query_that_runs(store):
+    put(store, call_row(model="it's", tags={"a": "b"}, started_at=NOON))
+    query = Query(
+        "SELECT count(*) AS n FROM calls WHERE model = ? AND started_at = ? AND list_contains(?, "
+        "attempt) AND tags = ? AND ? AND seq < ? AND ? IS NULL",
+        ("it's", NOON, [1, 2], {"a": "b"}, True, 1.5, None),
+    )
+    assert query.frame(store)["n"][0] == 1
+    assert store.user_frame(query.text)["n"][0] == 1
+    assert query.python.startswith("tk.sql(")
 
 
 def test_sums_beyond_64_bits_end_there_and_stop_nothing(store):
     put(store, call_row(input_tokens=2**63 - 1), call_row(input_tokens=2**63 - 1))
     put(store, call_row(input_tokens=1))
-    assert list(queries.overview_df(store)["input_tokens"]) == [2**63 - 1]
+    (row,) = store.rows("SELECT input_tokens FROM rollup_hourly")
+    assert row["input_tokens"] == 2**63 - 1
     assert store._journal.count() == 0
 
 
@@ -230,14 +259,14 @@ def test_rolled_up_quantiles_are_within_one_percent_however_calls_arrive(
         store.append_many("calls", [call_row(ttft_ms=v) for v in values[start::batches]])
         if start < batches - 1:  # the last batch is read from the journal
             store.ingest()
-    rolled = queries.latency_rollup_df(store).to_dict("records")[0]
-    exact = queries.latency_df(store).to_dict("records")[0]
+    rolled = latency_from_rollups().frame(store).to_dict("records")[0]
+    exact = exact_latency(store).to_dict("records")[0]
     store.close()
     ordered = sorted(values)
-    assert rolled["n"] == exact["n"] == len(values)
-    assert rolled["max_ms"] == exact["max_ms"] == ordered[-1]
+    assert rolled["n"] == exact["ttft_n"] == len(values)
+    assert rolled["max_ms"] == exact["ttft_max_ms"] == ordered[-1]
     for name, share in (("p50_ms", 0.5), ("p90_ms", 0.9), ("p95_ms", 0.95), ("p99_ms", 0.99)):
-        assert np.isnan(rolled[name]) == np.isnan(exact[name])
+        assert np.isnan(rolled[name]) == np.isnan(exact[f"ttft_{name}"])
         if not np.isnan(rolled[name]):
             wanted = ordered[int(np.ceil(share * len(ordered))) - 1]
             bound = (rollup.GAMMA - 1) / (rollup.GAMMA + 1)

@@ -14,6 +14,7 @@ from toolkit.catalog.sources import genai_map
 from toolkit.catalog.sources.hosts_of_url import UNKNOWN, host_of
 from toolkit.errors import InvalidInput
 from toolkit.store import queries
+from toolkit.store.queries.calls import latency_from_rollups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def models_df(
         callable: True: only models that have answered a live call; False: only the others.
         filters: by column, as in `toolkit.store.queries.models_df`.
     """
-    condition, values = queries.filter_sql("models", filters or {})
+    condition, values = queries.columns_where("models", filters or {})
     for word in (search or "").split():
         condition += f" AND contains(lower({_SEARCHED}), lower(?))"
         values.append(word)
@@ -90,8 +91,8 @@ def overview_df(store: Store) -> pd.DataFrame:
             ) AS answers USING (provider, model)
             ORDER BY provider, model_id"""
         )
-        ttft = queries.latency_rollup_df(reader, "ttft_ms")
-        tpot = queries.latency_rollup_df(reader, "tpot_ms")
+        ttft = latency_from_rollups("ttft_ms").frame(reader)
+        tpot = latency_from_rollups("tpot_ms").frame(reader)
     keys = ["provider", "model"]
     ttft = ttft.rename(columns={"p50_ms": "ttft_ms"})[[*keys, "ttft_ms"]]
     speed = tpot.assign(output_tps=1000 / tpot["p50_ms"])

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from toolkit.catalog.changes import KINDS
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 
 DAYS: Final = 90
 """Days of the uptime strip, today included."""

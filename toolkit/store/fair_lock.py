@@ -1,14 +1,13 @@
-"""Fair turns at one file, between threads and processes alike.
+"""A fair read-write lock on one file, between threads and processes alike.
 
-Who wants a turn draws a numbered ticket: a small file that is locked as long as its owner lives.
-A reader waits for the writers before it, a writer for everybody before it, so nobody starves.
-A dead process leaves its ticket unlocked, and the next one removes it.
+Whoever wants the file draws a numbered ticket: a small file that is locked as long as its owner
+lives. A reader waits for the writers before it, a writer for everybody before it, so nobody
+starves. A dead process leaves its ticket unlocked, and the next one removes it.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,34 +16,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from toolkit.errors import StoreLocked
+from toolkit.files import PRIVATE, PRIVATE_FOLDER, try_lock
 
 Kind = Literal["r", "w"]
 
 _POLL_MIN_S: Final = 0.001
 _POLL_MAX_S: Final = 0.02
-
-if sys.platform == "win32":  # pragma: no cover - the counterpart of flock
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            # Windows forbids reading a locked byte, so the lock lies far behind the text.
-            os.lseek(descriptor, 1 << 30, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        # flock and not lockf: it belongs to the open file, so it also parts two threads.
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +47,11 @@ class _Ticket:
 
 
 class FairFileLock:
-    """The queue in front of one file.
+    """The queue of one file.
 
     Args:
         folder: where tickets lie; made when first needed.
-        subject: what the turn is at, for messages.
+        subject: what is locked, for messages.
     """
 
     def __init__(self, folder: Path, subject: str) -> None:
@@ -82,17 +59,22 @@ class FairFileLock:
         self._subject = subject
 
     @contextmanager
-    def turn(self, kind: Kind, wait_s: float) -> Iterator[None]:
-        """Hold a turn, `"r"` together with other readers or `"w"` alone.
+    def turn(self, kind: Kind, wait_s: float, own_wait_s: float = 0.0) -> Iterator[None]:
+        """Hold the lock, `"r"` together with other readers or `"w"` alone.
+
+        Args:
+            kind: how.
+            wait_s: longest wait, seconds.
+            own_wait_s: so much longer while it is this very process that is in the way.
 
         Raises:
-            StoreLocked: it was not our turn within `wait_s` seconds; names the holder.
+            StoreLocked: the lock was not free in time; names the holder.
             OSError: no ticket can be drawn (a read-only or full folder).
         """
         deadline = time.monotonic() + wait_s
         ticket, descriptor = self._draw(kind, deadline)
         try:
-            self._wait(ticket, deadline)
+            self._wait(ticket, deadline, own_wait_s)
             yield
         finally:
             self._give_back(ticket, descriptor)
@@ -106,29 +88,47 @@ class FairFileLock:
         return None
 
     def _draw(self, kind: Kind, deadline: float) -> tuple[_Ticket, int]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        gate = os.open(self._folder / "gate", os.O_RDWR | os.O_CREAT, 0o600)
+        self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        gate = _open(self._folder / "gate")
         try:
             for _ in self._until(deadline):
-                if _try_lock(gate):
+                if try_lock(gate):
                     break
-            number = max((t.number for t in self._tickets()), default=0) + 1
-            ticket = _Ticket(number, kind, os.getpid())
-            path = self._folder / ticket.name
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            _try_lock(descriptor)
-            return ticket, descriptor
+            while True:
+                number = max((t.number for t in self._tickets()), default=0) + 1
+                ticket = _Ticket(number, kind, os.getpid())
+                descriptor = _open(self._folder / ticket.name)
+                # Between making and locking it, another process may have taken the ticket for a
+                # dead one's and removed it: then nobody would wait for us.
+                if try_lock(descriptor) and self._is_there(ticket, descriptor):
+                    return ticket, descriptor
+                _close(descriptor)
         finally:
-            os.close(gate)
+            _close(gate)
 
-    def _wait(self, ticket: _Ticket, deadline: float) -> None:
-        for _ in self._until(deadline):
+    def _is_there(self, ticket: _Ticket, descriptor: int) -> bool:
+        try:
+            found = (self._folder / ticket.name).stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(descriptor))
+
+    def _wait(self, ticket: _Ticket, deadline: float, own_wait_s: float) -> None:
+        pause_s = _POLL_MIN_S
+        own_deadline = deadline + own_wait_s
+        while True:
             ahead = [other for other in self._tickets() if ticket.waits_for(other)]
-            if not any(self._is_alive(other) for other in ahead):
+            alive = next((other for other in ahead if self._is_alive(other)), None)
+            if alive is None:
                 return
+            left_s = (own_deadline if alive.pid == os.getpid() else deadline) - time.monotonic()
+            if left_s <= 0:
+                raise locked(self._subject, alive.pid)
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 1.5, _POLL_MAX_S)
 
     def _until(self, deadline: float) -> Iterator[None]:
-        """Yield at growing pauses; at the deadline tell who is in the way."""
+        """Yield at growing pauses; at the deadline name who is in the way."""
         pause_s = _POLL_MIN_S
         while True:
             yield
@@ -151,7 +151,7 @@ class FairFileLock:
         except PermissionError:  # Windows: the owner is just removing it
             return True
         try:
-            if not _try_lock(descriptor):
+            if not try_lock(descriptor):
                 return True
             if os.name != "nt":
                 path.unlink(missing_ok=True)
@@ -165,17 +165,42 @@ class FairFileLock:
     def _give_back(self, ticket: _Ticket, descriptor: int) -> None:
         path = self._folder / ticket.name
         if os.name == "nt":  # pragma: no cover
-            os.close(descriptor)
+            _close(descriptor)
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             return
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        os.close(descriptor)
+        _close(descriptor)
+
+
+_OPEN: Final[set[int]] = set()
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+    _OPEN.add(descriptor)
+    return descriptor
+
+
+def _close(descriptor: int) -> None:
+    _OPEN.discard(descriptor)
+    os.close(descriptor)
+
+
+def _forget_locks_of_the_parent() -> None:
+    """Close what came over a fork: a copy of a descriptor would keep the parent's lock alive."""
+    for descriptor in tuple(_OPEN):
+        with suppress(OSError):
+            _close(descriptor)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks_of_the_parent)
 
 
 def locked(subject: str, pid: int | None) -> StoreLocked:
-    """The error for a file that somebody else holds."""
+    """The error for a file that is held by another."""
     who = "another process" if pid is None else f"process {pid}"
     if pid == os.getpid():
         who = f"this process ({pid})"

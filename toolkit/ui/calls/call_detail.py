@@ -10,7 +10,7 @@ import streamlit as st
 
 from toolkit.charts import waterfall
 from toolkit.charts.phases import number
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.format import UNKNOWN, ago, at, count, duration, money, rate, tokens
 from toolkit.ui.components.text import plain, show_text

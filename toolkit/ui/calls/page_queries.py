@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 
 SPANS: Final[Mapping[str, timedelta]] = {
     "last hour": timedelta(hours=1),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from toolkit.evals.results.summary import Row
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 
 RUNS_SHOWN: Final = 200
 _RUNS: Final = """

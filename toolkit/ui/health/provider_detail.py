@@ -11,7 +11,7 @@ import streamlit as st
 
 from toolkit import charts
 from toolkit.health import health_queries as ask
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.format import UNKNOWN, ago, at, count, duration

@@ -7,7 +7,7 @@ from pandas import DataFrame
 
 from toolkit.charts import ecdf, errors_over_time, percentiles_over_time
 from toolkit.errors import ToolkitError
-from toolkit.store.query import Query
+from toolkit.store.queries import Query
 from toolkit.toolkit import current
 from toolkit.ui.calls import page_queries as ask
 from toolkit.ui.calls.call_detail import draw_request

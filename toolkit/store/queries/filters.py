@@ -1,0 +1,141 @@
+"""Which calls: the one filter, and the one meaning of "live user calls"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from toolkit.errors import InvalidInput
+from toolkit.store.tables import TABLES
+
+LIVE: Final = "source = 'live'"
+"""Calls that really went to a provider: not recorded traffic that was replayed, not a cache."""
+
+USER_CALLS: Final = f"{LIVE} AND origin IS DISTINCT FROM 'health'"
+"""Live user calls: what people and their programs sent, without the toolkit's health probes.
+
+Counts, latencies and error rates are over these. Sums of money are over `LIVE`: a probe costs.
+"""
+
+ROLLUP_USER_CALLS: Final = "origin <> 'health'"
+"""The same in the roll-up tables, which hold live calls only and no NULL in their keys."""
+
+GOOD: Final = "status = 'ok'"
+"""A call that was answered."""
+
+COUNTS_AGAINST_PROVIDER: Final = (
+    "status = 'error' AND coalesce(blame, '') IN ('provider', 'network')"
+    " AND coalesce(error_code, '')"
+    " NOT IN ('AUTHENTICATION_FAILED', 'RATE_LIMIT_EXCEEDED', 'QUOTA_EXCEEDED')"
+)
+"""A call that counts against a provider's health, as `toolkit.health` judges a row."""
+
+_TEXT: Final = (
+    "(contains(lower(coalesce(output_text, '')), lower(?))"
+    " OR contains(lower(coalesce(CAST(messages AS VARCHAR), '')), lower(?))"
+    " OR contains(lower(coalesce(error_message, '')), lower(?))"
+    " OR request_id = ? OR call_id = ?)"
+)
+_MODEL: Final = "(model = ? OR model = provider || '/' || ?)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls; None means all. The filter of pages, commands and the API.
+
+    Attributes:
+        provider: name of the provider.
+        model: `provider/model_id`, or a model id of any provider.
+        status: `ok`, `error` or `cancelled`.
+        origin: what made the call.
+        origin_id: the board, eval run, ... that the call belongs to.
+        error_code: code of the error.
+        since: the oldest moment, or how long ago; inclusive.
+        until: the end, exclusive.
+        text: occurs in the prompt, the answer or an error message, or is a call's or request's id.
+        is_user_only: only live user calls; health probes too where `origin` names them.
+    """
+
+    provider: str | None = None
+    model: str | None = None
+    status: str | None = None
+    origin: str | None = None
+    origin_id: str | None = None
+    error_code: str | None = None
+    since: datetime | timedelta | None = None
+    until: datetime | None = None
+    text: str | None = None
+    is_user_only: bool = False
+
+    def where(self, now: datetime | None = None) -> tuple[str, tuple[Any, ...]]:
+        """Return the condition over `calls` with placeholders, and the values it binds."""
+        terms: list[str] = []
+        values: list[Any] = []
+        for column in ("provider", "status", "origin", "origin_id", "error_code"):
+            if (value := getattr(self, column)) is not None:
+                terms.append(f"{column} = ?")
+                values.append(value)
+        if self.model is not None:
+            terms.append(_MODEL)
+            values += [self.model, self.model]
+        if self.since is not None:
+            terms.append("started_at >= ?")
+            values.append(_moment(self.since, now))
+        if self.until is not None:
+            terms.append("started_at < ?")
+            values.append(self.until)
+        if self.text:
+            terms.append(_TEXT)
+            values += [self.text] * _TEXT.count("?")
+        if self.is_user_only:
+            terms.append(USER_CALLS if self.origin is None else LIVE)
+        return " AND ".join(terms) or "true", tuple(values)
+
+    @property
+    def label(self) -> str:
+        """What is selected, for the title of a chart; without the time span."""
+        named = [self.model or self.provider or "all models"]
+        named += [value for value in (self.origin, self.status, self.error_code) if value]
+        if self.origin_id:
+            named.append(f"one {self.origin or 'board'}")
+        if self.text:
+            named.append(f"“{self.text}”")
+        return ", ".join(named)
+
+
+def columns_where(table: str, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """A condition over the columns of any table and the values it binds (`true` for none).
+
+    Args:
+        table: name of the table.
+        filters: by column: a value that it equals, None where it must be unknown, or a list,
+            tuple or set of values of which it is one.
+
+    Raises:
+        InvalidInput: there is no such table or column.
+    """
+    if table not in TABLES:
+        raise InvalidInput(f"there is no table {table!r}")
+    terms: list[str] = []
+    values: list[Any] = []
+    for name, value in filters.items():
+        if name not in TABLES[table].columns:
+            raise InvalidInput(
+                f"{table} has no column {name!r}",
+                hint=f"Columns are {', '.join(TABLES[table].columns)}.",
+            )
+        if value is None:
+            terms.append(f"{name} IS NULL")
+        elif isinstance(value, list | tuple | set | frozenset):
+            terms.append(f"list_contains(?, {name})" if value else "false")
+            values += [list(value)] if value else []
+        else:
+            terms.append(f"{name} = ?")
+            values.append(value)
+    return " AND ".join(terms) or "true", values
+
+
+def _moment(since: datetime | timedelta, now: datetime | None) -> datetime:
+    return since if isinstance(since, datetime) else (now or datetime.now(UTC)) - since

@@ -1,0 +1,3 @@
+"""Queries over the catalog: models, their changes and their list prices."""
+
+from __future__ import annotations

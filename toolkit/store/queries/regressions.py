@@ -1,0 +1,3 @@
+"""Queries over verdicts of regression suites."""
+
+from __future__ import annotations
