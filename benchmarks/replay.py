@@ -28,7 +28,7 @@ import vcr
 import yaml
 
 from toolkit.replay.cassettes.cassette import cassette
-from toolkit.replay.cassettes.cassette_file import CassetteFile, write_tape
+from toolkit.replay.cassettes.cassette_file import CassetteFile, write_cassette
 from toolkit.replay.cassettes.exchange import Chunk, Exchange
 
 URL = "https://api.example.test/v1/chat/completions"
@@ -87,8 +87,8 @@ def write(folder: Path, size: int) -> list[bytes]:
         )
         for one in asked
     )
-    tape = CassetteFile(exchanges, {"recorded_at": "2026-01-01T00:00:00Z"})
-    write_tape(folder / "bench" / f"{size}.yaml", tape)
+    content = CassetteFile(exchanges, {"recorded_at": "2026-01-01T00:00:00Z"})
+    write_cassette(folder / "bench" / f"{size}.yaml", content)
     return asked
 
 

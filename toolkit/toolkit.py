@@ -64,11 +64,12 @@ class Toolkit:
     def client(self) -> Client:
         """The call path."""
         from toolkit.calls.client import Client
+        from toolkit.calls.source import keyless_in_replay
 
         return Client(
             settings=self.settings,
             resolve=self.resolver.resolve,
-            key_for=self.keys.resolve,
+            key_for=keyless_in_replay(self.keys.resolve),
             record=self.record,
             prices_for=self.prices.prices_for,
             window_of=self.prices.window_of,

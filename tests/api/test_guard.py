@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from toolkit.api.bearer_tokens import BearerToken, BearerTokens
-from toolkit.api.guard import MAX_BODY_BYTES, Guard, json_depth
+from toolkit.api.guard import MAX_BODY_BYTES, Guard
+from toolkit.api.json_bodies import json_depth
 from toolkit.api.token_limits import Limits
 
 HOSTS = {"127.0.0.1": True, "127.0.0.1:8601": True, "localhost": True, "[::1]:8601": True,

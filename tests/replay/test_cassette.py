@@ -29,7 +29,7 @@ from toolkit.errors import (
     InvalidInput,
 )
 from toolkit.replay.cassettes.cassette import cassette
-from toolkit.replay.cassettes.cassette_file import read_tape
+from toolkit.replay.cassettes.cassette_file import read_cassette
 
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 KEY = "sk-" + "live" * 8
@@ -63,13 +63,13 @@ def test_what_was_recorded_is_played_when_the_server_is_gone():
     with MockProvider() as server:
         url = server.base_url
         server.enqueue("recorded words")
-        with open_cassette() as tape:
-            assert tape.mode == "record"
+        with open_cassette() as opened:
+            assert opened.mode == "record"
             assert text_of(ask(url)) == "recorded words"
-    with open_cassette() as tape:
-        assert tape.mode == "replay"
+    with open_cassette() as opened:
+        assert opened.mode == "replay"
         assert text_of(ask(url)) == "recorded words"
-    assert not tape.unplayed
+    assert not opened.unplayed
 
 
 def test_a_local_server_may_come_back_on_another_port():
@@ -118,15 +118,15 @@ def test_identical_requests_are_played_in_the_order_of_their_answers(provider):
     with open_cassette():
         ask(provider.base_url)
         ask(provider.base_url)
-    with open_cassette("replay") as tape:
+    with open_cassette("replay") as opened:
         first, second = ask(provider.base_url), ask(provider.base_url)
         assert (first.status_code, first.headers["retry-after"]) == (429, "2")
         assert first.headers["x-ratelimit-limit"] == "9"
         assert text_of(second) == "second"
-        assert not tape.unplayed
+        assert not opened.unplayed
         with pytest.raises(CassetteMissing, match="have been played"):
             ask(provider.base_url)
-        tape.misses.clear()
+        opened.misses.clear()
 
 
 def test_the_order_of_json_members_does_not_matter(provider):
@@ -149,10 +149,10 @@ def test_a_stream_keeps_its_pieces_and_their_times(provider):
 
     with open_cassette():
         recorded = pieces()
-    with open_cassette("replay") as tape:
+    with open_cassette("replay") as opened:
         assert pieces() == recorded
-        assert not tape.unplayed
-    exchange = read_tape(tape.path).exchanges[0]
+        assert not opened.unplayed
+    exchange = read_cassette(opened.path).exchanges[0]
     assert [chunk.size for chunk in exchange.chunks] == [len(piece) for piece in recorded]
     times = [chunk.at_ms for chunk in exchange.chunks]
     assert times == sorted(times)
@@ -243,12 +243,12 @@ def test_a_body_recorded_by_one_library_plays_in_every_other(provider):
         recorded = text_of(ask(provider.base_url))
         requests.post(url, json={"n": 1}, timeout=5)
         asyncio.run(_ask_with_aiohttp(provider.base_url, {"n": 2}))
-    with open_cassette("replay") as tape:
+    with open_cassette("replay") as opened:
         answer = requests.post(url, json=ASKED, timeout=5).json()
         assert answer["choices"][0]["message"]["content"] == recorded
         assert ask(provider.base_url, {"n": 2}).status_code == 200
         assert asyncio.run(_ask_with_aiohttp(provider.base_url, {"n": 1}))[0] == 200
-        assert not tape.unplayed
+        assert not opened.unplayed
 
 
 def test_a_compressed_answer_is_kept_readable(provider):
@@ -256,11 +256,11 @@ def test_a_compressed_answer_is_kept_readable(provider):
 
     body = gzip.compress(b'{"secret-free": "answer"}')
     provider.enqueue(body=body, headers={"content-encoding": "gzip"})
-    with open_cassette() as tape:
+    with open_cassette() as opened:
         assert ask(provider.base_url).json() == {"secret-free": "answer"}
     with open_cassette("replay"):
         assert ask(provider.base_url).json() == {"secret-free": "answer"}
-    assert "secret-free" in tape.path.read_text()
+    assert "secret-free" in opened.path.read_text()
 
 
 def test_concurrent_calls_share_a_cassette(provider):
@@ -269,25 +269,25 @@ def test_concurrent_calls_share_a_cassette(provider):
 
     with open_cassette(), ThreadPoolExecutor(8) as pool:
         recorded = list(pool.map(both, range(24)))
-    with open_cassette("replay") as tape, ThreadPoolExecutor(8) as pool:
+    with open_cassette("replay") as opened, ThreadPoolExecutor(8) as pool:
         assert list(pool.map(both, range(24))) == recorded
-        assert not tape.unplayed
+        assert not opened.unplayed
 
 
 def test_plain_vcrpy_plays_the_file(provider):
     provider.enqueue("for everyone")
-    with open_cassette() as tape:
+    with open_cassette() as opened:
         ask(provider.base_url)
     match_on = ["method", "uri", "body"]
-    with vcr.use_cassette(str(tape.path), record_mode="none", match_on=match_on) as plain:
+    with vcr.use_cassette(str(opened.path), record_mode="none", match_on=match_on) as plain:
         assert text_of(ask(provider.base_url)) == "for everyone"
         assert plain.all_played
 
 
 def test_the_file_can_be_read_by_people(provider):
-    with open_cassette() as tape:
+    with open_cassette() as opened:
         ask(provider.base_url)
-    text = tape.path.read_text()
+    text = opened.path.read_text()
     assert '          "content": "hello"' in text
     data = yaml.safe_load(text)
     assert data["version"] == 1
@@ -303,13 +303,13 @@ def test_no_credential_reaches_the_file(provider):
     echoes = f"{KEY} {quote(odd, safe='')} {json.dumps(odd)} {b64encode(odd.encode()).decode()}"
     provider.enqueue(body={"error": {"message": f"bad key {echoes}"}}, status=401)
     url = provider.base_url.replace("://", f"://someone:{quote(odd, safe='')}@")
-    with open_cassette() as tape, httpx.Client() as client:
+    with open_cassette() as opened, httpx.Client() as client:
         client.post(
             f"{url}/chat/completions?key={KEY}&alt=sse",
             json={"prompt": f"my key is {KEY}"},
             headers={"x-api-key": KEY, "cookie": "session=" + "c" * 20},
         )
-    written = tape.path.read_text()
+    written = opened.path.read_text()
     for form in (KEY, odd, quote(odd, safe=""), "someone:", "c" * 20, json.dumps(odd)[1:-1]):
         assert form not in written
     assert b64encode(odd.encode()).decode() not in written
@@ -327,7 +327,7 @@ def test_a_known_key_split_over_the_tokens_of_a_stream_is_not_written(provider):
     provider.enqueue(chunks=["your key is ", key[:9], key[9:20], key[20:], " indeed"])
     with (
         pytest.raises(CassetteError, match="still holds"),
-        open_cassette() as tape,
+        open_cassette() as opened,
         httpx.Client() as client,
     ):
         client.post(
@@ -335,7 +335,7 @@ def test_a_known_key_split_over_the_tokens_of_a_stream_is_not_written(provider):
             json={**ASKED, "stream": True},
             headers={"authorization": f"Bearer {key}"},
         )
-    assert not tape.path.exists()
+    assert not opened.path.exists()
 
 
 @pytest.mark.parametrize(
@@ -362,23 +362,23 @@ def test_a_file_that_is_no_whole_cassette_is_stale_and_never_live(provider, cont
 
 
 def test_an_edited_cassette_is_stale(provider):
-    with open_cassette() as tape:
+    with open_cassette() as opened:
         ask(provider.base_url)
-    written = tape.path.read_text()
-    tape.path.write_text(written.replace("You said", "You sang"))
+    written = opened.path.read_text()
+    opened.path.write_text(written.replace("You said", "You sang"))
     with pytest.raises(CassetteStale, match="changed after"), open_cassette():
         ask(provider.base_url)
-    tape.path.write_text(written)
+    opened.path.write_text(written)
     with open_cassette():
         ask(provider.base_url)
 
 
 def test_every_proper_beginning_of_a_cassette_is_stale(provider):
-    with open_cassette() as tape:
+    with open_cassette() as opened:
         ask(provider.base_url)
-    whole = tape.path.read_text()
+    whole = opened.path.read_text()
     for end in range(0, len(whole) - 2, 37):
-        tape.path.write_text(whole[:end])
+        opened.path.write_text(whole[:end])
         with pytest.raises(CassetteStale), open_cassette():
             pass
 
@@ -463,19 +463,19 @@ def test_two_processes_cannot_record_the_same_cassette(provider):
 
 
 def test_an_error_of_our_own_leaves_no_half_cassette(provider):
-    with pytest.raises(ZeroDivisionError), open_cassette() as tape:
+    with pytest.raises(ZeroDivisionError), open_cassette() as opened:
         ask(provider.base_url)
         _ = 1 / 0
-    assert not tape.path.exists()
-    assert not list(tape.path.parent.iterdir())
+    assert not opened.path.exists()
+    assert not list(opened.path.parent.iterdir())
 
 
 def test_a_failure_of_the_provider_is_what_was_to_be_recorded(provider):
     provider.enqueue(status=401)
-    with pytest.raises(AuthenticationFailed), open_cassette() as tape:
+    with pytest.raises(AuthenticationFailed), open_cassette() as opened:
         ask(provider.base_url)
         raise AuthenticationFailed("the provider said no")
-    assert tape.path.exists()
+    assert opened.path.exists()
 
 
 def test_recording_again_replaces_the_file_only_when_it_is_whole(provider):
@@ -492,10 +492,10 @@ def test_recording_again_replaces_the_file_only_when_it_is_whole(provider):
 def test_nothing_recorded_is_an_error_not_an_empty_file():
     with (
         pytest.raises(CassetteError, match="nothing was recorded"),
-        open_cassette("record") as tape,
+        open_cassette("record") as opened,
     ):
         pass
-    assert not tape.path.exists()
+    assert not opened.path.exists()
 
 
 def test_rows_know_that_they_were_recorded_or_played(provider):

@@ -11,7 +11,7 @@ import vcr
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import yamlserializer
 
-from toolkit.replay.cassettes.cassette_file import read_tape
+from toolkit.replay.cassettes.cassette_file import read_cassette
 from toolkit.replay.cassettes.cassette_lint import find_cassettes, lint_cassettes
 from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.regression.suite import FILE_NAME, load_suite
@@ -58,9 +58,9 @@ def test_lint_finds_nothing_wrong(no_network):
 @pytest.mark.parametrize("path", CASSETTES, ids=lambda path: path.stem)
 def test_plain_vcrpy_reads_the_file(path):
     requests, responses, metadata = FilesystemPersister.load_cassette(path, yamlserializer)
-    tape = read_tape(path)
-    assert len(requests) == len(responses) == len(tape.exchanges) > 0
-    assert responses[0]["body"]["string"] == tape.exchanges[0].body
+    content = read_cassette(path)
+    assert len(requests) == len(responses) == len(content.exchanges) > 0
+    assert responses[0]["body"]["string"] == content.exchanges[0].body
     assert metadata["litellm_version"]
     assert vcr.request.Request is type(requests[0])
 
@@ -68,9 +68,9 @@ def test_plain_vcrpy_reads_the_file(path):
 @pytest.mark.parametrize("path", CASSETTES, ids=lambda path: path.stem)
 def test_every_recording_is_of_a_real_server(path):
     """Real servers stamp their answers; times were measured and lie in order."""
-    tape = read_tape(path)
-    for exchange in tape.exchanges:
+    content = read_cassette(path)
+    for exchange in content.exchanges:
         assert exchange.headers_ms > 0
         times = [chunk.at_ms for chunk in exchange.chunks]
         assert times == sorted(times)
-        assert "rebuilt_from" not in tape.metadata
+        assert "rebuilt_from" not in content.metadata

@@ -74,7 +74,9 @@ def run(project: Path, url: str, *options: str, **variables: str) -> tuple[int, 
 def test_a_project_records_once_and_then_tests_offline(project, provider):
     code, out = run(project, provider.base_url)
     assert code == 1
-    assert "CassetteMissing" in out
+    assert "there is no cassette" in out
+    assert "Record it with `pytest --cassettes=record`" in out
+    assert "cassette_file.py" not in out  # one sentence, and no traceback of ours
     assert "1 passed" in out
     assert not provider.requests
 
@@ -94,12 +96,71 @@ def test_a_project_records_once_and_then_tests_offline(project, provider):
     assert len(provider.requests) == 6
 
 
+SAME_NAMES = """
+import httpx, os, pytest
+pytestmark = pytest.mark.cassette
+URL = os.environ["MOCK_URL"]
+
+def ask(n):
+    return httpx.post(f"{URL}/chat/completions", json={"n": n, "messages": []})
+
+def test_same(): ask(1)
+
+class TestX:
+    def test_same(self): ask(2)
+
+class TestY:
+    def test_same(self): ask(3)
+
+@pytest.mark.parametrize("path", ["a/b", "a-b"])
+def test_odd(path): ask(path)
+"""
+
+
+@pytest.mark.slow
+def test_folder_module_class_and_test_make_the_name(project, provider):
+    for folder in ("tests", "tests/sub"):
+        (project / folder).mkdir()
+        (project / folder / "test_clash.py").write_text(SAME_NAMES)
+        (project / folder / "__init__.py").write_text("")
+    code, out = run(project, provider.base_url, "tests", "--cassettes=record")
+    assert code == 0, out
+    folder = project / "cassettes" / "tests"
+    assert (folder / "test_clash" / "TestX" / "test_same.yaml").exists()
+    assert (folder / "sub" / "test_clash" / "TestY" / "test_same.yaml").exists()
+    assert len(list(folder.rglob("*.yaml"))) == 10
+    code, out = run(project, "http://127.0.0.1:9/v1", "tests")
+    assert code == 0, out
+
+
+@pytest.mark.slow
+def test_a_name_that_two_tests_record_is_an_error(project, provider):
+    (project / "test_it.py").write_text(
+        TESTS + "\n@pytest.mark.cassette('named/by-hand')\ndef test_other():\n    ask(5)\n"
+    )
+    code, out = run(project, provider.base_url, "--cassettes=record")
+    assert code == 1
+    assert "named/by-hand was recorded by test_it.py::test_marked already" in out
+    assert '"n": 1' in (project / "cassettes" / "named" / "by-hand.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_a_cassette_of_the_older_name_is_still_replayed(project, provider):
+    (project / "tests").mkdir()
+    (project / "test_it.py").rename(project / "tests" / "test_it.py")
+    code, out = run(project, provider.base_url, "--cassettes=record")
+    assert code == 0, out
+    (project / "cassettes" / "tests" / "test_it").rename(project / "cassettes" / "test_it")
+    code, out = run(project, "http://127.0.0.1:9/v1")
+    assert code == 0, out
+
+
 @pytest.mark.slow
 def test_a_call_that_is_not_made_any_more_fails_the_test(project, provider):
     run(project, provider.base_url, "--cassettes=auto")
     code, out = run(project, provider.base_url, ONLY_ONE="1")
     assert code == 1
-    assert "holds calls that nobody made" in out
+    assert "holds calls that the test did not make" in out
     assert len(provider.requests) == 6
 
 

@@ -18,7 +18,7 @@ import yaml
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteError, InvalidInput
-from toolkit.replay.cassettes.cassette_file import read_tape
+from toolkit.replay.cassettes.cassette_file import read_cassette
 from toolkit.replay.from_call import make_case
 from toolkit.replay.regression.html_report import render_report
 from toolkit.replay.regression.junit_xml import render_junit
@@ -124,7 +124,7 @@ def test_an_exchange_that_nobody_asks_for_is_counted(toolkit, recorded):
         recorded.enqueue("hello there")
         tk.complete("mock/m", "say hello")
         tk.complete("mock/m", "an extra one")
-    assert len(read_tape(path).exchanges) == 2
+    assert len(read_cassette(path).exchanges) == 2
     run = run_regression(toolkit, "talk", only=["greet"])
     assert [verdict.run.unplayed for verdict in run.verdicts] == [1]
 
@@ -206,7 +206,7 @@ def test_every_verdict_is_a_row(toolkit, recorded):
     assert (first["verdict"], first["mode"], first["model"]) == ("pass", "replay", "mock/m")
     assert (first["repeats"], first["passes"], first["provider"]) == (1, 1, "mock")
     # the time is that of the recording, not of the replay
-    metadata = read_tape(FOLDER / "greet.yaml").metadata
+    metadata = read_cassette(FOLDER / "greet.yaml").metadata
     assert first["duration_ms"] == pytest.approx(metadata["measured"]["mock/m"]["duration_ms"])
 
 
@@ -292,9 +292,9 @@ def test_a_row_becomes_a_case_that_replays(toolkit, provider, stream):
     assert run.passed, run.verdicts[0].reason
     assert run.verdicts[0].run.trials[0].text == "once upon a time"
     assert len(provider.requests) == asked
-    tape = read_tape(cassette)
-    assert tape.metadata["rebuilt_from"] == call_id
-    assert len(tape.exchanges[0].chunks) > 3 if stream else True
+    content = read_cassette(cassette)
+    assert content.metadata["rebuilt_from"] == call_id
+    assert len(content.exchanges[0].chunks) > 3 if stream else True
 
 
 def test_tool_calls_and_errors_become_cases_too(toolkit, provider):
@@ -399,13 +399,13 @@ def test_a_recorded_retry_is_replayed_without_its_wait(toolkit, provider):
     """429 with a wait of two seconds, then an answer: both are played, no time is lost."""
     provider.enqueue("slow down", status=429, headers={"retry-after": "2"})
     provider.enqueue("now")
-    with tk.cassette("talk/patient") as tape:
+    with tk.cassette("talk/patient") as opened:
         assert tk.complete("mock/m", "quick").text == "now"
-        assert len(tape) == 2
+        assert len(opened) == 2
     began = time.monotonic()
-    with tk.cassette("talk/patient", mode="replay") as tape:
+    with tk.cassette("talk/patient", mode="replay") as opened:
         reply = tk.complete("mock/m", "quick")
-        assert not tape.unplayed
+        assert not opened.unplayed
     assert time.monotonic() - began < 2  # the recorded wait itself
     assert (reply.text, len(reply.attempts)) == ("now", 2)
     rows = tk.calls()
@@ -472,10 +472,10 @@ def test_plain_litellm_is_recorded_and_played(toolkit, provider, stream, is_asyn
             return str(got.choices[0].message.content)
         return "".join(chunk.choices[0].delta.content or "" for chunk in got)
 
-    with tk.cassette("plain/litellm", secrets=()) as tape:
+    with tk.cassette("plain/litellm", secrets=()) as opened:
         recorded = ask()
-        assert len(tape) == 1
-    with tk.cassette("plain/litellm", mode="replay", secrets=()) as tape:
+        assert len(opened) == 1
+    with tk.cassette("plain/litellm", mode="replay", secrets=()) as opened:
         assert ask() == recorded == "You said: hi"
-        assert not tape.unplayed
+        assert not opened.unplayed
     assert len(provider.requests) == 1

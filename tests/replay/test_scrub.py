@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from toolkit.replay.cassettes.cassette_file import CassetteFile
 from toolkit.replay.cassettes.exchange import Exchange
-from toolkit.replay.cassettes.leaks import find_tape_leaks
+from toolkit.replay.cassettes.leaks import find_cassette_leaks
 from toolkit.replay.cassettes.scrub import MARK, Scrubber, written_forms
 from toolkit.secret import Secret
 
@@ -147,7 +147,7 @@ def test_short_secrets_do_not_wreck_the_text():
     assert Scrubber([Secret("abc")]).scrub_text("abcdef") == "abcdef"
 
 
-def tape_of(answer: bytes, kind: str = "application/json") -> CassetteFile:
+def cassette_of(answer: bytes, kind: str = "application/json") -> CassetteFile:
     headers = {"content-type": [kind]}
     return CassetteFile((Exchange("POST", "https://h/v1", answer_headers=headers, body=answer),))
 
@@ -155,10 +155,12 @@ def tape_of(answer: bytes, kind: str = "application/json") -> CassetteFile:
 def test_the_guard_reads_json_escapes_and_joins_the_tokens_of_a_stream():
     scrubber = Scrubber()
     escaped = '{"a": "' + "".join(f"\\u{ord(c):04x}" for c in KEY) + '"}'
-    assert find_tape_leaks(tape_of(escaped.encode()), scrubber) == ["openai"]
+    assert find_cassette_leaks(cassette_of(escaped.encode()), scrubber) == ["openai"]
     events = "".join(
         f"data: {json.dumps({'choices': [{'delta': {'content': KEY[i : i + 5]}}]})}\n\n"
         for i in range(0, len(KEY), 5)
     )
-    assert find_tape_leaks(tape_of(events.encode(), "text/event-stream"), scrubber) == ["openai"]
-    assert not find_tape_leaks(tape_of(b'{"a": "fine"}'), scrubber)
+    assert find_cassette_leaks(cassette_of(events.encode(), "text/event-stream"), scrubber) == [
+        "openai"
+    ]
+    assert not find_cassette_leaks(cassette_of(b'{"a": "fine"}'), scrubber)

@@ -1,4 +1,4 @@
-"""What a route asks of the caller's token."""
+"""What a route requires of the caller's token."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ class ScopeMissing(Forbidden):
     code = "SCOPE_REQUIRED"
 
 
+def scope_error(token: BearerToken, scope: Scope) -> ScopeMissing | None:
+    """What is wrong with a token that lacks a scope; None where it has it."""
+    if scope in token.scopes:
+        return None
+    return ScopeMissing(
+        f"token {token.name!r} lacks the scope {scope!r}",
+        hint=f"Make one with `toolkit serve token create NAME --scope {scope}`.",
+    )
+
+
 def require_scope(scope: Scope) -> Callable[[Request], BearerToken]:
     """A dependency that hands a route its token.
 
@@ -33,11 +43,8 @@ def require_scope(scope: Scope) -> Callable[[Request], BearerToken]:
 
     def token_with_scope(request: Request) -> BearerToken:
         token: BearerToken = request.state.token
-        if scope not in token.scopes:
-            raise ScopeMissing(
-                f"token {token.name!r} lacks the scope {scope!r}",
-                hint=f"Make one with `toolkit serve token create NAME --scope {scope}`.",
-            )
+        if error := scope_error(token, scope):
+            raise error
         return token
 
     return token_with_scope

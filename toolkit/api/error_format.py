@@ -1,8 +1,13 @@
-"""The one shape of every error that the HTTP API answers, OpenAI's, with our codes in it."""
+"""Errors of the HTTP API, in the form that the client of each endpoint knows.
+
+OpenAI's on the gateway, with OpenAI's `type` and `code` where it has them and this toolkit's
+code beside; Anthropic's on `/v1/messages`; Ollama's on its endpoints; and this toolkit's own
+codes on the provider API.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from starlette.responses import JSONResponse
 
@@ -11,9 +16,11 @@ from toolkit.api.access import Forbidden
 from toolkit.api.token_spend import TokenSpent
 from toolkit.records import Blame
 
+ErrorFormat = Literal["toolkit", "openai", "anthropic", "ollama"]
+
 
 class ClientGone(errors.ToolkitError):
-    """Whoever asked does not wait any more; the answer reaches nobody."""
+    """The client closed the connection before its answer came."""
 
     code = "CLIENT_GONE"
     default_blame: ClassVar[Blame] = "client"
@@ -47,6 +54,50 @@ _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (errors.ToolkitError, 500),
 )
 
+_OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    502: "server_error",
+    503: "server_error",
+    504: "server_error",
+}
+# Clients look for these: they shorten a prompt, wait, or choose another model by them.
+_OPENAI_CODES: Final = {
+    "TOKEN_REQUIRED": "invalid_api_key",
+    "RATE_LIMIT_EXCEEDED": "rate_limit_exceeded",
+    "MODEL_NOT_FOUND": "model_not_found",
+    "CONTEXT_WINDOW_EXCEEDED": "context_length_exceeded",
+    "CONTENT_FILTERED": "content_filter",
+    "QUOTA_EXCEEDED": "insufficient_quota",
+}
+_ANTHROPIC_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_OLLAMA_PATHS: Final = frozenset(
+    f"/api/{name}" for name in ("chat", "generate", "tags", "show", "version", "ps", "embed")
+)
+
+
+def error_format(path: str) -> ErrorFormat:
+    """The form of errors at a path."""
+    if path.startswith(("/v1/messages", "/messages")):
+        return "anthropic"
+    if path in _OLLAMA_PATHS:
+        return "ollama"
+    return "toolkit" if path.startswith("/api/") else "openai"
+
 
 def status_of(error: errors.ToolkitError) -> int:
     """The HTTP status that tells a client best what happened."""
@@ -59,36 +110,69 @@ def status_of(error: errors.ToolkitError) -> int:
 def error_body(
     message: str,
     code: str,
+    status: int = 400,
     *,
-    kind: str = "invalid_request_error",
+    form: ErrorFormat = "toolkit",
     param: str | None = None,
     **details: Any,
 ) -> dict[str, Any]:
-    """`{"error": {"message", "type", "code", "param", ...}}`."""
+    """An error's body in one of the forms; `details` are members beside the standard ones."""
+    if form == "ollama":
+        return {"error": message, "code": code, **_given(details)}
+    if form == "anthropic":
+        kind = _ANTHROPIC_TYPES.get(status, _by_class(status, "api_error"))
+        inner = {"type": kind, "message": message, "code": code, **_given(details)}
+        return {"type": "error", "error": inner, "request_id": details.get("request_id")}
+    if form == "openai":
+        kind = _OPENAI_TYPES.get(status, _by_class(status, "server_error"))
+        details = {"toolkit_code": code, **details}
+        code = _OPENAI_CODES.get(code, code)
+    else:
+        kind = _by_class(status, "api_error")
     return {"error": {"message": message, "type": kind, "code": code, "param": param, **details}}
 
 
-def body_of(error: errors.ToolkitError) -> dict[str, Any]:
-    """The error as the API tells it; it holds no secret because no error does."""
-    kind = "invalid_request_error" if status_of(error) < 500 else "api_error"
-    details = {
-        "provider": error.provider,
-        "hint": error.hint or None,
-        "request_id": error.request_id,
-        "provider_message": error.provider_message,
-    }
-    return error_body(error.message, error.code, kind=kind, **details)
+def _by_class(status: int, of_servers: str) -> str:
+    return "invalid_request_error" if status < 500 else of_servers
 
 
-def respond(error: errors.ToolkitError) -> JSONResponse:
-    """The answer to a request that failed with one of our errors."""
+def _given(details: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in details.items() if value is not None}
+
+
+def body_of(error: errors.ToolkitError, form: ErrorFormat = "toolkit") -> dict[str, Any]:
+    """The error's body; it holds no secret because no error does."""
+    code = error.code
+    last = getattr(error, "last_error", None)
+    if form != "toolkit" and isinstance(last, errors.ToolkitError):
+        code = last.code  # a client acts on what happened, not on how often it was tried
+    message = error.message
+    if form in ("anthropic", "ollama") and error.hint:  # their clients show nothing else
+        message = f"{message}. {error.hint}"
+    return error_body(
+        message,
+        code,
+        status_of(error),
+        form=form,
+        param=getattr(error, "param", None),
+        provider=error.provider,
+        hint=error.hint or None,
+        request_id=error.request_id,
+        provider_message=error.provider_message,
+    )
+
+
+def respond(error: errors.ToolkitError, form: ErrorFormat = "toolkit") -> JSONResponse:
+    """The response to a request that failed with one of our errors."""
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
-    return JSONResponse(body_of(error), status_of(error), headers)
+    return JSONResponse(body_of(error, form), status_of(error), headers)
 
 
-def refuse(status: int, code: str, message: str, **headers: str) -> JSONResponse:
-    """The answer to a request that did not get as far as a route."""
+def refuse(
+    status: int, code: str, message: str, form: ErrorFormat = "toolkit", **headers: str
+) -> JSONResponse:
+    """The response to a request that did not get as far as a route."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return JSONResponse(error_body(message, code), status, named)
+    return JSONResponse(error_body(message, code, status, form=form), status, named)

@@ -1,34 +1,48 @@
-"""The door of the HTTP API, before any routing: Host, Origin, token, limits, body.
+"""What every HTTP request passes before any routing: Host, Origin, token, scope, limits, body.
 
 Pure ASGI, and it decides on `scope["path"]` only: a URL rebuilt from the Host header can lie.
+Nothing of a body is read before the token may use the path.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Collection
-from typing import Final
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from toolkit.api.access import scope_error
 from toolkit.api.bearer_tokens import BearerToken, BearerTokens
-from toolkit.api.error_format import refuse, respond
+from toolkit.api.error_format import ErrorFormat, error_format, refuse, respond
+from toolkit.api.json_bodies import LARGE_BYTES, BodyRefused, check_bounds
 from toolkit.api.token_limits import Limits
 from toolkit.errors import KeyStoreError
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
-MAX_DEPTH: Final = 64
+MAX_MANAGEMENT_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 30.0
-# The page of documentation holds no data; a browser cannot send a bearer token to it.
-_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_OPEN_PATHS: Final = frozenset({"/api/docs"})
+# The page of documentation holds no data, and a browser cannot send a bearer token to it.
+_OPEN_PATHS: Final = frozenset({"/api/docs", "/health"})
+_GATEWAY_WITHOUT_V1: Final = ("/chat/", "/completions", "/responses", "/messages", "/embeddings")
+_TOKEN_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key")
+_CORS_METHODS: Final = "GET, POST, PUT, DELETE"
+_CORS_MAX_AGE_S: Final = "600"
 
 
 class Guard:
-    """Lets a request through to `app` when it may pass, with its token in the scope's state."""
+    """Lets a request through to `app` when it may pass, with its token in the scope's state.
+
+    Args:
+        app: the application behind.
+        tokens, limits: who may send requests, and how many.
+        hosts: Host names that are answered.
+        origins: origins of web pages and desktop clients that may send requests; patterns as
+            `vscode-webview://*` are allowed. None by default.
+    """
 
     def __init__(
         self,
@@ -42,34 +56,53 @@ class Guard:
         self.app = app
         self.tokens = tokens
         self.limits = limits
-        self.hosts = frozenset(hosts)
-        self.origins = frozenset(origins)
+        self.hosts = frozenset(host.lower() for host in hosts)
+        self.origins = tuple(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = _with_version(scope)
         headers = Headers(scope=scope)
-        refusal = self._check_caller(headers)
+        form = error_format(scope["path"])
+        refusal = self._check_caller(headers, form)
         if refusal is not None:
             await refusal(scope, receive, send)
-        elif _full_path(scope) in _OPEN_PATHS:
+            return
+        origin = headers.get("origin")
+        if origin is not None:
+            if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                await _preflight(origin, headers)(scope, receive, send)
+                return
+            send = _with_cors(send, origin)
+        if scope["path"] in _OPEN_PATHS:
             await self.app(scope, receive, send)
         else:
-            await self._admit(scope, receive, send, headers)
+            await self._admit(scope, receive, send, headers, form)
 
-    def _check_caller(self, headers: Headers) -> JSONResponse | None:
-        host = _host_name(headers.get("host", ""))
-        if host not in self.hosts:
-            return refuse(421, "HOST_NOT_ALLOWED", "this server does not answer for that host name")
+    def _check_caller(self, headers: Headers, form: ErrorFormat) -> JSONResponse | None:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or _host_name(hosts[0]) not in self.hosts:
+            return refuse(
+                421, "HOST_NOT_ALLOWED", "this server does not answer for that host name", form
+            )
         origin = headers.get("origin")
-        if origin is not None and origin not in self.origins:
-            return refuse(403, "ORIGIN_NOT_ALLOWED", "requests from other web pages are refused")
+        if origin is not None and not any(fnmatchcase(origin, known) for known in self.origins):
+            return refuse(
+                403,
+                "ORIGIN_NOT_ALLOWED",
+                "requests from this web page or desktop client are refused; allow it with "
+                "`toolkit serve --allow-origin ORIGIN`",
+                form,
+            )
         return None
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        token = self._find_token(headers)
+    async def _admit(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers, form: ErrorFormat
+    ) -> None:
+        token = self._find_token(headers, form)
         if isinstance(token, JSONResponse):
             await token(scope, receive, send)
             return
@@ -79,56 +112,114 @@ class Guard:
                 429,
                 "RATE_LIMIT_EXCEEDED",
                 f"token {token.name!r} has reached its limit of requests",
+                form,
                 retry_after=str(max(1, round(wait_s))),
             )
             await answer(scope, receive, send)
             return
         try:
-            await self._pass_on(scope, receive, send, headers, token)
+            await self._pass_on(scope, receive, send, headers, token, form)
         finally:
             self.limits.leave(token)
 
-    def _find_token(self, headers: Headers) -> BearerToken | JSONResponse:
-        kind, _, text = headers.get("authorization", "").partition(" ")
+    def _find_token(self, headers: Headers, form: ErrorFormat) -> BearerToken | JSONResponse:
         try:
-            token = self.tokens.find(text.strip()) if kind.lower() == "bearer" else None
+            token = next(
+                (t for text in _token_texts(headers) if (t := self.tokens.find(text))), None
+            )
         except KeyStoreError as error:
-            return respond(error)
+            return respond(error, form)
         if token is None:
             return refuse(
                 401,
                 "TOKEN_REQUIRED",
-                "send a token of this server as `Authorization: Bearer ...`",
+                "send a token of this server as `Authorization: Bearer ...`; "
+                "make one with `toolkit serve token create NAME`",
+                form,
                 www_authenticate="Bearer",
             )
         return token
 
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, headers: Headers, token: BearerToken
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        token: BearerToken,
+        form: ErrorFormat,
     ) -> None:
         scope.setdefault("state", {})["token"] = token
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             await self.app(scope, receive, send)
             return
-        body = await _read_body(receive, headers)
+        if form != "toolkit" and (error := scope_error(token, "call")):
+            await respond(error, form)(scope, receive, send)
+            return
+        most = MAX_MANAGEMENT_BODY_BYTES if form == "toolkit" else MAX_BODY_BYTES
+        body = await _read_body(receive, headers, most, form)
         if isinstance(body, JSONResponse):
             await body(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)
 
 
-def _full_path(scope: Scope) -> str:
-    return str(scope["path"])
+def _with_version(scope: Scope) -> Scope:
+    """The scope of a gateway path under `/v1`, also where the client's base URL lacks it."""
+    path: str = scope["path"]
+    if path.startswith(_GATEWAY_WITHOUT_V1) or (path == "/models" or path.startswith("/models/")):
+        return {**scope, "path": f"/v1{path}", "raw_path": f"/v1{path}".encode()}
+    return scope
 
 
 def _host_name(host: str) -> str:
+    """The name of a Host header in lower case; what has no proper port is no name at all."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
+        name, _, port = host[1:].partition("]")
+        port = port.removeprefix(":") if port else "0"
+    else:
+        name, colon, port = host.partition(":")
+        port = port if colon else "0"
+    return name.lower() if port.isdecimal() else ""
 
 
-async def _read_body(receive: Receive, headers: Headers) -> bytes | JSONResponse:
-    """The whole body, counted while it comes: the length that a client claims is no limit."""
+def _token_texts(headers: Headers) -> list[str]:
+    """Where the clients of the different APIs put their key."""
+    kind, _, text = headers.get("authorization", "").partition(" ")
+    found = [text.strip()] if kind.lower() == "bearer" else []
+    return [*found, *(headers[name] for name in _TOKEN_HEADERS if name in headers)]
+
+
+def _preflight(origin: str, headers: Headers) -> Response:
+    allowed = {
+        "access-control-allow-origin": origin,
+        "access-control-allow-methods": _CORS_METHODS,
+        "access-control-max-age": _CORS_MAX_AGE_S,
+        "vary": "Origin, Access-Control-Request-Headers",
+    }
+    if wanted := headers.get("access-control-request-headers"):
+        allowed["access-control-allow-headers"] = wanted
+    if headers.get("access-control-request-private-network") == "true":
+        allowed["access-control-allow-private-network"] = "true"
+    return Response(status_code=204, headers=allowed)
+
+
+def _with_cors(send: Send, origin: str) -> Send:
+    async def send_with_cors(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["access-control-allow-origin"] = origin
+            headers["access-control-expose-headers"] = "*"
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return send_with_cors
+
+
+async def _read_body(
+    receive: Receive, headers: Headers, most: int, form: ErrorFormat
+) -> bytes | JSONResponse:
+    """The whole body, counted while it comes: the length that a client states is no limit."""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -136,48 +227,42 @@ async def _read_body(receive: Receive, headers: Headers) -> bytes | JSONResponse
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return refuse(400, "CLIENT_GONE", "the request ended before its body")
+                    return refuse(400, "CLIENT_GONE", "the request ended before its body", form)
                 chunk = message.get("body", b"")
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    return refuse(413, "BODY_TOO_LARGE", f"a body may hold {MAX_BODY_BYTES} bytes")
+                if size > most:
+                    return refuse(413, "BODY_TOO_LARGE", f"a body may hold {most} bytes", form)
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     break
     except TimeoutError:
-        return refuse(408, "TIMEOUT", f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s")
+        problem = f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s"
+        return refuse(408, "TIMEOUT", problem, form)
     body = b"".join(chunks)
-    return _check_body(body, headers) or body
+    return await _check_body(body, headers, form) or body
 
 
-def _check_body(body: bytes, headers: Headers) -> JSONResponse | None:
+async def _check_body(body: bytes, headers: Headers, form: ErrorFormat) -> JSONResponse | None:
     if not body:
         return None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        return refuse(415, "JSON_REQUIRED", "send the body as `Content-Type: application/json`")
-    if json_depth(body) > MAX_DEPTH:
-        return refuse(400, "CLIENT_ERROR", f"the JSON is nested deeper than {MAX_DEPTH}")
+    if kind != "application/json" and form != "ollama":  # curl's default, in Ollama's own examples
+        problem = "send the body as `Content-Type: application/json`"
+        return refuse(415, "JSON_REQUIRED", problem, form)
+    try:
+        if len(body) > LARGE_BYTES:
+            await asyncio.to_thread(check_bounds, body)
+        else:
+            check_bounds(body)
+    except BodyRefused as error:
+        return refuse(400, "CLIENT_ERROR", str(error), form)
     return None
-
-
-def json_depth(body: bytes) -> int:
-    """Deepest nesting of brackets outside strings; needs no recursion, so it cannot be overrun."""
-    depth = deepest = 0
-    for match in _STRING_OR_BRACKET.finditer(body):
-        mark = match[0]
-        if mark in (b"[", b"{"):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in (b"]", b"}"):
-            depth -= 1
-    return deepest
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     sent = False
 
-    async def replayed() -> Message:
+    async def replayed() -> Any:
         nonlocal sent
         if sent:
             return await receive()

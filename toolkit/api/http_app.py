@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, compile_path
 
 from toolkit import __version__
 from toolkit.api.bearer_tokens import BearerTokens
-from toolkit.api.error_format import error_body, respond
+from toolkit.api.error_format import error_body, error_format, respond
 from toolkit.api.gateway import build_gateway
 from toolkit.api.guard import Guard
 from toolkit.api.openapi import add_reference
@@ -92,7 +92,7 @@ class _WholePath:
 
 async def _answer_toolkit_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ToolkitError)
-    return respond(error)
+    return respond(error, error_format(request.scope["path"]))
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -100,7 +100,10 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     message = f"{where or 'body'}: {first['msg']}"
-    return JSONResponse(error_body(message, "CLIENT_ERROR", param=where or None), 422)
+    form = error_format(request.scope["path"])
+    return JSONResponse(
+        error_body(message, "CLIENT_ERROR", 422, form=form, param=where or None), 422
+    )
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -108,8 +111,22 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
     headers = dict(error.headers or {})
     if error.status_code == 405 and (methods := _methods_at(request)):
         headers["Allow"] = ", ".join(methods)  # the router names those of one route only
-    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "CLIENT_ERROR")
-    return JSONResponse(error_body(str(error.detail), code), error.status_code, headers)
+    status, path = error.status_code, request.scope["path"]
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "CLIENT_ERROR")
+    message = str(error.detail)
+    if status == 404:
+        message = f"{request.method} {path} does not exist here. {_what_exists(request)}"
+    body = error_body(message, code, status, form=error_format(path))
+    return JSONResponse(body, status, headers)
+
+
+def _what_exists(request: Request) -> str:
+    """The routes of the same kind as a path that does not exist."""
+    paths: dict[str, Any] = request.app.openapi()["paths"]
+    is_gateway = not request.scope["path"].startswith("/api/")
+    known = [path for path in paths if path.startswith("/v1/") == is_gateway]
+    more = "/api/openapi.json describes all" if is_gateway else "/api/openapi.json has the details"
+    return f"There is {', '.join(sorted(known))}; {more}."
 
 
 def _methods_at(request: Request) -> list[str]:

@@ -1,17 +1,21 @@
 """pytest plugin: the fixture and marker `cassette`, offline unless you ask to record.
 
-    @pytest.mark.cassette("greeting/hello")      # or without a name: made of the test's own
+    @pytest.mark.cassette("greeting/hello")      # without a name: folder/module/class/test
     def test_hello(cassette):
         assert "Hello" in tk.complete("openai/gpt-5-mini", "Say hello").text
 
-`pytest` plays and never calls out; `pytest --cassettes=record` records anew, `--cassettes=auto`
+`pytest` replays and never connects; `pytest --cassettes=record` records anew, `--cassettes=auto`
 records what is missing. A test that passes but leaves recorded exchanges unplayed fails.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,29 +69,126 @@ def cassette_secrets() -> Any:
 
 
 @pytest.fixture
+def cassette_allowed_hosts() -> Collection[str]:
+    """Hosts (`name` or `name:port`) that a test may connect to in replay. Override it at will."""
+    return ()
+
+
+@pytest.fixture
 def cassette(
-    request: pytest.FixtureRequest, cassette_folder: Path, cassette_secrets: Any
+    request: pytest.FixtureRequest,
+    cassette_folder: Path,
+    cassette_secrets: Any,
+    cassette_allowed_hosts: Collection[str],
 ) -> Iterator[OpenCassette]:
     """The test's own cassette, open while the test runs."""
-    from toolkit.replay.cassettes.cassette import cassette as open_cassette
+    from toolkit.replay.cassettes.cassette import OpenCassette
+    from toolkit.replay.cassettes.cassette_path import cassette_path
 
     marker = request.node.get_closest_marker("cassette")
-    name = marker.args[0] if marker is not None and marker.args else _name_of(request)
-    mode = request.config.getoption("--cassettes")
-    with open_cassette(name, mode=mode, folder=cassette_folder, secrets=cassette_secrets) as opened:
+    is_named = marker is not None and marker.args
+    name = marker.args[0] if is_named else _find_name(request, cassette_folder)
+    opened = OpenCassette(
+        cassette_path(name, cassette_folder),
+        name=name,
+        mode=request.config.getoption("--cassettes"),
+        secrets=cassette_secrets,
+        allow_hosts=cassette_allowed_hosts,
+        record_hint="Record it with `pytest --cassettes=record`.",
+    )
+    with _reported(), opened:
+        if opened.mode == "record":
+            _reserve(request, opened)
         yield opened
         if _has_failed(request):
             opened.discard()
     allowed = marker is not None and marker.kwargs.get("allow_unplayed", False)
     if opened.mode == "replay" and not allowed and not _has_failed(request) and opened.unplayed:
         left = "\n".join(f"  {exchange.method} {exchange.uri}" for exchange in opened.unplayed)
-        pytest.fail(f"the cassette {name} holds calls that nobody made:\n{left}", pytrace=False)
+        pytest.fail(
+            f"the cassette {name} holds calls that the test did not make:\n{left}", pytrace=False
+        )
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Report what is wrong with a cassette in one sentence, without our traceback."""
+    from toolkit.errors import CassetteError
+
+    try:
+        yield
+    except CassetteError as error:
+        pytest.fail(f"{error.message}. {error.hint}".strip(), pytrace=False)
+
+
+def _find_name(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The name made of the test's own; in replay an older name where only that one is there.
+
+    Until version 0.2 a name was `<module>/<test>`, without folder and class.
+    """
+    name = _name_of(request)
+    if request.config.getoption("--cassettes") != "record":
+        old = "/".join(_clean(part) for part in (request.node.path.stem, request.node.name))
+        if not (folder / f"{name}.yaml").exists() and (folder / f"{old}.yaml").exists():
+            return old
+    return name
 
 
 def _name_of(request: pytest.FixtureRequest) -> str:
-    """`<module>/<test>`, with a test's parameters in it."""
-    parts = (request.node.path.stem, request.node.name)
-    return "/".join(_ODD.sub("-", part).strip("-._")[:100] for part in parts)
+    """`<folder>/<module>/<class>/<test>`, with a test's parameters in it."""
+    node = request.node
+    path = node.path.with_suffix("")
+    root = request.config.rootpath
+    folders = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
+    classes = [part.name for part in node.listchain() if isinstance(part, pytest.Class)]
+    return "/".join(_distinct(part) for part in (*folders, *classes, node.name))
+
+
+def _clean(part: str) -> str:
+    return _ODD.sub("-", part).strip("-._")[:100]
+
+
+def _distinct(part: str) -> str:
+    """A part that can be a file's name; where it lost more than brackets, with a short hash."""
+    clean = _clean(part)
+    if part.replace("[", "-").rstrip("]") == clean:
+        return clean
+    return f"{clean[:80]}-{hashlib.sha256(part.encode()).hexdigest()[:8]}".lstrip("-._")
+
+
+_RECORDED = pytest.StashKey[dict[str, str]]()
+
+
+def _reserve(request: pytest.FixtureRequest, opened: OpenCassette) -> None:
+    """Refuse to record a name that another test of this session has recorded."""
+    test = request.node.nodeid
+    recorded = request.config.stash.setdefault(_RECORDED, {})
+    other = recorded.setdefault(str(opened.path), test)
+    if other == test:
+        other = _reserve_among_workers(opened.path, test)
+    if other != test:
+        opened.discard()
+        pytest.fail(
+            f"the cassette {opened.name} was recorded by {other} already: the second recording "
+            "would replace the first. Give the tests names of their own.",
+            pytrace=False,
+        )
+
+
+def _reserve_among_workers(path: Path, test: str) -> str:
+    """The test that has the name among all processes of pytest-xdist."""
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if session is None:
+        return test
+    folder = Path(tempfile.gettempdir()) / f"toolkit-cassettes-{session}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = folder / hashlib.sha256(str(path).encode()).hexdigest()
+    try:
+        with file.open("x", encoding="utf-8") as created:
+            created.write(test)
+    except FileExistsError:
+        return file.read_text("utf-8")
+    return test
 
 
 _FAILED = pytest.StashKey[bool]()
@@ -95,7 +196,7 @@ _FAILED = pytest.StashKey[bool]()
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember whether the test itself failed: then unplayed calls are no news."""
+    """Remember whether the test itself failed: then unplayed calls need no report."""
     outcome: Any = yield
     report = outcome.get_result()
     if report.when == "call":

@@ -1,36 +1,49 @@
-"""`with tk.cassette("suite/case"):` records HTTP traffic once and plays it for ever.
+"""`with tk.cassette("suite/case"):` records HTTP traffic once and replays it forever.
 
-Open one, and every HTTP call of the process goes through it: the toolkit's own, those of the
-official clients, those of any library on httpx, aiohttp, requests, urllib3 or http.client.
-In replay nothing leaves the process: what the cassette does not hold is an error.
+While one is open, every HTTP call of the process goes through it: the toolkit's own, those of
+the official clients, those of any library on httpx, aiohttp, requests, urllib3 or http.client,
+from any thread, and those of processes that it forks or starts through `multiprocessing`.
+In replay nothing leaves the process: a request that the cassette does not hold is an error, and
+no socket connects.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 from toolkit.calls.source import marked_source
 from toolkit.errors import CallError, CassetteError, CassetteMissing, InvalidInput
 from toolkit.replay.cassettes.cassette_path import FOLDER, cassette_path
-from toolkit.replay.cassettes.exchange import Exchange
-from toolkit.replay.cassettes.leaks import find_tape_leaks
+from toolkit.replay.patches.child_processes import build_process_patches, followed_through_forks
+from toolkit.replay.cassettes.exchange import Exchange, decompress_request
+from toolkit.replay.patches.http_client_patch import build_http_client_patches
+from toolkit.replay.cassettes.leaks import find_cassette_leaks
 from toolkit.replay.cassettes.recording_lock import recording_lock
+from toolkit.replay.patches.network_guard import build_guard_patches
+from toolkit.replay.patches.patch import Mode, Patch, installed
 from toolkit.replay.cassettes.request_index import RequestIndex
 from toolkit.replay.cassettes.scrub import Scrubber
+from toolkit.replay.patches.child_processes import SharedFolder
 from toolkit.replay.cassettes.recording import ExchangeRecorder
-from toolkit.replay.cassettes.cassette_file import CassetteFile, read_tape, write_tape
+from toolkit.replay.cassettes.cassette_file import CassetteFile, read_cassette, write_cassette
 from toolkit.secret import Secret
 
-Mode = Literal["auto", "replay", "record"]
-
-_OPEN = threading.Lock()  # the taps are process-wide, so there is one open cassette at a time
+_OPEN = threading.Lock()  # patches are process-wide, so there is one open cassette at a time
+_HINT: Final = "If the request was meant to change, record the cassette again."
+_RECORD_HINT: Final = (
+    'Record it: `tk.cassette(name, mode="record")`, or `toolkit cassette record` for a suite.'
+)
+# Without it the first import of litellm fetches a price list from the network.
+_LITELLM_OFFLINE: Final = "LITELLM_LOCAL_MODEL_COST_MAP"
 
 
 def cassette(
@@ -39,6 +52,7 @@ def cassette(
     mode: Mode = "auto",
     folder: Path | str = FOLDER,
     secrets: Iterable[Secret] | None = None,
+    allow_hosts: Iterable[str] = (),
 ) -> OpenCassette:
     """Record the HTTP calls of a `with` block, or play them when they are recorded already.
 
@@ -48,6 +62,8 @@ def cassette(
             `record` records anew and replaces the file.
         folder: where cassettes lie.
         secrets: keys that must not be written; None: every key that the toolkit knows.
+        allow_hosts: hosts (`name` or `name:port`) that may be connected to in replay by other
+            means than HTTP, such as a database of the test.
 
     Returns:
         The cassette, to be used in a `with` block.
@@ -60,7 +76,8 @@ def cassette(
     """
     if mode not in ("auto", "replay", "record"):
         raise InvalidInput(f"{mode!r} is no mode", hint="Use `auto`, `replay` or `record`.")
-    return OpenCassette(cassette_path(name, folder), name=name, mode=mode, secrets=secrets)
+    path = cassette_path(name, folder)
+    return OpenCassette(path, name=name, mode=mode, secrets=secrets, allow_hosts=allow_hosts)
 
 
 class OpenCassette:
@@ -74,20 +91,33 @@ class OpenCassette:
     """
 
     def __init__(
-        self, path: Path, *, name: str, mode: Mode, secrets: Iterable[Secret] | None
+        self,
+        path: Path,
+        *,
+        name: str,
+        mode: Mode,
+        secrets: Iterable[Secret] | None,
+        allow_hosts: Iterable[str] = (),
+        record_hint: str = _RECORD_HINT,
     ) -> None:
         self.name = name
         self.path = path
         self.mode: Mode = mode
         self.metadata: dict[str, Any] = {}
         self.misses: list[str] = []
-        self._secrets = secrets
+        self.allowed_hosts = frozenset(allow_hosts)
+        self.is_open = False
+        self._record_hint = record_hint
+        self._secrets = None if secrets is None else tuple(secrets)
         self._scrubber = Scrubber()
-        self._reel = RequestIndex(())
-        self._takes: list[ExchangeRecorder] = []
+        self._index = RequestIndex(())
+        self._recorders: list[ExchangeRecorder] = []
         self._opened_ns = 0
         self._stack = ExitStack()
         self._is_discarded = False
+        self._is_child = False
+        self._shared: SharedFolder | None = None
+        self._lock = threading.Lock()
 
     # ---- opening and closing ----------------------------------------------------------------
 
@@ -95,33 +125,53 @@ class OpenCassette:
         if not _OPEN.acquire(blocking=False):
             raise InvalidInput(
                 f"cannot open the cassette {self.name}: another one is open in this process",
-                hint="Close it first; a cassette listens to the whole process.",
+                hint="Close it first; a cassette covers the whole process.",
             )
         with ExitStack() as stack:
             stack.callback(_OPEN.release)
             self._prepare(stack)
-            stack.enter_context(self._listen())
-            stack.enter_context(marked_source("replay" if self.mode == "replay" else "record"))
+            self._install(stack)
             self._stack = stack.pop_all()
         return self
 
     def _prepare(self, stack: ExitStack) -> None:
         if self.mode == "auto":
             self.mode = "replay" if self.path.exists() else "record"
-        known = known_secrets() if self._secrets is None else self._secrets
-        self._scrubber = Scrubber(known)
+        if self._secrets is None:
+            self._secrets = known_secrets()
+        self._scrubber = Scrubber(self._secrets)
         if self.mode == "record":
             stack.enter_context(recording_lock(self.path))
         else:
-            tape = read_tape(self.path)
-            self.metadata = dict(tape.metadata)
-            self._reel = RequestIndex(tape.exchanges)
+            self._read()
         self._opened_ns = time.monotonic_ns()
 
-    def _listen(self) -> Any:
-        from toolkit.replay.cassettes.vcr_cassette import VcrCassette
+    def _read(self) -> None:
+        content = read_cassette(self.path, record_hint=self._record_hint)
+        self.metadata = dict(content.metadata)
+        self._index = RequestIndex(content.exchanges)
 
-        return VcrCassette.use(path=str(self.path), opened=self)
+    def _install(self, stack: ExitStack) -> None:
+        stack.enter_context(_variable(_LITELLM_OFFLINE, "True"))
+        stack.enter_context(installed(self._patches()))
+        stack.enter_context(followed_through_forks(self))
+        stack.enter_context(marked_source("replay" if self.mode == "replay" else "record"))
+        self.is_open = True
+        stack.callback(self._close)
+
+    def _patches(self) -> Iterator[Patch]:
+        from toolkit.replay.patches.aiohttp_patch import build_aiohttp_patch
+        from toolkit.replay.patches.httpx_patch import build_httpx_patches
+
+        yield from build_httpx_patches(self)
+        yield build_aiohttp_patch(self)
+        yield from build_http_client_patches(self)
+        yield from build_process_patches(self)
+        if self.mode == "replay":
+            yield from build_guard_patches(self)
+
+    def _close(self) -> None:
+        self.is_open = False
 
     def __exit__(
         self,
@@ -132,10 +182,19 @@ class OpenCassette:
         with self._stack:
             # A provider's failure is what was to be recorded; any other error leaves half of it.
             is_whole = error is None or isinstance(error, CallError)
+            if self._shared is not None:
+                self._stack.callback(self._shared.remove)
             if self.mode == "record" and is_whole and not self._is_discarded:
-                self._write([t.finish(self._scrubber) for t in self._takes if t.is_answered])
+                self._write(self._recorded())
         if self.misses and error is None:
             raise self._missing(self.misses[0])
+
+    def _recorded(self) -> list[Exchange]:
+        exchanges = [recorder.finish(self._scrubber) for recorder in self._recorders if recorder.is_answered]
+        if self._shared is not None:
+            exchanges += self._shared.collect()
+            exchanges.sort(key=lambda exchange: exchange.started_ms)
+        return exchanges
 
     def _write(self, exchanges: Sequence[Exchange]) -> None:
         if not exchanges:
@@ -143,22 +202,71 @@ class OpenCassette:
                 f"nothing was recorded into {self.name}: no answer came over HTTP",
                 hint="A mocked or cached answer makes no traffic; a refused connection no answer.",
             )
-        tape = CassetteFile(tuple(exchanges), {**_origin_facts(), "name": self.name, **self.metadata})
-        if leaks := find_tape_leaks(tape, self._scrubber):
+        content = CassetteFile(tuple(exchanges), {**_origin_facts(), "name": self.name, **self.metadata})
+        if leaks := find_cassette_leaks(content, self._scrubber):
             raise CassetteError(
                 f"the cassette {self.name} was not written: it still holds {', '.join(leaks)}",
-                hint="A key may be part of the prompt or of the answer; take it out and try again.",
+                hint="A key may be part of the prompt or of the answer; remove it and try again.",
             )
-        write_tape(self.path, tape)
+        write_cassette(self.path, content)
 
-    # ---- what the taps ask ------------------------------------------------------------------
+    # ---- child processes --------------------------------------------------------------------
+
+    def share_with_children(self) -> None:
+        """Make the folder that this process and its children share, before the first starts."""
+        with self._lock:
+            if self._shared is None:
+                self._shared = SharedFolder()
+                self._index.share(self._shared)
+
+    def for_child(self) -> tuple[Callable[..., bool], tuple[Any, ...]]:
+        """What opens the cassette in a new process: a function and its arguments.
+
+        The keys among them go through the pipe between the two processes, and nowhere else.
+        """
+        self.share_with_children()
+        assert self._shared is not None
+        state = (
+            *(self.name, self.path, self.mode, self.allowed_hosts, self._opened_ns),
+            [secret.reveal() for secret in self._secrets or ()],
+            self._shared.path,
+        )
+        return OpenCassette._open_in_child, (state,)
+
+    @classmethod
+    def _open_in_child(cls, state: tuple[Any, ...]) -> bool:
+        """Open the cassette of a parent process for the whole life of this one."""
+        name, path, mode, hosts, opened_ns, keys, folder = state
+        secrets = [Secret(key) for key in keys]
+        opened = cls(path, name=name, mode=mode, secrets=secrets, allow_hosts=hosts)
+        opened._scrubber = Scrubber(secrets)
+        if mode == "replay":
+            opened._read()
+        opened._opened_ns = opened_ns
+        opened._shared = SharedFolder(folder)
+        opened._index.share(opened._shared)
+        opened.become_child()
+        _OPEN.acquire(blocking=False)
+        opened._install(opened._stack)
+        return True
+
+    def become_child(self) -> None:
+        """Go on as the cassette of a child process, which leaves its exchanges to its parent."""
+        self._is_child = True
+        self._recorders = []
+        self._lock = threading.Lock()  # another thread may have held it when the process forked
+        self._index.forget_lock()
+
+    # ---- what the patches need ------------------------------------------------------------------
 
     def scrub_request(
         self, method: str, uri: str, headers: Mapping[str, str], body: bytes
     ) -> Exchange:
         """The request as it may be written and is looked up."""
         scrubber = self._scrubber
-        scrubber.learn_from(uri, headers)
+        body = decompress_request(headers, body)
+        with self._lock:  # it may learn a credential
+            scrubber.learn_from(uri, headers)
         return Exchange(
             method=method.upper(),
             uri=scrubber.scrub_uri(uri),
@@ -174,31 +282,42 @@ class OpenCassette:
         """
         if self.mode == "record":
             return None
-        answer = self._reel.play(asked.key)
+        answer = self._index.play(asked.key)
         if answer is None:
             self._miss(asked)
         return answer
 
-    def peek_answer(self, asked: Exchange) -> Exchange | None:
-        """The same without playing it."""
-        if self.mode == "record":
-            return None
-        answer = self._reel.find_next(asked.key)
-        if answer is None:
-            self._miss(asked)
-        return answer
-
-    def start_take(self, asked: Exchange) -> ExchangeRecorder:
+    def start_recording(self, asked: Exchange) -> ExchangeRecorder:
         """Begin to record the answer to a request that is now sent."""
-        take = ExchangeRecorder(asked, self._opened_ns)
-        self._takes.append(take)
-        return take
+        recorder = ExchangeRecorder(asked, self._opened_ns)
+        if self._is_child and self._shared is not None:
+            recorder.on_end(lambda ended: self._leave(ended))
+        self._recorders.append(recorder)
+        return recorder
+
+    def _leave(self, recorder: ExchangeRecorder) -> None:
+        if recorder.is_answered and self._shared is not None:
+            self._shared.leave(recorder.finish(self._scrubber))
+
+    def refuse_connection(self, host: str, port: int | None) -> NoReturn:
+        """Refuse what goes to the network by another way than the patched HTTP libraries.
+
+        Raises:
+            CassetteMissing: always.
+        """
+        where = host if port is None else f"{host}:{port}"
+        miss = self._scrubber.scrub_text(f"a connection to {where} was refused")
+        self.misses.append(miss)
+        raise CassetteMissing(
+            f"the cassette {self.name} is being replayed: {miss}",
+            hint=f"Nothing connects in replay. If it must: `allow_hosts=[{where!r}]`.",
+        )
 
     def _miss(self, asked: Exchange) -> NoReturn:
-        if self._reel.knows(asked.key):
+        if self._index.knows(asked.key):
             why = "all its recorded answers have been played"
         else:
-            why = self._reel.describe_nearest(asked)
+            why = self._index.describe_nearest(asked)
         # What was recorded may hold a key that has become known since.
         miss = self._scrubber.scrub_text(f"{asked.method} {asked.uri}: {why}")
         self.misses.append(miss)
@@ -207,7 +326,7 @@ class OpenCassette:
     def _missing(self, miss: str) -> CassetteMissing:
         return CassetteMissing(
             f"the cassette {self.name} holds no such request: {miss}",
-            hint="If the request was meant to change, record the cassette again.",
+            hint=_HINT if self._record_hint == _RECORD_HINT else f"{_HINT} {self._record_hint}",
         )
 
     def discard(self) -> None:
@@ -215,16 +334,16 @@ class OpenCassette:
         self._is_discarded = True
         self.misses.clear()
 
-    # ---- what a test asks -------------------------------------------------------------------
+    # ---- for tests -------------------------------------------------------------------
 
     @property
     def unplayed(self) -> list[Exchange]:
         """Recorded exchanges that nobody has asked for yet."""
-        return self._reel.unplayed
+        return self._index.unplayed
 
     def __len__(self) -> int:
         """How many exchanges the cassette holds, or has recorded so far."""
-        return len(self._takes) if self.mode == "record" else len(self._reel)
+        return len(self._recorders) if self.mode == "record" else len(self._index)
 
 
 def known_secrets() -> tuple[Secret, ...]:
@@ -245,3 +364,16 @@ def _origin_facts() -> dict[str, Any]:
         "toolkit_version": __version__,
         "litellm_version": version("litellm"),
     }
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable that is set while the block runs, where it was not set before."""
+    if name in os.environ or "litellm" in sys.modules:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)

@@ -27,6 +27,7 @@ from toolkit.replay.cassettes.json_layout import lay_out_json
 FORMAT: Final = 1
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 _RERECORD: Final = "Delete it and record it again."
+_RECORD_HINT: Final = "Record it with `toolkit cassette record`."
 
 _ASTRAL: Final = re.compile(rb"[\xf0-\xf4]")  # how such a character begins in UTF-8
 
@@ -90,14 +91,14 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  a subclass of the safe loader
 
 
-def read_tape(path: Path) -> CassetteFile:
+def read_cassette(path: Path, *, record_hint: str = _RECORD_HINT) -> CassetteFile:
     """Read a cassette.
 
     Raises:
         CassetteMissing: there is no such file.
         CassetteStale: it is empty, half-written, edited, too large or no cassette at all.
     """
-    data = _require_mapping(path, _require_text(path))
+    data = _require_mapping(path, _require_text(path, record_hint))
     metadata = data.get("metadata")
     if not isinstance(metadata, dict) or "digest" not in metadata:
         raise _stale(path, "has no digest: it is half-written, or not recorded by the toolkit")
@@ -116,7 +117,7 @@ def read_tape(path: Path) -> CassetteFile:
     return CassetteFile(tuple(exchanges), notes)
 
 
-def _require_text(path: Path) -> str:
+def _require_text(path: Path, record_hint: str) -> str:
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -124,9 +125,7 @@ def _require_text(path: Path) -> str:
             raise _stale(path, f"is {size >> 20} MB; a cassette holds at most {limit} MB")
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise CassetteMissing(
-            f"there is no cassette {path}", hint="Record it with `toolkit cassette record`."
-        ) from None
+        raise CassetteMissing(f"there is no cassette {path}", hint=record_hint) from None
     except UnicodeDecodeError:
         raise _stale(path, "is not UTF-8 text") from None
     except OSError as error:
@@ -151,13 +150,13 @@ def _stale(path: Path, what: str) -> CassetteStale:
     return CassetteStale(f"the cassette {path} {what}", hint=_RERECORD)
 
 
-def write_tape(path: Path, tape: CassetteFile) -> None:
+def write_cassette(path: Path, content: CassetteFile) -> None:
     """Write a cassette whole or not at all.
 
     Raises:
         CassetteError: it is too large, or the disk refused it.
     """
-    text = render_tape(tape)
+    text = render_cassette(content)
     if len(text) > MAX_FILE_BYTES:
         raise CassetteError(
             f"the cassette {path} would be larger than {MAX_FILE_BYTES >> 20} MB",
@@ -192,10 +191,10 @@ def write_whole(path: Path, text: str) -> None:
         ) from None
 
 
-def render_tape(tape: CassetteFile) -> str:
+def render_cassette(content: CassetteFile) -> str:
     """The text of a cassette's file."""
-    laid_out = [_laid_out(exchange) for exchange in tape.exchanges]
-    metadata = {"format": FORMAT, **tape.metadata, "wire": [_wire_dict(e) for e in laid_out]}
+    laid_out = [_laid_out(exchange) for exchange in content.exchanges]
+    metadata = {"format": FORMAT, **content.metadata, "wire": [_wire_dict(e) for e in laid_out]}
     data: dict[str, Any] = {
         "version": 1,
         "interactions": [_interaction_dict(exchange) for exchange in laid_out],

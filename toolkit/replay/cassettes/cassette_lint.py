@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from toolkit.errors import CassetteError, InvalidInput
-from toolkit.replay.cassettes.leaks import find_tape_leaks
+from toolkit.replay.cassettes.leaks import find_cassette_leaks
 from toolkit.replay.cassettes.scrub import Scrubber
-from toolkit.replay.cassettes.cassette_file import CassetteFile, read_tape
+from toolkit.replay.cassettes.cassette_file import CassetteFile, read_cassette
 
 CASES_STEM: Final = "cases"
 """`cases.yaml`, `cases-more.yaml`, ... in a suite's folder are its cases, no cassettes."""
@@ -66,21 +66,21 @@ def lint_cassettes(folder: Path, scrubber: Scrubber, *, max_age_days: float) -> 
     found: list[Finding] = []
     for path in find_cassettes(folder):
         try:
-            tape = read_tape(path)
+            content = read_cassette(path)
         except CassetteError as error:
             found.append(Finding(path, "format", error.message))
             continue
-        found += _look_at(path, tape, scrubber, max_age_days)
+        found += _look_at(path, content, scrubber, max_age_days)
     return found
 
 
-def _look_at(path: Path, tape: CassetteFile, scrubber: Scrubber, max_age_days: float) -> Iterator[Finding]:
-    if leaks := find_tape_leaks(tape, scrubber):
+def _look_at(path: Path, content: CassetteFile, scrubber: Scrubber, max_age_days: float) -> Iterator[Finding]:
+    if leaks := find_cassette_leaks(content, scrubber):
         words = f"looks as if it held a secret: {', '.join(leaks)}; change that key now"
         yield Finding(path, "leak", words)
-    if not tape.exchanges:
+    if not content.exchanges:
         yield Finding(path, "format", "holds nothing")
-    age_days = find_age_days(tape)
+    age_days = find_age_days(content)
     if age_days is None:
         yield Finding(path, "age", "does not say when it was recorded", is_error=False)
     elif age_days > max_age_days:
@@ -88,10 +88,10 @@ def _look_at(path: Path, tape: CassetteFile, scrubber: Scrubber, max_age_days: f
         yield Finding(path, "age", words, is_error=False)
 
 
-def find_age_days(tape: CassetteFile) -> float | None:
+def find_age_days(content: CassetteFile) -> float | None:
     """Days since the recording; None when the cassette does not say."""
     try:
-        recorded_at = datetime.fromisoformat(str(tape.metadata.get("recorded_at")))
+        recorded_at = datetime.fromisoformat(str(content.metadata.get("recorded_at")))
     except ValueError:
         return None
     if recorded_at.tzinfo is None:

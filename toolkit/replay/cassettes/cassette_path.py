@@ -11,7 +11,7 @@ from toolkit.errors import InvalidInput
 FOLDER: Final = Path("cassettes")
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_MAX_PARTS: Final = 4
+_MAX_PARTS: Final = 12
 
 
 def cassette_path(name: str, folder: Path | str = FOLDER) -> Path:

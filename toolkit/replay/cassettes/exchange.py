@@ -92,20 +92,49 @@ def request_key(method: str, uri: str, body: bytes, *, with_host: bool = True) -
     return hashlib.sha256(head.encode() + b"\n" + canonical_body(body)).hexdigest()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    return host.lower().startswith(_LOOPBACK)
+
+
 def _origin(scheme: str, host: str, port: int | None) -> str:
-    if host.lower().startswith(_LOOPBACK):
+    if is_loopback(host):
         return "loopback"
     return f"{scheme.lower()}://{host.lower()}:{port or _PORTS.get(scheme.lower(), 0)}"
 
 
 def canonical_body(body: bytes) -> bytes:
-    """A JSON body with sorted keys and no space; any other body as it stands."""
+    """What two bodies with the same meaning have in common.
+
+    JSON gets sorted keys and no space, and numbers of equal value are the same (`1`, `1.0`,
+    `1e0`: clients of different languages write them differently). A multipart body gets a fixed
+    boundary, because clients make a new one for each request. Any other body is left as it is.
+    """
     if not body:
         return b""
+    if body.startswith(b"--"):
+        return _with_fixed_boundary(body)
     try:
-        return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return orjson.dumps(_with_plain_numbers(orjson.loads(body)), option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
         return body
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, dict):
+        return {name: _with_plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_numbers(item) for item in value]
+    return value
+
+
+def _with_fixed_boundary(body: bytes) -> bytes:
+    delimiter = body.partition(b"\r\n")[0].rstrip()
+    if len(delimiter) <= len(b"--") or not body.rstrip().endswith(delimiter + b"--"):
+        return body
+    return body.replace(delimiter, b"--boundary")
 
 
 def parse_json(body: bytes) -> Any:
@@ -114,3 +143,20 @@ def parse_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+
+
+def decompress_request(headers: Mapping[str, str], body: bytes) -> bytes:
+    """A request's body as it reads without compression; what does not decode stays as it is.
+
+    Two compressions of the same text need not be the same bytes, so they cannot be compared.
+    """
+    named = {name.lower(): value for name, value in headers.items()}
+    kind = named.get("content-encoding", "").strip().lower()
+    if not body or kind in ("", "identity"):
+        return body
+    import httpx
+
+    try:
+        return httpx.Response(200, headers={"content-encoding": kind}, content=body).read()
+    except httpx.DecodingError:
+        return body

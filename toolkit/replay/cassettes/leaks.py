@@ -1,4 +1,4 @@
-"""The last look at a tape: is anything left in it that looks like a secret?
+"""The last check of a cassette before it is written: does it still hold a secret?
 
 A key that a model repeats token by token stands in no chunk as a whole: the pieces of a
 stream are put together, field by field, before they are searched.
@@ -12,13 +12,13 @@ from typing import Any
 
 from toolkit.replay.cassettes.exchange import Exchange, parse_json
 from toolkit.replay.cassettes.scrub import Scrubber
-from toolkit.replay.cassettes.cassette_file import CassetteFile, render_tape
+from toolkit.replay.cassettes.cassette_file import CassetteFile, render_cassette
 
 
-def find_tape_leaks(tape: CassetteFile, scrubber: Scrubber) -> list[str]:
-    """Names of the secrets and key shapes that are still in the tape (empty: it may be written)."""
-    found = set(scrubber.find_leaks(render_tape(tape)))
-    for exchange in tape.exchanges:
+def find_cassette_leaks(content: CassetteFile, scrubber: Scrubber) -> list[str]:
+    """Names of the secrets and key shapes still in it (empty: it may be written)."""
+    found = set(scrubber.find_leaks(render_cassette(content)))
+    for exchange in content.exchanges:
         for text in _texts(exchange):
             found.update(scrubber.find_leaks(text))
     return sorted(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import httpx
@@ -31,6 +31,11 @@ class ExchangeRecorder:
         self._compression = ""
         self._pieces: list[tuple[bytes, float]] = []
         self._cut: Cut | None = "left"
+        self._on_end: Callable[[ExchangeRecorder], None] | None = None
+
+    def on_end(self, act: Callable[[ExchangeRecorder], None]) -> None:
+        """Have `act` called when the body has ended."""
+        self._on_end = act
 
     @property
     def is_answered(self) -> bool:
@@ -54,6 +59,8 @@ class ExchangeRecorder:
     def end(self, cut: Cut | None = None) -> None:
         """The body has ended; `broken` when its connection broke."""
         self._cut = cut
+        if self._on_end is not None:
+            self._on_end(self)
 
     def _now_ms(self) -> float:
         return (time.monotonic_ns() - self._sent_ns) / 1e6

@@ -28,7 +28,7 @@ def recording_lock(path: Path) -> Iterator[None]:
             f"{path.parent} cannot be written ({error.strerror})", hint="Check the folder's rights."
         ) from None
     with file:
-        if not _take(file) or not _is_same(file, lock):
+        if not _acquire(file) or not _is_same(file, lock):
             raise CassetteError(
                 f"the cassette {path} is being recorded by another process",
                 hint="Wait until it is done.",
@@ -48,7 +48,7 @@ def _is_same(file: IO[str], path: Path) -> bool:
         return False
 
 
-def _take(file: IO[str]) -> bool:
+def _acquire(file: IO[str]) -> bool:
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from toolkit.replay.cassettes.exchange import Exchange, parse_json
+from toolkit.replay.patches.child_processes import SharedFolder
 
 _MAX_TOLD = 3
 _MAX_SHOWN = 60
@@ -21,22 +22,35 @@ class RequestIndex:
         self._exchanges = exchanges
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[int]] = defaultdict(deque)
+        self._shared: SharedFolder | None = None
+        self._leaves: dict[int, dict[str, Any]] = {}  # of requests that a miss was compared with
         for index, exchange in enumerate(exchanges):
             self._waiting[exchange.key].append(index)
 
     def __len__(self) -> int:
         return len(self._exchanges)
 
-    def find_next(self, key: str) -> Exchange | None:
-        """The next unplayed exchange of that request, without playing it."""
-        waiting = self._waiting.get(key)
-        return self._exchanges[waiting[0]] if waiting else None
-
     def play(self, key: str) -> Exchange | None:
         """The next unplayed exchange of that request; None when there is none (left)."""
         with self._lock:
             waiting = self._waiting.get(key)
-            return self._exchanges[waiting.popleft()] if waiting else None
+            while waiting:
+                index = waiting.popleft()
+                if self._shared is None or self._shared.claim(index):
+                    return self._exchanges[index]
+            return None
+
+    def share(self, folder: SharedFolder) -> None:
+        """From here on other processes play from the same exchanges."""
+        with self._lock:
+            waiting = {index for indexes in self._waiting.values() for index in indexes}
+            for index in set(range(len(self._exchanges))) - waiting:
+                folder.claim(index)
+            self._shared = folder
+
+    def forget_lock(self) -> None:
+        """Get a new lock after a fork: another thread of the parent may have held the old one."""
+        self._lock = threading.Lock()
 
     def knows(self, key: str) -> bool:
         """Whether the request was ever recorded, played or not."""
@@ -45,29 +59,46 @@ class RequestIndex:
     @property
     def unplayed(self) -> list[Exchange]:
         """What nobody has asked for yet, in recorded order."""
-        left = sorted(index for waiting in self._waiting.values() for index in waiting)
-        return [self._exchanges[index] for index in left]
+        left = {index for waiting in self._waiting.values() for index in waiting}
+        if self._shared is not None:
+            left -= self._shared.played()
+        return [self._exchanges[index] for index in sorted(left)]
 
     def describe_nearest(self, asked: Exchange) -> str:
         """In what `asked` differs from the recorded request most like it, in words."""
         if not self._exchanges:
             return "the cassette holds no request"
+        leaves = _leaves(asked.request_body)
         differences = min(
-            (list(_differences(recorded, asked)) for recorded in self._exchanges), key=len
+            (
+                list(_differences(e, asked, self._leaves_of(i), leaves))
+                for i, e in enumerate(self._exchanges)
+            ),
+            key=len,
         )
         told = "; ".join(differences[:_MAX_TOLD])
         more = len(differences) - _MAX_TOLD
         return f"{told}; and {more} more" if more > 0 else told
 
+    def _leaves_of(self, index: int) -> dict[str, Any]:
+        if index not in self._leaves:
+            self._leaves[index] = _leaves(self._exchanges[index].request_body)
+        return self._leaves[index]
 
-def _differences(recorded: Exchange, asked: Exchange) -> Iterator[str]:
+
+def _differences(
+    recorded: Exchange,
+    asked: Exchange,
+    recorded_leaves: dict[str, Any],
+    asked_leaves: dict[str, Any],
+) -> Iterator[str]:
     for name in ("method", "uri"):
         before, after = getattr(recorded, name), getattr(asked, name)
         if name == "uri":
             before, after = urlsplit(before).path, urlsplit(after).path
         if before != after:
             yield f"{name}: recorded {before}, asked {after}"
-    before, after = _leaves(recorded.request_body), _leaves(asked.request_body)
+    before, after = recorded_leaves, asked_leaves
     for path in dict.fromkeys([*before, *after]):
         if path not in before or path not in after or before[path] != after[path]:
             yield f"{path}: recorded {_shown(before, path)}, asked {_shown(after, path)}"

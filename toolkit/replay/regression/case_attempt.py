@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from toolkit.calls.source import STAND_IN_KEY
 from toolkit.errors import CallError, ToolkitError
 from toolkit.records import Message, Reply
 from toolkit.replay.regression.checks import Judgement, Measured, Seen
 from toolkit.replay.regression.suite import Case
 from toolkit.secret import Secret
-
-STAND_IN_KEY: Final = "stand-in-key-of-an-offline-replay"
-"""Given to every provider in replay, which asks nobody: a suite runs without any key."""
 
 
 class KnownSecrets(Protocol):

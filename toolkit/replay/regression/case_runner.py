@@ -60,24 +60,26 @@ def replay_suite(toolkit: Bench, suite: Suite, *, run_id: str) -> list[CaseRun]:
     runs: list[CaseRun] = []
     for case in suite.cases:
         path = suite.cassette_of(case)
-        tape = OpenCassette(path, name=case.name, mode="replay", secrets=secrets)
-        runs += _replay_case(toolkit, case, tape, run_id)
+        opened = OpenCassette(path, name=case.name, mode="replay", secrets=secrets)
+        runs += _replay_case(toolkit, case, opened, run_id)
     return runs
 
 
-def _replay_case(toolkit: Bench, case: Case, tape: OpenCassette, run_id: str) -> Iterator[CaseRun]:
+def _replay_case(
+    toolkit: Bench, case: Case, opened: OpenCassette, run_id: str
+) -> Iterator[CaseRun]:
     trials: dict[str, CaseAttempt] = {}
     try:
-        with tape:
-            recorded = tape.metadata.get("measured")
+        with opened:
+            recorded = opened.metadata.get("measured")
             for model in case.models:
                 reply, error = ask(
                     toolkit, case, model, options={"origin_id": run_id}, is_live=False
                 )
                 found = recorded.get(model) if isinstance(recorded, dict) else None
                 trials[model] = judge_answer(case, reply, error, read_measured(found))
-            unplayed = len(tape.unplayed)
-            tape.misses.clear()  # each miss has become the error of its case
+            unplayed = len(opened.unplayed)
+            opened.misses.clear()  # each miss has become the error of its case
     except CassetteError as error:
         unplayed = 0
         trials |= {m: judge_answer(case, None, error, None) for m in case.models if m not in trials}
@@ -138,8 +140,8 @@ def _record_case(toolkit: Bench, suite: Suite, case: Case, run_id: str) -> Seque
     path = suite.cassette_of(case)
     runs: list[CaseRun] = []
     name = f"{suite.name}/{case.name}"
-    with OpenCassette(path, name=name, mode="record", secrets=secrets_of(toolkit)) as tape:
-        measured = tape.metadata["measured"] = {}
+    with OpenCassette(path, name=name, mode="record", secrets=secrets_of(toolkit)) as opened:
+        measured = opened.metadata["measured"] = {}
         for model in case.models:
             reply, error = ask(toolkit, case, model, options={"origin_id": run_id}, is_live=True)
             _require_expected(case, error)

@@ -21,7 +21,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from toolkit.errors import CassetteMissing, InvalidInput
-from toolkit.replay.cassettes.cassette_file import read_tape
+from toolkit.replay.cassettes.cassette_file import read_cassette
 from toolkit.replay.cassettes.exchange import Exchange, parse_json, request_key
 from toolkit.replay.cassettes.request_index import RequestIndex
 from toolkit.replay.cassettes.scrub import Scrubber
@@ -227,7 +227,7 @@ def load_exchanges(folder: Path) -> Sequence[Exchange]:
     """
     from toolkit.replay.cassettes.cassette_lint import find_cassettes
 
-    exchanges = [e for path in find_cassettes(folder) for e in read_tape(path).exchanges]
+    exchanges = [e for path in find_cassettes(folder) for e in read_cassette(path).exchanges]
     if not exchanges:
         raise CassetteMissing(f"there is no cassette in {folder}", hint="Record one first.")
     return exchanges

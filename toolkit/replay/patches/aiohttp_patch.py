@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.streams import StreamReader
+from multidict import CIMultiDict
 from vcr.request import Request
 from vcr.stubs.aiohttp_stubs import build_response
-from yarl import URL
 
 from toolkit.errors import CassetteError
 from toolkit.replay.cassettes.exchange import Exchange
 
 if TYPE_CHECKING:
-    from toolkit.replay.cassettes.cassette import OpenCassette
     from toolkit.replay.cassettes.recording import ExchangeRecorder
+    from toolkit.replay.patches.patch import Patch, Session
 
 _CUT_WORDS = "the connection broke in the body, as recorded"
 _BUFFER_BYTES = 2**26
@@ -31,18 +31,18 @@ _BUFFER_BYTES = 2**26
 Pull = Callable[[], Awaitable[bytes]]
 
 
-def build_aiohttp_tap(cassette: OpenCassette) -> tuple[Any, str, Any]:
-    """A patch in vcrpy's form: (class, attribute, replacement)."""
+def build_aiohttp_patch(cassette: Session) -> Patch:
+    """The patch of every client session."""
     session = aiohttp.ClientSession
-    return session, "_request", _tap(cassette, session._request)
+    return session, "_request", _patched(cassette, session._request)
 
 
-def _tap(cassette: OpenCassette, real: Any) -> Any:
+def _patched(cassette: Session, real: Any) -> Any:
     @functools.wraps(real)
     async def _request(self: aiohttp.ClientSession, method: str, url: Any, **kwargs: Any) -> Any:
         body = await _read_body(kwargs)
         headers = self._prepare_headers(kwargs.get("headers"))
-        full = URL(url) if isinstance(url, str) else url
+        full = self._build_url(url)
         if kwargs.get("params"):
             full = full.update_query(kwargs["params"])
         asked = cassette.scrub_request(method, str(full), dict(headers), body)
@@ -51,11 +51,11 @@ def _tap(cassette: OpenCassette, real: Any) -> Any:
             response = _answer(asked, answer)
             await _raise_for_status(self, kwargs.get("raise_for_status"), response)
             return response
-        take = cassette.start_take(asked)
+        recorder = cassette.start_recording(asked)
         response = await real(self, method, url, **kwargs)
         head = [(str(name), value) for name, value in response.headers.items()]
-        take.keep_head(response.status, response.reason or "", head, plain=self.auto_decompress)
-        response.content = _Pulled(_teeing(response.content, take))
+        recorder.keep_head(response.status, response.reason or "", head, plain=self.auto_decompress)
+        response.content = _Pulled(_teeing(response.content, recorder))
         return response
 
     return _request
@@ -72,10 +72,48 @@ async def _read_body(kwargs: dict[str, Any]) -> bytes:
         return data.encode()
     if isinstance(data, bytes | bytearray):
         return bytes(data)
-    if hasattr(data, "__aiter__"):
+    if hasattr(data, "__aiter__") and not isinstance(data, aiohttp.payload.Payload):
         kwargs["data"] = b"".join([part async for part in data])
         return bytes(kwargs["data"])
-    raise CassetteError(f"a request body of type {type(data).__name__} cannot be recorded")
+    return await _serialize(kwargs, data)
+
+
+async def _serialize(kwargs: dict[str, Any], data: Any) -> bytes:
+    """A form, a multipart body or a file as bytes, which then are sent with its content type."""
+    if isinstance(data, Mapping | list | tuple):
+        data = aiohttp.FormData(data)
+    try:
+        payload = (
+            data()
+            if isinstance(data, aiohttp.FormData)
+            else aiohttp.payload.get_payload(data, disposition=None)
+        )
+    except LookupError:
+        raise CassetteError(
+            f"a request body of type {type(data).__name__} cannot be recorded",
+            hint="Send it as bytes, a form or a file.",
+        ) from None
+    collected = _Collected()
+    await payload.write(collected)  # type: ignore[arg-type]
+    kwargs["data"] = bytes(collected.body)
+    headers = CIMultiDict(kwargs.get("headers") or {})
+    if payload.content_type:
+        headers.setdefault("Content-Type", payload.headers["Content-Type"])
+    kwargs["headers"] = headers
+    return bytes(kwargs["data"])
+
+
+class _Collected:
+    """A writer for aiohttp's payloads that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+
+    async def write(self, chunk: bytes) -> None:
+        self.body += chunk
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        self.body += chunk
 
 
 def _answer(asked: Exchange, answer: Exchange) -> aiohttp.ClientResponse:
@@ -127,18 +165,18 @@ class _Pulled(StreamReader):
             self.feed_eof()
 
 
-def _teeing(content: StreamReader, take: ExchangeRecorder) -> Pull:
+def _teeing(content: StreamReader, recorder: ExchangeRecorder) -> Pull:
     """Pull from the wire and keep what comes."""
 
     async def pull() -> bytes:
         try:
             piece = await content.readany()
         except (aiohttp.ClientError, OSError):
-            take.end("broken")
+            recorder.end("broken")
             raise
-        take.keep_piece(piece)
+        recorder.keep_piece(piece)
         if not piece:
-            take.end()
+            recorder.end()
         return piece
 
     return pull

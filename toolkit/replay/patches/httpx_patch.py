@@ -15,59 +15,59 @@ import httpx
 from toolkit.replay.cassettes.exchange import Exchange
 
 if TYPE_CHECKING:
-    from toolkit.replay.cassettes.cassette import OpenCassette
     from toolkit.replay.cassettes.recording import ExchangeRecorder
+    from toolkit.replay.patches.patch import Patch, Session
 
 _CUT_WORDS = "the connection broke in the body, as recorded"
 
 
-def build_httpx_taps(cassette: OpenCassette) -> tuple[tuple[Any, str, Any], ...]:
-    """Patches in vcrpy's form: (class, attribute, replacement)."""
+def build_httpx_patches(cassette: Session) -> tuple[Patch, ...]:
+    """The patches of both transports."""
     network, blocking = httpx.AsyncHTTPTransport, httpx.HTTPTransport
     return (
-        (network, "handle_async_request", _tap_async(cassette, network.handle_async_request)),
-        (blocking, "handle_request", _tap_blocking(cassette, blocking.handle_request)),
+        (network, "handle_async_request", _patched_async(cassette, network.handle_async_request)),
+        (blocking, "handle_request", _patched_blocking(cassette, blocking.handle_request)),
     )
 
 
-def _tap_async(cassette: OpenCassette, real: Any) -> Any:
+def _patched_async(cassette: Session, real: Any) -> Any:
     @functools.wraps(real)
     async def handle_async_request(self: Any, request: httpx.Request) -> httpx.Response:
         asked = _asked(cassette, request, await request.aread())
         answer = cassette.find_answer(asked)
         if answer is not None:
             return _answer(answer, _AsyncPieces(answer))
-        take = cassette.start_take(asked)
+        recorder = cassette.start_recording(asked)
         response: httpx.Response = await real(self, request)
-        _keep_head(take, response)
-        response.stream = _AsyncTee(response.stream, take)
+        _keep_head(recorder, response)
+        response.stream = _AsyncTee(response.stream, recorder)
         return response
 
     return handle_async_request
 
 
-def _tap_blocking(cassette: OpenCassette, real: Any) -> Any:
+def _patched_blocking(cassette: Session, real: Any) -> Any:
     @functools.wraps(real)
     def handle_request(self: Any, request: httpx.Request) -> httpx.Response:
         asked = _asked(cassette, request, request.read())
         answer = cassette.find_answer(asked)
         if answer is not None:
             return _answer(answer, _Pieces(answer))
-        take = cassette.start_take(asked)
+        recorder = cassette.start_recording(asked)
         response: httpx.Response = real(self, request)
-        _keep_head(take, response)
-        response.stream = _Tee(response.stream, take)
+        _keep_head(recorder, response)
+        response.stream = _Tee(response.stream, recorder)
         return response
 
     return handle_request
 
 
-def _asked(cassette: OpenCassette, request: httpx.Request, body: bytes) -> Exchange:
+def _asked(cassette: Session, request: httpx.Request, body: bytes) -> Exchange:
     return cassette.scrub_request(request.method, str(request.url), request.headers, body)
 
 
-def _keep_head(take: ExchangeRecorder, response: httpx.Response) -> None:
-    take.keep_head(response.status_code, response.reason_phrase, response.headers.multi_items())
+def _keep_head(recorder: ExchangeRecorder, response: httpx.Response) -> None:
+    recorder.keep_head(response.status_code, response.reason_phrase, response.headers.multi_items())
 
 
 def _answer(answer: Exchange, stream: Any) -> httpx.Response:
@@ -99,36 +99,36 @@ class _AsyncPieces(httpx.AsyncByteStream):
 
 
 class _Tee(httpx.SyncByteStream):
-    def __init__(self, stream: Any, take: ExchangeRecorder) -> None:
-        self._stream, self._take = stream, take
+    def __init__(self, stream: Any, recorder: ExchangeRecorder) -> None:
+        self._stream, self._recorder = stream, recorder
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._stream:
-                self._take.keep_piece(piece)
+                self._recorder.keep_piece(piece)
                 yield piece
         except httpx.HTTPError:
-            self._take.end("broken")
+            self._recorder.end("broken")
             raise
-        self._take.end()
+        self._recorder.end()
 
     def close(self) -> None:
         self._stream.close()
 
 
 class _AsyncTee(httpx.AsyncByteStream):
-    def __init__(self, stream: Any, take: ExchangeRecorder) -> None:
-        self._stream, self._take = stream, take
+    def __init__(self, stream: Any, recorder: ExchangeRecorder) -> None:
+        self._stream, self._recorder = stream, recorder
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for piece in self._stream:
-                self._take.keep_piece(piece)
+                self._recorder.keep_piece(piece)
                 yield piece
         except httpx.HTTPError:
-            self._take.end("broken")
+            self._recorder.end("broken")
             raise
-        self._take.end()
+        self._recorder.end()
 
     async def aclose(self) -> None:
         await self._stream.aclose()

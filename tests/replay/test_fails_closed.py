@@ -1,0 +1,431 @@
+"""In replay nothing reaches a socket, whichever client asks, from wherever it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gzip
+import http.client
+import io
+import json
+import multiprocessing
+import os
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+import requests
+import urllib3
+
+import toolkit as tk
+from tests.servers.mock_provider import MockProvider
+from toolkit.errors import CassetteMissing, KeyRequired
+from toolkit.replay.cassettes.cassette import cassette
+from toolkit.replay.cassettes.exchange import canonical_body
+
+THREADS, PER_THREAD = 64, 200
+
+
+class Sink:
+    """A listening socket that counts who connects and answers nobody."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self._listening.getsockname()[1]
+
+    def close(self) -> int:
+        """How many connections have come: accepted ones wait in the backlog until they are."""
+        self._listening.setblocking(False)
+        count = 0
+        try:
+            while True:
+                self._listening.accept()[0].close()
+                count += 1
+        except BlockingIOError:
+            return count
+        finally:
+            self._listening.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    made = Sink()
+    yield made
+    assert made.close() == 0, "something connected in replay"
+
+
+@pytest.fixture
+def provider() -> Iterator[MockProvider]:
+    with MockProvider() as server:
+        yield server
+
+
+def body(number: int) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": f"question {number}"}]}
+
+
+# ---- clients: each takes (base URL, number) and gives the status ---------------------------------
+
+
+def by_requests(base: str, number: int) -> int:
+    return requests.post(f"{base}/chat/completions", json=body(number), timeout=30).status_code
+
+
+def by_urllib3(base: str, number: int) -> int:
+    return urllib3.request("POST", f"{base}/chat/completions", json=body(number)).status
+
+
+def by_http_client(base: str, number: int) -> int:
+    host = base.removeprefix("http://").partition("/")[0]
+    connection = http.client.HTTPConnection(host, timeout=30)
+    headers = {"content-type": "application/json"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body(number)), headers)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def by_urllib(base: str, number: int) -> int:
+    data = json.dumps(body(number)).encode()
+    asked = urllib.request.Request(f"{base}/chat/completions", data, {"content-type": "x/json"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return int(answer.status)
+
+
+def by_httpx(base: str, number: int) -> int:
+    return httpx.post(f"{base}/chat/completions", json=body(number), timeout=30).status_code
+
+
+def by_async_httpx(base: str, number: int) -> int:
+    async def go() -> int:
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.post(f"{base}/chat/completions", json=body(number))
+            return answer.status_code
+
+    return asyncio.run(go())
+
+
+def by_aiohttp(base: str, number: int) -> int:
+    async def go() -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{base}/chat/completions", json=body(number)) as answer,
+        ):
+            await answer.read()
+            return answer.status
+
+    return asyncio.run(go())
+
+
+CLIENTS: tuple[Callable[[str, int], int], ...] = (
+    by_requests,
+    by_urllib3,
+    by_http_client,
+    by_urllib,
+    by_httpx,
+    by_async_httpx,
+    by_aiohttp,
+)
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
+def test_a_client_is_recorded_and_replayed_and_refused(client, provider, sink):
+    with cassette("closed/case", mode="record", secrets=()):
+        assert client(provider.base_url, 1) == 200
+    count = len(provider.requests)
+    with cassette("closed/case", mode="replay", secrets=()) as opened:
+        assert client(f"http://127.0.0.1:{sink.port}/v1", 1) == 200
+        assert not opened.unplayed
+    with pytest.raises(CassetteMissing), cassette("closed/case", mode="replay", secrets=()):
+        client(f"http://127.0.0.1:{sink.port}/v1", 2)
+    assert len(provider.requests) == count
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
+def test_threads_are_all_recorded_and_all_replayed(client, provider, sink):
+    with (
+        cassette("closed/threads", mode="record", secrets=()) as opened,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        list(pool.map(lambda number: client(provider.base_url, number), range(48)))
+        assert len(opened) == 48
+    base = f"http://127.0.0.1:{sink.port}/v1"
+    with (
+        cassette("closed/threads", mode="replay", secrets=()) as opened,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        assert set(pool.map(lambda number: client(base, number), range(48))) == {200}
+        assert not opened.unplayed
+
+
+@pytest.mark.slow
+def test_64_threads_with_200_requests_each_reach_no_socket(provider, sink):
+    """Half of the requests were recorded; the others must fail, and none may connect."""
+    with cassette("closed/many", mode="record", secrets=()):
+        session = requests.Session()
+        for number in range(THREADS):
+            session.post(f"{provider.base_url}/chat/completions", json=body(number), timeout=30)
+    base = f"http://127.0.0.1:{sink.port}/v1"
+    refused = []
+
+    def work(thread: int) -> int:
+        answered = 0
+        with requests.Session() as session:
+            for turn in range(PER_THREAD):
+                number = thread if turn == 0 else 1000 + turn
+                try:
+                    url = f"{base}/chat/completions"
+                    answered += session.post(url, json=body(number), timeout=30).status_code == 200
+                except CassetteMissing:
+                    refused.append(number)
+        return answered
+
+    with (
+        pytest.raises(CassetteMissing),
+        cassette("closed/many", mode="replay", secrets=()),
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        assert sum(pool.map(work, range(THREADS))) == THREADS
+    assert len(refused) == THREADS * (PER_THREAD - 1)
+
+
+# ---- what is not HTTP through a known library ----------------------------------------------------
+
+
+def raw_socket(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def raw_connect_ex(port: int) -> None:
+    with socket.socket() as sock:
+        sock.connect_ex(("127.0.0.1", port))
+
+
+def raw_asyncio(port: int) -> None:
+    asyncio.run(asyncio.open_connection("127.0.0.1", port))
+
+
+def raw_datagram(port: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"x", ("127.0.0.1", port))
+
+
+def bare_httpcore(port: int) -> None:
+    import httpcore
+
+    httpcore.request("GET", f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    "act", [raw_socket, raw_connect_ex, raw_asyncio, raw_datagram, bare_httpcore]
+)
+def test_another_way_to_the_network_is_refused(act, provider, sink):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    with (
+        pytest.raises(CassetteMissing, match=f"127.0.0.1:{sink.port}"),
+        cassette("closed/case", mode="replay", secrets=()),
+    ):
+        act(sink.port)
+
+
+def test_no_name_is_looked_up(provider):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    with (
+        pytest.raises(CassetteMissing, match=r"api\.example\.com"),
+        cassette("closed/case", mode="replay", secrets=()),
+    ):
+        socket.getaddrinfo("api.example.com", 443)
+
+
+def test_what_the_test_allows_can_be_reached(provider):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    allowed = [f"127.0.0.1:{provider.port}"]
+    with cassette("closed/case", mode="replay", secrets=(), allow_hosts=allowed) as opened:
+        with socket.create_connection(("127.0.0.1", provider.port)):
+            pass
+        opened.discard()
+    first, second = socket.socketpair()
+    first.close()
+    second.close()
+
+
+def test_a_connection_from_before_is_not_used_in_replay(provider):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_requests(provider.base_url, 1)
+    with requests.Session() as session:
+        session.post(f"{provider.base_url}/chat/completions", json=body(9), timeout=30)
+        count = len(provider.requests)
+        with pytest.raises(CassetteMissing), cassette("closed/case", mode="replay", secrets=()):
+            session.post(f"{provider.base_url}/chat/completions", json=body(2), timeout=30)
+        assert len(provider.requests) == count
+        # Afterwards the session is as usable as before.
+        session.post(f"{provider.base_url}/chat/completions", json=body(3), timeout=30)
+        assert len(provider.requests) == count + 1
+
+
+def test_a_connection_subclass_with_its_own_connect_is_replayed(provider, sink):
+    class Own(http.client.HTTPConnection):
+        def connect(self) -> None:
+            self.sock = socket.create_connection((self.host, self.port))
+
+    def call(port: int) -> bytes:
+        connection = Own("127.0.0.1", port)
+        connection.request("GET", "/v1/models")
+        return connection.getresponse().read()
+
+    with cassette("closed/own", mode="record", secrets=()):
+        recorded = call(provider.port)
+    with cassette("closed/own", mode="replay", secrets=()):
+        assert json.loads(call(sink.port)) == json.loads(recorded)
+
+
+# ---- processes ----------------------------------------------------------------------------------
+
+
+METHODS = [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_child_processes_are_recorded_and_replayed(method, provider, sink):
+    context = multiprocessing.get_context(method)
+
+    def run(base: str) -> set[int]:
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+            return set(pool.map(by_requests, [base] * 8, range(8)))
+
+    with cassette("closed/processes", mode="record", secrets=()):
+        assert run(provider.base_url) == {200}
+    assert len(provider.requests) == 8
+    with cassette("closed/processes", mode="replay", secrets=()) as opened:
+        assert run(f"http://127.0.0.1:{sink.port}/v1") == {200}
+        assert not opened.unplayed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_child_process_fails_closed(method, provider, sink):
+    with cassette("closed/processes", mode="record", secrets=()):
+        by_requests(provider.base_url, 1)
+    context = multiprocessing.get_context(method)
+    with cassette("closed/processes", mode="replay", secrets=()) as opened:
+        process = context.Process(target=by_requests, args=(f"http://127.0.0.1:{sink.port}/v1", 7))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 1
+        opened.discard()
+
+
+# ---- equal requests -----------------------------------------------------------------------------
+
+
+def test_a_multipart_body_matches_whatever_its_boundary_is(provider, sink):
+    def upload(base: str) -> int:
+        files = {"file": ("a.txt", io.BytesIO(b"content"), "text/plain")}
+        return requests.post(f"{base}/files", files=files, data={"n": "1"}, timeout=30).status_code
+
+    with cassette("closed/multipart", mode="record", secrets=()):
+        recorded = upload(provider.base_url)
+    with cassette("closed/multipart", mode="replay", secrets=()):
+        assert upload(f"http://127.0.0.1:{sink.port}/v1") == recorded
+
+
+def test_a_multipart_body_of_aiohttp_matches(provider, sink):
+    async def upload(base: str) -> int:
+        form = aiohttp.FormData({"n": "1"})
+        form.add_field("file", b"content", filename="a.txt", content_type="text/plain")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{base}/files", data=form) as answer,
+        ):
+            return answer.status
+
+    with cassette("closed/multipart", mode="record", secrets=()):
+        recorded = asyncio.run(upload(provider.base_url))
+    with cassette("closed/multipart", mode="replay", secrets=()):
+        assert asyncio.run(upload(f"http://127.0.0.1:{sink.port}/v1")) == recorded
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(b'{"t":1}', b'{"t": 1.0}'), (b'{"t":100}', b'{"t":1e2}'), (b'{"t":-0.0}', b'{"t":0}')],
+)
+def test_numbers_of_equal_value_are_equal(one, other):
+    assert canonical_body(one) == canonical_body(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(b'{"t":1}', b'{"t":true}'), (b'{"t":1.5}', b'{"t":1}'), (b"1", b'"1"')]
+)
+def test_values_that_differ_stay_different(one, other):
+    assert canonical_body(one) != canonical_body(other)
+
+
+def test_a_compressed_request_matches_its_text(provider, sink):
+    def post(base: str, level: int) -> int:
+        data = gzip.compress(json.dumps(body(1)).encode(), level, mtime=level)
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        url = f"{base}/files"
+        return requests.post(url, data=data, headers=headers, timeout=30).status_code
+
+    with cassette("closed/gzip", mode="record", secrets=()) as opened:
+        recorded = post(provider.base_url, 1)
+        assert b"question 1" in opened._recorders[0].asked.request_body
+    with cassette("closed/gzip", mode="replay", secrets=()):
+        assert post(f"http://127.0.0.1:{sink.port}/v1", 9) == recorded
+
+
+# ---- keys and litellm ---------------------------------------------------------------------------
+
+
+def test_a_replay_needs_no_key(home, provider, monkeypatch):
+    tk.providers.add("p", base_url=provider.base_url, local=True, api_key="sk-" + "k" * 40)
+    monkeypatch.setattr("keyring.get_password", lambda *_: None, raising=False)
+    with cassette("closed/keyless", mode="record", secrets=()):
+        first = tk.complete("p/m", "hello").text
+    tk.keys.remove("p")
+    tk.providers.update("p", needs_key=True)
+    with pytest.raises(KeyRequired):
+        tk.complete("p/m", "hello")
+    with cassette("closed/keyless", mode="replay", secrets=()):
+        assert tk.complete("p/m", "hello").text == first
+
+
+def test_litellm_imported_inside_a_cassette_needs_no_network(provider, tmp_path):
+    import subprocess
+    import sys
+
+    with cassette("closed/litellm", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    script = (
+        "import toolkit as tk\n"
+        "with tk.cassette('closed/litellm', mode='replay', secrets=()) as c:\n"
+        "    import litellm, os\n"
+        "    assert os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] == 'True'\n"
+        "    c.discard()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("LITELLM_LOCAL_MODEL_COST_MAP", None)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_patches_are_gone_after_the_cassette(provider):
+    before = socket.socket.connect, http.client.HTTPConnection.send, threading.Thread.start
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    with cassette("closed/case", mode="replay", secrets=()):
+        by_httpx(provider.base_url, 1)
+    after = socket.socket.connect, http.client.HTTPConnection.send, threading.Thread.start
+    assert before == after
