@@ -52,6 +52,27 @@ def test_known_strengths_are_found_again():
         assert gap == pytest.approx(400 * math.log10(2), abs=25)
 
 
+def test_the_common_level_is_exact_with_many_votes():
+    """The likelihood's slope is zero for every model, also in the level that all share."""
+    dice = random.Random(4)
+    rows = []
+    for _ in range(20_000):
+        a, b = dice.sample("pqrstu", 2)
+        won = dice.random() < 1 / (1 + 2 ** (ord(b) - ord(a)))
+        rows += votes(a, b, "a" if won else "b")
+    table = leaderboard(rows, resamples=2)
+    strength = {r.model: 10 ** ((r.rating - MIDDLE) / 400) for r in table.itertuples()}
+    for name, own in strength.items():
+        expected = own / (own + 1)  # the virtual game
+        won = 0.5
+        for row in rows:
+            if name in (row["model_a"], row["model_b"]):
+                other = row["model_b"] if row["model_a"] == name else row["model_a"]
+                expected += own / (own + strength[other])
+                won += (row["outcome"] == "a") == (row["model_a"] == name)
+        assert won == pytest.approx(expected, abs=1e-4)
+
+
 def test_only_ties_are_equal_ratings():
     table = leaderboard(votes("x", "y", "tie", "both_bad", "tie"))
     assert table["rating"].tolist() == pytest.approx([MIDDLE, MIDDLE])

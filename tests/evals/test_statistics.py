@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from toolkit.stats.comparison import (
+    POINTS,
     bonett_price_interval,
     cohens_d,
     cohens_h,
@@ -18,10 +19,8 @@ from toolkit.stats.comparison import (
     flicker,
     holm,
     mcnemar_exact,
-    power_for,
     say_comparison,
     sign_flip_p,
-    smallest_detectable,
 )
 from toolkit.stats.intervals import (
     FEW,
@@ -113,15 +112,7 @@ def test_no_more_is_shown_by_chance_than_the_level_allows(n):
 def test_one_sample_shows_nothing():
     result = compare_paired({"x": [0.2, 0.4]}, {"x": [0.9, 0.8]})
     assert result.p_value == 1.0
-    assert say_comparison(result, "A", "B").endswith("not shown (one sample shows nothing)")
-
-
-def test_power_is_the_z_tests():
-    assert power_for(63, 0.25, 0.7) == pytest.approx(0.808, abs=0.002)
-    differences = np.random.default_rng(1).normal(0, 0.5, 100)
-    found = smallest_detectable(differences)
-    spread = differences.std(ddof=1)
-    assert power_for(100, found, spread) == pytest.approx(0.8, abs=1e-3)
+    assert say_comparison(result, "A", "B").endswith("(1 sample cannot show any difference)")
 
 
 def test_the_same_data_gives_the_same_interval():
@@ -149,9 +140,57 @@ def test_a_paired_comparison_in_words():
     assert words.endswith("100 samples")
 
 
-def test_a_difference_that_is_not_shown_says_so():
-    result = compare_paired(passes(1, 0, 1, 0, 1), passes(1, 1, 1, 0, 1))
-    assert "not shown (smallest change this could see:" in say_comparison(result, "A", "B")
+def test_a_difference_that_is_not_significant_says_what_could_have_been():
+    few = compare_paired(passes(1, 0, 1, 0, 1), passes(1, 1, 1, 0, 1))
+    assert few.smallest_detectable is None
+    assert "not significant (5 samples cannot show any difference)" in say_comparison(few, "A", "B")
+    many = compare_paired(passes(*[1, 0] * 20), passes(*[1, 0] * 19, 1, 1))
+    assert "not significant (smallest detectable difference: " in say_comparison(many, "A", "B")
+
+
+def test_a_difference_just_above_the_level_is_not_called_significant():
+    result = compare_paired(passes(*[0] * 5, *[1] * 20), passes(*[1] * 25))
+    assert result.p_value == pytest.approx(0.0625)
+    assert "not significant" in say_comparison(result, "A", "B")
+    shown = compare_paired(passes(*[0] * 6, *[1] * 20), passes(*[1] * 26))
+    assert shown.p_value == pytest.approx(0.03125)
+    assert "not significant" not in say_comparison(shown, "A", "B")
+
+
+def test_bonett_and_prices_interval_by_hand():
+    """7 and 1 discordant of 21 (Bentur et al. 2009): shares 8/23 and 2/23, so the difference is
+    -6/23, its standard error sqrt((10/23 - 36/529) / 23) = 0.1263, and 1.96 of them 0.2475.
+    """
+    low, high = bonett_price_interval(7, 1, 21)
+    assert (low, high) == pytest.approx((-0.5083, -0.0134), abs=5e-4)
+
+
+def test_a_constant_difference_has_an_interval():
+    result = compare_paired(
+        {f"s{i}": [0.5] for i in range(10)}, {f"s{i}": [0.7] for i in range(10)}, within=POINTS
+    )
+    assert result.difference.low < 0.0 < 0.2 < result.difference.high
+    slow = compare_paired({"a": [10.0], "b": [20.0]}, {"a": [15.0], "b": [25.0]})
+    assert "no interval" in say_comparison(slow, "A", "B", unit="ms")
+
+
+def test_a_share_of_none_or_all_ends_at_zero_or_one_exactly():
+    for n in range(1, 500):
+        assert wilson_interval(0, n)[0] == 0.0
+        assert wilson_interval(n, n)[1] == 1.0
+
+
+def test_flicker_needs_two_repeats():
+    assert flicker({"a": [1, 0], "b": [1, 1]}).n == 2
+    assert flicker({"a": [1]}).n == 0
+
+
+def test_students_t_is_used_below_eight_values_and_the_bootstrap_from_there_on():
+    values = np.random.default_rng(2).beta(2, 5, FEW)
+    few = values[: FEW - 1]
+    expected = stats.t.interval(0.95, FEW - 2, few.mean(), stats.sem(few))
+    assert spread_interval(few) == pytest.approx(expected, rel=1e-4)
+    assert spread_interval(values) == bootstrap_interval(values)
 
 
 def test_only_shared_samples_are_compared():

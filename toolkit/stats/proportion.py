@@ -1,4 +1,4 @@
-"""The interval of a share, needed by evals and by health; it loads nothing heavy."""
+"""Wilson's interval of a share; loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,4 +15,7 @@ def wilson_interval(successes: float, n: int, *, confidence: float = 0.95) -> tu
     centre = p + z * z / (2 * n)
     spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # At the ends the bound is 0 or 1 exactly; rounding leaves 6e-18, which then gets printed.
+    low = 0.0 if successes <= 0 else max(0.0, (centre - spread) / scale)
+    high = 1.0 if successes >= n else min(1.0, (centre + spread) / scale)
+    return low, high

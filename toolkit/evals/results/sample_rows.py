@@ -8,7 +8,7 @@ from typing import Any
 
 from toolkit.errors import ToolkitError
 from toolkit.evals.running.plan import Task, hash_id
-from toolkit.evals.scorers import Score
+from toolkit.evals.scorers import UNREADABLE, Score
 from toolkit.evals.solvers import Solved
 from toolkit.records import Reply
 
@@ -23,6 +23,7 @@ def build_row(
     sample, is_cached = task.sample, any("cached" in r.flags for r in solved.replies)
     details = found.details if found else {}
     code = details.get("code") or ("SCORER_ERROR" if found and found.error else None)
+    is_unreadable = found is not None and found.is_unreadable
     value = found.value if found else None
     return {
         "result_id": hash_id(run_id, task.key, scorer, 0),
@@ -42,7 +43,8 @@ def build_row(
         "explanation": (found.error or found.reason or None) if found else None,
         "metadata": dict(sample.metadata),
         "status": "error" if code else "ok",
-        "error_code": code,
+        # An unreadable answer has been judged: its status is ok, its score 0, its code says why.
+        "error_code": code or (UNREADABLE if is_unreadable else None),
         "error_message": found.error if found else None,
         "call_id": reply.call_id if reply else None,
         "request_id": reply.request_id if reply else None,

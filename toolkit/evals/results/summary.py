@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from toolkit.evals.scorers import UNREADABLE
 from toolkit.stats.comparison import (
     POINTS,
     PairedComparison,
@@ -62,7 +63,8 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
     Returns:
         `model`, `variant`, `scorer`, `mean` with `low` and `high` (95 %, see
         `intervals.mean_interval`), `n` samples, `answers` scored,
-        `unscored` answers that the scorer could not judge, `failed` calls, answers `skipped` by a
+        `unscored` answers that the scorer could not judge, `unreadable` answers that gave nothing
+        to compare (they score 0), `failed` calls, answers `skipped` by a
         cap (neither has a score), `flicker` (share of samples whose repeats differ; None without
         repeats).
     """
@@ -85,6 +87,9 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "n": mean.n,
                     "answers": sum(len(values) for values in scores.values()),
                     "unscored": sum(r["scorer"] == scorer and r["score"] is None for r in own),
+                    "unreadable": sum(
+                        r["scorer"] == scorer and r["error_code"] == UNREADABLE for r in own
+                    ),
                     "failed": count_status(own, "error"),
                     "skipped": count_status(own, "skipped"),
                     "flicker": changes.value if changes.n else None,

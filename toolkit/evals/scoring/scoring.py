@@ -1,11 +1,12 @@
 """Scoring one answer, whatever the scorer is: a function, a coroutine, a judge that asks a model.
 
-A scorer that raises or gives no number is a score without a value, with a code and words; it
-never stops a run. Scorers are found by name, among ours and among plugins.
+A scorer that raises, returns no number or takes too long is a score without a value, with a code
+and a message; it never stops a run. Scorers are found by name, among ours and among plugins.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -15,9 +16,12 @@ from typing import Any, Final, Protocol
 
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals import scorers
-from toolkit.evals.scorers import Answer, MissingTarget, Score
+from toolkit.evals.bounded import FUNCTION_TIMEOUT_S, TookTooLong, call_bounded
+from toolkit.evals.dataset import Dataset
+from toolkit.evals.scorers import Answer, Score, targets_of
 from toolkit.records import Message, Reply
 
+_PROBLEMS_SHOWN: Final = 5
 ENTRY_POINTS: Final = "toolkit.scorers"
 AnyScorer = Callable[[Answer], Any]
 _OURS: Final = (
@@ -26,6 +30,7 @@ _OURS: Final = (
     "regex",
     "numeric",
     "choice",
+    "math",
     "json_schema",
     "fuzzy",
     "bleu",
@@ -62,28 +67,67 @@ current_desk: ContextVar[ModelClient] = ContextVar("toolkit_eval_desk")
 async def score_answer(scorer: AnyScorer, answer: Answer) -> Score:
     """Run one scorer; whatever it does, the result is a `Score`.
 
-    Where it has no value, `details["code"]` is `TARGET_MISSING`, the code of a failed call of
-    the scorer, or `SCORER_ERROR`.
+    Where it has no value, `details["code"]` is `TARGET_MISSING`, `TARGET_INVALID`,
+    `SCORER_TIMEOUT`, the code of a failed call of the scorer, or `SCORER_ERROR`.
     """
     try:
-        result = scorer(answer)
-        if inspect.isawaitable(result):
-            result = await result
-    except MissingTarget as error:
-        return Score(value=None, error=str(error), details={"code": "TARGET_MISSING"})
+        score = scorers.read_score(await _call(scorer, answer))
     except ToolkitError as error:
         return Score(value=None, error=error.message, details={"code": error.code})
-    except Exception as error:  # noqa: BLE001 - a person's own function may raise anything
-        words = f"{type(error).__name__}: {error}"
-        return Score(value=None, error=words, details={"code": "SCORER_ERROR"})
-    score = scorers.score(lambda _: result, answer)
+    except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
+        score = scorers.score_of_error(error)
     if score.value is None and "code" not in score.details:
         return replace(score, details={**score.details, "code": "SCORER_ERROR"})
     return score
 
 
+async def _call(scorer: AnyScorer, answer: Answer) -> Any:
+    """Run a scorer: ours at once, a user's within its time limit and beside the event loop."""
+    is_ours = str(getattr(scorer, "__module__", "")).startswith("toolkit.evals.")
+    if is_ours and not hasattr(scorer, "runs_in_thread"):
+        result = scorer(answer)
+        return await result if inspect.isawaitable(result) else result
+    timeout_s = float(getattr(scorer, "timeout_s", FUNCTION_TIMEOUT_S))
+    if inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(
+        getattr(scorer, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
+    ):
+        result = scorer(answer)
+    else:
+        result = await call_bounded(scorer, answer, timeout_s=timeout_s)
+        if not inspect.isawaitable(result):
+            return result
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await result
+    except TimeoutError:
+        raise TookTooLong(f"the scorer took longer than {timeout_s:g} s") from None
+
+
+def check_targets(given: Mapping[str, AnyScorer], dataset: Dataset) -> None:
+    """Check all targets against all scorers, before anything is asked.
+
+    Raises:
+        InvalidInput: a scorer cannot compare with a target; the message names row and column.
+    """
+    problems = [
+        f"row {number} (id {sample.sample_id}), column 'target': {problem} (scorer {name!r})"
+        for name, scorer in given.items()
+        if (check := getattr(scorer, "check_target", None)) is not None
+        for number, sample in enumerate(dataset, start=1)
+        for target in targets_of(sample)
+        if (problem := check(sample, target)) is not None
+    ]
+    if problems:
+        rest = len(problems) - _PROBLEMS_SHOWN
+        more = f"; and {rest:,} more" if rest > 0 else ""
+        raise InvalidInput(
+            f"{dataset.name}: {'; '.join(problems[:_PROBLEMS_SHOWN])}{more}",
+            hint="Correct these targets, leave them blank, or choose another scorer.",
+        )
+
+
 def is_pass(scorer: AnyScorer, score: Score) -> bool | None:
-    """Whether it is good enough: by the scorer's `pass_at`, else only for scores of 0 and 1."""
+    """Whether the score is good enough: by `pass_at`, else only for scores of 0 and 1."""
     if score.value is None or "unit" in score.details:
         return None
     threshold = getattr(scorer, "pass_at", None)
@@ -131,7 +175,7 @@ def _read_one(item: Any) -> tuple[str, AnyScorer]:
         options = dict(item)
         if "function" in options:
             raise InvalidInput(
-                f"the scorer is the function {options['function']}, which is not here",
+                f"the scorer is the function {options['function']}, which is not available here",
                 hint="Give the scorers again in Python: `scorers=[...]`.",
             )
         kind = options.pop("type", None)
@@ -146,18 +190,18 @@ def _read_one(item: Any) -> tuple[str, AnyScorer]:
         return name, scorer
     if callable(item):
         return _name_of(item), item
-    raise InvalidInput(f"{item!r} is no scorer", hint="Give a name, a mapping or a function.")
+    raise InvalidInput(f"{item!r} is not a scorer", hint="Give a name, a mapping or a function.")
 
 
 def _make(kind: str, options: Mapping[str, Any]) -> AnyScorer:
     maker = _find_maker(kind)
     if maker is None:
         known = ", ".join(scorer_names())
-        raise InvalidInput(f"there is no scorer {kind!r}", hint=f"There are {known}.")
+        raise InvalidInput(f"there is no scorer {kind!r}", hint=f"Available: {known}.")
     try:
         scorer: AnyScorer = maker(**options)
     except TypeError as error:
-        raise InvalidInput(f"the scorer {kind!r} cannot be made: {error}") from None
+        raise InvalidInput(f"invalid options of the scorer {kind!r}: {error}") from None
     return scorer
 
 

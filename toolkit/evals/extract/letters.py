@@ -1,0 +1,228 @@
+r"""The option that an answer chooses: A, (b), **C**, \boxed{D}, "the answer is E" in many languages.
+
+What is stated counts before what is discussed, the last statement before earlier ones. The
+article "a", the pronoun "I" and letters within prose ("Vitamin C") are never taken for a choice,
+and an answer that states two options has not chosen: the result is None rather than a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import ascii_uppercase
+from typing import Final
+
+import regex
+
+from toolkit.evals.extract.text import drop_reasoning, find_boxed, normalize_unicode, strip_markup
+
+# Cyrillic and Greek capitals that look like Latin ones, as models mix them up.
+_LOOKALIKES: Final = str.maketrans("АВСЕНКМОРТХΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABCEHKMOPTXABEZHIKMNOPTYX")
+_MARKERS: Final = (
+    # English; then German, French, Spanish, Portuguese, Italian, Dutch, Polish, Nordic, Turkish,
+    # Vietnamese, Indonesian, Russian, Ukrainian, Czech, Greek, Arabic, Hindi; Chinese, Japanese,
+    # Korean below.
+    r"\b(?:answers?|ans|options?|choices?|conclusion|selection|pick|solution|response|"
+    r"Antwort|Lösung|Option|Auswahl|réponse|choix|respuesta|opción|resposta|opção|alternativa|"
+    r"risposta|opzione|scelta|antwoord|keuze|odpowied[źz]|opcja|svaret?|svar|vastaus|cevap|yanıt|"
+    r"seçenek|đáp án|trả lời|jawaban(?:nya)?|pilihan|ответ|вариант|відповідь|odpověď|απάντηση|"
+    r"الإجابة|الجواب|उत्तर)\b|(?:最终)?(?:答案|选项|選項|选择|選擇|应选|故选|所以选|选|解答|答え|正解|回答|正答|選択肢)"
+    r"|정답|답|선택"
+)
+_VERBS: Final = (
+    r"\b(?:I(?:'d| would| will|'ll)?\s+(?:say|go\s+(?:with|for)|choose|pick|select|opt\s+for|answer|"
+    r"vote\s+for|guess)|(?:choose|select|choosing|selecting|pick|chose|selected|picked)|"
+    r"(?:it|this|that)(?:'s| is| must be| should be| would be)|must be|"
+    r"(?:so|thus|hence|therefore|definitely|probably|clearly|definitively|finally)[:,]?|"
+    r"ich\s+wähle|je\s+choisis|elijo|escolho|scelgo)(?!\w)"
+)
+_FILLER: Final = (
+    r"(?:\s|[:：=>→⇒,—–\-*_\"'“”「」『』\[\](){}#$|]|\\boxed|\\text|\b(?:(?i:is|are|was|be|would|"
+    r"should|must|will|the|correct|right|best|final|most|likely|appropriate|accurate|therefore|"
+    r"thus|clearly|definitely|indeed|letter|option|choice|answer|to|this|question|that|for|given|"
+    r"by|here|below|above|among|these|ist|lautet|die|richtige|Buchstabe|Antwort|est|la|l'|bonne|"
+    r"correcte|réponse|lettre|es|correcta|opción|letra|correta|alternativa|corretta|lettera|het|"
+    r"juiste|jest|là|adalah|doğru|şıkkı|är|er|правильный|верный|это|вариант|هي|है)|é|a|è)\b(?!\s*$)"
+    r"|(?:はい|为|為|是|は|が|은|는|项|項))"
+)
+_NEXT_WORDS: Final = (
+    "because|since|as|and|but|for|which|where|so|due|given|not|with|based|that|from|according|"
+    "when|if|while|therefore|hence|thus|although|though|rather|instead|by|in|is|would|seems|weil|"
+    "da|denn|und|nicht|parce|car|et|porque|y|pues|perché|e|on|of|here|only|alone|or"
+)
+_ALONE: Final = regex.compile(r"(?<!\w)\p{Lu}(?!\w)")
+
+
+def find_choice(
+    text: str, letters: str = "ABCD", options: Mapping[str, str] | None = None
+) -> str | None:
+    """The letter that a text chooses, or None where it chooses none or more than one.
+
+    Args:
+        text: the answer.
+        letters: of the options.
+        options: the text of each option; an answer that repeats one of them has chosen it.
+    """
+    allowed = letters.upper()
+    text = normalize_unicode(drop_reasoning(text)).strip()
+    text = _ALONE.sub(lambda match: match[0].translate(_LOOKALIKES), text)
+    for boxed in reversed(find_boxed(text)):
+        found = _leading(strip_markup(boxed).strip(), allowed) or _bare(
+            strip_markup(boxed), allowed
+        )
+        if found:
+            return found
+    text = strip_markup(text.replace("\\boxed", "")).strip()
+    if found := _bare(text, allowed):
+        return found
+    if stated := _find_stated(text, allowed):
+        return None if len(stated) > 1 else stated
+    for found in (_from_lines(text, allowed), _free(text, allowed)):
+        if found:
+            return None if len(found) > 1 else found
+    return _by_text(text, options) if options else None
+
+
+def read_options(text: str) -> dict[str, str]:
+    """The options that a question lists: `A) Paris`, `(B) Rome`, `C. Berlin`, one per line."""
+    pattern = regex.compile(r"(?m)^\s*\(?([A-Z])[).:]\s+(\S.*?)\s*$")
+    found = {match[1]: match[2] for match in pattern.finditer(text)}
+    expected = ascii_uppercase[: len(found)]
+    return found if len(found) > 1 and "".join(found) == expected else {}
+
+
+def _bare(text: str, allowed: str) -> str | None:
+    """The text is a letter and marks, nothing else."""
+    bare = regex.sub(r"[\s().:*_`\[\]{}\"'$#!,;-]", "", text).upper()
+    return bare if len(bare) == 1 and bare in allowed else None
+
+
+def _leading(line: str, allowed: str) -> str | None:
+    """The letter that a line begins with, as an option is written: `B) Paris`, `B. A vector`."""
+    match = regex.match(
+        r"[\s>*#\-\"'(\[{]*(?:(?:option|choice|answer|letter)\s+)?[(\[]?"
+        r"(?P<letter>[A-Za-z])(?P<after>[)\].:,;]|\s*[-–—:]\s|\s|$)(?P<rest>.*)",
+        line,
+        regex.DOTALL,
+    )
+    if match is None or match["letter"].upper() not in allowed:
+        return None
+    letter, after, rest = match["letter"], match["after"], match["rest"]
+    is_marked = after.strip() != "" or regex.match(r"[\s>*#]*[(\[]", line) is not None
+    if letter in "aAI" and after == "," and letter != "A":
+        return None
+    if is_marked:
+        # `e.g.` and `i.e.` are not options.
+        return None if after == "." and regex.match(r"[a-z]\.", rest) else letter.upper()
+    if not rest.strip():
+        return letter.upper()
+    is_verb = regex.match(r"\s*(?:is|seems|would be|because|since|as)\b", rest)
+    return letter.upper() if is_verb and letter.isupper() and letter != "I" else None
+
+
+def _find_stated(text: str, allowed: str) -> str:
+    """The last letter that follows a statement ("answer is"), or is called right; "" for none.
+
+    Two letters mean that the statement names both.
+    """
+    lower = allowed.lower()
+    after = regex.compile(
+        rf"(?:(?i:{_MARKERS})(?P<link>{_FILLER}*+)|(?i:{_VERBS})(?P<gap>{_FILLER}*))"
+    )
+    found: list[tuple[int, str]] = []
+    at = 0
+    while match := after.search(text, at):
+        at = max(match.end(), match.start() + 1)
+        letter_at = _letter_at(text, match.end(), allowed, lower)
+        if letter_at is None:
+            letter_at = _letter_before(text, match, allowed, lower)
+        if letter_at is not None:
+            found.append((letter_at, _with_second(text, letter_at, allowed)))
+    for match in regex.finditer(
+        rf"(?<![\w'.])[(\[]?(?P<letter>[{allowed}])[)\]]?(?![\w'])\W{{0,3}}"
+        r"(?:is|would be|seems(?: to be)?|appears to be)\s+(?:(?:the|most|clearly|definitely|"
+        r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b",
+        text,
+    ):
+        found.append((match.start("letter"), match["letter"]))
+    return max(found)[1] if found else ""
+
+
+def _letter_before(text: str, match: regex.Match[str], allowed: str, lower: str) -> int | None:
+    """The letter that the filler took in: "the answer is a" ends with the Portuguese article."""
+    end = match.end()
+    while end > match.start():
+        end -= 1
+        if text[end].isspace() or not text[end].isalnum():
+            continue
+        is_single = not text[end - 1 : end].isalnum() and end > match.start()
+        return _letter_at(text, end, allowed, lower) if is_single else None
+    return None
+
+
+def _letter_at(text: str, at: int, allowed: str, lower: str) -> int | None:
+    """Where a free letter stands that can be a choice, at this place."""
+    letter, before, after = text[at : at + 1], text[at - 1 : at], text[at + 1 : at + 40]
+    if not letter or (letter not in allowed and letter not in lower):
+        return None
+    if before.isalnum() and before.isascii():
+        return None
+    if after[:1] and (after[0] in "_" or (after[0].isalnum() and after[0].isascii())):
+        return None
+    if regex.match(r"['’]\w|[a-z]", after):
+        return None
+    if before in "([{" and after[:1] in ")]}":
+        return at
+    if letter in lower:
+        is_end = regex.match(r"\s*(?:$|[)\].,;:!?\n])", after)
+        # `i.e.` and `a. b.` within a sentence
+        return at if is_end and not regex.match(r"\.[a-z]", after) else None
+    if letter not in "AI":
+        return at
+    return None if regex.match(rf"\s+(?!(?:{_NEXT_WORDS})\b)[a-z]", after) else at
+
+
+def _with_second(text: str, at: int, allowed: str) -> str:
+    """The letter at a place, and another that the same statement names: "B or C"."""
+    second = regex.match(
+        rf"[)\]]?\s*(?:or|and|/|&|oder|und|ou|et|o|y)\s*[(\[]?(?P<letter>[{allowed}])(?![\w'])"
+        r"(?!\s+(?:is|are|was)\b)[)\]]?",
+        text[at + 1 : at + 20],
+    )
+    first = text[at].upper()
+    return first + second["letter"] if second and second["letter"] != first else first
+
+
+def _from_lines(text: str, allowed: str) -> str:
+    """The letter that the last or first line begins with or is; "" where lines list several."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found = [letter for line in lines if (letter := _leading(line, allowed))]
+    if not found:
+        return ""
+    if last := _bare(lines[-1], allowed):
+        return last
+    return "".join(dict.fromkeys(found))
+
+
+def _free(text: str, allowed: str) -> str:
+    """Letters in brackets or quotes, or after a word such as option, anywhere in the text."""
+    found = [
+        match["in"] or match["after"]
+        for match in regex.finditer(
+            rf"[(\[\"'](?P<in>[{allowed}])[)\]\"']|\b(?i:option|choice|letter)\s+(?P<after>[{allowed}])(?![\w'])",
+            text,
+        )
+    ]
+    return "".join(dict.fromkeys(found))
+
+
+def _by_text(text: str, options: Mapping[str, str]) -> str | None:
+    """The one option whose text the answer is, or the only one that its last sentence holds."""
+
+    def bare(value: str) -> str:
+        return " ".join(regex.findall(r"\w+", value.casefold()))
+
+    answer = f" {bare(text)} "
+    exact = [letter for letter, option in options.items() if f" {bare(option)} " == answer]
+    held = [letter for letter, option in options.items() if f" {bare(option)} " in answer]
+    found = exact or held
+    return found[0] if len(found) == 1 else None

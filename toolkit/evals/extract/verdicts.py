@@ -1,0 +1,175 @@
+"""What a judge decided: points on a scale, or which of two answers is better.
+
+A judge's prose is read tolerantly (bold, LaTeX, JSON, "4 out of 5", "[[A]]"), its decision
+strictly: a range, a value off the scale or two winners are no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import regex
+
+from toolkit.evals.extract.json_text import NoJson, extract_json
+from toolkit.evals.extract.numbers import Number, find_numbers, find_stated_number
+from toolkit.evals.extract.text import drop_reasoning, find_boxed, normalize_unicode, strip_markup
+
+Winner = Literal["A", "B", "TIE"]
+_SCORE_KEYS: Final = ("score", "rating", "points", "grade", "mark", "value", "result")
+_WINNER_KEYS: Final = ("winner", "verdict", "better", "best", "preferred", "choice", "result")
+_SCORE_LABEL: Final = regex.compile(
+    r"\b(?:final\s+|overall\s+|total\s+)?(?:scores?|ratings?|points|grade|verdict|"
+    r"Bewertung|Punkte|Punktzahl|note|puntuación|puntaje|punteggio|nota|оценка)(?!\w)"
+    r"(?<link>(?:[\s:：=>#*_`|(\[{$]|[-–](?=\s)|\\boxed|\bis\b|\bof\b(?!\s*\d)|\bwould be\b)*)|(?:评分|得分|分数|スコア|点数|점수)[\s:：は은는]*",
+    regex.I,
+)
+_OF: Final = regex.compile(r"\s*(?:/|out\s+of|of|von|sur|de|su|из)\s*(\d+(?:\.\d+)?)", regex.I)
+_RANGE: Final = regex.compile(r"\s*(?:-|to|or|bis|oder|\.\.+)\s*\d", regex.I)
+_WINNER_LABEL: Final = regex.compile(
+    r"(?:\b(?:winner|verdict|better\s+(?:answer|response|one)|preferred(?:\s+\w+)?|judge?ment|"
+    r"decision|choice|preference|Gewinner|Sieger|ganador|vincitore|gagnant)(?!\w)|胜者|获胜者|赢家)",
+    regex.I,
+)
+_GAP: Final = (
+    r"(?:[ \t:：=\-–>#*_`|(\[{\"'$]|\n(?!\n)|\\boxed|\b(?:is|it|it's|(?-i:a)|the|answer|response|"
+    r"assistant|option|model|candidate|overall|clearly|be|would)(?:_|\b))*"
+)
+_SIDE: Final = (
+    r"(?<![^\W_])(?<side>A|B|TIE|TIED|DRAW|EQUAL|NEITHER|BOTH|EQUALLY\s+GOOD|C(?=\]\]))(?![\w'])"
+)
+_BRACKETS: Final = regex.compile(r"\[\[\s*(A|B|C|TIE|DRAW)\s*\]\]", regex.I)
+_ARENA: Final = regex.compile(
+    r"\[\[\s*A\s*(>>?|<<?|=)\s*B\s*\]\]|\[\[\s*B\s*(>>?|<<?|=)\s*A\s*\]\]"
+)
+_CALLED: Final = regex.compile(
+    r"\b(?:answer|response|assistant|option)[\s_]*(?<side>A|B)\s+(?:is\s+(?:clearly\s+|slightly\s+|"
+    r"much\s+|overall\s+)*(?:better|best|preferable|superior|stronger|the\s+winner|preferred)|wins)\b",
+    regex.I,
+)
+
+
+def read_points(text: str, *, low: float = 0, top: float) -> float | None:
+    """The points that a judge gave, between `low` and `top`; None where it gave none.
+
+    A value on a named scale of another size ("8/10", "80%") is carried over to ours.
+    """
+    text = drop_reasoning(text)
+    given = _from_json(text, _SCORE_KEYS)
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return float(given) if low <= given <= top else None
+    tidy = strip_markup(normalize_unicode(given if isinstance(given, str) else text))
+    labels = list(_SCORE_LABEL.finditer(tidy))
+    for label in reversed(labels):
+        line = tidy[label.end() :].lstrip(" \n\t").split("\n", 1)[0][:200]
+        if regex.match(r"[\\{$(\[*\s]*(?:boxed\{)?\s*(?:-|−|\+)?\d|[\\{$(\[*\s]*\w+\b", line):
+            found = _first_number(line)
+            if found is not None:
+                return _on_scale(line, found, low, top)
+    if labels and not isinstance(given, str):
+        return None
+    return _lone_points(tidy, low, top)
+
+
+def read_winner(text: str) -> Winner | None:
+    """Which of two answers a judge prefers, A, B or TIE; None where it does not say."""
+    text = normalize_unicode(drop_reasoning(text))
+    given = _from_json(text, _WINNER_KEYS)
+    if isinstance(given, str):
+        text = f"WINNER: {given}"
+    tidy = regex.sub(r"[*`]+", "", strip_markup(text))
+    found = [(match.start(), _side(match[1])) for match in _BRACKETS.finditer(text)]
+    found += [(match.start(), _arena(match)) for match in _ARENA.finditer(text)]
+    if found:
+        return max(found)[1]
+    for label in _WINNER_LABEL.finditer(tidy):
+        match = regex.compile(rf"{_GAP}{_SIDE}(?<after>[^\n]{{0,30}})", regex.I).match(
+            tidy, label.end()
+        )
+        if match and _is_decided(match):
+            found.append((match.start("side"), _side(match["side"])))
+    found += [(match.start("side"), _side(match["side"])) for match in _CALLED.finditer(tidy)]
+    if found:
+        return max(found)[1]
+    boxed = find_boxed(text)
+    tidy = strip_markup(boxed[-1]) if boxed else tidy
+    alone = regex.fullmatch(rf"[\W_]*(?:answer|response)?[\s_]*{_SIDE}[\W_]*", tidy, regex.I)
+    return _side(alone["side"]) if alone else None
+
+
+def _is_decided(match: regex.Match[str]) -> bool:
+    """Whether the letter is the decision: not the article of "a good answer", nor "A or B"."""
+    after = match["after"]
+    if regex.match(r"\s*(?:or|and|/)\s*B\b|\s*(?:>|<|=)\s*B\b", after, regex.I):
+        return False
+    is_article = match["side"] == "a" or match["side"] == "A"
+    return not (
+        is_article and regex.match(r"\s+[a-z]+\s+(?:answer|response|one)\b", after)
+    ) and not (match["side"] == "a" and regex.match(r"\s+\w", after))
+
+
+def _side(word: str) -> Winner:
+    letter = word.upper()
+    return "A" if letter == "A" else "B" if letter == "B" else "TIE"
+
+
+def _arena(match: regex.Match[str]) -> Winner:
+    """The five grades of Arena-Hard, such as [[A>>B]]."""
+    sign = match[1] or match[2]
+    if sign == "=":
+        return "TIE"
+    first, second = ("A", "B") if match[1] else ("B", "A")
+    return _side(first if sign.startswith(">") else second)
+
+
+def _from_json(text: str, keys: tuple[str, ...]) -> Any:
+    if "{" not in text:
+        return None
+    try:
+        value = extract_json(text)
+    except NoJson:
+        return None
+    if not isinstance(value, Mapping):
+        return None
+    lower = {str(key).lower(): item for key, item in value.items()}
+    return next((lower[key] for key in keys if lower.get(key) is not None), None)
+
+
+def _first_number(line: str) -> Number | None:
+    found = find_numbers(line[:60])
+    if found and not regex.search(r"[A-Za-z]{3,}", line[: found[0].start].replace("boxed", "")):
+        return found[0]
+    word = regex.match(r"\W*([A-Za-z]+(?:-[a-z]+)?)\b", line)
+    return find_stated_number(word[1]) if word else None
+
+
+def _on_scale(line: str, number: Number, low: float, top: float) -> float | None:
+    # "4/5" was read as the fraction it is; what stands before the slash is the points.
+    slash = regex.match(
+        r"[^\d\-]*(-?\d+(?:[.,]\d+)?)\s*(?:/|out\s+of|of|von|sur|de|su|из)\s*(\d+(?:\.\d+)?)",
+        line,
+        regex.I,
+    )
+    if slash and float(slash[2]) > 0:
+        value = float(slash[1].replace(",", "."))
+        share = value / float(slash[2])
+        value = value if float(slash[2]) == top else share * top
+    elif number.is_percent:
+        value = number.value / 100 * top
+    else:
+        readings = [float(reading) for reading in number.readings]
+        value = readings[-1] if "," in line[: number.end] and len(readings) > 1 else readings[0]
+        if _RANGE.match(line, number.end):
+            return None
+    return value if low <= value <= top else None
+
+
+def _lone_points(text: str, low: float, top: float) -> float | None:
+    """The points of an answer that is nothing but a number."""
+    bare = text.strip().strip(".")
+    if not regex.fullmatch(
+        r"[\[({$\\\s]*-?\d+(?:[.,]\d+)?\s*(?:%|(?:/|out of)\s*\d+)?[\])}$\s]*", bare
+    ):
+        return None
+    number = _first_number(bare)
+    return None if number is None else _on_scale(bare, number, low, top)
