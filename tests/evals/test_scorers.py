@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from toolkit.errors import InvalidInput
 from toolkit.evals import scorers
 from toolkit.evals.dataset import Sample
-from toolkit.evals.scorers import Answer, Score, find_choice, find_numbers, score
+from toolkit.evals.extract.letters import find_choice
+from toolkit.evals.extract.numbers import find_numbers
+from toolkit.evals.scorers import Answer, Score, score
 from toolkit.records import Receipt, Reply, Timing, ToolCall
 
 
@@ -99,8 +101,8 @@ def _raise(_):
     ("scorer", "words"),
     [
         (_raise, "RuntimeError: boom"),
-        (lambda a: math.nan, "no number"),
-        (lambda a: "good", "no number"),
+        (lambda a: math.nan, "not a number"),
+        (lambda a: "good", "not a number"),
         (lambda a: None, "no score"),
         (lambda a: Score(value=None, error="judge was silent"), "judge was silent"),
         (scorers.exact(), "has no target"),
@@ -121,7 +123,7 @@ def test_bad_patterns_and_schemas_are_refused_at_once():
 
 @given(st.integers(-(10**12), 10**12))
 def test_numbers_are_found_as_people_write_them(number):
-    assert find_numbers(f"It is {number:,}.") == [float(number)]
+    assert [n.value for n in find_numbers(f"It is {number:,}.")] == [float(number)]
 
 
 @given(st.text(max_size=60))

@@ -95,7 +95,8 @@ async def call_bounded(
             done.set_exception(error)
 
     def work() -> None:
-        result, problem = None, None
+        result: Any = None
+        problem: BaseException | None = None
         try:
             result = context.run(function, *args)
         except StopIteration as error:  # a future does not accept it

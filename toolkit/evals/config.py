@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.running.plan import Plan
-from toolkit.evals.scoring.scoring import AnyScorer, check_targets, describe_scorers, read_scorers
+from toolkit.evals.scoring.score import AnyScorer
+from toolkit.evals.scoring.scoring import check_targets, describe_scorers, read_scorers
 from toolkit.evals.solvers import check_prompts, read_solvers
 
 if TYPE_CHECKING:

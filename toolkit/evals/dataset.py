@@ -152,10 +152,9 @@ class Dataset:
 
         Missing values count as absent; `columns` as in `from_rows`.
         """
-        if hasattr(frame, "to_pylist"):
-            rows = frame.to_pylist()
-        elif hasattr(frame, "to_dicts"):
-            rows = frame.to_dicts()
+        own_rows = getattr(frame, "to_pylist", None) or getattr(frame, "to_dicts", None)
+        if callable(own_rows):
+            rows = own_rows()
         else:
             names = [str(name) for name in frame.columns]
             double = next((name for name in names if names.count(name) > 1), None)

@@ -1,1 +1,1 @@
-"""Statistics: intervals, tests, effect sizes, power, agreement. Used by evals, replay and health."""
+"""Statistics: intervals, tests, effect sizes, power, agreement."""

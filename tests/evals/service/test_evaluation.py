@@ -161,7 +161,9 @@ def test_a_judge_that_talks_nonsense_is_asked_once_more_then_it_is_an_error(
 ) -> None:
     run = toolkit.evaluation.run(data(1), "mock/mock-model", scorers=judge("mock/mock-large", "?"))
     row = run.frame().iloc[0]
-    assert row["error_code"] == "SCORER_ERROR" and "no verdict" in row["explanation"]
+    assert row["error_code"] == "UNREADABLE" and "no readable verdict" in row["explanation"]
+    again = server.requests[2].json["messages"]
+    assert [m["role"] for m in again] == ["user", "assistant", "user"]
     assert row["judge_model"] == "mock/mock-large" and len(server.requests) == 3
 
 

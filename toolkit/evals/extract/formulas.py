@@ -1,4 +1,4 @@
-r"""The formula that an answer gives: in `\boxed{...}`, stated, or the last one between math marks."""
+r"""The formula that an answer gives: boxed, stated, or the last one between math marks."""
 
 from __future__ import annotations
 

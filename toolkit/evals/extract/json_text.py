@@ -74,7 +74,7 @@ def _find_values(text: str) -> list[Any]:
 
 
 def _end_of(text: str, start: int) -> int:
-    """Where the bracket at `start` closes, strings skipped; the end of the text if it never does."""
+    """Where the bracket at `start` closes, strings skipped; else the end of the text."""
     depth = 0
     for match in _TOKEN.finditer(text, start):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match[0], 0)

@@ -29,17 +29,14 @@ _SCALES: Final = {
     "m": 6, "mln": 6, "milliarde": 9, "milliarden": 9, "milliard": 9, "milliards": 9, "mrd": 9,
     "billion": 9, "billions": 9, "bn": 9, "b": 9, "trillion": 12, "trillions": 12, "tn": 12,
 }  # fmt: skip
-_WORDS: Final = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split()
-    )
-} | {
-    word: 10 * value
-    for value, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2
-    )
+_UNITS: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen"),
+)
+_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_WORDS: Final = {word: value for value, word in enumerate(_UNITS)} | {
+    word: 10 * value for value, word in enumerate(_TENS, start=2)
 }
 # A number may follow a letter only where the letters are a currency or an operator.
 _NUMBER: Final = regex.compile(
@@ -48,11 +45,14 @@ _NUMBER: Final = regex.compile(
     (?<currency>[$€£¥₹]\s?)?
     (?:
         (?<hex>0x[0-9a-fA-F]+\b | 0b[01]+\b)
-      | \\[dtc]?frac\s*(?:\{\s*(?<top>[-+−]?\d+(?:\.\d+)?)\s*\}\s*\{\s*(?<bottom>\d+(?:\.\d+)?)\s*\}|(?<t1>\d)\s*(?<b1>\d))
+      | \\[dtc]?frac\s*(?:
+            \{\s*(?<top>[-+−]?\d+(?:\.\d+)?)\s*\}\s*\{\s*(?<bottom>\d+(?:\.\d+)?)\s*\}
+          | (?<t1>\d)\s*(?<b1>\d)
+        )
       | (?<body>
-            \d{1,3}(?:[\u00a0\u202f\u2009'’]\d{3})+(?:[.,]\d+)?      # 1 234 567.8 with narrow spaces
-          | \d{1,3}(?:\ \d{3})+(?!\d)(?:[.,]\d+)?                     # with plain spaces: two readings
-          | \d+(?:[.,]\d+)*                                           # everything with points, commas
+            \d{1,3}(?:[\u00a0\u202f\u2009'’]\d{3})+(?:[.,]\d+)?  # narrow spaces, apostrophes
+          | \d{1,3}(?:\ \d{3})+(?!\d)(?:[.,]\d+)?            # plain spaces: two readings
+          | \d+(?:[.,]\d+)*                                # points and commas
           | \.\d+
         )
         (?<vulgar>\s?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒])?
@@ -61,6 +61,9 @@ _NUMBER: Final = regex.compile(
     )
     """,
     regex.VERBOSE,
+)
+_CURRENCY: Final = regex.compile(
+    r"(?<![A-Za-z])(?:USD|EUR|GBP|JPY|CHF|INR|CNY|CAD|AUD|Rs\.?|Rp\.?|US|No\.?|Nr\.?|n[°º])\s?$"
 )
 _POWER: Final = regex.compile(
     r"\s?(?:[×x*·]|\\times|\\cdot)\s?10\s?(?:\^\s?\{?\s?(?<plain>[-+−]?\d{1,3})\s?\}?|(?<raised>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))"
@@ -146,8 +149,8 @@ def find_stated_number(text: str, *, take: str = "last") -> Number | None:
             return found[-1]
     tidy = _tidy(text)
     for marker in reversed(list(_STATED.finditer(tidy))):
-        if found := _number_after(tidy, marker.end()):
-            return found
+        if stated := _number_after(tidy, marker.end()):
+            return stated
     numbers = find_numbers(_ITEM_MARK.sub(" ", text)) or find_numbers(text)
     if not numbers:
         return _read_words(text)
@@ -190,7 +193,9 @@ def _scan(text: str, *, uses_decimal_comma: bool) -> Iterator[Number]:
         at = previous_end = percent.end() if percent else end
 
 
-def _is_in_name(text: str, start: int, sign: str, sign_at: int) -> bool:
+def _is_in_name(  # noqa: PLR0911 - one kind of name a line
+    text: str, start: int, sign: str, sign_at: int
+) -> bool:
     """Digits that belong to a name or a variable: GPT-4, x1, H2O, v1.2, x_1, x^2."""
     before = text[:sign_at][-12:]
     if not before or sign.strip().isalpha():
@@ -200,14 +205,8 @@ def _is_in_name(text: str, start: int, sign: str, sign_at: int) -> bool:
     last = before[-1]
     if sign:
         return last.isalpha() and sign in ("-", "‑")
-    if regex.search(r"(?:[A-Z]{3}|R[sp]\.?|US|CA|AU|No\.?|Nr\.?|n[°º])\s?$", before):
-        return (
-            not regex.search(
-                r"(?:USD|EUR|GBP|JPY|CHF|INR|CNY|CAD|AUD|Rs\.?|Rp\.?|US|No\.?|Nr\.?|n[°º])\s?$",
-                before,
-            )
-            and last.isalpha()
-        )
+    if _CURRENCY.search(before):
+        return False
     if last in "_^" or (last == "{" and before[-2:-1] in ("^", "_")):
         return True
     if last == "." and len(before) > 1 and before[-2].isalnum():
@@ -267,7 +266,9 @@ def _is_listed(text: str, start: int, end: int) -> bool:
     return text[start - 1 : start] in ("(", "[", "{") and text[end : end + 1] in (")", "]", "}")
 
 
-def _read_body(body: str, *, is_listed: bool, uses_decimal_comma: bool) -> tuple[Fraction, ...]:
+def _read_body(  # noqa: PLR0911 - one way of writing numbers a line
+    body: str, *, is_listed: bool, uses_decimal_comma: bool
+) -> tuple[Fraction, ...]:
     """Digits with points, commas and spaces in between."""
     body = regex.sub(r"[\u00a0\u202f\u2009'’]", "", body)
     if " " in body:
@@ -317,7 +318,7 @@ def _last_of(body: str) -> tuple[Fraction, ...]:
     return (Fraction(last if last.count(".") < 2 else last.rpartition(".")[2]),)
 
 
-def _follow(
+def _follow(  # noqa: PLR0911 - one way to go on a line
     text: str, start: int, end: int, readings: tuple[Fraction, ...]
 ) -> tuple[tuple[Fraction, ...], int]:
     """Take in what goes on after the digits: a power, a fraction, a word such as million."""

@@ -21,10 +21,10 @@ _WINNER_KEYS: Final = ("winner", "verdict", "better", "best", "preferred", "choi
 _SCORE_LABEL: Final = regex.compile(
     r"\b(?:final\s+|overall\s+|total\s+)?(?:scores?|ratings?|points|grade|verdict|"
     r"Bewertung|Punkte|Punktzahl|note|puntuación|puntaje|punteggio|nota|оценка)(?!\w)"
-    r"(?<link>(?:[\s:：=>#*_`|(\[{$]|[-–](?=\s)|\\boxed|\bis\b|\bof\b(?!\s*\d)|\bwould be\b)*)|(?:评分|得分|分数|スコア|点数|점수)[\s:：は은는]*",
+    r"(?:[\s:：=>#*_`|(\[{$]|[-–](?=\s)|\\boxed|\bis\b|\bof\b(?!\s*\d)|\bwould be\b)*"
+    r"|(?:评分|得分|分数|スコア|点数|점수)[\s:：は은는]*",
     regex.I,
 )
-_OF: Final = regex.compile(r"\s*(?:/|out\s+of|of|von|sur|de|su|из)\s*(\d+(?:\.\d+)?)", regex.I)
 _RANGE: Final = regex.compile(r"\s*(?:-|to|or|bis|oder|\.\.+)\s*\d", regex.I)
 _WINNER_LABEL: Final = regex.compile(
     r"(?:\b(?:winner|verdict|better\s+(?:answer|response|one)|preferred(?:\s+\w+)?|judge?ment|"

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolkit.errors import ToolkitError
 from toolkit.evals.running.plan import Task, hash_id
-from toolkit.evals.scorers import UNREADABLE, Score
+from toolkit.evals.scoring.score import UNREADABLE, Score
 from toolkit.evals.solvers import Solved
 from toolkit.records import Reply
 

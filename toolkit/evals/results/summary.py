@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from toolkit.evals.scorers import UNREADABLE
+from toolkit.evals.scoring.score import UNREADABLE
 from toolkit.stats.comparison import (
     POINTS,
     PairedComparison,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.pipeline.processors import RunBudget
-from toolkit.errors import InvalidInput
+from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.pricing.receipts import build_receipt
 from toolkit.pricing.token_estimate import estimate_output_tokens, estimate_tokens
 from toolkit.records import Call, ChatRequest, Message, Receipt, Reply, Timing, Usage
@@ -49,6 +49,7 @@ class EvalClient:
     ) -> None:
         self._toolkit = toolkit
         self._run_id = run_id
+        self._schema_support: dict[str, bool] = {}
         self._budget = None
         if cap_usd is not None:
             self._budget = RunBudget(run_id, cap_usd, self._most_usd, spent_usd)
@@ -94,6 +95,16 @@ class EvalClient:
         embedding = await embed(model, list(texts), origin="eval", origin_id=self._run_id)
         vectors: Sequence[Sequence[float]] = embedding.vectors
         return vectors
+
+    def supports_schema(self, model: str) -> bool:
+        """Whether the catalog says that the model accepts a JSON schema."""
+        if model not in self._schema_support:
+            try:
+                capabilities = self._toolkit.catalog.show(model)["capabilities"]
+            except ToolkitError:
+                capabilities = ()
+            self._schema_support[model] = "json_schema" in (capabilities or ())
+        return self._schema_support[model]
 
     def _most_usd(self, request: ChatRequest) -> Decimal | None:
         """The most that a request may cost; None where it has no price."""

@@ -1,6 +1,5 @@
-"""A desk that waits where waiting helps: for a cap's reservations, and for a provider that is
-left alone for a while after too many failures. Without it, one bad minute would fail all the
-samples that are left.
+"""A client that waits where waiting helps: for reservations of a budget, and for a provider whose
+circuit breaker is open. Without it, one bad minute would fail all remaining samples.
 """
 
 from __future__ import annotations
@@ -11,32 +10,32 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, NoProviderAvailable
-from toolkit.evals.scoring.scoring import ModelClient
+from toolkit.evals.scoring.model_client import ModelClient
 from toolkit.records import Message, Reply
 
-PATIENCE_S: Final = 120.0
+MAX_WAIT_S: Final = 120.0
 _GRACE_S: Final = 0.05
 
 
 class RetryingClient:
-    """Asks through another desk.
+    """Sends requests through another client.
 
     Args:
-        desk: who really asks.
+        client: sends the requests.
         provider_of: the name of a model's provider.
-        patience_s: so long a failing provider is waited for since it last answered (or since
+        max_wait_s: so long a failing provider is waited for since it last answered (or since
             the beginning); after that its calls fail at once.
     """
 
     def __init__(
-        self, desk: ModelClient, provider_of: Callable[[str], str], patience_s: float = PATIENCE_S
+        self, client: ModelClient, provider_of: Callable[[str], str], max_wait_s: float = MAX_WAIT_S
     ) -> None:
-        self._desk = desk
+        self._client = client
         self._provider_of = provider_of
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
         self._began_at = time.monotonic()
         self._answered_at: dict[str, float] = {}
-        self._under_way = 0
+        self._in_flight = 0
         self._settled = asyncio.Event()
 
     async def complete(self, model: str, messages: Sequence[Message], **params: Any) -> Reply:
@@ -52,32 +51,36 @@ class RetryingClient:
                 reply = await self._ask_within_cap(model, messages, params)
             except NoProviderAvailable as error:
                 silent_s = time.monotonic() - self._answered_at.get(provider, self._began_at)
-                if error.retry_after is None or silent_s > self._patience_s:
+                if error.retry_after is None or silent_s > self._max_wait_s:
                     raise
-                await asyncio.sleep(min(error.retry_after, self._patience_s) + _GRACE_S)
+                await asyncio.sleep(min(error.retry_after, self._max_wait_s) + _GRACE_S)
                 continue
             self._answered_at[provider] = time.monotonic()
             return reply
 
     async def embed(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """One vector for each text."""
-        return await self._desk.embed(model, texts)
+        return await self._client.embed(model, texts)
+
+    def supports_schema(self, model: str) -> bool:
+        """Whether the model is known to accept a JSON schema."""
+        return self._client.supports_schema(model)
 
     async def _ask_within_cap(
         self, model: str, messages: Sequence[Message], params: dict[str, Any]
     ) -> Reply:
         """Ask; where the cap refuses, wait for a call under way to give back what it left over."""
         while True:
-            settled, self._under_way = self._settled, self._under_way + 1
+            settled, self._in_flight = self._settled, self._in_flight + 1
             is_refused = False
             try:
-                return await self._desk.complete(model, messages, **params)
+                return await self._client.complete(model, messages, **params)
             except BudgetExceeded:
                 is_refused = True
-                if self._under_way == 1:
+                if self._in_flight == 1:
                     raise
             finally:
-                self._under_way -= 1
+                self._in_flight -= 1
                 if not is_refused:
                     self._settled.set()
                     self._settled = asyncio.Event()

@@ -22,14 +22,9 @@ from toolkit.evals.results.sample_rows import Row, build_error_row, build_row, b
 from toolkit.evals.running.concurrency import AdaptiveLimit
 from toolkit.evals.running.plan import Key, Plan, Progress, Task, hash_id
 from toolkit.evals.running.retrying_client import RetryingClient
-from toolkit.evals.scorers import Answer
-from toolkit.evals.scoring.scoring import (
-    AnyScorer,
-    ModelClient,
-    current_desk,
-    is_pass,
-    score_answer,
-)
+from toolkit.evals.scoring.model_client import ModelClient, current_client
+from toolkit.evals.scoring.score import Answer, AnyScorer
+from toolkit.evals.scoring.scoring import is_pass, score_answer
 from toolkit.evals.solvers import Ask, Solved, solve
 from toolkit.records import Message, Reply
 
@@ -198,7 +193,7 @@ class Runner:
         reply = solved.replies[-1] if solved.replies else None
         answer = Answer(sample=task.sample, text=solved.text, reply=reply)
         rows = []
-        current_desk.set(self._desk)
+        current_client.set(self._desk)
         for name, scorer in self._scorers.items():
             found = await score_answer(scorer, answer)
             row = build_row(self.run_id, task, solved, name, found)

@@ -1,4 +1,4 @@
-"""Scorers that measure: how long, how dear, how near in meaning. Their unit stands in the score."""
+"""Scorers that measure: time, cost, similarity of meaning. The score carries the unit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from math import sqrt
 from typing import Any
 
 from toolkit.errors import InvalidInput
-from toolkit.evals.scorers import Answer, Score
-from toolkit.evals.scoring.scoring import AnyScorer, current_desk
+from toolkit.evals.scoring.model_client import current_client
+from toolkit.evals.scoring.score import Answer, AnyScorer, Score
 
 
 def duration_ms() -> AnyScorer:
@@ -54,7 +54,7 @@ def similarity(
     async def measure(answer: Answer) -> Score:
         texts = [answer.text, *answer.targets]
         if embed is None:
-            vectors = await current_desk.get().embed(str(model), texts)
+            vectors = await current_client.get().embed(str(model), texts)
         else:
             vectors = embed(texts)
             vectors = await vectors if isinstance(vectors, Awaitable) else vectors

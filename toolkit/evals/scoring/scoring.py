@@ -9,59 +9,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import replace
 from importlib.metadata import entry_points
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals import scorers
 from toolkit.evals.bounded import FUNCTION_TIMEOUT_S, TookTooLong, call_bounded
 from toolkit.evals.dataset import Dataset
-from toolkit.evals.scorers import Answer, Score, targets_of
-from toolkit.records import Message, Reply
+from toolkit.evals.scoring.score import (
+    Answer,
+    AnyScorer,
+    Score,
+    read_score,
+    score_of_error,
+    targets_of,
+)
 
 _PROBLEMS_SHOWN: Final = 5
 ENTRY_POINTS: Final = "toolkit.scorers"
-AnyScorer = Callable[[Answer], Any]
 _OURS: Final = (
-    "exact",
-    "contains",
-    "regex",
-    "numeric",
-    "choice",
-    "math",
-    "json_schema",
-    "fuzzy",
-    "bleu",
-    "chrf",
-    "rouge_l",
-    "latency",
-    "cost",
-    "tool_call",
+    *("exact", "contains", "regex", "numeric", "choice", "math", "json_schema"),
+    *("fuzzy", "bleu", "chrf", "rouge_l", "latency", "cost", "tool_call"),
+    *("duration_ms", "ttft_ms", "cost_usd", "similarity", "judge", "judge_pair"),
 )
-_LATER: Final = {
-    "duration_ms": "measures",
-    "ttft_ms": "measures",
-    "cost_usd": "measures",
-    "similarity": "measures",
-    "judge": "judge",
-    "judge_pair": "judge",
-}
-
-
-class ModelClient(Protocol):
-    """Asks models on behalf of the run that is being scored, within its budget."""
-
-    async def complete(self, model: str, messages: Sequence[Message], **params: Any) -> Reply:
-        """Ask a model and wait for its reply."""
-
-    async def embed(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """One vector for each text."""
-
-
-# Set while a run scores, so that a scorer's calls are the run's own in ledger and budget.
-current_desk: ContextVar[ModelClient] = ContextVar("toolkit_eval_desk")
 
 
 async def score_answer(scorer: AnyScorer, answer: Answer) -> Score:
@@ -71,11 +42,11 @@ async def score_answer(scorer: AnyScorer, answer: Answer) -> Score:
     `SCORER_TIMEOUT`, the code of a failed call of the scorer, or `SCORER_ERROR`.
     """
     try:
-        score = scorers.read_score(await _call(scorer, answer))
+        score = read_score(await _call(scorer, answer))
     except ToolkitError as error:
         return Score(value=None, error=error.message, details={"code": error.code})
     except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
-        score = scorers.score_of_error(error)
+        score = score_of_error(error)
     if score.value is None and "code" not in score.details:
         return replace(score, details={**score.details, "code": "SCORER_ERROR"})
     return score
@@ -156,7 +127,7 @@ def read_scorers(given: Any, *, default: Sequence[Any]) -> dict[str, AnyScorer]:
 
 def scorer_names() -> list[str]:
     """What a scorer may be called by: ours, and those of installed packages."""
-    return [*_OURS, *_LATER, *(point.name for point in _plugins())]
+    return [*_OURS, *(point.name for point in _plugins())]
 
 
 def describe_scorers(given: Any, *, default: Sequence[Any]) -> list[Any]:
@@ -209,11 +180,6 @@ def _find_maker(kind: str) -> Callable[..., Any] | None:
     if kind in _OURS:
         found: Callable[..., Any] = getattr(scorers, kind)
         return found
-    if kind in _LATER:
-        from importlib import import_module
-
-        later: Callable[..., Any] = getattr(import_module(f"toolkit.evals.{_LATER[kind]}"), kind)
-        return later
     point = next((p for p in _plugins() if p.name == kind), None)
     return None if point is None else point.load()
 

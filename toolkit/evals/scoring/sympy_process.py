@@ -49,8 +49,8 @@ class _Worker:
     def _running(self) -> Popen[str]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self._process = Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "toolkit.evals.sympy_worker"],
+        self._process = Popen(
+            [sys.executable, "-m", "toolkit.evals.scoring.sympy_worker"],
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
@@ -118,5 +118,5 @@ async def are_equal(answer: str, targets: Sequence[str], *, timeout_s: float) ->
 
 async def stop() -> None:
     """End the worker; the next comparison starts another."""
-    if _worker._process is not None:  # noqa: SLF001 - of this module
-        await asyncio.to_thread(_worker._drop, _worker._process)  # noqa: SLF001
+    if _worker._process is not None:
+        await asyncio.to_thread(_worker._drop, _worker._process)

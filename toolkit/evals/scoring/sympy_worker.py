@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 
 import regex
@@ -30,8 +31,8 @@ _SKIPPED: Final = frozenset(
     | {"\\bigl", "\\bigr", "\\text", "\\mathrm", "\\mathbf", "\\operatorname"}
 )
 _GREEK: Final = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi"
-    " omega".split()
+    {"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda"}
+    | {"mu", "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"}
 )
 
 
@@ -43,9 +44,7 @@ class Parser:
     """A formula of LaTeX or plain text, read into sympy objects by recursive descent."""
 
     def __init__(self, text: str) -> None:
-        import sympy
-
-        self._sympy = sympy
+        self._sympy: Any = import_module("sympy")
         self._tokens = _tokenize(text)
         self._at = 0
 
@@ -142,13 +141,13 @@ class Parser:
 
     def _atom(self) -> Any:
         token = self._next()
-        if not token:
+        if token == "":
             raise Unparsable("the formula ends too early")
         if token[0].isdigit() or token[0] == ".":
             return self._sympy.Rational(token)
         if token in ("(", "{", "["):
             return self._group({"(": ")", "{": "}", "[": "]"}[token])
-        if token == "|":
+        if token == "|":  # noqa: S105 - a token of a formula
             value = self._sum()
             self._expect("|")
             return self._sympy.Abs(value)
@@ -177,10 +176,10 @@ class Parser:
 
     def _braced_digit(self) -> Any:
         r"""An argument of `\frac`, which may be a single digit: `\frac12`."""
-        token = self._peek()
-        if token.isdigit() and len(token) > 1:
-            self._tokens[self._at] = token[1:]
-            return self._sympy.Rational(token[0])
+        digits = self._peek()
+        if digits.isdigit() and len(digits) > 1:
+            self._tokens[self._at] = digits[1:]
+            return self._sympy.Rational(digits[0])
         return self._braced()
 
     def _word(self, name: str) -> Any:
@@ -244,8 +243,8 @@ def _tokenize(text: str) -> list[str]:
     return tokens
 
 
-def prepare(text: str) -> str:
-    """The formula without marks that carry no meaning; a lone `x =` before it is dropped."""
+def prepare(text: str, *, keep_name: bool = False) -> str:
+    """The formula without marks that carry no meaning, and without a lone `x =` before it."""
     text = text[:_MAX_LENGTH].replace("−", "-").replace("×", "*").replace("·", "*")
     text = text.replace("÷", "/").replace("π", "\\pi ").replace("√", "\\sqrt ").replace("**", "^")
     text = regex.sub(r"\\(?:text|mathrm|mbox|textbf)\s*\{[^{}]*\}", "", text)
@@ -254,17 +253,17 @@ def prepare(text: str) -> str:
     text = regex.sub(r"\^\s*\{?\\circ\}?", "", text)
     head, equals, tail = text.rpartition("=")
     is_named = regex.fullmatch(r"\s*[a-zA-Z](?:_\{?\w+\}?)?(?:\([a-z]\))?\s*", head)
-    return tail if equals and is_named else text
+    return tail if equals and is_named and not keep_name else text
 
 
 def compare(answer: str, target: str) -> bool:
     """Whether two formulas are equal: as numbers, symbolically, or as tuples item by item."""
-    import sympy
-
-    sides = [_read_sides(prepare(text)) for text in (answer, target)]
-    if sides[0] is None or sides[1] is None or len(sides[0]) != len(sides[1]):
-        return False
+    sympy: Any = import_module("sympy")
+    is_equation = "=" in answer and "=" in target
+    sides = [_read_sides(prepare(text, keep_name=is_equation)) for text in (answer, target)]
     left, right = sides
+    if left is None or right is None or len(left) != len(right):
+        return False
     if len(left) == 2:  # equations: the same up to a factor
         first, second = (sympy.expand(side[0] - side[1]) for side in (left, right))
         if second == 0 or first == 0:
@@ -283,8 +282,7 @@ def _read_sides(text: str) -> list[Any] | None:
 
 
 def _is_equal(left: Any, right: Any) -> bool:
-    import sympy
-
+    sympy: Any = import_module("sympy")
     if isinstance(left, sympy.Tuple) or isinstance(right, sympy.Tuple):
         both = isinstance(left, sympy.Tuple) and isinstance(right, sympy.Tuple)
         return both and len(left) == len(right) and all(map(_is_equal, left, right))
@@ -300,8 +298,7 @@ def _is_equal(left: Any, right: Any) -> bool:
 def main() -> None:
     """Serve comparisons until the input ends."""
     _limit_memory()
-    import sympy  # noqa: F401 - loaded before the first comparison's time begins
-
+    import_module("sympy")  # before the time of the first comparison begins
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
