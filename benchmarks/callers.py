@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toolkit.calls.adapters.litellm_sender import load
+from toolkit.calls.adapters.library import load
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
 from toolkit.calls.sync import Portal

@@ -52,8 +52,8 @@ async def measure_outage(home: Path, requests: int, *, one_model: bool) -> dict[
     with MockProvider() as server:
         server.enqueue(status=503, times=requests * 5)
         client = make_client(server.base_url, home, max_retries=3)
-        # Short waits, so that the measurement ends: the dice decide the back-off.
-        client._policy._dice = lambda: 0.01
+        # Short waits, so that the measurement ends: chance decides the back-off.
+        client._policy._rng = lambda: 0.01
         failed = 0
         for number in range(requests):
             model = "p/m" if one_model else f"p/m{number}"

@@ -104,7 +104,7 @@ async def hear_litellm(case: Any, base_url: str, patience_s: float) -> Heard:
 
 
 async def _ask_litellm(case: Any, base_url: str) -> Heard:
-    from toolkit.calls.adapters.litellm_sender import load
+    from toolkit.calls.adapters.library import load
 
     litellm = load()
     prefix = BY_TYPE.get(case.type) or PREFIXES.get(case.provider, "openai")

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from benchmarks.callers import Callers, open_callers
 from benchmarks.rounds import percentiles, report, serving
 from toolkit.calls import attempt
-from toolkit.calls.adapters.litellm_sender import load
+from toolkit.calls.adapters.library import load
 from toolkit.calls.parsers.stream_parser import StreamParser
 
 # With an answer after 0.1 s, 32 streams would keep any loop more than busy by being started.

@@ -128,7 +128,7 @@ def test_a_server_that_refuses_to_count_is_asked_again_without(server: MockProvi
     server.enqueue("Unrecognized request argument: stream_options", status=400)
 
     async def scenario() -> Asking:
-        asked = at(server)
+        asked = at(server, settings=quick_settings(max_retries=1))
         for _ in range(2):
             async for _ in asked.stream():
                 pass
@@ -184,7 +184,7 @@ def test_a_parameter_is_dropped_with_a_note_where_the_user_wants_it(server: Mock
     reply = asyncio.run(at(server, "anthropic").complete(logprobs=True, drop_params=True))
     assert reply.text and any("logprobs" in note for note in reply.notes)
     assert "logprobs" not in server.requests[0].json
-    reply = asyncio.run(at(server, "anthropic").complete(temperature=0.3))
+    reply = asyncio.run(at(server, "anthropic").complete(temperature=0.3, max_tokens=9))
     assert reply.notes == ()
 
 

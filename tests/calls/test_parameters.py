@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.calls.asking import PATHS, asking
+from tests.calls.asking import PATHS, asking, quick_settings
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.adapters.parameters import find_unsent
+from toolkit.calls.adapters.differences import find_left_out
 from toolkit.errors import InvalidRequest, RateLimited
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -43,12 +43,38 @@ def ask(style, prompt="hello", model="m", **params):
         return answer, [received.json for received in server.requests]
 
 
+def left_out(reply):
+    """The notes about parameters that were not sent."""
+    return [note for note in reply.notes if "left out" in note]
+
+
+def test_what_litellm_adds_stands_on_the_reply_and_in_the_row():
+    """Nobody asked for a temperature, nor for a sentence in the model's mouth."""
+    reply, sent = ask("gemini", model="gemini-3-pro-preview")
+    assert sent[0]["generationConfig"]["temperature"] == 1.0
+    assert reply.notes == ("sent to mock in addition: temperature = 1.0",)
+    assert "added:temperature" in reply.attempts[0].flags
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]
+    reply, sent = ask("anthropic", prompt=[*turns, {"role": "user", "content": "b"}], max_tokens=5)
+    assert "Empty message content" in str(sent[0]["messages"])
+    assert [note for note in reply.notes if "Empty message content" in note]
+    assert "added:text" in reply.attempts[0].flags
+
+
+def test_nothing_is_said_where_nothing_differs():
+    for style in ("openai", "anthropic"):
+        reply, _ = ask(style, system="be brief", max_tokens=5, temperature=0.5)
+        assert reply.notes == ()
+    reply, _ = ask("gemini", model="gemini-2.5-flash", system="be brief", max_tokens=5)
+    assert reply.notes == ()
+
+
 @pytest.mark.parametrize("style", ["openai", "anthropic", "gemini"])
 @pytest.mark.parametrize("name", list(TAKEN))
 def test_the_usual_parameters_reach_every_style(style, name):
     reply, sent = ask(style, **{name: TAKEN[name]})
     assert not isinstance(reply, InvalidRequest), reply
-    assert reply.notes == ()
+    assert left_out(reply) == []
     assert len(sent) == 1
 
 
@@ -75,17 +101,18 @@ def test_what_would_get_lost_on_the_way_is_an_error_before_anything_is_sent(styl
 
 def test_it_is_left_out_with_a_note_where_the_user_wants_that():
     reply, sent = ask("anthropic", seed=1, n=2, temperature=0.5, on_unsupported="drop")
-    assert reply.notes == (
+    assert left_out(reply) == [
         "mock does not take `n`; left out",
         "mock does not take `seed`; left out",
-    )
+    ]
+    assert {"left_out:n", "left_out:seed"} <= set(reply.attempts[0].flags)
     assert sent[0]["temperature"] == 0.5
     assert "seed" not in sent[0]
 
 
 def test_what_every_provider_does_anyway_needs_no_trace():
     reply, sent = ask("gemini", n=1, parallel_tool_calls=True, service_tier="auto", seed=None)
-    assert reply.notes == ()
+    assert left_out(reply) == []
     assert "serviceTier" not in sent[0], "no dearer tier that nobody asked for"
 
 
@@ -135,7 +162,7 @@ REFUSED = {"error": {"message": "Unsupported parameter: 'stop' is not supported 
 def test_a_parameter_that_a_server_refuses_is_an_error_or_asked_again_without(how):
     with MockProvider() as server:
         server.enqueue(status=400, body=REFUSED)
-        a = asking(server.base_url)
+        a = asking(server.base_url, settings=quick_settings(max_retries=1))
         asked = a.complete(stop=["x"], temperature=0, on_unsupported=how)
         if how == "error":
             with pytest.raises(InvalidRequest, match="'stop' is not supported"):
@@ -174,5 +201,6 @@ def test_a_providers_own_defaults_stand_below_the_requests():
 
 
 def test_words_of_the_conversation_are_no_trace_of_a_parameter():
-    body = b'{"messages": [{"role": "user", "seed": 1, "content": "seed"}], "max_tokens": 1}'
-    assert find_unsent("anthropic", {"seed": 1, "max_tokens": 1}, body) == ["seed"]
+    turn = {"role": "user", "seed": 1, "content": "seed"}
+    body = {"messages": [turn], "max_tokens": 1}
+    assert find_left_out("anthropic", {"seed": 1, "max_tokens": 1}, body) == ["seed"]

@@ -213,7 +213,7 @@ def test_a_request_that_is_given_up_has_ended_with_its_rows():
             ended.append(list(attempts))
 
     passage = Pipeline([Watcher()]).enter(request())
-    with pytest.raises(KeyboardInterrupt), passage.passing([row("1")]):
+    with pytest.raises(KeyboardInterrupt), passage.passing(lambda: [row("1")]):
         raise KeyboardInterrupt
     assert ended == [[row("1")]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +31,7 @@ class World:
             lambda target: (windows or {}).get(target.provider.name),
             clock=self.clock,
             sleep=self.clock.sleep,
-            dice=lambda: 0.5,
+            rng=lambda: 0.5,
         )
 
     def target(self, name, *script, **fields):
@@ -43,8 +44,7 @@ class World:
         script = self.scripts[this.provider.name]
         step = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(step, Exception):
-            this.calls.append(step)
-            this.settle(AttemptEnd(status="error", error=step))
+            this.settle(AttemptEnd(status="error", error=step, call=step))
             raise step
         this.settle(AttemptEnd(status="ok"))
         return step
@@ -163,7 +163,7 @@ def test_a_broken_provider_is_left_alone_and_tried_again_later():
     for _ in range(3):
         with pytest.raises(errors.ServerError):
             world.run(target)
-    with pytest.raises(errors.NoProviderAvailable, match="left alone"):
+    with pytest.raises(errors.NoProviderAvailable, match="not called for another"):
         world.run(target)
     assert len(world.asked) == 3
     world.clock.now += 60
@@ -209,22 +209,88 @@ def test_a_cancelled_try_is_passed_on_and_forgotten():
         asyncio.run(go())
 
 
-def test_tries_that_open_the_breaker_end_with_what_failed_not_with_the_breaker():
+def test_a_request_s_own_retries_do_not_open_the_breaker():
+    """`max_retries` is what it says, and the next request is let through."""
     world = World(max_retries=5)
-    with pytest.raises(errors.RetriesExhausted, match="3 tries failed") as caught:
-        world.run(world.target("a", errors.ServerError("x")))
+    target = world.target("a", errors.ServerError("x"))
+    with pytest.raises(errors.RetriesExhausted, match="6 tries failed") as caught:
+        world.run(target)
     assert isinstance(caught.value.last_error, errors.ServerError)
-    assert len(world.asked) == 3
+    assert len(world.asked) == 6
+    world.scripts["a"] = ["ok"]
+    assert world.run(target) == "ok"
+
+
+def test_a_breaker_belongs_to_a_provider_not_to_its_host():
+    """Two providers behind one gateway differ by their path only."""
+    world = World(max_retries=0)
+    north = world.target("north", errors.ServerError("x"))
+    south = world.target("south", "ok")
+    host = "https://gateway.example"
+    north = replace(north, provider=replace(north.provider, base_url=f"{host}/a/v1"))
+    south = replace(south, provider=replace(south.provider, base_url=f"{host}/b/v1"))
+    for _ in range(3):
+        with pytest.raises(errors.ServerError):
+            world.run(north)
+    with pytest.raises(errors.NoProviderAvailable):
+        world.run(north)
+    assert world.run(south) == "ok"
+
+
+def test_a_stream_that_breaks_after_its_start_counts_against_its_provider():
+    world = World(max_retries=0)
+    target = world.target("a", "ok")
+    settles = []
+
+    async def act(this):
+        settles.append(this.settle)
+
+    for _ in range(3):
+        asyncio.run(world.policy.run(build_request("a/m", "hi", {}), [target], act))
+        settles[-1](AttemptEnd(status="error", error=errors.StreamInterrupted("cut")))
+    with pytest.raises(errors.NoProviderAvailable):
+        world.run(target)
+
+
+REFUSED = errors.InvalidRequest(
+    "x", status=400, provider_message="Unsupported parameter: 'seed' is not supported"
+)
+
+
+def test_a_refused_parameter_is_left_out_in_a_retry_that_counts_as_one():
+    world = World(max_retries=1)
+    seen = []
+
+    async def act(this):
+        seen.append((dict(this.request.params), this.dropped, this.kind))
+        return await world.act(this)
+
+    target = world.target("a", REFUSED, "ok", rpm=1)
+    request = build_request("a/m", "hi", {"seed": 1, "top_p": 0.5, "on_unsupported": "drop"})
+    assert asyncio.run(world.policy.run(request, [target], act)) == "ok"
+    assert seen == [
+        ({"seed": 1, "top_p": 0.5}, (), "first"),
+        ({"top_p": 0.5}, ("seed",), "retry"),
+    ]
+    assert sum(world.clock.slept) >= 60, "it waits for the rate limit like any attempt"
+
+
+def test_no_retry_means_that_nothing_is_left_out_and_sent_again():
+    world = World(max_retries=0)
+    with pytest.raises(errors.InvalidRequest):
+        world.run(world.target("a", REFUSED, "ok"), seed=1, on_unsupported="drop")
+    assert len(world.asked) == 1
 
 
 def test_a_cooling_provider_is_passed_over_and_a_chain_of_them_says_so():
     world = World(max_retries=2)
     first = world.target("a", errors.ServerError("x"))
-    with pytest.raises(errors.RetriesExhausted):
-        world.run(first)
+    for _ in range(3):
+        with pytest.raises(errors.RetriesExhausted):
+            world.run(first)
     assert world.run(first, world.target("b", "ok")) == "ok"
-    assert world.kinds[3:] == [("b", "fallback")]
-    with pytest.raises(errors.NoProviderAvailable, match="left alone") as caught:
+    assert world.kinds[9:] == [("b", "fallback")]
+    with pytest.raises(errors.NoProviderAvailable, match="not called for another") as caught:
         world.run(first)
     assert caught.value.retry_after > 0
     assert caught.value.request_id

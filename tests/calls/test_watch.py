@@ -11,7 +11,7 @@ import pytest
 
 from tests.calls.asking import KEY, asking
 from tests.servers import MockProvider
-from toolkit.calls.adapters.litellm_sender import load
+from toolkit.calls.adapters.library import load
 from toolkit.calls.watch import watch
 from toolkit.records import Call
 

@@ -1,40 +1,42 @@
-"""One attempt: one HTTP request at one provider, and the one row that tells of it.
+"""One attempt: one HTTP request to one provider, and the one row that records it.
 
-`Attempt.run` asks for a whole answer, `Attempt.open` for a stream whose first piece has come.
-Whatever happens, success, failure or cancellation, ends in `_close`, which hands the row over
-before the caller gets the end of the result.
+`Attempt.run` waits for a whole answer, `Attempt.open` for a stream whose first piece has come.
+However it ends, in success, failure or cancellation, its row is written before the caller gets
+the end of the result.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from toolkit.calls.adapters.litellm_sender import Door
+from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
 from toolkit.calls.adapters.parameters import may_drop
-from toolkit.calls.adapters.request_builder import Ask, RequestNotBuilt, style_of
+from toolkit.calls.adapters.request import UnsupportedParams
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
 from toolkit.calls.parsers.parsed_response import ParsedResponse, choose_reader
 from toolkit.calls.parsers.stream_parser import Delta, StreamParser, read_body
 from toolkit.calls.recorder import AttemptResult, CallRecorder
-from toolkit.calls.timing import LagMeter
+from toolkit.calls.timing import LagMeter, LoopLag
 from toolkit.calls.transport.exchange_record import (
     AnswerRefused,
     Deadlines,
     WireFailure,
     WireRecord,
 )
+from toolkit.calls.transport.guarded import Guard
 from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
 from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
+    from toolkit.calls.transport.connections import Sessions
     from toolkit.keys.service import ResolvedKey
     from toolkit.providers.provider import Provider
 
@@ -44,49 +46,56 @@ class AttemptDeps:
     """What every attempt of a client works with."""
 
     settings: Settings
-    door: Door
+    sessions: Sessions
     ledger: CallRecorder
     lag: LagMeter = field(default_factory=LagMeter)
-    without_usage: set[str] = field(default_factory=set)  # origins that refuse `stream_options`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnd:
-    """How a try ended, as policy needs to know it.
+    """How an attempt ended, as the policy needs to know it.
 
     Attributes:
         status: `ok`, `error` or `cancelled`.
         error: why it failed.
         total_tokens: input and output tokens, where the provider counted them.
+        call: its row.
     """
 
     status: Status
     error: CallError | None = None
     total_tokens: int | None = None
+    call: Call | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSpec:
-    """Which try this is.
+    """What one attempt is to do.
 
     Attributes:
-        provider, model_id: what is asked.
-        key: the key in force, or None.
-        number, kind: its place among the attempts of the request, and why it is made.
-        queue_ms: how long it waited in our own queue.
+        provider, model_id: what is called.
+        request: what is sent, with the provider's defaults.
+        key: the key in use, or None.
+        number, kind: its position among the attempts of the request, and why it is made.
+        queue_ms: how long it waited for our own rate limits.
         total_at: the request's deadline, a moment of `time.monotonic`.
-        calls: the rows of the request so far; this try adds its own.
-        settle: told once how the try ended (a stream: at its end).
+        earlier: the rows of the request's earlier attempts.
+        dropped: parameters left out because the provider refused them before.
+        wants_usage: request usage at the end of a stream.
+        settle: called once with how the attempt ended (a stream: at its end).
     """
 
     provider: Provider
     model_id: str
+    request: ChatRequest
     key: ResolvedKey | None = None
     number: int = 1
     kind: AttemptKind = "first"
     queue_ms: float | None = None
     total_at: float
-    calls: list[Call] = field(default_factory=list)
+    earlier: tuple[Call, ...] = ()
+    dropped: tuple[str, ...] = ()
+    wants_usage: bool = True
     settle: Callable[[AttemptEnd], None] = lambda end: None
 
     @property
@@ -96,127 +105,137 @@ class AttemptSpec:
 
 
 class Attempt:
-    """One try of one request; use it once."""
+    """One attempt of one request; use it once.
 
-    def __init__(self, tools: AttemptDeps, request: ChatRequest, this: AttemptSpec) -> None:
-        self.request = request
-        self.reply: Reply | None = None
+    Attributes:
+        this: what it is to do.
+        written: the request as it was sent; None before.
+        reading: the answer as far as it was read.
+        left_out: parameters that are not in the request that was sent.
+        reply: the reply, after a success.
+        call: its row, once it has ended.
+    """
+
+    def __init__(self, tools: AttemptDeps, this: AttemptSpec) -> None:
         self.this = this
+        self.request = this.request
+        self.key = this.key
         self.started_at = datetime.now(UTC)
         self.call_id = new_id()
-        self.key = this.key
+        self.written: HttpRequest | None = None
+        self.left_out = list(this.dropped)
         self.reading = ParsedResponse()
         self.listener: StreamParser | None = None
+        self.reply: Reply | None = None
+        self.call: Call | None = None
         self.record = WireRecord(
             origin=this.provider.origin,
-            stream=request.stream,
+            stream=this.request.stream,
             deadlines=_deadlines(tools.settings, this),
         )
         self._tools = tools
-        self._style = style_of(this.provider.type)
-        self._lag = tools.lag.enter()
+        self._lag: LoopLag | None = None
         self._first: list[Delta] = []
-        self._closed = False
+        self._is_closed = False
 
     async def run(self) -> Reply:
-        """Ask and wait for the whole answer.
+        """Send the request and wait for the whole answer.
 
         Raises:
             CallError: why there is none; its row is written.
         """
-        try:
+        with self._closing():
             await self._send()
-            return self._accept_whole()
-        except (CallError, WireFailure, AnswerRefused) as error:
-            self._fail(error)
-        except CassetteError as missing:
-            self._refuse(missing)
-        except BaseException:
-            self._cancel()
-            raise
+            self._read_whole()
+            return self._succeed()
 
     async def open(self) -> Attempt:
-        """Ask for a stream and wait for its first piece, kept for `deltas`.
+        """Send the request and wait for the first piece of the stream, kept for `deltas`.
 
         Raises:
             CallError: no piece came; the row of the failure is written.
         """
-        try:
-            await self._send()
+        with self._closing():
+            written = await self._send()
             assert self.record.stream_body is not None
-            self.listener = StreamParser(self.record.stream_body, self.record, self._style)
+            self.listener = StreamParser(self.record.stream_body, self.record, written.style)
             self.reading = self.listener.reading
             self._first = await self.listener.next()
             if not self._first:
                 self._require_sound()
-        except (CallError, WireFailure, AnswerRefused) as error:
-            self._fail(error)
-        except CassetteError as missing:
-            self._refuse(missing)
-        except BaseException:
-            self._cancel()
-            raise
         return self
 
     async def deltas(self) -> AsyncGenerator[list[Delta]]:
         """The pieces of an opened stream, in the batches in which they arrived.
 
-        After the last one the row is written and `reply` is there.
+        After the last one the row is written and `reply` is set.
 
         Raises:
             CallError: the stream broke; `partial_text` holds what came.
         """
         listener, batch = self.listener, self._first
         assert listener is not None
-        try:
+        with self._closing():
             while batch:
                 yield batch
                 batch = await listener.next()
             self._require_sound()
-            self._note_end()
+            if self.record.closed_ns is None:
+                self.record.closed_ns = time.monotonic_ns()
             assert self.record.stream_body is not None
             await self.record.stream_body.drain()
             self.reply = self._succeed()
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Write the row of whatever goes wrong in the block, and raise it as an error of ours."""
+        try:
+            yield
         except (CallError, WireFailure, AnswerRefused) as error:
             self._fail(error)
+        except CassetteError as missing:  # a cassette holds no answer, and nobody tries again
+            self._end("error", missing)
+            raise missing from None
         except BaseException:
-            self._cancel()
+            self._end("cancelled")
             raise
 
-    async def _send(self) -> None:
-        """Through the door; afterwards the wire's record holds a 2xx answer."""
+    async def _send(self) -> HttpRequest:
+        """Write and send the request; afterwards the record holds a 2xx answer."""
+        self._lag = self._tools.lag.enter()
         self._require_key()
-        record, this = self.record, self.this
-        ask = Ask(
-            call_id=self.call_id,
-            type=this.provider.type,
-            base_url=this.provider.base_url,
-            model_id=this.model_id,
-            messages=self.request.messages,
-            params=self.request.params,
-            stream=self.request.stream,
-            key=self.key.secret if self.key else None,
-            headers=this.provider.headers,
-            is_local=this.provider.is_local,
-            wants_usage=record.origin not in self._tools.without_usage,
-            may_drop=may_drop(self.request),
-            operation=self.request.operation,
-            inputs=self.request.inputs,
-        )
-        record.has_key = self.key is not None
-        try:
-            async with asyncio.timeout(record.deadlines.left_s() + 0.5):
-                await self._tools.door.send(ask, record)
-        except RequestNotBuilt as refused:
-            raise error_classes.refused_by_litellm(refused.reason, self._context()) from None
-        except TimeoutError:  # litellm itself hangs: the transport's deadlines come first
-            raise record.fail("deadline", "no answer before the total deadline") from None
-        if record.failure is not None:
-            raise record.failure
-        if record.not_recorded is not None:
-            raise record.not_recorded
+        self.written = written = self._write()
+        record = self.record
+        guard = Guard(self._tools.sessions, local=self.this.provider.is_local)
+        await guard.exchange(record, written.url, written.headers, written.body, written.method)
         if record.status is None or record.status >= 400:
             raise error_classes.status_error(record, self._context())
+        return written
+
+    def _write(self) -> HttpRequest:
+        this, request = self.this, self.request
+        try:
+            written = write_request(
+                OutgoingRequest(
+                    type=this.provider.type,
+                    base_url=this.provider.base_url,
+                    model_id=this.model_id,
+                    messages=request.messages,
+                    params=request.params,
+                    stream=request.stream,
+                    key=self.key.secret if self.key else None,
+                    headers=this.provider.headers,
+                    operation=request.operation,
+                    inputs=request.inputs,
+                    wants_usage=this.wants_usage,
+                )
+            )
+            if written.left_out and not may_drop(request):
+                raise RequestNotBuilt(UnsupportedParams(written.left_out))
+        except RequestNotBuilt as refused:
+            raise error_classes.refused_by_litellm(refused.reason, self._context()) from None
+        self.left_out += written.left_out
+        return written
 
     def _require_key(self) -> None:
         provider = self.this.provider
@@ -229,44 +248,43 @@ class Attempt:
                 cause="no_key",
             )
 
-    def _accept_whole(self) -> Reply:
+    def _read_whole(self) -> None:
         if self.request.operation == "embeddings":
             self._read_vectors()
-        else:
-            reader = choose_reader(self._style)
-            self.reading = reader.reading
-            read_body(self.record.body or b"", reader)
-            self._require_sound()
-        return self._succeed()
+            return
+        assert self.written is not None
+        reader = choose_reader(self.written.style)
+        self.reading = reader.reading
+        read_body(self.record.body or b"", reader)
+        self._require_sound()
 
     def _read_vectors(self) -> None:
-        """One sound vector for each text, of the length that was asked for."""
+        """One sound vector for each text, of the length that was requested."""
         reader = EmbeddingsParser(len(self.request.inputs))
         self.reading = reading = reader.reading
         read_body(self.record.body or b"", reader)
         self._require_sound()
-        asked = self.request.params.get("dimensions")
+        wanted = self.request.params.get("dimensions")
         problem = reader.problem
-        if problem is None and asked not in (None, len(reading.vectors[0])):
-            problem = f"{asked} dimensions were asked for and {len(reading.vectors[0])} came"
+        if problem is None and wanted not in (None, len(reading.vectors[0])):
+            problem = f"{wanted} dimensions were requested and {len(reading.vectors[0])} came"
             if may_drop(self.request):
-                self.record.dropped.append("dimensions")
+                self.left_out.append("dimensions")
                 return
         if problem is not None:
             raise error_classes.cause_error("bad_body", problem, self._context())
 
     def _require_sound(self) -> None:
-        """Raise when the answer was read to its end and is no answer."""
+        """Raise when the answer was read to its end and is not an answer."""
         if error := error_classes.reading_error(self.reading, self.record, self._context()):
             raise error
 
-    def _note_end(self) -> None:
-        if self.record.closed_ns is None:
-            self.record.closed_ns = time.monotonic_ns()
-
     def _succeed(self) -> Reply:
         reply = self._tools.ledger.reply(self._outcome("ok"))
-        self.this.settle(AttemptEnd(status="ok", total_tokens=reply.usage.total_tokens))
+        self.call = reply.attempts[-1]
+        self.this.settle(
+            AttemptEnd(status="ok", total_tokens=reply.usage.total_tokens, call=self.call)
+        )
         return reply
 
     def _fail(self, error: CallError | WireFailure | AnswerRefused) -> NoReturn:
@@ -278,38 +296,36 @@ class Attempt:
             error = error_classes.body_error(self.record.body or b"", self.record, context)
         error.status = error.status or self.record.status
         error.partial_text = "".join(self.reading.text)
-        self._shut()
-        self._tools.ledger.failure(self._outcome("error", error))
-        self.this.settle(AttemptEnd(status="error", error=error))
+        self._end("error", error)
         raise error from None
 
-    def _refuse(self, missing: CassetteError) -> NoReturn:
-        """An open cassette holds no answer: a row of it, and nobody tries again."""
-        self._shut()
-        self._tools.ledger.failure(self._outcome("error", missing))
-        raise missing from None
-
-    def _cancel(self) -> None:
-        if not self._closed:
-            self._shut()
-            self._tools.ledger.failure(self._outcome("cancelled"))
-            self.this.settle(AttemptEnd(status="cancelled"))
-
-    def _shut(self) -> None:
-        """Close the connection of a body that was not read to its end."""
+    def _end(self, status: Status, error: ToolkitError | None = None) -> None:
+        """Close the connection and write the row of an attempt that did not succeed."""
+        if self._is_closed:
+            return
         if self.record.stream_body is not None:
             self.record.stream_body.close()
         elif self.record.closed_ns is None:
             self.record.closed_ns = time.monotonic_ns()
+        self.call = self._tools.ledger.failure(self._outcome(status, error))
+        known = error if isinstance(error, CallError) else None
+        self.this.settle(AttemptEnd(status=status, error=known, call=self.call))
 
     def _outcome(self, status: Status, error: ToolkitError | None = None) -> AttemptResult:
-        self._closed = True
+        self._is_closed = True
         ended_ns = time.monotonic_ns()
-        lag_ms = self._lag.worst_since_ms(self.record.opened_ns)
-        self._lag.leave()
+        lag_ms = None
+        if self._lag is not None:
+            lag_ms = self._lag.worst_since_ms(self.record.opened_ns)
+            self._lag.leave()
         return AttemptResult(
             attempt=self, status=status, error=error, ended_ns=ended_ns, loop_lag_ms=lag_ms
         )
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The rows of the request so far, this attempt's own included once it has ended."""
+        return self.this.earlier if self.call is None else (*self.this.earlier, self.call)
 
     def _context(self) -> error_classes.Context:
         return error_classes.Context(
@@ -321,12 +337,16 @@ class Attempt:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """The key in use, to be taken out of the provider's words."""
-        return (self.key.secret,) if self.key else ()
+        """The key in use and the provider's secret headers, to be taken out of messages."""
+        provider = self.this.provider
+        headers = {name.lower() for name in provider.secret_headers}
+        values = [value for name, value in provider.headers.items() if name.lower() in headers]
+        keys = (self.key.secret,) if self.key else ()
+        return (*keys, *(Secret(value) for value in values if value))
 
 
 def new_id() -> str:
-    """A UUIDv7 text."""
+    """Return a new UUIDv7 as text."""
     from uuid_utils import uuid7
 
     return str(uuid7())

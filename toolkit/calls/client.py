@@ -1,25 +1,23 @@
-"""A CALL, FROM QUESTION TO RECORD: read this file first.
+"""A CALL, FROM REQUEST TO ROW: read this file first.
 
-complete / stream / embed    what the caller asks for
-  -> Pipeline          the pipeline of processors may change or refuse the request
-  -> _with_policy      pacing, retries, breaker, failover: each try is one
-  -> Attempt           one HTTP request, one row                      (attempt.py)
-  -> Door              litellm writes the request in the provider's language  (_litellm.py)
-  -> GuardedTransport  stamps, bounds, deadlines; no redirects        (wire.py)
-  -> Listener, Reader  what the answer really says                    (listening.py, reading.py)
-  -> Ledger            the row, then the reply                        (ledger.py)
+complete / stream / embed    what the caller wants
+  -> Pipeline            processors may change or refuse the request     (pipeline.py)
+  -> Policy              rate limits, retries, circuit breakers, failover (policy.py)
+  -> Attempt             one HTTP request, one row                       (attempt.py)
+  -> adapters            write the request in the provider's API         (adapters/)
+  -> Guard               sends it: timestamps, bounds, deadlines         (wire.py)
+  -> Listener, Reader    read the answer                                 (listening.py, reading.py)
+  -> Ledger              writes the row, then returns the reply          (ledger.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from toolkit.calls.adapters.litellm_sender import Door, warm
-from toolkit.calls.adapters.parameters import find_refused, with_defaults, without
-from toolkit.calls.attempt import Attempt, AttemptDeps, AttemptSpec
+from toolkit.calls.adapters import warm
+from toolkit.calls.attempt import Attempt, AttemptDeps
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.calls.pipeline.pipeline import Pipeline, PipelineRun
@@ -27,7 +25,7 @@ from toolkit.calls.policy.runner import Policy, Target
 from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress
-from toolkit.errors import InvalidRequest
+from toolkit.calls.transport.connections import Sessions
 from toolkit.pricing.receipts import Prices, PricesFor
 from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
@@ -72,7 +70,8 @@ class Client:
         self.ledger = CallRecorder(record, settings.recording, prices_for)
         self.pipeline = Pipeline(processors)
         self._policy = Policy(settings, key_for, window_of)
-        self._tools = AttemptDeps(settings=settings, door=Door(settings), ledger=self.ledger)
+        self._sessions = Sessions(settings.proxy)
+        self._tools = AttemptDeps(settings=settings, sessions=self._sessions, ledger=self.ledger)
 
     async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:
         """Ask and wait for the whole reply.
@@ -118,39 +117,9 @@ class Client:
     ) -> T:
         chain = [self._target(model) for model in (request.model, *request.fallbacks)]
         await warm(chain[0].provider.type)  # its seconds are no part of any deadline
-
         return await self._policy.run(
-            request, chain, lambda this: self._try(request, this, act), api_key
+            request, chain, lambda this: act(Attempt(self._tools, this)), api_key
         )
-
-    async def _try(
-        self, request: ChatRequest, this: AttemptSpec, act: Callable[[Attempt], Awaitable[T]]
-    ) -> T:
-        """One try; again without what the provider says it does not take, where that may be."""
-        asked, dropped = with_defaults(request, this.provider.params), list[str]()
-        while True:
-            attempt = Attempt(self._tools, asked, this)
-            attempt.record.dropped += dropped
-            try:
-                return await act(attempt)
-            except InvalidRequest as error:
-                refused = find_refused(asked, error)
-                if not refused and not self._learns_without_usage(request, this, error):
-                    raise
-            dropped += refused
-            asked = without(asked, refused)
-            this = replace(this, number=this.number + 1, kind="retry")
-
-    def _learns_without_usage(
-        self, request: ChatRequest, this: AttemptSpec, error: InvalidRequest
-    ) -> bool:
-        """Whether a server refused only that usage was asked for; it is not asked again."""
-        words, without = error.provider_message or "", self._tools.without_usage
-        refused = "stream_options" in words or "include_usage" in words
-        if not (request.stream and refused) or this.provider.origin in without:
-            return False
-        without.add(this.provider.origin)
-        return True
 
     def _target(self, model: str) -> Target:
         provider, model_id = self._resolve(model)
@@ -158,7 +127,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the running loop's connections."""
-        await self._tools.door.aclose()
+        await self._sessions.aclose()
 
 
 class OpenStream:
@@ -186,11 +155,11 @@ class OpenStream:
 
     async def deltas(self) -> AsyncGenerator[list[Delta]]:
         """The pieces, in the batches in which they arrived; `reply` is there after the last."""
-        rows = self._attempt.this.calls
-        with self._passage.passing(rows):
-            async with aclosing(self._attempt.deltas()) as batches:
+        attempt = self._attempt
+        with self._passage.passing(lambda: attempt.calls):
+            async with aclosing(attempt.deltas()) as batches:
                 async for batch in batches:
                     yield batch
-            if self._attempt.reply is not None:
-                self.reply = self._passage.finish(self._attempt.reply)
-        self._passage.leave(rows)
+            if attempt.reply is not None:
+                self.reply = self._passage.finish(attempt.reply)
+        self._passage.leave(attempt.calls)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from toolkit.calls.adapters.litellm_sender import version as litellm_version
+from toolkit.calls.adapters.library import version as litellm_version
 from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
@@ -78,7 +78,6 @@ class CallRecorder:
         receipt = self._receipt(attempt, usage)
         call = self._call(outcome, usage, timing, receipt)
         notes = self._write(call)
-        attempt.this.calls.append(call)
         return Reply(
             text="".join(reading.text),
             reasoning="".join(reading.reasoning),
@@ -88,26 +87,26 @@ class CallRecorder:
             finish_reason=reading.finish_reason,
             receipt=receipt,
             timing=timing,
-            attempts=tuple(attempt.this.calls),
+            attempts=(*attempt.this.earlier, call),
             call_id=call.call_id,
             request_id=call.request_id,
             model=call.model,
             response_model=reading.response_model,
             flags=call.flags,
-            notes=(*_dropped_notes(attempt), *notes),
+            notes=(*_difference_notes(attempt), *notes),
         )
 
-    def failure(self, outcome: AttemptResult) -> None:
-        """Write the row of a failure or a cancellation; an error learns its own row."""
+    def failure(self, outcome: AttemptResult) -> Call:
+        """Write and return the row of a failure or a cancellation; an error gets its rows."""
         attempt = outcome.attempt
         usage = attempt.reading.usage()
         timing = self._timing(outcome, usage)
         receipt = self._receipt(attempt, usage) if usage.source == "provider" else Receipt()
         call = self._call(outcome, usage, timing, receipt)
         self._write(call)
-        attempt.this.calls.append(call)
         if isinstance(outcome.error, CallError):
-            outcome.error.attempts = tuple(attempt.this.calls)
+            outcome.error.attempts = (*attempt.this.earlier, call)
+        return call
 
     def _write(self, call: Call) -> tuple[str, ...]:
         try:
@@ -273,12 +272,21 @@ def _flags(attempt: Attempt, receipt: Receipt) -> tuple[str, ...]:
         flags.add("truncated_by_limit")
     if receipt.mismatch:
         flags.add("cost_mismatch")
+    flags.update(f"left_out:{name}" for name in attempt.left_out)
+    flags.update(f"added:{name}" for name, _ in _added(attempt))
     return tuple(sorted(flags))
 
 
-def _dropped_notes(attempt: Attempt) -> tuple[str, ...]:
+def _difference_notes(attempt: Attempt) -> tuple[str, ...]:
+    """What was sent otherwise than it was given, in both directions."""
     provider = attempt.this.provider.name
-    return tuple(f"{provider} does not take `{name}`; left out" for name in attempt.record.dropped)
+    left_out = (f"{provider} does not take `{name}`; left out" for name in attempt.left_out)
+    added = (f"sent to {provider} in addition: {name} = {value}" for name, value in _added(attempt))
+    return (*left_out, *added)
+
+
+def _added(attempt: Attempt) -> tuple[tuple[str, str], ...]:
+    return attempt.written.added if attempt.written is not None else ()
 
 
 def _digest(text: str) -> str:

@@ -96,27 +96,30 @@ class LagMeter:
     """How late an event loop runs its timers; it ticks only while calls are under way."""
 
     def __init__(self) -> None:
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopLag] = (
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLag] = (
             weakref.WeakKeyDictionary()
         )
 
-    def enter(self) -> _LoopLag:
+    def enter(self) -> LoopLag:
         """Start (or go on) measuring the running loop; pair with `leave`."""
         loop = asyncio.get_running_loop()
         lag = self._loops.get(loop)
         if lag is None:
-            lag = self._loops[loop] = _LoopLag()
+            lag = self._loops[loop] = LoopLag()
         lag.enter(loop)
         return lag
 
 
-class _LoopLag:
+class LoopLag:
+    """The ticks of one event loop."""
+
     def __init__(self) -> None:
         self._users = 0
         self._ticks: deque[tuple[int, float]] = deque(maxlen=_KEPT_TICKS)
         self._handle: asyncio.TimerHandle | None = None
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Count one more call; the first one starts the ticks."""
         self._users += 1
         if self._handle is None:
             self._arm(weakref.ref(loop), loop)

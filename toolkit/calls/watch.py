@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from toolkit.calls.adapters.litellm_sender import load, version
+from toolkit.calls.adapters.library import load, version
 from toolkit.calls.parsers.error_classes import clean_words
 from toolkit.errors import ToolkitError
 from toolkit.records import Call, Status

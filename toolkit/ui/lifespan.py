@@ -44,6 +44,6 @@ def on_script_error(error: Exception) -> bool | None:
 
 
 async def _warm_up() -> None:
-    from toolkit.calls.adapters.litellm_sender import warm
+    from toolkit.calls.adapters import warm
 
     await warm("openai-compatible")

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.calls.parsers.parsed_response import Style
+from toolkit.calls.adapters.styles import ApiStyle
 from toolkit.records import Message
 
 _GOOGLE_FILES: Final = "https://generativelanguage.googleapis.com/v1beta/files/"
 _PARTS: Final = {"image_url": ("url",), "file": ("file_id", "file_data")}
 
 
-def find_fetched(style: Style, messages: Sequence[Message]) -> str | None:
+def find_fetched(style: ApiStyle, messages: Sequence[Message]) -> str | None:
     """The first address that would be fetched here instead of by the provider, or None."""
     for address, has_format in _addresses(messages):
         plain = address.startswith("http://")

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Protocol
 
+from toolkit.calls.adapters.styles import ApiStyle
 from toolkit.records import ToolCall, Usage
 
 Kind = Literal["text", "reasoning", "tool_call"]
 Piece = tuple[Kind, str]
-Style = Literal["openai", "anthropic", "gemini"]
+Style = ApiStyle
 
 _MAX_TOKENS = 10**12
 _FINISH_WORDS: Mapping[str, str] = {

@@ -12,7 +12,7 @@ methods; `Processor` has all of them, doing nothing:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,10 +76,10 @@ class PipelineRun:
         self.entered: list[Any] = []
 
     @contextmanager
-    def passing(self, rows: Sequence[Call] = ()) -> Iterator[None]:
+    def passing(self, rows: Callable[[], Sequence[Call]] = tuple) -> Iterator[None]:
         """The way through the call: whatever goes wrong in the block ends the passage.
 
-        `rows` are those of a request that is given up; an error brings its own.
+        `rows` returns those of a request that is given up; an error has its own.
         """
         try:
             yield
@@ -87,7 +87,7 @@ class PipelineRun:
             self.fail(error)
             raise
         except BaseException:
-            self.leave(rows)
+            self.leave(rows())
             raise
 
     def finish(self, reply: Reply) -> Reply:

@@ -1,7 +1,7 @@
-"""Who is let through to a provider: the breaker first, then the pace; and what each try came to.
+"""The circuit breakers, rate limiters and retry quotas of one client.
 
-`Gate` remembers every provider that was asked. An open cassette answers by itself: there is
-nobody to spare and nobody to judge, so its tries pass and leave no mark.
+`Gate` remembers every provider that was called. An open cassette answers by itself: there is
+nobody to spare and nobody to judge, so its attempts pass and leave no mark.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
 from toolkit.calls.attempt import AttemptEnd
 from toolkit.calls.policy.circuit_breaker import Breaker, Entry, Refusal
-from toolkit.calls.policy.rate_limiter import RateLimiter
+from toolkit.calls.policy.rate_limiter import RateLimiter, Reservation
 from toolkit.calls.policy.retry import RetryQuota
 from toolkit.calls.source import current_source
 from toolkit.errors import CallError, NoProviderAvailable
 
 if TYPE_CHECKING:
-    from toolkit.keys.service import ResolvedKey
     from toolkit.providers.provider import Provider
 
 _COUNTS_AGAINST: Final = frozenset({"provider", "network"})
@@ -30,7 +30,7 @@ _MAX_HELD_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One place to ask: a provider and the id of one of its models."""
+    """A provider and the id of one of its models."""
 
     provider: Provider
     model_id: str
@@ -41,79 +41,113 @@ class Target:
         return f"{self.provider.name}/{self.model_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """One try that was let through.
+class Circuit:
+    """One request's way through a circuit breaker, with all its attempts at one target.
 
-    Attributes:
-        queue_ms: how long it waited in our own queue; None where nothing was waited for.
-        settle: to be told once what the try came to.
+    A request counts once, with its last attempt: its own retries must not open the breaker
+    against the next request. A stream counts at its end, which may be after the block.
     """
 
-    queue_ms: float | None
-    settle: Callable[[AttemptEnd], None]
+    def __init__(self, breaker: Breaker, entry: Entry, clock: Callable[[], float]) -> None:
+        self._breaker, self._entry, self._clock = breaker, entry, clock
+        self._last: AttemptEnd | None = None
+        self._was_attempted = False
+        self._is_left = False
+
+    def begin_attempt(self) -> None:
+        """An attempt begins; how it ends is not known yet."""
+        self._last, self._was_attempted = None, True
+
+    def note(self, end: AttemptEnd) -> None:
+        """Record how an attempt ended."""
+        self._last = end
+        if self._is_left:
+            self._judge(end)
+
+    def allows_retry(self) -> bool:
+        """Return whether the breaker has not been opened meanwhile by other requests."""
+        return self._breaker.state(self._clock()) != "open"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_left = True
+        if self._last is not None:
+            self._judge(self._last)
+        elif error is not None or not self._was_attempted:
+            self._breaker.forget(self._entry)
+
+    def _judge(self, end: AttemptEnd) -> None:
+        if end.status == "ok":
+            self._breaker.succeed(self._entry, self._clock())
+        elif end.error is not None and end.error.blame in _COUNTS_AGAINST:
+            stated_s = end.error.retry_after
+            held_s = stated_s if stated_s is not None and stated_s <= _MAX_HELD_S else None
+            self._breaker.fail(self._entry, self._clock(), retry_after_s=held_s)
+        else:
+            self._breaker.forget(self._entry)
 
 
 class Gate:
-    """The breakers, paces and retry quotas of one client.
+    """What one client remembers about its providers.
 
     Args:
-        clock, sleep, dice: time and chance, so that tests can play them.
+        clock, sleep, rng: time and chance, so that tests can control them.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        dice: Callable[[], float] = random.random,
+        rng: Callable[[], float] = random.random,
     ) -> None:
-        self._clock, self._sleep, self._dice = clock, sleep, dice
+        self._clock, self._sleep, self._rng = clock, sleep, rng
         self._quota = RetryQuota()
         self._paces: dict[tuple[str, int | None, int | None], RateLimiter] = {}
-        self._breakers: dict[tuple[str, str | None, str], Breaker] = {}
+        self._breakers: dict[tuple[str, str, str], Breaker] = {}
 
-    async def enter(
-        self,
-        target: Target,
-        key: ResolvedKey | None,
-        *,
-        tokens: int,
-        deadline: float,
-        taken: float | None,
-    ) -> Admission:
-        """Wait for one try's turn.
+    def enter(self, target: Target) -> Circuit:
+        """Enter the circuit breaker of a target; use the result in a `with` block.
 
-        Args:
-            target: what is asked, with `key`: a breaker belongs to origin, key and model.
-            tokens: estimate of the request's tokens.
-            deadline: moment of the clock past which nobody waits.
-            taken: what the retry quota was charged for this try.
+        A breaker belongs to one provider and model, not to a host: two providers may share a
+        gateway. Another base URL is another server.
 
         Raises:
             NoProviderAvailable: the breaker is open (`cause` is `breaker_open`).
+        """
+        if current_source() == "replay":
+            breaker = Breaker()
+        else:
+            name = (target.provider.name, target.provider.base_url, target.model_id)
+            breaker = self._breakers.setdefault(name, Breaker(random=self._rng))
+        entry = breaker.enter(self._clock())
+        if isinstance(entry, Refusal):
+            raise _circuit_open(target, entry.wait_s)
+        return Circuit(breaker, entry, self._clock)
+
+    async def wait_for_rate(
+        self, provider: Provider, *, tokens: int, deadline: float
+    ) -> Reservation | None:
+        """Wait until the provider's rate limits let one attempt pass; None in a replay.
+
+        Args:
+            provider: its `rpm` and `tpm` are the limits.
+            tokens: estimate of the request's tokens.
+            deadline: moment of the clock past which nothing is waited for.
+
+        Raises:
             RateLimited: our own limit lets it through only past the deadline.
         """
         if current_source() == "replay":
-            return Admission(queue_ms=None, settle=lambda end: None)
-        breaker = self._breaker(target, key)
-        entry = breaker.enter(self._clock())
-        if isinstance(entry, Refusal):
-            raise _left_alone(target, entry.wait_s)
-        name = target.provider.name
-        try:
-            place = await self._pace(target.provider).wait(tokens, deadline=deadline, provider=name)
-        except BaseException:
-            breaker.forget(entry)
-            raise
-
-        def settle(end: AttemptEnd) -> None:
-            self._judge(breaker, entry, end)
-            if end.status == "ok":
-                self._quota.give_back(name, taken)
-            if end.total_tokens is not None:
-                place.correct(end.total_tokens)
-
-        return Admission(queue_ms=place.waited_ms, settle=settle)
+            return None
+        limiter = self._limiter(provider)
+        return await limiter.wait(tokens, deadline=deadline, provider=provider.name)
 
     def charge_retry(self, provider: str, error: CallError) -> float | None:
         """Take the price of one retry from the provider's quota; None where it is used up."""
@@ -121,37 +155,28 @@ class Gate:
             return 0.0
         return self._quota.take(provider, error)
 
+    def give_back(self, provider: str, charged: float | None) -> None:
+        """After a success, give the quota back what the attempt was charged."""
+        if current_source() != "replay":
+            self._quota.give_back(provider, charged)
+
     async def rest(self, wait_s: float) -> None:
-        """Wait between two tries; a cassette need not be waited for."""
+        """Wait between two attempts; a cassette need not be waited for."""
         await self._sleep(0.0 if current_source() == "replay" else wait_s)
 
-    def _judge(self, breaker: Breaker, entry: Entry, end: AttemptEnd) -> None:
-        """A stream counts at its end, not at its start."""
-        if end.status == "ok":
-            breaker.succeed(entry, self._clock())
-        elif end.error is not None and end.error.blame in _COUNTS_AGAINST:
-            stated_s = end.error.retry_after
-            held_s = stated_s if stated_s is not None and stated_s <= _MAX_HELD_S else None
-            breaker.fail(entry, self._clock(), retry_after_s=held_s)
-        else:
-            breaker.forget(entry)
-
-    def _breaker(self, target: Target, key: ResolvedKey | None) -> Breaker:
-        name = (target.provider.origin, key.fingerprint if key else None, target.model_id)
-        return self._breakers.setdefault(name, Breaker(random=self._dice))
-
-    def _pace(self, provider: Provider) -> RateLimiter:
+    def _limiter(self, provider: Provider) -> RateLimiter:
         name = (provider.name, provider.rpm, provider.tpm)
-        if name not in self._paces:
-            self._paces[name] = RateLimiter(
+        limiter = self._paces.get(name)
+        if limiter is None:
+            limiter = self._paces[name] = RateLimiter(
                 provider.rpm, provider.tpm, clock=self._clock, sleep=self._sleep
             )
-        return self._paces[name]
+        return limiter
 
 
-def _left_alone(target: Target, wait_s: float) -> NoProviderAvailable:
+def _circuit_open(target: Target, wait_s: float) -> NoProviderAvailable:
     return NoProviderAvailable(
-        f"{target.model} is left alone for {wait_s:.0f} s after too many failures",
+        f"{target.model} is not called for another {wait_s:.0f} s, after too many failures",
         provider=target.provider.name,
         model=target.model,
         retry_after=wait_s,

@@ -1,8 +1,9 @@
-"""Who is asked, how often, and when it is over: retries, failover, one deadline.
+"""Which provider is called, how often, and when a request is over.
 
-`Policy.run` walks the failover chain; at each target `_ask` makes the first try and its
-retries; `_try` makes one, once the gate (breaker and pace, `admission`) lets it through. The
-class of an error says whether a retry or another provider can help; nothing else decides.
+`Policy.run` walks the failover chain. At each target it makes the first attempt and its retries;
+the class of an error says whether a retry or another provider can help. Leaving out what a
+provider refuses and sending again is a retry like any other: it takes the rate limit, the retry
+quota and the deadline, and counts towards `max_retries`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from toolkit.calls.attempt import AttemptSpec
-from toolkit.calls.policy.admission import Gate, Target
+from toolkit.calls.adapters.parameters import find_refused, with_defaults, without
+from toolkit.calls.attempt import AttemptEnd, AttemptSpec
+from toolkit.calls.policy.admission import Circuit, Gate, Target
 from toolkit.calls.policy.retry import MAX_BACKOFF_S, backoff_s
 from toolkit.errors import (
     CallError,
     ContextWindowExceeded,
+    InvalidRequest,
     NoProviderAvailable,
     RetriesExhausted,
 )
@@ -36,7 +39,7 @@ __all__ = ["Policy", "Target"]
 T = TypeVar("T")
 
 MAX_STATED_WAIT_S: Final = 60.0
-# Asking again would meet the same: the cause lies in what is configured or in what was sent.
+# Another attempt would meet the same: the cause lies in the configuration or in the request.
 _SAME_AGAIN: Final = frozenset(
     {
         "tls",
@@ -54,24 +57,55 @@ _SAME_AGAIN: Final = frozenset(
 
 
 @dataclass(slots=True, kw_only=True)
-class _Round:
-    """One request on its way along the chain."""
+class _Run:
+    """One request on its way along the chain.
+
+    Attributes:
+        request: what the caller gave.
+        total_at: its deadline, a moment of the clock.
+        api_key: an explicit key, for the first target only.
+        is_last: no other target follows.
+        calls: the rows of the attempts that have ended.
+    """
 
     request: ChatRequest
     total_at: float
     api_key: str | None
     is_last: bool = True
-    calls: list[Call] = field(default_factory=list)
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _TargetRun:
+    """The attempts of one request at one target.
+
+    Attributes:
+        target, circuit, key: what is called, through which circuit breaker, with which key.
+        request: the request with the provider's defaults, without what it refused.
+        dropped: parameters that it refused and that were left out.
+        errors: why the attempts so far failed.
+        kind: why the next attempt is made.
+        charged: what the retry quota was charged for it.
+    """
+
+    target: Target
+    circuit: Circuit
+    key: ResolvedKey | None
+    request: ChatRequest
+    dropped: tuple[str, ...] = ()
+    errors: list[CallError] = field(default_factory=list)
+    kind: AttemptKind = "first"
+    charged: float | None = None
 
 
 class Policy:
-    """The rules of one client, with what it remembers of every provider.
+    """The rules of one client, with what it remembers about every provider.
 
     Args:
         settings: total deadline and number of retries.
-        key_for: (provider, explicit key) -> the key in force, or None.
+        key_for: (provider, explicit key) -> the key in use, or None.
         window_of: context window of a target in tokens, or None where it is not known.
-        clock, sleep, dice: time and chance, so that tests can play them.
+        clock, sleep, rng: time and chance, so that tests can control them.
     """
 
     def __init__(
@@ -82,11 +116,12 @@ class Policy:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        dice: Callable[[], float] = random.random,
+        rng: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._key_for, self._window_of = settings, key_for, window_of
-        self._clock, self._dice = clock, dice
-        self._gate = Gate(clock, sleep, dice)
+        self._clock, self._rng = clock, rng
+        self._gate = Gate(clock, sleep, rng)
+        self._without_usage: set[str] = set()  # origins that refuse `stream_options`
 
     async def run(
         self,
@@ -95,13 +130,13 @@ class Policy:
         act: Callable[[AttemptSpec], Awaitable[T]],
         api_key: str | None = None,
     ) -> T:
-        """Ask the chain until one answers.
+        """Try the targets of a chain in order until one answers.
 
         Args:
-            request: what is asked.
+            request: what the caller gave.
             chain: targets in order; the first one is the one that was named.
-            act: makes one try; for a stream it returns when the first piece is there, so
-                nothing is asked again after something was shown.
+            act: makes one attempt; for a stream it returns when the first piece is there, so
+                nothing is sent again after something was shown.
             api_key: an explicit key, used for the first target only: a key never goes to
                 another provider than the one it was given for.
 
@@ -110,95 +145,123 @@ class Policy:
         """
         stated_s = request.timeout_s or chain[0].provider.timeout_s
         total_s = stated_s or self._settings.total_timeout_s
-        this = _Round(request=request, total_at=self._clock() + total_s, api_key=api_key)
+        run = _Run(request=request, total_at=self._clock() + total_s, api_key=api_key)
         failed: list[tuple[Target, CallError]] = []
-        for place, target in enumerate(chain):
+        for position, target in enumerate(chain):
             if not self._is_large_enough(target, failed):
                 continue
-            this.is_last = place == len(chain) - 1
+            run.is_last = position == len(chain) - 1
             try:
-                return await self._ask(this, target, act, is_fallback=bool(failed))
+                return await self._run_target(run, target, act, is_fallback=bool(failed))
             except CallError as error:
                 failed.append((target, error))
-                this.api_key = None
-                if not _fails_over(error) or self._clock() >= this.total_at:
+                run.api_key = None
+                if not _fails_over(error) or self._clock() >= run.total_at:
                     break
-        _give_up(this, failed)
+        _give_up(run, failed)
 
-    async def _ask(
+    async def _run_target(
         self,
-        this: _Round,
+        run: _Run,
         target: Target,
         act: Callable[[AttemptSpec], Awaitable[T]],
         *,
         is_fallback: bool,
     ) -> T:
-        """One target: the first try and its retries."""
-        failed: list[CallError] = []
-        kind: AttemptKind = "fallback" if is_fallback else "first"
-        taken: float | None = None
-        while True:
-            try:
-                return await self._try(this, target, act, kind, taken)
-            except CallError as error:
-                if failed and error.cause == "breaker_open":  # these very tries opened it
-                    raise _sum_up(this, failed) from None
-                failed.append(error)
-            wait_s = self._find_wait(this, target, failed)
-            if wait_s is None or (taken := self._charge(target, failed)) is None:
-                raise _sum_up(this, failed) from None
-            kind = "retry"
-            await self._gate.rest(wait_s)
-
-    async def _try(
-        self,
-        this: _Round,
-        target: Target,
-        act: Callable[[AttemptSpec], Awaitable[T]],
-        kind: AttemptKind,
-        taken: float | None,
-    ) -> T:
-        key = self._key_for(target.provider, this.api_key)
-        admission = await self._gate.enter(
-            target,
-            key,
-            tokens=estimate_request_tokens(this.request),
-            deadline=this.total_at,
-            taken=taken,
+        """Make the first attempt at one target, and its retries."""
+        here = _TargetRun(
+            target=target,
+            key=self._key_for(target.provider, run.api_key),
+            circuit=self._gate.enter(target),
+            request=with_defaults(run.request, target.provider.params),
+            kind="fallback" if is_fallback else "first",
         )
+        with here.circuit:
+            while True:
+                try:
+                    return await self._attempt(run, here, act)
+                except CallError as error:
+                    here.errors.append(error)
+                wait_s = self._find_wait(run, here)
+                if wait_s is None or not here.circuit.allows_retry():
+                    raise _sum_up(run, here.errors) from None
+                here.charged = self._gate.charge_retry(target.provider.name, here.errors[-1])
+                if here.charged is None:
+                    raise _sum_up(run, here.errors) from None
+                here.kind = "retry"
+                await self._gate.rest(wait_s)
+
+    async def _attempt(
+        self, run: _Run, here: _TargetRun, act: Callable[[AttemptSpec], Awaitable[T]]
+    ) -> T:
+        provider = here.target.provider
+        reservation = await self._gate.wait_for_rate(
+            provider, tokens=estimate_request_tokens(here.request), deadline=run.total_at
+        )
+
+        def settle(end: AttemptEnd) -> None:
+            if end.call is not None:
+                run.calls = (*run.calls, end.call)
+            here.circuit.note(end)
+            if end.status == "ok":
+                self._gate.give_back(provider.name, here.charged)
+            if end.total_tokens is not None and reservation is not None:
+                reservation.correct(end.total_tokens)
+
+        here.circuit.begin_attempt()
         return await act(
             AttemptSpec(
-                provider=target.provider,
-                model_id=target.model_id,
-                key=key,
-                number=len(this.calls) + 1,
-                kind=kind,
-                queue_ms=admission.queue_ms,
-                total_at=this.total_at,
-                calls=this.calls,
-                settle=admission.settle,
+                provider=provider,
+                model_id=here.target.model_id,
+                key=here.key,
+                request=here.request,
+                number=len(run.calls) + 1,
+                kind=here.kind,
+                queue_ms=reservation.waited_ms if reservation is not None else None,
+                total_at=run.total_at,
+                earlier=run.calls,
+                dropped=here.dropped,
+                wants_usage=provider.origin not in self._without_usage,
+                settle=settle,
             )
         )
 
-    def _charge(self, target: Target, failed: Sequence[CallError]) -> float | None:
-        return self._gate.charge_retry(target.provider.name, failed[-1])
-
-    def _find_wait(self, this: _Round, target: Target, failed: Sequence[CallError]) -> float | None:
-        """Seconds until the next try at this target, or None where there is none."""
-        error = failed[-1]
-        allowed = target.provider.max_retries
+    def _find_wait(self, run: _Run, here: _TargetRun) -> float | None:
+        """Seconds until the next attempt at this target, or None where there is none."""
+        error, provider = here.errors[-1], here.target.provider
+        is_changed = self._leave_out_refused(here, error)
+        allowed = provider.max_retries
         allowed = self._settings.max_retries if allowed is None else allowed
-        if error.retry == "no" or len(failed) > allowed or error.cause in _SAME_AGAIN:
+        left_s = run.total_at - self._clock()
+        if len(here.errors) > allowed or left_s <= 0:
             return None
-        if error.retry == "once" and type(error) in map(type, failed[:-1]):
+        if is_changed:
+            return 0.0
+        if error.retry == "no" or error.cause in _SAME_AGAIN:
             return None
-        left_s = this.total_at - self._clock()
+        if error.retry == "once" and type(error) in map(type, here.errors[:-1]):
+            return None
         if error.retry_after:
             stated_s = error.retry_after
-            longest_s = MAX_STATED_WAIT_S if this.is_last else MAX_BACKOFF_S
+            longest_s = MAX_STATED_WAIT_S if run.is_last else MAX_BACKOFF_S
             return stated_s if stated_s <= min(longest_s, left_s) else None
-        wait_s = backoff_s(len(failed), self._dice)
+        wait_s = backoff_s(len(here.errors), self._rng)
         return wait_s if wait_s < left_s else None
+
+    def _leave_out_refused(self, here: _TargetRun, error: CallError) -> bool:
+        """Leave out what the provider says it does not take; return whether anything was."""
+        if not isinstance(error, InvalidRequest):
+            return False
+        if refused := find_refused(here.request, error):
+            here.request = without(here.request, refused)
+            here.dropped = (*here.dropped, *refused)
+            return True
+        message, origin = error.provider_message or "", here.target.provider.origin
+        is_about_usage = "stream_options" in message or "include_usage" in message
+        if not (here.request.stream and is_about_usage) or origin in self._without_usage:
+            return False
+        self._without_usage.add(origin)
+        return True
 
     def _is_large_enough(self, target: Target, failed: Sequence[tuple[Target, CallError]]) -> bool:
         """Whether the window is larger than every one that was too small."""
@@ -220,16 +283,16 @@ def _fails_over(error: CallError) -> bool:
     return inner.failover or isinstance(inner, ContextWindowExceeded | NoProviderAvailable)
 
 
-def _sum_up(this: _Round, failed: Sequence[CallError]) -> CallError:
+def _sum_up(run: _Run, errors: Sequence[CallError]) -> CallError:
     """What is raised for the failures at one target.
 
-    One failure stands for itself, and so does a last one that no retry could have mended.
+    One failure stands for itself, and so does a last one that no retry could have helped.
     """
-    last = failed[-1]
-    if len(failed) == 1 or last.retry == "no":
+    last = errors[-1]
+    if len(errors) == 1 or last.retry == "no":
         return last
     exhausted = RetriesExhausted(
-        f"{len(failed)} tries failed, the last one with: {last.message}",
+        f"{len(errors)} tries failed, the last one with: {last.message}",
         provider=last.provider,
         model=last.model,
         request_id=last.request_id,
@@ -237,14 +300,14 @@ def _sum_up(this: _Round, failed: Sequence[CallError]) -> CallError:
     )
     exhausted.last_error = last
     exhausted.partial_text = last.partial_text
-    exhausted.attempts = tuple(this.calls)
+    exhausted.attempts = run.calls
     return exhausted
 
 
-def _give_up(this: _Round, failed: Sequence[tuple[Target, CallError]]) -> NoReturn:
+def _give_up(run: _Run, failed: Sequence[tuple[Target, CallError]]) -> NoReturn:
     target, error = failed[-1]
-    error.attempts = tuple(this.calls)
-    error.request_id = error.request_id or this.request.request_id
+    error.attempts = run.calls
+    error.request_id = error.request_id or run.request.request_id
     if len(failed) == 1 or not _fails_over(error):
         raise error
     names = ", ".join(target.model for target, _ in failed)
@@ -253,12 +316,12 @@ def _give_up(this: _Round, failed: Sequence[tuple[Target, CallError]]) -> NoRetu
         f"none of {names} answered; the last one failed with: {inner.message}",
         provider=target.provider.name,
         model=target.model,
-        request_id=this.request.request_id,
+        request_id=run.request.request_id,
         **_details(inner),
     )
     nobody.last_error = inner
     nobody.partial_text = inner.partial_text
-    nobody.attempts = tuple(this.calls)
+    nobody.attempts = run.calls
     raise nobody
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-import httpx
 
 from toolkit.calls.transport.decompression import Decoder, choose_decoder
 from toolkit.calls.transport.exchange_record import DRAIN_S, WireFailure, WireRecord
@@ -19,11 +17,8 @@ if TYPE_CHECKING:
     from toolkit.calls.transport.receive_timestamps import TimestampedProtocol
 
 
-class StreamBody(httpx.AsyncByteStream):
-    """The body of a stream: `read` gives what has arrived, `aclose` keeps or drops the connection.
-
-    litellm gets this object too, inside its httpx response, and never reads it: we do.
-    """
+class StreamBody:
+    """The body of a stream: `read` returns what has arrived, `drain` and `close` end it."""
 
     def __init__(self, response: aiohttp.ClientResponse, record: WireRecord) -> None:
         self._response = response
@@ -84,10 +79,6 @@ class StreamBody(httpx.AsyncByteStream):
             self._record.closed_ns = time.monotonic_ns()
         self._response.close()
 
-    async def aclose(self) -> None:
-        """The same, for a client library."""
-        self.close()
-
     async def drain(self) -> None:
         """Read on to the end of the HTTP body for at most `DRAIN_S`, then close.
 
@@ -99,12 +90,6 @@ class StreamBody(httpx.AsyncByteStream):
             while not self._at_end and (left_s := deadline - time.monotonic()) > 0:
                 await self.read(left_s)
         self.close()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """What a client library sees when it reads by itself."""
-        deadlines = self._record.deadlines
-        while data := await self.read(min(deadlines.chunk_s, deadlines.left_s())):
-            yield data
 
 
 def find_handler(response: aiohttp.ClientResponse) -> TimestampedProtocol | None:

@@ -1,22 +1,15 @@
-"""What the guarded transport writes down about one attempt: stamps, head, body, failure.
-
-A transport finds the record of the attempt it serves in `CURRENT`, because litellm stands
-between us and it and passes nothing through.
-"""
+"""What the guarded transport records about one attempt: timestamps, head, body, failure."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolkit.errors import CassetteError
 
 if TYPE_CHECKING:
-    import httpx
-
     from toolkit.calls.transport.body import StreamBody
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -28,9 +21,9 @@ DRAIN_S = 0.05
 
 
 class WireFailure(Exception):
-    """The wire broke or broke a rule; `cause` is its finer name, `detail` says it in words.
+    """The connection broke, or the answer broke a rule of the transport.
 
-    It is none of httpx's errors on purpose: litellm tries those again by itself.
+    `cause` names what happened, `detail` describes it.
     """
 
     def __init__(self, cause: str, detail: str = "") -> None:
@@ -41,16 +34,6 @@ class WireFailure(Exception):
 
 class AnswerRefused(Exception):
     """What came is no answer; it stands in the record."""
-
-
-class Heard(BaseException):
-    """Thrown through litellm once the wire has answered or failed: its part is over.
-
-    From here on the record speaks. What litellm would do next, parsing the answer again,
-    translating errors, retrying in secret, costs milliseconds and loses the truth; and while
-    it did so on the event loop, the first token would be stamped late. Like a cancellation it
-    is no `Exception`, so that no handler on the way takes it for one of its own.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +58,7 @@ class WireRecord:
         origin: the only `scheme://host:port` that this attempt may be sent to.
         stream: whether a stream was asked for.
         deadlines: the waits that the transport enforces.
-        has_key: False removes the authorization header that a client library insists on.
-        opened_ns: handed to litellm; `asked_ns`: handed to the transport.
+        opened_ns: the attempt began; `asked_ns`: its request was handed to the transport.
         connect_began_ns, connected_ns: a new connection was made; None when one was reused.
         sent_ns: the request went out; `headers_ns`, `first_byte_ns`: the answer came.
         last_byte_ns: newest bytes of the body; `closed_ns`: end of the body.
@@ -87,18 +69,12 @@ class WireRecord:
         stream_body: the body of a stream, to be read by us.
         bytes_in: bytes of the body as they came, before decompression.
         failure: why the wire failed.
-        find_unsent: parameters that left no trace in a request's body.
-        may_drop: such a request may be sent all the same.
-        dropped: parameters that the provider does not take and that were left out.
         not_recorded: an open cassette that has no answer to this request.
-        written: the request as it was handed to the transport.
-        on_written: told when the request is written and handed to the transport.
     """
 
     origin: str
     stream: bool
     deadlines: Deadlines
-    has_key: bool = True
     opened_ns: int = field(default_factory=time.monotonic_ns)
     asked_ns: int | None = None
     connect_began_ns: int | None = None
@@ -116,12 +92,7 @@ class WireRecord:
     stream_body: StreamBody | None = None
     bytes_in: int = 0
     failure: WireFailure | None = None
-    find_unsent: Callable[[bytes], list[str]] | None = None
-    may_drop: bool = False
-    dropped: list[str] = field(default_factory=list)
     not_recorded: CassetteError | None = None
-    written: httpx.Request | None = None
-    on_written: Callable[[], None] = lambda: None
 
     def fail(self, cause: str, detail: str = "") -> WireFailure:
         """Note a failure (the first one counts) and return it, to be raised."""
@@ -129,6 +100,3 @@ class WireRecord:
         if self.failure is None:
             self.failure = failure
         return failure
-
-
-CURRENT: ContextVar[WireRecord | None] = ContextVar("toolkit_wire_record", default=None)

@@ -1,8 +1,7 @@
-"""The guarded transport: what litellm and every listing or probe of the house go through.
+"""The guarded transport: every call, listing and probe goes through it.
 
-It stamps the wire with a monotonic clock, sends to one origin only, follows no redirect,
+It stamps what happens with a monotonic clock, sends to one origin only, follows no redirect,
 bounds headers, bodies and waits, and keeps what really came in the attempt's `WireRecord`.
-litellm never sees an answer: it is read and judged from the record.
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ import contextlib
 import ipaddress
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -22,11 +23,9 @@ from toolkit.calls.transport.body import StreamBody, find_handler, read_whole
 from toolkit.calls.transport.connections import Sessions
 from toolkit.calls.transport.decompression import ACCEPTED
 from toolkit.calls.transport.exchange_record import (
-    CURRENT,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     Deadlines,
-    Heard,
     WireFailure,
     WireRecord,
 )
@@ -53,19 +52,29 @@ class Guard:
         self._sessions = sessions
         self._local = local
 
-    async def exchange(self, request: httpx.Request, record: WireRecord) -> None:
-        """Send one request; the answer, whatever it is, stands in the record afterwards.
+    async def exchange(
+        self,
+        record: WireRecord,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        method: str = "POST",
+    ) -> None:
+        """Send one request; the answer, whatever it is, is in the record afterwards.
 
         A body that is not a stream is read whole; a stream's body is left to be read.
 
+        Args:
+            record: the attempt's record.
+            url, headers, body, method: the request; header names in lower case.
+
         Raises:
-            WireFailure: the wire failed; this stands in the record as well.
+            WireFailure: the connection failed; the record holds this as well.
         """
         try:
             record.asked_ns = time.monotonic_ns()
-            record.on_written()
-            self._require_allowed(request, record)
-            response = await self._send(request, record)
+            self._require_allowed(url, record)
+            response = await self._send(record, url, headers, body, method)
             self._keep_head(response, record)
             if record.stream and response.status < 400:
                 record.stream_body = StreamBody(response, record)
@@ -78,18 +87,23 @@ class Guard:
             record.not_recorded = missing
             raise
 
-    def _require_allowed(self, request: httpx.Request, record: WireRecord) -> None:
+    def _require_allowed(self, url: str, record: WireRecord) -> None:
         """One request per attempt, to the provider's own origin, at an allowed address."""
         record.requests += 1
         if record.requests > 1:
             raise record.fail("second_request", "one attempt is one request")
-        if (origin := origin_of(str(request.url))) != record.origin:
+        if (origin := origin_of(url)) != record.origin:
             raise record.fail("foreign_origin", f"{origin} is not {record.origin}")
-        with contextlib.suppress(ValueError):
-            host = request.url.host.strip("[]")
-            refuse_address(str(ipaddress.ip_address(host)), host, local=self._local)
+        _refuse_literal_address(origin, local=self._local)
 
-    async def _send(self, request: httpx.Request, record: WireRecord) -> aiohttp.ClientResponse:
+    async def _send(
+        self,
+        record: WireRecord,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        method: str,
+    ) -> aiohttp.ClientResponse:
         import aiohttp
         from yarl import URL
 
@@ -102,10 +116,10 @@ class Guard:
             async with asyncio.timeout(wait_s):
                 with map_wire_errors(record):
                     return await session.request(
-                        request.method,
-                        URL(str(request.url), encoded=True),
-                        headers=_headers(request, record),
-                        data=await request.aread() or None,
+                        method,
+                        URL(url, encoded=True),
+                        headers=_headers(headers, record),
+                        data=body or None,
                         allow_redirects=False,
                         proxy=self._sessions.proxy,
                         timeout=aiohttp.ClientTimeout(
@@ -134,36 +148,6 @@ class Guard:
             raise record.fail("redirect_refused", f"status {response.status}")
 
 
-class GuardedTransport(httpx.AsyncBaseTransport):
-    """What litellm's client libraries are given as their transport, one request per attempt."""
-
-    def __init__(self, sessions: Sessions, *, local: bool) -> None:
-        self._guard = Guard(sessions, local=local)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request of the attempt in `CURRENT`.
-
-        Raises:
-            Heard: always, once the wire has answered or failed.
-        """
-        record = CURRENT.get()
-        if record is not None and await _says_all(request, record):
-            record.written = request
-            with contextlib.suppress(WireFailure, CassetteError):
-                await self._guard.exchange(request, record)
-        raise Heard
-
-    async def aclose(self) -> None:
-        """Nothing: client libraries close their clients, the connections outlive them."""
-
-
-async def _says_all(request: httpx.Request, record: WireRecord) -> bool:
-    """Whether every parameter that was asked for is sent, or may be left out."""
-    if record.find_unsent is not None:
-        record.dropped += record.find_unsent(await request.aread())
-    return record.may_drop or not record.dropped
-
-
 class _ListingTransport(httpx.AsyncBaseTransport):
     """The same guard for a plain request: error statuses are answers like any other."""
 
@@ -181,7 +165,9 @@ class _ListingTransport(httpx.AsyncBaseTransport):
             deadlines=Deadlines(connect_s, total_s, total_s, time.monotonic() + total_s),
         )
         try:
-            await self._guard.exchange(request, record)
+            await self._guard.exchange(
+                record, str(request.url), request.headers, await request.aread(), request.method
+            )
         except WireFailure as failure:
             raise wire_error(failure) from None
         head = {k: v for k, v in record.headers.items() if k not in _BODY_HEADERS}
@@ -228,12 +214,18 @@ def open_http(settings: Settings, *, local: bool = False) -> httpx.AsyncClient:
     return GuardedClient(settings, local=local)
 
 
-def _headers(request: httpx.Request, record: WireRecord) -> dict[str, str]:
-    headers = {k: v for k, v in request.headers.items() if k not in _HOP_HEADERS}
-    # A compressed stream arrives in the server's buffers' rhythm, not the model's.
+@lru_cache(1024)
+def _refuse_literal_address(origin: str, *, local: bool) -> None:
+    """Check a host that is written as an address; a name is checked when it is resolved."""
+    host = (urlsplit(origin).hostname or "").strip("[]")
+    with contextlib.suppress(ValueError):
+        refuse_address(str(ipaddress.ip_address(host)), host, local=local)
+
+
+def _headers(given: Mapping[str, str], record: WireRecord) -> dict[str, str]:
+    headers = {name: value for name, value in given.items() if name not in _HOP_HEADERS}
+    # A compressed stream arrives in the rhythm of the server's buffers, not of the model.
     headers["accept-encoding"] = "identity" if record.stream else ACCEPTED
-    if not record.has_key:
-        headers.pop("authorization", None)
     return headers
 
 
