@@ -34,7 +34,7 @@ _RECORDED: Final = """
 
 def open_bench(home: Path, base_url: str) -> Toolkit:
     """A toolkit with one provider."""
-    toolkit = Toolkit(Settings(home=home))
+    toolkit = Toolkit(settings=Settings(home=home))
     if "mock" not in {provider.name for provider in toolkit.providers.list()}:
         toolkit.providers.add("mock", base_url=base_url, local=True, test=False)
     return toolkit
@@ -85,7 +85,7 @@ def measure_kill(server: CountingServer, count: int, width: int) -> dict[str, An
 def measure_scan(count: int) -> dict[str, float]:
     """Seconds until a resume knows what `count` answers are done."""
     with tempfile.TemporaryDirectory() as folder:
-        toolkit = Toolkit(Settings(home=Path(folder)))
+        toolkit = Toolkit(settings=Settings(home=Path(folder)))
         row = {"run_id": "r", "model": "m/m", "variant": "plain", "epoch": 1, "scorer": "exact"}
         row |= {"status": "ok", "score": 1.0, "scored_at": datetime.now(UTC)}
         rows: list[dict[str, Any]] = [

@@ -107,7 +107,7 @@ def gateway(upstream: str, *, concurrency: int = 512) -> Iterator[Door]:
     from toolkit.toolkit import Toolkit
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        toolkit = Toolkit(Settings(home=Path(home)))
+        toolkit = Toolkit(settings=Settings(home=Path(home)))
         toolkit.settings.make_home()
         tokens = BearerTokens(toolkit.settings.token_path)
         token = tokens.create(

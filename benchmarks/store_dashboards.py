@@ -109,7 +109,7 @@ def fill(home: Path, count: int, now: datetime) -> float:
 
 def open_bench(home: Path) -> Toolkit:
     """A toolkit with the providers of the calls."""
-    toolkit = Toolkit(Settings(home=home))
+    toolkit = Toolkit(settings=Settings(home=home))
     for name in PROVIDERS:
         if toolkit.providers.registry.find(name) is None:
             toolkit.providers.registry.add(

@@ -1,28 +1,48 @@
 """LLM Provider Toolkit: `import toolkit as tk`.
 
-The face. Every name here is one line over the toolkit and loads what it needs when it is
-first used: `import toolkit` itself loads none of litellm, pandas, duckdb, plotly or streamlit.
+The public API. Every function here is one line over the `Toolkit` of the present home folder and
+loads what it needs when it is first used: `import toolkit` itself loads none of litellm, pandas,
+duckdb, plotly or streamlit. What `__all__` does not name and docs/python.md does not
+document is internal and may change in any release.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from toolkit.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toolkit import charts, errors
     from toolkit.calls.client import ReplyStream
+    from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
     from toolkit.calls.sync import SyncReplyStream
+    from toolkit.catalog.service import Catalog
     from toolkit.compare.board import Board
-    from toolkit.evals.service import EvalRun
+    from toolkit.evals import scorers
+    from toolkit.evals.dataset import Dataset
+    from toolkit.evals.eval_run import EvalRun
+    from toolkit.health.service import HealthService
+    from toolkit.keys.service import Keys
+    from toolkit.providers.service import Providers
     from toolkit.records import Embedding, Message, Reply
+    from toolkit.replay.cassettes.cassette import cassette
+    from toolkit.replay.regression.suite_run import SuiteRun
+    from toolkit.settings import Settings
     from toolkit.toolkit import Toolkit
+
+    providers: Providers
+    keys: Keys
+    catalog: Catalog
+    health: HealthService
+    settings: Settings
 
 
 def _toolkit() -> Toolkit:
@@ -31,33 +51,36 @@ def _toolkit() -> Toolkit:
     return current()
 
 
-def complete(model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
-    """Ask one model and wait for its whole reply.
+def complete(model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]) -> Reply:
+    """Call one model and wait for its whole reply.
 
     Args:
         model: `provider/model_id`, for example `openai/gpt-5-mini` or `local/smollm2-135m`.
         prompt: the user's text, or a conversation in OpenAI's message form.
-        options: `system` (text), `tags`, `fallbacks` (other models, in order, or the
-            name of a chain), `timeout_s`, `api_key`, `origin`, `origin_id`, `on_unsupported`
-            (`error` or `drop` what the provider does not take); everything else is a
-            parameter of the model (`temperature`, `max_tokens`, `tools`, ...).
+        options: see `CallOptions`: `system`, `timeout_s`, `fallbacks`, `tags`, ... and the
+            parameters of the model (`temperature`, `max_tokens`, `tools`, ...). Fields that are
+            not listed go into `extra_body`.
 
     Returns:
-        The `Reply`: text, usage, timing (`ttft_ms`, ...), receipt and all attempts.
+        The `Reply`: text, usage (tokens), timing (`ttft_ms`, ...), receipt (USD) and all attempts.
 
     Raises:
-        toolkit.errors.ToolkitError: what went wrong, with which provider, and what to do.
+        toolkit.errors.ToolkitError: says what failed, at which provider, and what to do.
     """
     return _toolkit().complete(model, prompt, **options)
 
 
-async def acomplete(model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
-    """The same as `complete`, for use with `await`."""
+async def acomplete(
+    model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+) -> Reply:
+    """Do the same as `complete`, for use with `await`."""
     return await _toolkit().acomplete(model, prompt, **options)
 
 
-def stream(model: str, prompt: str | Sequence[Message], **options: Any) -> SyncReplyStream:
-    """Ask one model and iterate over its text as it arrives.
+def stream(
+    model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+) -> SyncReplyStream:
+    """Call one model and iterate over its text as it arrives.
 
     Args and errors are those of `complete`.
 
@@ -68,19 +91,20 @@ def stream(model: str, prompt: str | Sequence[Message], **options: Any) -> SyncR
     return _toolkit().stream(model, prompt, **options)
 
 
-def astream(model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
-    """The same as `stream`, for `async for`."""
+def astream(
+    model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+) -> ReplyStream:
+    """Do the same as `stream`, for `async for`."""
     return _toolkit().astream(model, prompt, **options)
 
 
-def embed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+def embed(model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embedding:
     """Turn texts into vectors.
 
     Args:
         model: `provider/model_id` of an embedding model.
         texts: one text or up to 2,048.
-        options: `tags`, `fallbacks`, `timeout_s`, `api_key`, `on_unsupported` as for `complete`;
-            everything else is a parameter of the model (`dimensions`, ...).
+        options: see `EmbedOptions`: the toolkit's options as for `complete`, and `dimensions`.
 
     Returns:
         The `Embedding`: `vectors` (one for each text, in order), usage, timing, receipt.
@@ -92,18 +116,23 @@ def embed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
     return _toolkit().embed(model, texts, **options)
 
 
-async def aembed(model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
-    """The same as `embed`, for use with `await`."""
+async def aembed(
+    model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]
+) -> Embedding:
+    """Do the same as `embed`, for use with `await`."""
     return await _toolkit().aembed(model, texts, **options)
 
 
-def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: Any) -> Board:
-    """Ask 2 to 8 models the same thing at once and put the answers side by side.
+def compare(
+    prompt: str | Sequence[Message], models: Sequence[str], **options: Unpack[CompareOptions]
+) -> Board:
+    """Call 2 to 8 models with the same prompt at once and put the answers side by side.
 
     Args:
         prompt: the user's text, or a conversation in OpenAI's message form.
-        models: `provider/model_id` of each pane; the same one may stand more than once.
-        options: as for `complete`; `panes=[{...}, ...]` gives each pane options of its own.
+        models: `provider/model_id` of each pane; the same one may appear more than once.
+        options: see `CompareOptions`: as for `complete`, for all panes; `panes=[{...}, ...]` gives
+            each pane options of its own.
 
     Returns:
         The `Board`: `panes`, `frame()` (one row per pane), `figure()` and `vote()`.
@@ -113,7 +142,7 @@ def compare(prompt: str | Sequence[Message], models: Sequence[str], **options: A
 
 
 def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalRun:
-    """Ask models every sample of a dataset and score the answers.
+    """Run every sample of a dataset through models and score the answers.
 
     Args:
         dataset: a `Dataset`, a path, the name of a bundled one, or a DataFrame.
@@ -126,13 +155,13 @@ def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalR
         The `EvalRun`: `summary`, `frame()`, `answers()`, `compare(other)`.
 
     Raises:
-        toolkit.errors.InvalidInput: something given makes no sense; nothing was asked.
+        toolkit.errors.InvalidInput: an argument is not valid; nothing was called.
     """
     return _toolkit().evaluation.run(dataset, models, **options)
 
 
 def calls(where: str | None = None, *, limit: int | None = None, **filters: Any) -> pd.DataFrame:
-    """The recorded calls, newest first, one row per attempt.
+    """Return the recorded calls, newest first, one row per attempt.
 
     Args:
         where: an SQL condition over the columns of `calls`; None for all.
@@ -146,12 +175,12 @@ def calls(where: str | None = None, *, limit: int | None = None, **filters: Any)
 
 
 def models(**filters: Any) -> pd.DataFrame:
-    """The catalog as a DataFrame, one row per model; prices in USD per million tokens."""
+    """Return the catalog, one row per model; prices in USD per million tokens."""
     return _toolkit().models(**filters)
 
 
 def probes(**filters: Any) -> pd.DataFrame:
-    """The health probes as a DataFrame, newest first, one row per probe."""
+    """Return the health probes, newest first, one row per probe."""
     return _toolkit().probes(**filters)
 
 
@@ -166,20 +195,58 @@ def sql(query: str) -> pd.DataFrame:
     return _toolkit().store.user_frame(query)
 
 
-# Names that are objects or come from a room; loaded when first asked for.
-_BENCH_NAMES = ("providers", "keys", "catalog", "health", "settings")
-_ROOM_NAMES: Mapping[str, tuple[str, str | None]] = {
+def regress(
+    suite: str | Path,
+    *,
+    live: bool = False,
+    repeats: int | None = None,
+    accept: bool = False,
+    only: Sequence[str] = (),
+) -> SuiteRun:
+    """Run a regression suite and compare it with its accepted baseline.
+
+    Args:
+        suite: its folder, or its name in `cassettes/`.
+        live: call the providers again (this may cost money); otherwise replay the cassettes,
+            offline and without a key.
+        repeats: how often each case is called live; None: as the suite says.
+        accept: make the results the new baseline.
+        only: names of the cases to run; all when empty.
+
+    Returns:
+        The run: `verdicts`, `counts`, `sentence`, `passed`, `frame()`.
+
+    Raises:
+        toolkit.errors.InvalidInput: the suite or one of its cases is not valid.
+    """
+    return _toolkit().regress(suite, live=live, repeats=repeats, accept=accept, only=only)
+
+
+def watch_litellm() -> Callable[[], None]:
+    """Record the `litellm.completion` calls of existing code through litellm's callbacks.
+
+    Rows are marked `recorded_by="callback"`: what litellm does not report is NULL.
+
+    Returns:
+        A function that stops recording.
+    """
+    return _toolkit().watch_litellm()
+
+
+# Services of the present toolkit, and names that live in other modules: loaded at first use.
+_SERVICES = ("providers", "keys", "catalog", "health", "settings")
+_HOMES: Mapping[str, tuple[str, str | None]] = {
     "errors": ("toolkit.errors", None),
     "charts": ("toolkit.charts", None),
     "cassette": ("toolkit.replay.cassettes.cassette", "cassette"),
-    "regress": ("toolkit.replay.regression.service", "regress"),
     "Dataset": ("toolkit.evals.dataset", "Dataset"),
     "scorers": ("toolkit.evals.scorers", None),
-    "watch_litellm": ("toolkit.toolkit", "watch_litellm"),
+    "Toolkit": ("toolkit.toolkit", "Toolkit"),
 }
 
 __all__ = [
     "Dataset",
+    "Toolkit",
     "__version__",
     "acomplete",
     "aembed",
@@ -208,10 +275,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _BENCH_NAMES:
+    if name in _SERVICES:
         return getattr(_toolkit(), name)
-    if name in _ROOM_NAMES:
-        module_name, attribute = _ROOM_NAMES[name]
+    if name in _HOMES:
+        module_name, attribute = _HOMES[name]
         module = importlib.import_module(module_name)
         return module if attribute is None else getattr(module, attribute)
     raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
@@ -221,8 +288,8 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-class _Face(ModuleType):
-    """Keeps the face's names when a room of the same name is imported.
+class _PublicModule(ModuleType):
+    """Keeps the public names when a sub-package of the same name is imported.
 
     The import system binds each submodule to its parent, so importing `toolkit.calls.client`
     would replace the function `tk.calls` by the package `toolkit.calls`.
@@ -234,4 +301,4 @@ class _Face(ModuleType):
         super().__setattr__(name, value)
 
 
-sys.modules[__name__].__class__ = _Face
+sys.modules[__name__].__class__ = _PublicModule

@@ -91,8 +91,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then `settings.toml`; `.env` is never read."""
-        toml = TomlConfigSettingsSource(settings_cls, home_path() / "settings.toml")
-        return init_settings, env_settings, toml
+        given = init_settings().get("home")  # a second home in one process has a file of its own
+        home = Path(given).expanduser() if given else home_path()
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, home / "settings.toml"),
+        )
 
     @property
     def store_path(self) -> Path:

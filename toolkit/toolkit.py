@@ -1,23 +1,25 @@
-"""Everything put together, once: settings, store, registry, keys, client, catalog, health.
+"""`Toolkit`: one home folder and the services that work on it.
 
-The face, the pages, the routes and the commands all work on one `Toolkit` per home folder.
+The public functions, the pages, the HTTP routes and the commands all work on one `Toolkit` per home
+folder. Services are made when they are first used, and each is given what it needs.
 """
 
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from toolkit.calls.chat_request import build_embedding_request, build_request
 from toolkit.settings import Settings, home_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.calls.client import Client, ReplyStream
+    from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
     from toolkit.calls.sync import Portal, SyncReplyStream
     from toolkit.catalog.service import Catalog
     from toolkit.compare.board import Board
@@ -29,40 +31,71 @@ if TYPE_CHECKING:
     from toolkit.providers.model_resolver import Resolver
     from toolkit.providers.service import Providers
     from toolkit.records import Call, Embedding, Message, Reply
+    from toolkit.replay.regression.suite_run import SuiteRun
     from toolkit.store.store import Store
 
 
 class Toolkit:
-    """One home folder and all that works on it; parts are made when first used."""
+    """One home folder and all that works on it.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    `toolkit.complete(...)` and the other functions of the package use the toolkit of the home that
+    `TOOLKIT_HOME` names; make objects of your own to work with several homes in one process:
+
+        with Toolkit(home="~/experiments") as lab:
+            lab.complete("local/smollm2-135m", "Hello")
+
+    Attributes:
+        settings: the settings of this home.
+        on_record: called with every `Call` after it was recorded.
+    """
+
+    def __init__(self, home: Path | str | None = None, *, settings: Settings | None = None) -> None:
+        """Open a home folder; nothing is read or written before something is used.
+
+        Args:
+            home: the home folder; None: `TOOLKIT_HOME` or the user's data folder.
+            settings: settings made elsewhere, instead of `home`.
+        """
+        if settings is None:
+            settings = Settings(home=Path(home)) if home is not None else Settings()
+        self.settings: Settings = settings
         self.on_record: list[Callable[[Call], None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @cached_property
     def store(self) -> Store:
-        """The ledger."""
+        """The database of calls, and everything else that is kept."""
         from toolkit.store.store import Store
 
         return Store(self.settings)
 
     @cached_property
     def keys(self) -> Keys:
-        """Where the keys are, and which is in force."""
+        """API keys: where they are, and which one is active."""
         from toolkit.keys.service import Keys
 
         return Keys(self.settings)
 
     @cached_property
     def providers(self) -> Providers:
-        """The registry of providers, with testing, discovery and transfer."""
+        """The provider registry: add, test, discover, export and import."""
         from toolkit.providers.service import Providers
 
         return Providers(self)
 
     @cached_property
     def client(self) -> Client:
-        """The call path."""
+        """The asynchronous client that every call goes through."""
         from toolkit.calls.client import Client
         from toolkit.calls.source import keyless_in_replay
 
@@ -79,23 +112,23 @@ class Toolkit:
 
     @cached_property
     def resolver(self) -> Resolver:
-        """From `provider/model_id` to a provider."""
+        """Finds the provider of a `provider/model_id`."""
         from toolkit.providers.model_resolver import Resolver
 
         return Resolver(self.providers.registry)
 
     @cached_property
     def prices(self) -> PriceCache:
-        """What models cost, at hand for receipts."""
+        """Prices kept in memory, so that writing a receipt needs no database access."""
         from toolkit.pricing.price_cache import PriceCache
 
         return PriceCache(self)
 
     @cached_property
     def processors(self) -> list[Any]:
-        """What every request passes, in order; add your own before the first call.
+        """The processors that every request passes, in order; add yours before the first call.
 
-        Those of packages come first, so that the budget counts what is really asked.
+        Those of installed packages come first, so that the budget sees the final request.
         """
         from toolkit.extensions import load_extensions
         from toolkit.pricing.daily_budget import daily_budget
@@ -105,7 +138,7 @@ class Toolkit:
         return [*load_extensions("processors", self.settings.processors).values(), *budget]
 
     async def _prepare(self, model: str) -> None:
-        """Before a model is asked: its local server runs, its price is at hand."""
+        """Start the local server if its model is called, and load the price."""
         from toolkit.local.autostart import prepare_local
 
         await prepare_local(self, model)
@@ -127,21 +160,21 @@ class Toolkit:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Every model, with facts, prices and history."""
+        """The catalog: every model with facts, prices and history."""
         from toolkit.catalog.service import Catalog
 
         return Catalog(self)
 
     @cached_property
     def health(self) -> HealthService:
-        """Which provider is up."""
+        """Health: states, checks, incidents and objectives of providers."""
         from toolkit.health.service import HealthService
 
         return HealthService(self)
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """Evaluations: run, resume, compare, list."""
+        """Evaluations: run, resume, compare and list."""
         from toolkit.evals.service import Evaluation
 
         return Evaluation(self)
@@ -152,64 +185,103 @@ class Toolkit:
         for listener in self.on_record:
             listener(call)
 
-    def _with_chain(
-        self, model: str, options: dict[str, Any], api_key: str | None
-    ) -> tuple[str, dict[str, Any]]:
-        """Whom to ask first, and the options with `fallbacks` as models, where a chain was named.
+    def _order_chain(
+        self, model: str, options: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any], str | None]:
+        """Take the key out of the options and put the failover chain in order.
 
-        An explicit key is for the named model alone, so that one stays first then.
+        An explicit key belongs to the named model alone, so that model stays first then.
         """
         from toolkit.calls.policy.chains import expand_fallbacks, order_chain
 
-        if not options.get("fallbacks"):
-            return model, options
-        chains, registry = self.settings.chains, self.providers.registry
-        chain = expand_fallbacks(model, options["fallbacks"], chains, registry)
-        outlook = self.health.outlook
-        first, rest = order_chain(model, chain, outlook.worst_last, keep_first=api_key is not None)
-        return first, {**options, "fallbacks": rest}
+        rest = dict(options)
+        api_key = rest.pop("api_key", None)
+        if not rest.get("fallbacks"):
+            return model, rest, api_key
+        chain = expand_fallbacks(
+            model, rest["fallbacks"], self.settings.chains, self.providers.registry
+        )
+        first, others = order_chain(
+            model, chain, self.health.outlook.worst_last, keep_first=api_key is not None
+        )
+        return first, {**rest, "fallbacks": others}, api_key
 
-    def complete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
+    def complete(
+        self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+    ) -> Reply:
         """See `toolkit.complete`."""
         return self.portal.run(self.acomplete(model, prompt, **options))
 
-    async def acomplete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
+    async def acomplete(
+        self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+    ) -> Reply:
         """See `toolkit.acomplete`."""
-        api_key = options.pop("api_key", None)
-        model, options = self._with_chain(model, options, api_key)
-        request = build_request(model, prompt, options)
-        return await self.client.complete(request, api_key=api_key)
+        from toolkit.calls.chat_request import build_request
+
+        first, rest, api_key = self._order_chain(model, options)
+        return await self.client.complete(build_request(first, prompt, rest), api_key=api_key)
 
     def stream(
-        self, model: str, prompt: str | Sequence[Message], **options: Any
+        self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
     ) -> SyncReplyStream:
         """See `toolkit.stream`."""
         return self.portal.iterate(lambda: self.astream(model, prompt, **options))
 
-    def astream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
+    def astream(
+        self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+    ) -> ReplyStream:
         """See `toolkit.astream`."""
-        api_key = options.pop("api_key", None)
-        model, options = self._with_chain(model, options, api_key)
-        request = build_request(model, prompt, options, stream=True)
+        from toolkit.calls.chat_request import build_request
+
+        first, rest, api_key = self._order_chain(model, options)
+        request = build_request(first, prompt, rest, stream=True)
         return self.client.stream(request, api_key=api_key)
 
-    def embed(self, model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+    def embed(
+        self, model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]
+    ) -> Embedding:
         """See `toolkit.embed`."""
         return self.portal.run(self.aembed(model, texts, **options))
 
-    async def aembed(self, model: str, texts: str | Sequence[str], **options: Any) -> Embedding:
+    async def aembed(
+        self, model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]
+    ) -> Embedding:
         """See `toolkit.aembed`."""
-        api_key = options.pop("api_key", None)
-        model, options = self._with_chain(model, options, api_key)
-        return await self.client.embed(build_embedding_request(model, texts, options), api_key)
+        from toolkit.calls.chat_request import build_embedding_request
+
+        first, rest, api_key = self._order_chain(model, options)
+        return await self.client.embed(build_embedding_request(first, texts, rest), api_key)
 
     def compare(
-        self, prompt: str | Sequence[Message], models: Sequence[str], **options: Any
+        self,
+        prompt: str | Sequence[Message],
+        models: Sequence[str],
+        **options: Unpack[CompareOptions],
     ) -> Board:
         """See `toolkit.compare`."""
         from toolkit.compare.board import start_board
 
         return start_board(self, prompt, models, options).wait()
+
+    def regress(
+        self,
+        suite: str | Path,
+        *,
+        live: bool = False,
+        repeats: int | None = None,
+        accept: bool = False,
+        only: Sequence[str] = (),
+    ) -> SuiteRun:
+        """See `toolkit.regress`."""
+        from toolkit.replay.regression.suite_run import run_regression
+
+        return run_regression(self, suite, live=live, repeats=repeats, accept=accept, only=only)
+
+    def watch_litellm(self) -> Callable[[], None]:
+        """See `toolkit.watch_litellm`."""
+        from toolkit.calls.watch import watch
+
+        return watch(self.record)
 
     def calls(
         self, where: str | None = None, *, limit: int | None = None, **filters: Any
@@ -232,7 +304,7 @@ class Toolkit:
         return queries.probes_df(self.store, filters=filters)
 
     def close(self) -> None:
-        """Publish what the journal holds, stop the background loop and close every connection."""
+        """Ingest what the journal holds, stop the background loop and close every connection."""
         if "health" in self.__dict__:
             self.health.close()
         if "providers" in self.__dict__:
@@ -245,22 +317,11 @@ class Toolkit:
 
 @cache
 def _open(home: Path) -> Toolkit:
-    toolkit = Toolkit(Settings(home=home))
+    toolkit = Toolkit(home)
     atexit.register(toolkit.close)
     return toolkit
 
 
 def current() -> Toolkit:
-    """The toolkit of the present home folder (`TOOLKIT_HOME`), made on first use."""
+    """Return the toolkit of the present home folder (`TOOLKIT_HOME`), made on first use."""
     return _open(home_path())
-
-
-def watch_litellm() -> Callable[[], None]:
-    """Record the litellm calls of existing code too, best-effort, as litellm tells of them.
-
-    Returns:
-        A function that stops watching.
-    """
-    from toolkit.calls.watch import watch
-
-    return watch(current().record)

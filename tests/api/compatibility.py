@@ -248,7 +248,7 @@ def serving(home: Path) -> Iterator[Serving]:
     from toolkit.settings import Settings
     from toolkit.toolkit import Toolkit
 
-    toolkit = Toolkit(Settings(home=home))
+    toolkit = Toolkit(settings=Settings(home=home))
     toolkit.settings.make_home()
     token = BearerTokens(toolkit.settings.token_path).create("clients").reveal()
     with MockProvider() as provider:

@@ -90,7 +90,7 @@ def good() -> tuple[int, str, dict[str, str]]:
 
 def new_toolkit(**settings: Any) -> Toolkit:
     """A toolkit on the test's home, with settings of its own."""
-    toolkit = Toolkit(Settings(**settings))
+    toolkit = Toolkit(settings=Settings(**settings))
     toolkit.settings.make_home()
     return toolkit
 

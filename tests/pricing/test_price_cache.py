@@ -24,7 +24,7 @@ from toolkit.toolkit import Toolkit
 
 @pytest.fixture
 def toolkit(home):
-    opened = Toolkit(Settings(home=home, daily_budget_usd=0.001))
+    opened = Toolkit(settings=Settings(home=home, daily_budget_usd=0.001))
     yield opened
     opened.close()
 

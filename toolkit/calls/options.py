@@ -140,6 +140,18 @@ class EmbedOptions(ToolkitOptions, total=False):
     extra_body: Mapping[str, Any] | None
 
 
+class CompareOptions(CallOptions, total=False):
+    """Options of a comparison: those of a call, for all panes.
+
+    Attributes:
+        panes: options of each pane, over the shared ones; as many as there are models.
+        blind: hide the names of the models until the board was judged.
+    """
+
+    panes: Sequence[CallOptions]
+    blind: bool
+
+
 TOOLKIT_OPTIONS: Final = frozenset(ToolkitOptions.__annotations__)
 MODEL_PARAMETERS: Final = frozenset(CallOptions.__annotations__) - TOOLKIT_OPTIONS - {"system"}
 _OWN: Final = tuple(sorted(TOOLKIT_OPTIONS | {"system"}))

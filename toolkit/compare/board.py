@@ -11,9 +11,10 @@ from typing import Any
 
 from uuid_utils import uuid7
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.compare.board_result import Board
 from toolkit.compare.pane import Pane
-from toolkit.compare.running_board import Bench, RunningBoard
+from toolkit.compare.running_board import RunningBoard
 from toolkit.errors import InvalidInput
 from toolkit.records import Message
 from toolkit.secret import Secret
@@ -24,7 +25,7 @@ MIN_PANES, MAX_PANES = 2, 8
 
 
 def start_board(
-    toolkit: Bench,
+    toolkit: ModelClient,
     prompt: str | Sequence[Message],
     models: Sequence[str],
     options: Mapping[str, Any] | None = None,

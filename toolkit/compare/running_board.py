@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from uuid_utils import uuid7
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.compare.board_result import Board
 from toolkit.compare.board_rows import append_row, board_row, pane_row
 from toolkit.compare.pane import Pane
@@ -23,38 +24,20 @@ from toolkit.records import Message
 from toolkit.secret import Secret
 
 if TYPE_CHECKING:
-    from toolkit.calls.client import ReplyStream
-    from toolkit.calls.sync import Portal
-    from toolkit.settings import Settings
-    from toolkit.store.store import Store
+    pass
 
 _WATCH_EVERY_S = 0.5
-
-
-class Bench(Protocol):
-    """What a board needs of the toolkit."""
-
-    @property
-    def settings(self) -> Settings:
-        """Whether prompts are recorded."""
-
-    @property
-    def store(self) -> Store:
-        """The ledger."""
-
-    @property
-    def portal(self) -> Portal:
-        """The background event loop."""
-
-    def astream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> ReplyStream:
-        """Ask one model and iterate over its text."""
 
 
 class RunningBoard:
     """A board while its panes stream; made by `start_board`."""
 
     def __init__(
-        self, toolkit: Bench, board: Board, shared: Mapping[str, Any], keys: Sequence[Secret | None]
+        self,
+        toolkit: ModelClient,
+        board: Board,
+        shared: Mapping[str, Any],
+        keys: Sequence[Secret | None],
     ) -> None:
         self._toolkit = toolkit
         self._board = board

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.errors import CassetteError, InvalidInput
 from toolkit.replay.cassettes.cassette import OpenCassette
 from toolkit.replay.cassettes.cassette_file import write_whole
@@ -23,7 +24,7 @@ from toolkit.replay.cassettes.exchange import Exchange
 from toolkit.replay.cassettes.recording_lock import recording_lock
 from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.rebuilt_answer import RecordedAnswer, rebuild_answer
-from toolkit.replay.regression.case_attempt import Bench, ask, measured_dict, secrets_of
+from toolkit.replay.regression.case_attempt import ask, measured_dict, secrets_of
 from toolkit.replay.regression.checks import Measured, parse_check
 from toolkit.replay.regression.suite import FILE_NAME, Case, load_suite
 
@@ -33,7 +34,7 @@ _QUERY: Final = "SELECT * FROM calls WHERE call_id = ?"
 
 
 def make_case(
-    toolkit: Bench, call_id: str, *, suite: str | Path, name: str | None = None
+    toolkit: ModelClient, call_id: str, *, suite: str | Path, name: str | None = None
 ) -> tuple[Path, Path]:
     """Turn a row of `calls` into a cassette and a case of a suite.
 
@@ -103,7 +104,7 @@ class _Rebuilding(OpenCassette):
         return made
 
 
-def _require_row(toolkit: Bench, call_id: str) -> Mapping[str, Any]:
+def _require_row(toolkit: ModelClient, call_id: str) -> Mapping[str, Any]:
     rows = toolkit.store.rows(_QUERY, (call_id,))
     if not rows:
         raise InvalidInput(

@@ -135,7 +135,7 @@ def test_a_failed_call_is_asked_again_on_request_and_its_answer_counts(
 
 
 def test_a_failure_that_passes_is_asked_again_at_the_end_of_the_run(server: MockProvider) -> None:
-    hasty = Toolkit(Settings(max_retries=0))
+    hasty = Toolkit(settings=Settings(max_retries=0))
     hasty.providers.add("mock", base_url=server.base_url, local=True, test=False)
     server.enqueue("out of order", status=503)
     run = hasty.evaluation.run(data(2), "mock/mock-model", scorers=["exact"], concurrency=1)

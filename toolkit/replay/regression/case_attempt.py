@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.calls.source import STAND_IN_KEY
 from toolkit.errors import CallError, ToolkitError
-from toolkit.records import Message, Reply
+from toolkit.records import Reply
 from toolkit.replay.regression.checks import Judgement, Measured, Seen
 from toolkit.replay.regression.suite import Case
 from toolkit.secret import Secret
@@ -33,24 +34,6 @@ class Ledger(Protocol):
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of a query."""
-
-
-class Bench(Protocol):
-    """What a suite needs of the toolkit."""
-
-    @property
-    def store(self) -> Ledger:
-        """The ledger."""
-
-    @property
-    def keys(self) -> KnownSecrets:
-        """Where the keys are."""
-
-    def complete(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Reply:
-        """Ask and wait."""
-
-    def stream(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Any:
-        """Ask piece by piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +73,7 @@ class CaseAttempt:
 
 
 def ask(
-    toolkit: Bench, case: Case, model: str, *, options: Mapping[str, Any], is_live: bool
+    toolkit: ModelClient, case: Case, model: str, *, options: Mapping[str, Any], is_live: bool
 ) -> tuple[Reply | None, ToolkitError | None]:
     """Ask one model; a failure of the call is a result, everything else is raised."""
     given = {**case.params, **options, "origin": "regression"}
@@ -182,6 +165,6 @@ def prompt_digest(case: Case) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def secrets_of(toolkit: Bench) -> tuple[Secret, ...]:
+def secrets_of(toolkit: ModelClient) -> tuple[Secret, ...]:
     """Every key that must not be written."""
     return tuple(toolkit.keys.known_secrets())

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.errors import CallError, CassetteError, ToolkitError
 from toolkit.replay.cassettes.cassette import OpenCassette
 from toolkit.replay.regression.case_attempt import (
-    Bench,
     CaseAttempt,
     ask,
     judge_answer,
@@ -54,7 +54,7 @@ class CaseRun:
         return list(found.values())
 
 
-def replay_suite(toolkit: Bench, suite: Suite, *, run_id: str) -> list[CaseRun]:
+def replay_suite(toolkit: ModelClient, suite: Suite, *, run_id: str) -> list[CaseRun]:
     """Play every case from its cassette; nothing leaves the process."""
     secrets = secrets_of(toolkit)
     runs: list[CaseRun] = []
@@ -66,7 +66,7 @@ def replay_suite(toolkit: Bench, suite: Suite, *, run_id: str) -> list[CaseRun]:
 
 
 def _replay_case(
-    toolkit: Bench, case: Case, opened: OpenCassette, run_id: str
+    toolkit: ModelClient, case: Case, opened: OpenCassette, run_id: str
 ) -> Iterator[CaseRun]:
     trials: dict[str, CaseAttempt] = {}
     try:
@@ -88,7 +88,7 @@ def _replay_case(
 
 
 def ask_suite(
-    toolkit: Bench,
+    toolkit: ModelClient,
     suite: Suite,
     *,
     run_id: str,
@@ -120,7 +120,7 @@ def ask_suite(
 
 
 def record_suite(
-    toolkit: Bench, suite: Suite, *, run_id: str, progress: Progress | None = None
+    toolkit: ModelClient, suite: Suite, *, run_id: str, progress: Progress | None = None
 ) -> list[CaseRun]:
     """Ask the providers and keep the traffic of each case in its cassette.
 
@@ -136,7 +136,7 @@ def record_suite(
     return runs
 
 
-def _record_case(toolkit: Bench, suite: Suite, case: Case, run_id: str) -> Sequence[CaseRun]:
+def _record_case(toolkit: ModelClient, suite: Suite, case: Case, run_id: str) -> Sequence[CaseRun]:
     path = suite.cassette_of(case)
     runs: list[CaseRun] = []
     name = f"{suite.name}/{case.name}"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.errors import StoreError
 from toolkit.replay.regression.baseline import Accepted, versions
-from toolkit.replay.regression.case_attempt import Bench, prompt_digest
+from toolkit.replay.regression.case_attempt import prompt_digest
 from toolkit.replay.regression.case_runner import CaseRun
 
 _CHANGES = """
@@ -18,7 +19,7 @@ WHERE model = ? AND changed_at > CAST(? AS TIMESTAMPTZ) ORDER BY changed_at
 """
 
 
-def find_drift(toolkit: Bench, run: CaseRun, accepted: Accepted) -> tuple[str, ...]:
+def find_drift(toolkit: ModelClient, run: CaseRun, accepted: Accepted) -> tuple[str, ...]:
     """The facts that differ from the baseline, in words."""
     return (*_own_changes(run, accepted), *_catalog_changes(toolkit, run.model, accepted))
 
@@ -37,7 +38,7 @@ def _own_changes(run: CaseRun, accepted: Accepted) -> Iterator[str]:
             yield f"{name.split('_')[0]} {getattr(accepted, name)} became {version}"
 
 
-def _catalog_changes(toolkit: Bench, model: str, accepted: Accepted) -> Iterator[str]:
+def _catalog_changes(toolkit: ModelClient, model: str, accepted: Accepted) -> Iterator[str]:
     try:
         rows = toolkit.store.rows(_CHANGES, (model, accepted.accepted_at))
     except StoreError as error:

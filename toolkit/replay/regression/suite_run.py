@@ -10,9 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.regression.baseline import Accepted, Mode, accept_runs, load_baseline
-from toolkit.replay.regression.case_attempt import Bench, secrets_of
+from toolkit.replay.regression.case_attempt import secrets_of
 from toolkit.replay.regression.case_runner import (
     CaseRun,
     Progress,
@@ -118,7 +119,7 @@ def verdict_facts(verdict: CaseVerdict) -> dict[str, Any]:
 
 
 def run_regression(
-    toolkit: Bench,
+    toolkit: ModelClient,
     suite: str | Path | Suite,
     *,
     live: bool = False,
@@ -172,7 +173,7 @@ def run_regression(
 
 
 def record_regression(
-    toolkit: Bench,
+    toolkit: ModelClient,
     suite: str | Path,
     *,
     only: Sequence[str] = (),
@@ -184,7 +185,7 @@ def record_regression(
 
 
 def _judge(
-    toolkit: Bench, run: CaseRun, accepted: Accepted | None, alpha: float, mode: Mode
+    toolkit: ModelClient, run: CaseRun, accepted: Accepted | None, alpha: float, mode: Mode
 ) -> CaseVerdict:
     verdict = judge_run(run, accepted, alpha=alpha)
     if mode == "live" and accepted is not None:

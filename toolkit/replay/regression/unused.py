@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from toolkit.calls.model_client import ModelClient
 from toolkit.replay.cassettes.cassette_lint import Finding, find_cassettes
-from toolkit.replay.regression.case_attempt import Bench
 from toolkit.replay.regression.case_runner import replay_suite
 from toolkit.replay.regression.suite import FILE_NAME, Suite, load_suite
 
 
-def find_unused(toolkit: Bench, folder: Path) -> list[Finding]:
+def find_unused(toolkit: ModelClient, folder: Path) -> list[Finding]:
     """Play every suite below a folder, offline, and tell what is left over or missing.
 
     Raises:
@@ -23,7 +23,7 @@ def find_unused(toolkit: Bench, folder: Path) -> list[Finding]:
     return [finding for path in suites for finding in _look_at(toolkit, load_suite(path))]
 
 
-def _look_at(toolkit: Bench, suite: Suite) -> Iterator[Finding]:
+def _look_at(toolkit: ModelClient, suite: Suite) -> Iterator[Finding]:
     wanted = {suite.cassette_of(case): case for case in suite.cases}
     for path in find_cassettes(suite.folder):
         if path not in wanted:
