@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -166,8 +167,10 @@ def locked(path: Path, wait_s: float) -> Iterator[None]:
             who = "another process" if pid is None else f"process {pid}"
             raise FileLocked(
                 f"{path} has been locked by {who} for more than {wait_s:g} s",
+                cause="locked",
                 hint="Try again when it has finished.",
             )
+        remove_leftovers(path)
         yield
 
 
@@ -226,6 +229,19 @@ def atomic_writer(path: Path, *, mode: int = PRIVATE, durable: bool = True) -> I
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what killed writers of `path` left beside it; the caller holds the lock of `path`.
+
+    A process that dies between writing and renaming leaves `.NAME.<hex>`. Under the lock nobody
+    else is writing, so every such file is a leftover.
+    """
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}")
+    with contextlib.suppress(OSError):
+        for beside in path.parent.iterdir():
+            if pattern.fullmatch(beside.name):
+                beside.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import StoreError
-from toolkit.private_files import locked, write_private
+from toolkit.files import locked, write_atomic
 
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
@@ -48,7 +48,7 @@ def _copy(source: Path, target: Path, wait_s: float) -> None:
         return
     try:
         with locked(target, wait_s):
-            write_private(target, source.read_bytes())
+            write_atomic(target, source.read_bytes())
     except OSError as error:
         raise StoreError(
             f"{target} could not be written: {error.strerror or error}",

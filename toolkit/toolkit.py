@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from toolkit.local.local_server import LocalServer
     from toolkit.pricing.price_cache import PriceCache
     from toolkit.providers.model_resolver import Resolver
+    from toolkit.providers.registry import Registry
     from toolkit.providers.service import Providers
     from toolkit.records import Call, Embedding, Message, Reply
     from toolkit.replay.regression.suite_run import SuiteRun
@@ -80,18 +81,51 @@ class Toolkit:
         return Store(self.settings)
 
     @cached_property
+    def registry(self) -> Registry:
+        """Where providers are kept and resolved."""
+        from toolkit.providers.registry import Registry
+
+        return Registry(
+            self.settings,
+            # Both are looked up when they are needed: keys and plugins need the registry first.
+            find_header=lambda provider, header: self.keys.find_header(provider, header),
+            find_local_url=self._find_local_url,
+        )
+
+    @cached_property
     def keys(self) -> Keys:
         """API keys: where they are, and which one is active."""
         from toolkit.keys.service import Keys
 
-        return Keys(self.settings)
+        keys = Keys(self.settings, self.registry)
+        keys.check_with = lambda provider, secret: self.providers.check_key(provider, secret)
+        return keys
 
     @cached_property
     def providers(self) -> Providers:
         """The provider registry: add, test, discover, export and import."""
+        from toolkit.health.connection_test import ConnectionTest
+        from toolkit.providers.plugin_loader import Plugins
         from toolkit.providers.service import Providers
 
-        return Providers(self)
+        plugins = Plugins(self.registry, self.keys)
+        plugins.announce()
+        tester = ConnectionTest(
+            settings=self.settings, registry=self.registry, keys=self.keys, record=self.record
+        )
+        return Providers(
+            registry=self.registry,
+            keys=self.keys,
+            store=self.store,
+            plugins=plugins,
+            tester=tester,
+            run=self.portal.run,
+        )
+
+    def _find_local_url(self) -> str | None:
+        from toolkit.local.local_server import find_base_url
+
+        return find_base_url(self.settings)
 
     @cached_property
     def client(self) -> Client:

@@ -61,7 +61,7 @@ def test_what_is_shadowed_is_shown(server, monkeypatch):
     run("keys", "set", "mock", stdin=KEY)
     monkeypatch.setenv("MOCK_API_KEY", NEW)
     rows = run_json("keys", "list", "mock")
-    assert [row["state"] for row in rows] == ["in force", "hidden by environment MOCK_API_KEY"]
+    assert [row["state"] for row in rows] == ["active", "overridden by environment MOCK_API_KEY"]
     silent(run("keys", "list"))
 
 

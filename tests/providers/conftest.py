@@ -29,4 +29,4 @@ def registry(settings) -> Registry:
 
 @pytest.fixture
 def keys(settings) -> Keys:
-    return Keys(settings)
+    return Keys(settings, Registry(settings))

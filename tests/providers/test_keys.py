@@ -10,6 +10,7 @@ import pytest
 
 from toolkit.errors import AuthenticationFailed, InvalidInput, KeyRequired, KeyStoreError
 from toolkit.keys.service import Keys
+from toolkit.providers.registry import Registry
 from toolkit.secret import Secret
 
 URL = "https://llm.corp.example/v1"
@@ -54,7 +55,7 @@ def test_the_order_of_places_and_what_each_one_shadows(
 def test_the_list_says_which_is_in_force_and_opens_no_store(keys, corp, settings, monkeypatch):
     keys.set(corp, made_up("k"))
     monkeypatch.setenv("CORP_KEY", made_up("e"))
-    fresh = Keys(settings)
+    fresh = Keys(settings, Registry(settings))
     monkeypatch.setattr(fresh.stores.keyring, "_ask", _fail)
     places = fresh.list("corp")
     assert [(p.source, p.in_force, p.shadowed_by) for p in places] == [
@@ -74,7 +75,7 @@ def test_no_keyring_is_asked_where_no_key_is_stored(keys, corp, monkeypatch):
 
 def test_the_keyring_is_asked_once_per_process(keys, corp, settings, monkeypatch):
     keys.set(corp, made_up("k"))
-    fresh = Keys(settings)
+    fresh = Keys(settings, Registry(settings))
     asked = []
     real = fresh.stores.keyring.get
     monkeypatch.setattr(fresh.stores.keyring, "get", lambda name: asked.append(name) or real(name))
@@ -85,9 +86,9 @@ def test_the_keyring_is_asked_once_per_process(keys, corp, settings, monkeypatch
 
 def test_a_key_set_by_another_process_is_used_at_once(keys, corp, settings):
     assert keys.resolve(corp) is None
-    Keys(settings).set(corp, made_up("a"))
+    Keys(settings, Registry(settings)).set(corp, made_up("a"))
     assert keys.resolve(corp).secret.reveal() == made_up("a")
-    Keys(settings).set(corp, made_up("b"))
+    Keys(settings, Registry(settings)).set(corp, made_up("b"))
     assert keys.resolve(corp).secret.reveal() == made_up("b")
 
 
@@ -208,7 +209,7 @@ def test_a_fingerprint_tells_keys_apart_and_no_more(keys, corp):
 def test_another_home_has_other_fingerprints(keys, corp, tmp_path):
     from toolkit.settings import Settings
 
-    other = Keys(Settings(home=tmp_path / "other"))
+    other = Keys(Settings(home=tmp_path / "other"), Registry(Settings(home=tmp_path / "other")))
     secret = Secret(made_up("a"))
     assert keys.fingerprint(secret) != other.fingerprint(secret)
 
@@ -216,7 +217,7 @@ def test_another_home_has_other_fingerprints(keys, corp, tmp_path):
 def test_two_homes_keep_their_keys_apart(keys, corp, tmp_path):
     from toolkit.settings import Settings
 
-    other = Keys(Settings(home=tmp_path / "other"))
+    other = Keys(Settings(home=tmp_path / "other"), Registry(Settings(home=tmp_path / "other")))
     keys.set(corp, made_up("a"))
     other.set(corp, made_up("b"))
     assert keys.stores.keyring.service != other.stores.keyring.service
@@ -236,7 +237,7 @@ def test_known_secrets_are_all_of_them(keys, corp, cheap_vault, monkeypatch, tmp
 
 def test_known_secrets_survive_a_broken_store(keys, corp, settings, monkeypatch):
     keys.set(corp, made_up("k"))
-    fresh = Keys(settings)
+    fresh = Keys(settings, Registry(settings))
 
     def broken(_):
         raise KeyStoreError("the keyring is locked")
@@ -249,7 +250,7 @@ def test_a_locked_store_is_told_where_nothing_else_holds_a_key(
     keys, corp, settings, monkeypatch, tmp_path
 ):
     keys.set(corp, made_up("k"))
-    fresh = Keys(settings)
+    fresh = Keys(settings, Registry(settings))
 
     def locked(_):
         raise KeyStoreError("the keyring is locked", cause="keyring_locked", hint="Unlock it.")

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from toolkit.errors import InvalidProvider, ProviderError
-from toolkit.private_files import locked
+from toolkit.errors import FileLocked, InvalidProvider, ProviderError
+from toolkit.files import locked
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
 
@@ -97,7 +97,7 @@ def test_a_lock_that_is_kept_ends_in_a_clear_error(home):
     registry = Registry(settings)
     registry.add("corp", base_url=URL)
     before = registry.file.path.read_bytes()
-    with locked(settings.registry_path, 1.0), pytest.raises(ProviderError) as kept:
+    with locked(settings.registry_path, 1.0), pytest.raises(FileLocked) as kept:
         registry.update("corp", rpm=3)
     assert kept.value.cause == "locked"
     assert registry.file.path.read_bytes() == before

@@ -38,16 +38,16 @@ for value in ("k" * 30, "k" * 100_000, "ключ", "a\\nb", "a\\0b", "x"):
 assert chain.remove("corp") and not chain.remove("corp")
 assert chain.get("corp") is None
 corp = Registry(settings).add("corp", base_url="https://llm.corp.example/v1")
-Keys(settings).set(corp, "k" * 30)
-Keys(settings).set(corp, "w" * 30, name="work")
-fresh = Keys(settings)
+Keys(settings, Registry(settings)).set(corp, "k" * 30)
+Keys(settings, Registry(settings)).set(corp, "w" * 30, name="work")
+fresh = Keys(settings, Registry(settings))
 assert fresh.resolve(corp).secret.reveal() == "k" * 30
 assert fresh.resolve(corp, name="work").source == "keyring"
 fresh.rotate(corp, "n" * 30, works=lambda secret: None)
-assert Keys(settings).resolve(corp).secret.reveal() == "n" * 30
+assert Keys(settings, Registry(settings)).resolve(corp).secret.reveal() == "n" * 30
 for name in ("default", "work"):
     fresh.remove(corp, name=name)
-assert Keys(settings).resolve(corp) is None
+assert Keys(settings, Registry(settings)).resolve(corp) is None
 print(chain.backend_name(), "works")
 """
 

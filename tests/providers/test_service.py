@@ -107,7 +107,7 @@ def test_a_key_and_a_secret_header_reach_their_origin_and_no_file(mock, home):
     assert sent["authorization"] == f"Bearer {KEY}"
     assert sent["x-auth-token"] == "t0p-" + "s" * 30
     assert sent["x-team"] == "blue"
-    tk.providers._toolkit.close()
+    tk.toolkit.current().close()
     for path in (p for p in home.rglob("*") if p.is_file()):
         content = path.read_bytes()
         assert b"m" * 20 not in content, path
@@ -316,7 +316,7 @@ def test_a_plugin_of_a_notebook_is_called_like_any_other():
         assert list(stream) == ["pretty ", "polly "]
         assert stream.reply.finish_reason == "stop"
     result = tk.providers.test("parrot", call=True)
-    assert [light.answer for light in result.lights] == ["works"] * 4
+    assert [check.answer for check in result.checks] == ["works"] * 4
     assert list(tk.calls(provider="parrot")["status"]) == ["ok"] * 3
 
 

@@ -97,10 +97,10 @@ def test_add_test_sync_call_disable_remove_and_restore_by_clicks(
     panel = open_panel(page)
     panel.get_by_role("button", name="Test now").click()
     told(page, "it lists 1 model")
-    lights = [
+    checks = [
         text for text in panel.locator(".stMarkdownBadge").all_inner_texts() if "work" in text
     ]
-    assert len(lights) >= 3 and set(lights) == {"● works"}
+    assert len(checks) >= 3 and set(checks) == {"● works"}
 
     panel.get_by_role("button", name="List models now").click()
     told(page, f"{NAME} lists 1 model: 1 new, 0 gone.")

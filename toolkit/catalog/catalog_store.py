@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from toolkit.catalog.changes import Change
 from toolkit.catalog.sources.sourced_values import Row
 from toolkit.errors import StoreError
-from toolkit.private_files import locked
+from toolkit.files import locked
 
 if TYPE_CHECKING:
     from toolkit.catalog.sync_diff import SyncDiff, SyncInput

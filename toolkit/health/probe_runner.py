@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid_utils import uuid7
 
 from toolkit.errors import KeyRequired, ToolkitError
+from toolkit.health.connection_checks import MAX_TOKENS, probe_provider
 from toolkit.health.evidence import error_columns
-from toolkit.health.probe import MAX_TOKENS, probe_provider
 from toolkit.local.autostart import is_resting
 from toolkit.pricing.receipts import build_receipt
 from toolkit.records import Call, ChatRequest, Usage
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
-    from toolkit.health.checks import ProbeResult
     from toolkit.keys.service import ResolvedKey
+    from toolkit.providers.checks import ProbeResult
     from toolkit.providers.provider import Provider
     from toolkit.toolkit import Toolkit
 
@@ -53,7 +53,7 @@ async def probe_listing(
             result = await _list(toolkit, provider, is_manual)
     except ToolkitError as error:
         return {**blank, "status": "error", **error_columns(error)}
-    told = {"latency_ms": result.latency_ms, "details": {"lights": result.as_dict()["lights"]}}
+    told = {"latency_ms": result.latency_ms, "details": {"checks": result.as_dict()["checks"]}}
     return {**blank, **told, **_failure_of(result)}
 
 
@@ -69,10 +69,10 @@ async def _list(toolkit: Toolkit, provider: Provider, is_manual: bool) -> ProbeR
     secret = None if key is None else key.secret
     result = await probe_provider(provider, secret, settings=toolkit.settings, verify_key=verifies)
     if trouble is not None:
-        light = replace(
+        check = replace(
             result.key, answer="could_not_check", reason=trouble.message, hint=trouble.hint
         )
-        return replace(result, key=light, error=result.error or trouble)
+        return replace(result, key=check, error=result.error or trouble)
     if key is not None and key.source != "argument" and (verifies or _is_refused(result)):
         await asyncio.to_thread(
             toolkit.keys.note_check, key.fingerprint, result.key.answer, result.key.reason
@@ -87,7 +87,7 @@ def _is_refused(result: ProbeResult) -> bool:
 def _failure_of(result: ProbeResult) -> Row:
     """The columns of a listing that failed; nothing where the provider answered as it should."""
     error = result.error
-    bad = next((light for light in result.lights[:3] if light.answer == "refused"), None)
+    bad = next((check for check in result.checks[:3] if check.answer == "refused"), None)
     if bad is not None:
         row: Row = {"status": "error", "error_message": bad.reason}
         if error is not None:

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from toolkit.errors import KeyStoreError
-from toolkit.private_files import locked, read_secret_file, remove_leftovers, write_private
+from toolkit.errors import FileUnsafe, KeyStoreError
+from toolkit.files import locked, read_private, write_atomic
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
@@ -132,12 +132,12 @@ class KeyIndex:
 
     def _salt(self) -> bytes:
         try:
-            salt = read_secret_file(self._salt_path, limit_bytes=64)
+            salt = read_key_file(self._salt_path, limit_bytes=64)
         except FileNotFoundError:
             with locked(self._salt_path, self._wait_s):
                 if not self._salt_path.exists():
-                    write_private(self._salt_path, secrets.token_bytes(32))
-            salt = read_secret_file(self._salt_path, limit_bytes=64)
+                    write_atomic(self._salt_path, secrets.token_bytes(32))
+            salt = read_key_file(self._salt_path, limit_bytes=64)
         return salt
 
     def _stamp(self) -> tuple[int, int, int] | None:
@@ -156,10 +156,9 @@ class KeyIndex:
     def _change(self, edit: Callable[[dict[str, Any]], None]) -> None:
         try:
             with locked(self._path, self._wait_s):
-                remove_leftovers(self._path)
                 told = _load(self._path) if self._path.exists() else {"keys": [], "checks": {}}
                 edit(told)
-                write_private(
+                write_atomic(
                     self._path, json.dumps({"version": _VERSION, **told}, indent=1).encode()
                 )
         except OSError as error:
@@ -167,6 +166,19 @@ class KeyIndex:
                 f"{self._path} cannot be written ({error.strerror or error})", cause="not_written"
             ) from None
         self._cached = None
+
+
+def read_key_file(path: Path, *, limit_bytes: int = 16 * 1024 * 1024) -> bytes:
+    """Read a file that belongs to the keys, provided nobody else can read it.
+
+    Raises:
+        KeyStoreError: others can read it, or it is not a regular file of this user.
+        FileNotFoundError: it does not exist.
+    """
+    try:
+        return read_private(path, limit_bytes=limit_bytes)
+    except FileUnsafe as error:
+        raise KeyStoreError(error.message, cause=error.cause, hint=error.hint) from None
 
 
 def _load(path: Path) -> dict[str, Any]:

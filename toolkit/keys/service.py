@@ -84,17 +84,21 @@ class Keys:
 
     Args:
         settings: where the home folder is, and how long to wait for the keyring.
+        registry: finds providers by name.
         ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
     """
 
     def __init__(
-        self, settings: Settings, ask_passphrase: Callable[[bool], Secret] = ask_passphrase
+        self,
+        settings: Settings,
+        registry: ProviderList,
+        ask_passphrase: Callable[[bool], Secret] = ask_passphrase,
     ) -> None:
         self.stores = KeyStores(settings, ask_passphrase)
         self.tokens = TokenSources()
         self.check_with: CheckKey | None = None
         """Tries a key at its provider; without it (no network) keys are stored unchecked."""
-        self._registry = ProviderList(settings)
+        self._registry = registry
         self._given: dict[Secret, None] = {}
 
     # ---- the key in force ---------------------------------------------------------------------
@@ -302,10 +306,6 @@ class Keys:
             KeyStoreError: wrong or too short, or the vault cannot be read.
         """
         self.stores.vault.unlock(Secret(passphrase))
-
-    def learn(self, provider: Provider) -> None:
-        """Know a provider of this process only (a plugin), so that keys can be set for it."""
-        self._registry.registered[provider.name] = provider
 
     # ---- looking ------------------------------------------------------------------------------
 

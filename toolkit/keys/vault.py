@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolkit.errors import KeyStoreError
+from toolkit.files import locked, write_atomic
 from toolkit.keys.encryption import (
     SCRYPT_N,
     Lock,
@@ -23,8 +24,8 @@ from toolkit.keys.encryption import (
     seal,
     unseal,
 )
+from toolkit.keys.index import read_key_file
 from toolkit.keys.terminal import ask_passphrase
-from toolkit.private_files import locked, read_secret_file, remove_leftovers, write_private
 from toolkit.secret import Secret
 
 VERSION: Final = 1
@@ -132,7 +133,6 @@ class Vault:
         if (provider, name, origin) not in self.ids():
             return False
         with locked(self.path, self._wait_s):
-            remove_leftovers(self.path)
             told = self._read()
             told["entries"] = [e for e in told["entries"] if _id(e) != (provider, name, origin)]
             self._write(told)
@@ -146,7 +146,6 @@ class Vault:
         """
         require_passphrase(new)
         with locked(self.path, self._wait_s):
-            remove_leftovers(self.path)
             told = self._read()
             old_key = self._key(told)
             kept = [(_id(e), _unseal_entry(old_key, e)) for e in told["entries"]]
@@ -180,7 +179,6 @@ class Vault:
     def _change(self, edit: Callable[[dict[str, Any], bytes], None]) -> None:
         key = self._key(self._read())  # asks a person before the lock is held
         with locked(self.path, self._wait_s):
-            remove_leftovers(self.path)
             told = self._read()
             edit(told, self._keys.get(_lock(told).salt, key))
             self._write(told)
@@ -210,7 +208,7 @@ class Vault:
 
     def _read(self) -> dict[str, Any]:
         try:
-            raw = read_secret_file(self.path)
+            raw = read_key_file(self.path)
         except FileNotFoundError:
             raise KeyStoreError(f"there is no vault at {self.path}", cause="no_vault") from None
         try:
@@ -235,7 +233,7 @@ class Vault:
     def _write(self, told: dict[str, Any]) -> None:
         content = json.dumps({**told, "sha256": _digest(told)}, indent=1).encode()
         try:
-            write_private(self.path, content)
+            write_atomic(self.path, content)
         except OSError as error:
             raise KeyStoreError(
                 f"the vault {self.path} cannot be written ({error.strerror or error})",
@@ -263,7 +261,7 @@ def read_passphrase(path: Path) -> Secret:
         KeyStoreError: the file is not there, not private, or no text.
     """
     try:
-        text = read_secret_file(path, limit_bytes=4096).decode("utf-8")
+        text = read_key_file(path, limit_bytes=4096).decode("utf-8")
     except FileNotFoundError:
         raise KeyStoreError(
             f"{PASSPHRASE_FILE} names {path}, which is not there", cause="no_passphrase_file"

@@ -96,7 +96,6 @@ class Plugins:
         name = provider.name
         self._ready[name] = plugin
         self._registry.register(provider)
-        self._keys.learn(provider)
         self._registry.url_sources[name] = lambda: self._url_of(plugin)
         if (fetch := getattr(plugin.target, "token", None)) is not None:
             supplies_url = callable(getattr(plugin.target, "url", None))

@@ -14,6 +14,9 @@ ProviderType = str
 
 ProviderSource = Literal["preset", "custom", "environment", "discovered", "plugin"]
 
+UNSAVED: Final = "new-provider"
+"""The name of a provider that is tested before it has one; no hint may mention it."""
+
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 

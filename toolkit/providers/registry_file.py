@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from toolkit.errors import InvalidProvider, ProviderError
-from toolkit.private_files import locked, remove_leftovers, write_private
+from toolkit.files import locked, remove_leftovers, write_atomic
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,7 +98,6 @@ class RegistryFile:
 
         try:
             with locked(self.path, self._wait_s):
-                remove_leftovers(self.path)
                 remove_leftovers(self.last_good_path)
                 text = self._text() if self.path.exists() else ""
                 content = self._content(text) if text else _EMPTY
@@ -137,7 +136,7 @@ class RegistryFile:
             aside = self.path.with_name(f"{self.path.name}.broken-{_now_text()}")
             if self.path.exists():
                 self.path.rename(aside)
-            write_private(self.path, good)
+            write_atomic(self.path, good)
         self._cached = None
         return aside
 
@@ -191,13 +190,13 @@ class RegistryFile:
 
     def _replace(self, before: str, after: str) -> None:
         if before:
-            write_private(self._backups / f"providers-{_now_text()}.toml", before.encode())
+            write_atomic(self._backups / f"providers-{_now_text()}.toml", before.encode())
             for old in sorted(self._backups.glob("providers-*.toml"))[:-_BACKUPS]:
                 old.unlink(missing_ok=True)
             for leftover in self._backups.glob(".providers-*.toml.*"):  # of a killed writer
                 leftover.unlink(missing_ok=True)
-        write_private(self.path, after.encode())
-        write_private(self.last_good_path, after.encode())
+        write_atomic(self.path, after.encode())
+        write_atomic(self.last_good_path, after.encode())
 
 
 def _where(words: str, text: str) -> str:

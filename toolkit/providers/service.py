@@ -1,67 +1,158 @@
-"""What `tk.providers` is: the registry, with testing, discovery, transfer and plugins.
+"""The `tk.providers` service: the registry with testing, discovery, transfer and plugins.
 
-The registry knows nothing of keys and of the network; here they come together.
+The registry knows neither keys nor the network; this service brings them together. What it saves
+was tested first, and is saved whole or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack
 
-from toolkit.errors import StoreError
+from toolkit.errors import InvalidInput, StoreError
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
+from toolkit.keys.service import Keys, KeyVerdict
+from toolkit.keys.sources import header_key
+from toolkit.keys.stores import check_key, clean_key
 from toolkit.keys.token_sources import LEEWAY_S, FetchToken, TokenSource
-from toolkit.providers.connection_test import refusal_of, require_accepted, try_provider
+from toolkit.providers.checks import (
+    ConnectionTester,
+    ProbeResult,
+    refusal_of,
+    require_accepted,
+)
 from toolkit.providers.discovery_service import Discovered, discover
+from toolkit.providers.headers import check_headers, is_secret
 from toolkit.providers.headroom_report import read_headroom
 from toolkit.providers.plugin_loader import Plugins
-from toolkit.providers.provider import Provider
+from toolkit.providers.presets import presets
+from toolkit.providers.provider import UNSAVED, ModelSettings, Provider
 from toolkit.providers.registry import Registry
-from toolkit.providers.stored_secrets import changed_headers, split_headers, stored_secrets
 from toolkit.providers.transfer_service import Transfer
+from toolkit.providers.type_detection import is_known_local
+from toolkit.providers.url_repair import repair_base_url
 from toolkit.secret import Secret
+from toolkit.store.store import Store
 
-if TYPE_CHECKING:
-    from toolkit.health.checks import ProbeResult
-    from toolkit.toolkit import Toolkit
+T = TypeVar("T")
+
+# A change of one of these can break the connection, so it is tested before it is saved.
+_CONNECTION_FIELDS: Final = frozenset(
+    {"base_url", "type", "is_local", "headers", "secret_headers", "key_env"}
+)
+
+_log = logging.getLogger("toolkit.providers")
+
+
+class RunAsync(Protocol):
+    """Runs a coroutine on the background event loop and waits for its result."""
+
+    def __call__(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it."""
+        ...
+
+
+class OtherFields(TypedDict, total=False):
+    """The fields of a provider that `add` and `update` share and pass on; see `Provider`."""
+
+    display_name: str | None
+    params: Mapping[str, Any] | None
+    system_prompt: str | None
+    prompt_template: str | None
+    max_input_tokens: int | None
+    model_settings: Mapping[str, ModelSettings | Mapping[str, Any]] | None
+    timeout_s: float | None
+    max_retries: int | None
+    retry_initial_s: float | None
+    retry_max_s: float | None
+    retry_factor: float | None
+    rpm: int | None
+    tpm: int | None
+    rate_window_s: float | None
+    auto_sync: bool | None
+    sync_interval_s: float | None
+    is_active: bool | None
+    needs_key: bool | None
+    key_env: tuple[str, ...] | list[str] | None
+    key_url: str | None
+
+
+class ChangedFields(OtherFields, total=False):
+    """The fields that `update` changes; None takes a field back to its default."""
+
+    base_url: str | None
+    type: str | None
+    is_local: bool | None
+    default_model: str | None
+
+
+class TestedFields(ChangedFields, total=False):
+    """The fields of a provider that is tested and not saved."""
+
+    headers: Mapping[str, str] | None
+    local: bool | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A provider on its way into the registry.
+
+    Attributes:
+        provider: as it would be saved.
+        values: the fields to save.
+        secret: values of secret headers.
+        api_key: a key to store with it.
+        notes: what the person should know, in sentences.
+    """
+
+    provider: Provider
+    values: dict[str, Any]
+    secret: Mapping[str, str]
+    api_key: str | None
+    notes: list[str] = field(default_factory=list)
 
 
 class Providers:
-    """The providers of one toolkit.
+    """The providers of one home folder.
 
-    `registry` keeps and resolves them; `transfer` exports and imports them.
+    Args:
+        registry: keeps and resolves them.
+        keys: their keys.
+        store: gets a mirror of the registry, for joins.
+        plugins: providers that are classes.
+        tester: tests connections.
+        run: runs asynchronous work for synchronous callers.
     """
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
-
-    @cached_property
-    def registry(self) -> Registry:
-        """Where providers are kept and resolved."""
-        registry = Registry(
-            self._toolkit.settings,
-            find_header=self._toolkit.keys.find_header,
-            find_local_url=self._find_local_url,
-        )
-        self._plugins = Plugins(registry, self._toolkit.keys)
-        self._plugins.announce()
-        return registry
-
-    @property
-    def plugins(self) -> Plugins:
-        """Providers that are classes: of installed packages, or of this notebook."""
-        _ = self.registry
-        return self._plugins
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        keys: Keys,
+        store: Store,
+        plugins: Plugins,
+        tester: ConnectionTester,
+        run: RunAsync,
+    ) -> None:
+        self.registry = registry
+        self.plugins = plugins
+        self._keys = keys
+        self._store = store
+        self._tester = tester
+        self._run = run
 
     @cached_property
     def transfer(self) -> Transfer:
         """Export and import, with and without keys."""
-        return Transfer(self.registry, self._toolkit.keys)
+        return Transfer(self.registry, self._keys)
 
-    # ---- looking ------------------------------------------------------------------------------
+    # ---- reading ------------------------------------------------------------------------------
 
     def find(self, name: str) -> Provider | None:
         """The provider of that name, or None; see `Registry.find`."""
@@ -73,8 +164,6 @@ class Providers:
 
     def presets(self) -> tuple[Provider, ...]:
         """The built-in presets as they are delivered."""
-        from toolkit.providers.presets import presets
-
         return tuple(presets().values())
 
     # ---- changing -----------------------------------------------------------------------------
@@ -92,30 +181,34 @@ class Providers:
         test: bool = True,
         key_store: StoreName = "keyring",
         on_test: Callable[[ProbeResult], None] | None = None,
-        **fields: Any,
+        on_note: Callable[[str], None] | None = None,
+        **fields: Unpack[OtherFields],
     ) -> Provider:
-        """Add a provider, or set a preset up: it is tested first, then saved, whole or not at all.
+        """Add a provider, or set a preset up: it is tested, then saved whole or not at all.
 
         Args:
-            name: unique, `[a-z0-9][a-z0-9-]{0,62}`; a preset's name takes over its facts.
-            base_url: where it is; None where the preset knows.
+            name: unique, `[a-z0-9][a-z0-9-]{0,62}`; the name of a preset takes over its values.
+            base_url: its address; None where the preset knows it. A pasted endpoint or portal
+                address is turned into the base URL.
             type: the API style; None detects it from the URL.
-            api_key: its key; it goes into the key store, bound to this address.
+            api_key: its key; stored in the key store, bound to this address.
             local: it runs on this machine or network.
             headers: extra headers; values that look secret go into the key store.
             default_model: the model when none is named.
-            test: test it first, and save nothing when a test says no. False saves it untested.
-            key_store: `keyring`, or `vault` where that was chosen.
-            on_test: is shown the four answers of the test, whatever they are.
-            fields: other fields of `Provider` (`display_name`, `rpm`, `params`, ...).
+            test: test it first and save nothing when a check fails. False saves it untested.
+            key_store: `keyring` or `vault`.
+            on_test: called with the result of the test, whatever it is.
+            on_note: called with each sentence that the person should read (a repaired URL, a
+                check that could not be made); None logs them as warnings.
+            fields: other fields of `Provider`.
 
         Raises:
             ProviderExists, InvalidProvider: the name is taken, or a field is not acceptable.
-            ToolkitError: a test said no (its class says which); `test=False` saves all the same.
+            ToolkitError: a check failed (its class says which); `test=False` saves all the same.
             KeyStoreError: the key cannot be stored; nothing is saved.
         """
         plain, secret = split_headers(headers or {})
-        values = {
+        given: dict[str, Any] = {
             "base_url": base_url,
             "type": type,
             "is_local": local or None,
@@ -124,45 +217,70 @@ class Providers:
             "default_model": default_model,
             **fields,
         }
-        values = {field: value for field, value in values.items() if value is not None}
-        provider = self.registry.check(name, values)
-        tested_at = self._require_good(provider, api_key, secret, on_test) if test else None
-        with stored_secrets(self._toolkit.keys, provider, api_key, secret, key_store):
-            added = self.registry.add(name, tested_at=tested_at, **values)
+        values = {field: value for field, value in given.items() if value is not None}
+        notes = _repair(values)
+        draft = _Draft(self.registry.check(name, values), values, secret, api_key, notes)
+        tested_at = None
+        if test:
+            result = self._test_draft(
+                draft, lambda fixed: self.registry.check(name, fixed), on_test
+            )
+            if result.refusals:
+                raise refusal_of(result)
+            draft.notes += result.doubts
+            tested_at = _now() if result.is_good else None
+        with self._stored_secrets(draft, key_store):
+            added = self.registry.add(name, tested_at=tested_at, **draft.values)
+        _report(draft.notes, on_note)
         return self._mirror(added)
 
-    def update(
+    def update(  # noqa: PLR0913 - an interface that scripts rely on
         self,
         name: str,
         *,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         header_changes: Mapping[str, str | None] | None = None,
+        test: bool = True,
         key_store: StoreName = "keyring",
-        **changes: Any,
+        on_test: Callable[[ProbeResult], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
+        **changes: Unpack[ChangedFields],
     ) -> Provider:
         """Change fields of a provider; None takes a field back to its default.
+
+        A change of address, type, headers or key is tested first, like an addition.
 
         Args:
             name: of the provider.
             api_key: a new key for its address after the change.
             headers: replace all its headers.
-            header_changes: change single headers and leave the others; None takes one away.
+            header_changes: change single headers and leave the others; None removes one.
+            test: False saves without a test.
             key_store: where a key or secret header goes.
+            on_test: called with the result of a test.
+            on_note: as for `add`.
             changes: fields of `Provider`.
 
         Raises:
             ProviderNotFound, InvalidProvider, KeyStoreError: nothing is saved.
+            ToolkitError: a check failed; nothing is saved.
         """
+        values: dict[str, Any] = dict(changes)
         secret: dict[str, str] = {}
         if header_changes:
-            headers = changed_headers(self.require(name).headers, header_changes)
+            headers = _changed_headers(self.require(name).headers, header_changes)
         if headers is not None:
             plain, secret = split_headers(headers)
-            changes |= {"headers": plain or None, "secret_headers": tuple(secret) or None}
-        after = self.registry.preview(name, changes)
-        with stored_secrets(self._toolkit.keys, after, api_key, secret, key_store):
-            updated = self.registry.update(name, **changes) if changes else after
+            values |= {"headers": plain or None, "secret_headers": tuple(secret) or None}
+        notes = _repair(values)
+        draft = _Draft(self.registry.preview(name, values), values, secret, api_key, notes)
+        may_break = api_key is not None or bool(_CONNECTION_FIELDS & values.keys())
+        if test and (may_break or values.get("default_model") is not None):
+            self._test_update(draft, name, may_break, on_test)
+        with self._stored_secrets(draft, key_store):
+            updated = self.registry.update(name, **draft.values) if draft.values else draft.provider
+        _report(draft.notes, on_note)
         return self._mirror(updated)
 
     def remove(self, name: str) -> Provider:
@@ -192,12 +310,20 @@ class Providers:
 
     # ---- testing and discovery ----------------------------------------------------------------
 
-    def test(self, name: str | None = None, **options: Any) -> ProbeResult:
+    def test(
+        self,
+        name: str | None = None,
+        *,
+        api_key: str | None = None,
+        call: bool = False,
+        model: str | None = None,
+        **values: Unpack[TestedFields],
+    ) -> ProbeResult:
         """Test a provider: address allowed, reachable, key accepted, model callable.
 
         See `atest` for arguments and result.
         """
-        return self._toolkit.portal.run(self.atest(name, **options))
+        return self._run(self.atest(name, api_key=api_key, call=call, model=model, **values))
 
     async def atest(
         self,
@@ -206,37 +332,43 @@ class Providers:
         api_key: str | None = None,
         call: bool = False,
         model: str | None = None,
-        **values: Any,
+        **values: Unpack[TestedFields],
     ) -> ProbeResult:
         """Test a saved provider by its name, or one that is not saved by its fields.
 
         Args:
             name: of a saved provider; with `values` a saved provider is tested as it would be
                 after that change.
-            api_key: the key to test; None takes the one in force. A stored key is only used
+            api_key: the key to test; None takes the active one. A stored key is only used
                 at the origin that it was stored for.
             call: also call the model, which may cost money.
             model: the model to look for or to call; None takes the default.
             values: fields of `Provider` (`base_url`, `type`, `headers`, `local`, ...).
 
         Returns:
-            Four answers; what a test finds wrong is an answer, not an exception.
+            Four answers; what a test finds wrong is an answer, not an exception. For a provider
+            that is not saved, a repaired URL counts.
 
         Raises:
             ProviderNotFound, InvalidProvider: there is nothing that could be tested.
         """
-        provider, secret = self._to_test(name, values)
-        result = await try_provider(
-            self._toolkit, provider, api_key=api_key, headers=secret, call=call, model=model
+        provider, secret = self._to_test(name, dict(values))
+        result = await self._tester.test(
+            provider, api_key=api_key, headers=secret, call=call, model=model
         )
         if name is not None and not values and api_key is None and result.is_good:
             self._note_tested(name)
         return result
 
+    def check_key(self, provider: Provider, secret: Secret) -> KeyVerdict:
+        """Ask a provider, for free, whether it accepts a key."""
+        result = self._run(self._tester.test(provider, api_key=secret.reveal()))
+        return KeyVerdict(provider.name, result.key.answer, result.key.reason, result.key.hint)
+
     def rotate_key(
         self, name: str, value: str, *, key_name: str = CURRENT, call: bool = False
     ) -> KeyEntry:
-        """Replace a stored key; the old one goes only when the provider has taken the new one.
+        """Replace a stored key; the old one goes only when the provider has accepted the new one.
 
         Args:
             name: of the provider.
@@ -247,23 +379,23 @@ class Providers:
         Raises:
             AuthenticationFailed: the new key is refused, or nothing free could tell; the old
                 one stays in force.
-            ConnectionFailed: nobody could be asked; the old one stays.
+            ConnectionFailed: it could not be reached; the old one stays.
             InvalidInput, KeyStoreError: as `Keys.rotate`.
         """
         provider = self.require(name)
 
         def works(secret: Secret) -> None:
-            trial = try_provider(self._toolkit, provider, api_key=secret.reveal(), call=call)
-            require_accepted(self._toolkit.portal.run(trial))
+            tested = self._tester.test(provider, api_key=secret.reveal(), call=call)
+            require_accepted(self._run(tested))
 
-        return self._toolkit.keys.rotate(provider, value, works=works, name=key_name)
+        return self._keys.rotate(provider, value, works=works, name=key_name)
 
     def discover(self) -> list[Discovered]:
         """Look at the environment, `.env` and the usual local ports for providers.
 
         Servers that answer are added, once; what a person edited or removed stays as it is.
         """
-        found = self._toolkit.portal.run(discover(self.registry))
+        found = self._run(discover(self.registry))
         for one in found:
             if one.outcome == "added" and (provider := self.registry.find(one.name)):
                 self._mirror(provider)
@@ -278,8 +410,8 @@ class Providers:
             name, for every provider that ever said.
         """
         if name is None:
-            return read_headroom(self._toolkit.store)
-        return read_headroom(self._toolkit.store).get(self.require(name).name)
+            return read_headroom(self._store)
+        return read_headroom(self._store).get(self.require(name).name)
 
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
@@ -301,7 +433,7 @@ class Providers:
         """
         provider = self.require(name)
         source = TokenSource(name, fetch, leeway_s=leeway_s)
-        self._toolkit.keys.tokens.register(name, provider.origin, source)
+        self._keys.tokens.register(name, provider.origin, source)
 
     def set_url_source(self, name: str, find_url: Callable[[], str | None]) -> None:
         """Ask a function where a provider is, before each call, in this process.
@@ -313,60 +445,137 @@ class Providers:
         """
         self.registry.url_sources[self.require(name).name] = find_url
 
-    # ---- how ----------------------------------------------------------------------------------
+    # ---- internals ----------------------------------------------------------------------------
+
+    def _test_draft(
+        self,
+        draft: _Draft,
+        rebuild: Callable[[dict[str, Any]], Provider],
+        on_test: Callable[[ProbeResult], None] | None,
+    ) -> ProbeResult:
+        """Test a draft; where the API answers below another path, the draft takes that address."""
+        result = self._probe(draft)
+        if result.suggested_url is not None:
+            draft.values["base_url"] = result.suggested_url
+            draft.provider = rebuild(draft.values)
+            draft.notes.append(
+                f"The API answers at {result.suggested_url}, so that is the base URL now."
+            )
+            result = self._probe(draft)
+        if on_test is not None:
+            on_test(result)
+        return result
+
+    def _test_update(
+        self,
+        draft: _Draft,
+        name: str,
+        may_break: bool,
+        on_test: Callable[[ProbeResult], None] | None,
+    ) -> None:
+        result = self._test_draft(draft, lambda fixed: self.registry.preview(name, fixed), on_test)
+        if may_break:
+            if result.refusals:
+                raise refusal_of(result)
+            draft.notes += result.doubts
+            draft.values["tested_at"] = _now() if result.is_good else None
+        elif result.missing_model is not None:
+            draft.notes.append(f"The default model: {result.model.reason}.")
+
+    def _probe(self, draft: _Draft) -> ProbeResult:
+        return self._run(
+            self._tester.test(draft.provider, api_key=draft.api_key, headers=draft.secret)
+        )
+
+    @contextmanager
+    def _stored_secrets(self, draft: _Draft, store: StoreName) -> Iterator[None]:
+        """Store a draft's key and secret headers; when what follows fails they are removed again.
+
+        Raises:
+            InvalidInput, KeyStoreError: one of them cannot be stored; then none is.
+        """
+        provider = draft.provider
+        if (draft.api_key is not None or draft.secret) and not provider.origin:
+            raise InvalidInput(
+                f"{provider.name} has no address yet that a key could be bound to",
+                provider=provider.name,
+                hint="Give its base URL as well.",
+            )
+        with self._keys.stores.together() as put:
+            if draft.api_key is not None:
+                secret = check_key(clean_key(draft.api_key))
+                put(provider.name, CURRENT, provider.origin, secret, store)
+            for header, value in draft.secret.items():
+                put(provider.name, header_key(header), provider.origin, Secret(value), store)
+            yield
 
     def _to_test(
-        self, name: str | None, values: dict[str, Any]
+        self, name: str | None, given: dict[str, Any]
     ) -> tuple[Provider, Mapping[str, str]]:
-        values = {field: value for field, value in values.items() if value is not None}
+        values = {field: value for field, value in given.items() if value is not None}
         if values.pop("local", False):
             values["is_local"] = True
         headers = values.pop("headers", None)
         plain, secret = split_headers(headers or {})
         if headers is not None:
             values |= {"headers": plain, "secret_headers": tuple(secret)}
+        _repair(values)
         if name is not None and (not values or self.registry.find(name) is not None):
             provider = self.registry.preview(name, values) if values else self.require(name)
         else:
-            provider = self.registry.check(name or "unsaved", values)
+            provider = self.registry.check(name or UNSAVED, values)
         return provider, secret
-
-    def _probe(
-        self, provider: Provider, api_key: str | None, headers: Mapping[str, str]
-    ) -> ProbeResult:
-        return self._toolkit.portal.run(
-            try_provider(self._toolkit, provider, api_key=api_key, headers=headers)
-        )
-
-    def _require_good(
-        self,
-        provider: Provider,
-        api_key: str | None,
-        headers: Mapping[str, str],
-        on_test: Callable[[ProbeResult], None] | None,
-    ) -> datetime | None:
-        """When everything was seen to work; None where something could not be checked."""
-        result = self._probe(provider, api_key, headers)
-        if on_test is not None:
-            on_test(result)
-        if result.refusals:
-            raise refusal_of(result)
-        return _now() if result.is_good else None
 
     def _note_tested(self, name: str) -> None:
         if not self.registry.is_untouched(name):
             self._mirror(self.registry.mark_tested(name, _now()))
 
     def _mirror(self, provider: Provider) -> Provider:
-        """Keep the store's table for joins up; the registry stays the truth."""
+        """Keep the table `providers` current for joins; the registry stays the source of truth."""
         with contextlib.suppress(StoreError):
-            self._toolkit.store.append("providers", provider.as_row())
+            self._store.append("providers", provider.as_row())
         return provider
 
-    def _find_local_url(self) -> str | None:
-        from toolkit.local.local_server import find_base_url
 
-        return find_base_url(self._toolkit.settings)
+def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Headers that a file may hold, and those whose value is kept like a key.
+
+    Raises:
+        InvalidProvider: a header is not acceptable.
+    """
+    checked = check_headers(headers)
+    secret = {name: value for name, value in checked.items() if is_secret(name, value)}
+    return {name: value for name, value in checked.items() if name not in secret}, secret
+
+
+def _changed_headers(
+    headers: Mapping[str, str], changes: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Headers after single changes; None removes one."""
+    names = {name.lower() for name in changes}
+    kept = {name: headers[name] for name in headers if name.lower() not in names}
+    return kept | {name: value for name, value in changes.items() if value is not None}
+
+
+def _repair(values: dict[str, Any]) -> list[str]:
+    """Repair a given base URL in place, and mark the usual address of a local server as local."""
+    if not isinstance(given := values.get("base_url"), str):
+        return []
+    repaired = repair_base_url(given)
+    values["base_url"] = repaired.url
+    if repaired.model is not None:
+        values.setdefault("default_model", repaired.model)
+    if values.get("is_local") is None and is_known_local(repaired.url):
+        values["is_local"] = True
+    return repaired.notes
+
+
+def _report(notes: list[str], on_note: Callable[[str], None] | None) -> None:
+    for note in notes:
+        if on_note is None:
+            _log.warning("%s", note)
+        else:
+            on_note(note)
 
 
 def _now() -> datetime:

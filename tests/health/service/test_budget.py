@@ -11,9 +11,9 @@ import pytest
 from tests.health.simulated import START, SimulatedClock, new_monitor, new_toolkit, play
 from tests.servers import Answer, MockProvider
 from toolkit.cli.views.call_queries import CallFilter
+from toolkit.health.connection_checks import MAX_TOKENS
 from toolkit.health.evidence import utc_now
 from toolkit.health.monitoring.probe_budget import Spending, read_budget
-from toolkit.health.probe import MAX_TOKENS
 from toolkit.pricing.receipts import Price, Prices, Rate
 from toolkit.store import queries
 from toolkit.store.queries.calls import latency_from_rollups

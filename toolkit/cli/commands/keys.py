@@ -1,7 +1,12 @@
-"""`toolkit keys`: set, look at, check, remove and rotate API keys; none is ever an argument."""
+"""`toolkit keys`: set, get, list, check, rotate, remove and clear API keys.
+
+A key is never an argument: the shell's history and other users' process lists would show it.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,9 +23,11 @@ from toolkit.cli.output import (
 from toolkit.keys.index import CURRENT
 
 if TYPE_CHECKING:
+    from toolkit.keys.index import KeyEntry
+    from toolkit.keys.sources import KeyLocation
     from toolkit.toolkit import Toolkit
 
-app = new_app("Set, check, rotate and remove API keys.")
+app = new_app("Set, list, check, rotate and remove API keys.")
 
 Owner = Annotated[str, typer.Argument(help="The provider's name.")]
 NameOption = Annotated[str, typer.Option("--name", help="Which of several keys.")]
@@ -37,17 +44,30 @@ def set_key(
     header: Annotated[
         str | None, typer.Option(help="Set the secret value of this header instead.")
     ] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Store the key without checking it.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Store a key, asked for unseen or read from standard input; it is bound to the address."""
+    """Check and store an API key (prompted, or read from stdin).
+
+    The key is only ever sent to this provider's address.
+    """
     from toolkit.keys.terminal import read_secret
 
     with opened_toolkit() as toolkit:
         owner = toolkit.providers.require(provider)
+        used: KeyLocation | None = None
         what = f"Value of {header}" if header else f"Key of {owner.display_name}"
         value = read_secret(f"{what}: ")
         if header:
-            toolkit.providers.update(provider, header_changes={header: value}, key_store=store)
+            toolkit.providers.update(
+                provider,
+                header_changes={header: value},
+                key_store=store,
+                test=not no_check,
+                on_note=notice,
+            )
             entry = next(
                 place
                 for place in toolkit.keys.list(provider)
@@ -55,14 +75,52 @@ def set_key(
             )
             fingerprint, origin = entry.fingerprint, entry.origin
         else:
-            stored = toolkit.keys.set(owner, value, name=name, store=store)
+            stored = toolkit.keys.set(owner, value, name=name, store=store, check=not no_check)
             fingerprint, origin = stored.fingerprint, stored.origin
+            used = toolkit.keys.active(owner)
     if as_json:
         print_json(
             {"provider": provider, "fingerprint": fingerprint, "origin": origin, "store": store}
         )
     else:
-        notice(f"Stored {fingerprint} in the {store}; it goes to {origin} only.")
+        notice(f"Stored {fingerprint} in the {store}. It is only sent to {origin}.")
+        if used is not None and used.fingerprint != fingerprint:
+            notice(f"Still used: {used.label}, which overrides it.")
+        elif used is not None and used.last_check and used.last_check.answer != "works":
+            notice(f"It could not be checked: {used.last_check.reason}.")
+
+
+@app.command("get")
+def get_key(
+    provider: Owner,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the whole key.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print the active key, masked unless --reveal is given; exits 1 if there is none."""
+    with opened_toolkit() as toolkit:
+        found = toolkit.keys.get(provider, reveal=reveal)
+        place = toolkit.keys.active(provider)
+    if as_json:
+        print_json({"provider": provider, "key": found, "source": place and place.source})
+    elif found is not None:
+        print(found)
+    else:
+        notice(f"{provider} has no key.")
+    if found is None:
+        raise typer.Exit(1)
+
+
+@app.command("has")
+def has_key(provider: Owner, as_json: JsonFlag = False) -> None:
+    """Report whether a provider has a key; exits 1 if not."""
+    with opened_toolkit() as toolkit:
+        place = toolkit.keys.active(provider)
+    if as_json:
+        print_json({"provider": provider, "has_key": place is not None})
+    else:
+        notice(f"{provider}: {place.label if place else 'no key'}.")
+    if place is None:
+        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -70,7 +128,7 @@ def list_keys(
     provider: Annotated[str | None, typer.Argument(help="Only this provider's.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List every place that holds a key: which is in force, and what it hides."""
+    """List all key sources, showing which one is active and which it overrides."""
     with opened_toolkit() as toolkit:
         rows = key_rows(toolkit, provider)
     columns = (
@@ -90,20 +148,17 @@ def check(
     provider: Annotated[str | None, typer.Argument(help="Only this provider's.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask providers whether their key is accepted, for free; exit code 1 when one is refused."""
+    """Check whether providers accept their keys, for free; exits 1 if one is refused."""
     with opened_toolkit() as toolkit:
-        names = [provider] if provider else _with_key(toolkit)
-        rows = []
-        for name in names:
-            result = toolkit.providers.test(name)
-            rows.append(
-                {
-                    "provider": name,
-                    "answer": result.key.answer,
-                    "reason": result.key.reason,
-                    "hint": result.key.hint,
-                }
-            )
+        rows = [
+            {
+                "provider": verdict.provider,
+                "answer": verdict.answer,
+                "reason": verdict.reason,
+                "hint": verdict.hint,
+            }
+            for verdict in toolkit.keys.check(provider)
+        ]
     columns = (
         Column("provider", "Provider"),
         Column("answer", "Key", lambda answer: str(answer).replace("_", " ")),
@@ -124,13 +179,31 @@ def remove(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete a stored key."""
+    """Delete a stored key, and report which key is used from now on."""
     with opened_toolkit() as toolkit:
         gone = toolkit.keys.remove(provider, name=name, store=store)
-    if as_json:
-        print_json([{"provider": e.provider, "name": e.name, "store": e.store} for e in gone])
-    else:
-        notice(f"Removed {', '.join(f'{e.fingerprint} from the {e.store}' for e in gone)}.")
+        left = _active(toolkit, [provider])
+    _show_removed(gone, left, as_json)
+
+
+@app.command()
+def clear(
+    provider: Annotated[str | None, typer.Argument(help="Only this provider's.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="The keys of all providers.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete every stored key of a provider, or of all with --all."""
+    from toolkit.errors import InvalidInput
+
+    if (provider is None) != every:
+        raise InvalidInput("name a provider or give --all")
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete the stored keys of {provider or 'all providers'}?", abort=True)
+    with opened_toolkit() as toolkit:
+        gone = toolkit.keys.clear(provider)
+        left = _active(toolkit, sorted({entry.provider for entry in gone}))
+    _show_removed(gone, left, as_json)
 
 
 @app.command()
@@ -138,31 +211,31 @@ def rotate(
     provider: Annotated[str | None, typer.Argument(help="The provider's name.")] = None,
     name: NameOption = CURRENT,
     call: Annotated[
-        bool, typer.Option("--call", help="Try it with a call; this may cost money.")
+        bool, typer.Option("--call", help="Test it with a call; this may cost money.")
     ] = False,
     vault: Annotated[
-        bool, typer.Option("--vault", help="Give the vault a new passphrase instead.")
+        bool, typer.Option("--vault", help="Change the vault's passphrase instead.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Replace a key: the old one goes only when the provider has accepted the new one."""
+    """Replace a key; the old one is deleted only after the provider has accepted the new one."""
     from toolkit.errors import InvalidInput
     from toolkit.keys.terminal import ask_passphrase, read_secret
 
     if (provider is None) != vault:
-        raise InvalidInput("name a provider, or say --vault")
+        raise InvalidInput("name a provider or give --vault")
     with opened_toolkit() as toolkit:
         if provider is None:
             toolkit.keys.stores.vault.change_passphrase(ask_passphrase(True))
-            told: dict[str, Any] = {"vault": "new passphrase"}
+            done: dict[str, Any] = {"vault": "new passphrase"}
         else:
             value = read_secret(f"New key of {provider}: ")
             entry = toolkit.providers.rotate_key(provider, value, key_name=name, call=call)
-            told = {"provider": provider, "fingerprint": entry.fingerprint, "store": entry.store}
+            done = {"provider": provider, "fingerprint": entry.fingerprint, "store": entry.store}
     if as_json:
-        print_json(told)
+        print_json(done)
     else:
-        notice("Done: " + ", ".join(f"{key} {value}" for key, value in told.items()) + ".")
+        notice("Done: " + ", ".join(f"{key} {value}" for key, value in done.items()) + ".")
 
 
 def key_rows(toolkit: Toolkit, provider: str | None) -> list[dict[str, Any]]:
@@ -176,7 +249,7 @@ def key_rows(toolkit: Toolkit, provider: str | None) -> list[dict[str, Any]]:
     }
     rows = []
     for place in toolkit.keys.list(provider):
-        state = "in force" if place.in_force else place.note or f"hidden by {place.shadowed_by}"
+        state = "active" if place.in_force else place.note or f"overridden by {place.shadowed_by}"
         checked = place.last_check
         rows.append(
             {
@@ -195,8 +268,31 @@ def key_rows(toolkit: Toolkit, provider: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_key(toolkit: Toolkit) -> list[str]:
-    return list(dict.fromkeys(place.provider for place in toolkit.keys.list() if place.in_force))
+def _active(toolkit: Toolkit, providers: Sequence[str]) -> dict[str, KeyLocation | None]:
+    """The key that each provider uses now."""
+    return {
+        name: toolkit.keys.active(name) if toolkit.providers.find(name) else None
+        for name in providers
+    }
+
+
+def _show_removed(
+    gone: Sequence[KeyEntry], left: Mapping[str, KeyLocation | None], as_json: bool
+) -> None:
+    if as_json:
+        rows = [{"provider": e.provider, "name": e.name, "store": e.store} for e in gone]
+        print_json([{**row, "now_used": _label(left[str(row["provider"])])} for row in rows])
+        return
+    if not gone:
+        notice("No key was stored.")
+    for entry in gone:
+        notice(f"Removed {entry.fingerprint} of {entry.provider} from the {entry.store}.")
+    for name, place in left.items():
+        notice(f"{name} now uses {place.label}." if place else f"{name} has no key now.")
+
+
+def _label(place: KeyLocation | None) -> str | None:
+    return None if place is None else place.label
 
 
 def _minute(value: Any) -> str:

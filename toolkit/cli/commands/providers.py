@@ -16,7 +16,7 @@ from toolkit.cli.output import (
     show_facts,
     show_rows,
 )
-from toolkit.cli.views.provider_changes import add_change_commands, show_lights
+from toolkit.cli.views.provider_changes import add_change_commands, show_checks
 from toolkit.cli.views.provider_files import add_file_commands
 from toolkit.errors import InvalidInput
 
@@ -54,7 +54,7 @@ def list_providers(
     removed: Annotated[bool, typer.Option("--removed", help="Only removed ones.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List presets and your own providers in one list."""
+    """List presets and custom providers."""
     if cloud and local:
         raise InvalidInput("--cloud and --local exclude each other")
     with opened_toolkit() as toolkit:
@@ -69,7 +69,7 @@ def list_providers(
         problems = toolkit.providers.registry.problems()
     show_rows(rows, _COLUMNS, as_json=as_json, empty="No provider matches.")
     for name, problem in problems.items():
-        notice(f"Left out: {name}: {problem.message} {problem.hint}".rstrip())
+        notice(f"Not listed: {name}: {problem.message}. {problem.hint or ''}".rstrip())
 
 
 @app.command()
@@ -90,7 +90,7 @@ def presets(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: JsonFlag = False) -> None:
-    """Show everything about one provider, and where its keys are."""
+    """Show everything about one provider, with its keys and its last sync."""
     with opened_toolkit() as toolkit:
         provider = toolkit.providers.require(name)
         facts = _facts(toolkit, provider)
@@ -118,12 +118,12 @@ def restore(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Bring a removed provider back, or the last good copy of a broken providers.toml."""
+    """Restore a removed provider, or the last good copy of a broken providers.toml."""
     if (name is None) == (not last_good):
-        raise InvalidInput("name a provider, or say --last-good")
+        raise InvalidInput("name a provider or give --last-good")
     with opened_toolkit() as toolkit:
         if name is not None:
-            _done(toolkit.providers.restore(name), "is back", as_json)
+            _done(toolkit.providers.restore(name), "is restored", as_json)
             return
         file = toolkit.providers.registry.file
         aside = file.recover()
@@ -135,25 +135,25 @@ def restore(
 
 @app.command()
 def enable(name: Name, as_json: JsonFlag = False) -> None:
-    """Put a provider to use."""
+    """Enable a provider."""
     with opened_toolkit() as toolkit:
-        _done(toolkit.providers.enable(name), "is in use", as_json)
+        _done(toolkit.providers.enable(name), "is enabled", as_json)
 
 
 @app.command()
 def disable(name: Name, as_json: JsonFlag = False) -> None:
-    """Keep a provider but refuse to call it."""
+    """Disable a provider: it is kept but not called."""
     with opened_toolkit() as toolkit:
         _done(toolkit.providers.disable(name), "is disabled", as_json)
 
 
 @app.command()
 def default(
-    name: Annotated[str | None, typer.Argument(help="Failover starts from it.")] = None,
-    none: Annotated[bool, typer.Option("--none", help="Have no default.")] = False,
+    name: Annotated[str | None, typer.Argument(help="The new default provider.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Unset the default.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show or choose the provider that failover starts from."""
+    """Show or set the default provider: `default` as a model means its default model."""
     with opened_toolkit() as toolkit:
         if name is not None or none:
             toolkit.providers.set_default(None if none else name)
@@ -168,25 +168,25 @@ def default(
 def test(
     name: Name,
     call: Annotated[
-        bool, typer.Option("--call", help="Also ask the model one thing; this may cost money.")
+        bool, typer.Option("--call", help="Also call the model; this may cost money.")
     ] = False,
     model: Annotated[str | None, typer.Option(help="The model to look for or call.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Test a provider: four answers; exit code 1 when one of them is no."""
+    """Run four connection checks; exits 1 if any fails."""
     with opened_toolkit() as toolkit:
         result = toolkit.providers.test(name, call=call, model=model)
     if as_json:
         print_json(result.as_dict())
     else:
-        show_lights(result)
+        show_checks(result)
     if result.refusals:
         raise typer.Exit(1)
 
 
 @app.command()
 def discover(as_json: JsonFlag = False) -> None:
-    """Look at the environment, `.env` and the usual local ports; add what answers."""
+    """Search the environment, `.env` and the usual local ports; add servers that answer."""
     with opened_toolkit() as toolkit:
         found = toolkit.providers.discover()
     rows = [
@@ -204,19 +204,32 @@ def discover(as_json: JsonFlag = False) -> None:
 def _row(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
     places = [place for place in toolkit.keys.list(provider) if place.in_force]
     state = "removed" if provider.is_removed else "in use" if provider.is_active else "not in use"
+    is_default = provider.is_default and not provider.is_removed
     return provider.as_dict() | {
         "place": "local" if provider.is_local else "cloud",
-        "state": f"{state}, default" if provider.is_default else state,
+        "state": f"{state}, default" if is_default else state,
         "key": places[0].source if places else "missing" if provider.needs_key else "not needed",
     }
 
 
 def _facts(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
     keys = [
-        {"name": place.name, "source": place.source, "fingerprint": place.fingerprint}
+        {
+            "name": place.name,
+            "source": place.source,
+            "fingerprint": place.fingerprint,
+            "active": place.in_force,
+        }
         for place in toolkit.keys.list(provider)
     ]
-    return provider.as_dict() | {"keys": keys}
+    return provider.as_dict() | {"keys": keys, "sync": last_sync(toolkit, provider.name)}
+
+
+def last_sync(toolkit: Toolkit, name: str) -> dict[str, Any] | None:
+    """When a provider's models were last listed and how that went; None before the first time."""
+    syncs = toolkit.catalog.syncs()
+    rows = syncs[syncs["provider"] == name].drop(columns="provider").to_dict("records")
+    return {str(key): value for key, value in rows[0].items()} if rows else None
 
 
 def _words(value: Any) -> Any:

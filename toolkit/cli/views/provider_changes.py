@@ -21,28 +21,78 @@ from toolkit.cli.output import (
 from toolkit.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from toolkit.health.checks import ProbeResult
+    from toolkit.providers.checks import ProbeResult
     from toolkit.providers.provider import Provider
 
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
-TypeOption = Annotated[str | None, typer.Option("--type", help="API style, else detected.")]
+TypeOption = Annotated[
+    str | None, typer.Option("--type", help="API style; detected from the URL by default.")
+]
 UrlOption = Annotated[str | None, typer.Option("--url", help="Base URL.")]
 KeyEnvOption = Annotated[
     list[str] | None,
-    typer.Option("--key-env", metavar="VAR", help="Variable that holds its key; may be repeated."),
+    typer.Option("--key-env", metavar="VAR", help="Variable that holds its key; repeatable."),
 ]
 HeaderOption = Annotated[
     list[str] | None,
-    typer.Option("--header", metavar="K=V", help="Extra header; K=- asks for a secret value."),
+    typer.Option("--header", metavar="K=V", help="Extra header; K=- prompts for a secret value."),
 ]
-ModelOption = Annotated[str | None, typer.Option("--default-model", metavar="MODEL")]
+ModelOption = Annotated[
+    str | None, typer.Option("--default-model", metavar="MODEL", help="Used when none is named.")
+]
+NameOption = Annotated[str | None, typer.Option("--display-name", help="Name shown to people.")]
 ParamOption = Annotated[
-    list[str] | None, typer.Option("--param", metavar="K=V", help="Default parameter.")
+    list[str] | None,
+    typer.Option("--param", metavar="K=V", help="Default model parameter; repeatable."),
+]
+SystemOption = Annotated[
+    str | None, typer.Option("--system-prompt", help="System prompt where a call has none.")
+]
+TemplateOption = Annotated[
+    str | None, typer.Option("--template", help="Form of each user text; contains {text}.")
+]
+InputOption = Annotated[
+    int | None, typer.Option("--max-input-tokens", help="Longest input, tokens; 0: no limit.")
+]
+ForModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for-model",
+        metavar="MODEL",
+        help="Apply --param, --system-prompt, --template and --max-input-tokens to this model.",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", help="Deadline of a call, seconds.")
+]
+RetriesOption = Annotated[
+    int | None, typer.Option("--max-retries", help="Attempts after the first one.")
+]
+FirstWaitOption = Annotated[
+    float | None, typer.Option("--retry-initial", help="First wait before a retry, seconds.")
+]
+LongestWaitOption = Annotated[
+    float | None, typer.Option("--retry-max", help="Longest wait before a retry, seconds.")
+]
+FactorOption = Annotated[
+    float | None, typer.Option("--retry-factor", help="Factor between two waits.")
+]
+RpmOption = Annotated[int | None, typer.Option("--rpm", help="Requests per window; 0: no limit.")]
+TpmOption = Annotated[int | None, typer.Option("--tpm", help="Tokens per window; 0: no limit.")]
+WindowOption = Annotated[
+    float | None, typer.Option("--rate-window", help="Length of that window, seconds.")
+]
+AutoSyncOption = Annotated[
+    bool | None, typer.Option("--auto-sync/--no-auto-sync", help="List its models automatically.")
+]
+SyncOption = Annotated[
+    float | None, typer.Option("--sync-interval", help="Seconds between automatic syncs.")
 ]
 KeyFlag = Annotated[
-    bool, typer.Option("--key", help="Ask for a key (or read it from standard input).")
+    bool, typer.Option("--key", help="Prompt for a key, or read it from standard input.")
 ]
 VaultFlag = Annotated[bool, typer.Option("--vault", help="Keep keys in the encrypted vault.")]
+NoTestFlag = Annotated[bool, typer.Option("--no-test", help="Save without testing.")]
 
 
 def add_change_commands(app: typer.Typer) -> None:
@@ -61,14 +111,37 @@ def add_provider(  # noqa: PLR0913, PLR0917 - one option per field
     key_env: KeyEnvOption = None,
     header: HeaderOption = None,
     default_model: ModelOption = None,
-    display_name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
+    display_name: NameOption = None,
     param: ParamOption = None,
+    system_prompt: SystemOption = None,
+    template: TemplateOption = None,
+    max_input_tokens: InputOption = None,
+    for_model: ForModelOption = None,
+    timeout_s: TimeoutOption = None,
+    max_retries: RetriesOption = None,
+    retry_initial_s: FirstWaitOption = None,
+    retry_max_s: LongestWaitOption = None,
+    retry_factor: FactorOption = None,
+    rpm: RpmOption = None,
+    tpm: TpmOption = None,
+    rate_window_s: WindowOption = None,
+    auto_sync: AutoSyncOption = None,
+    sync_interval_s: SyncOption = None,
     key: KeyFlag = False,
     vault: VaultFlag = False,
-    no_test: Annotated[bool, typer.Option("--no-test", help="Save it untested.")] = False,
+    no_test: NoTestFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Test a provider and save it; a preset's name needs no URL."""
+    """Test a provider and save it. The name of a preset needs no URL."""
+    fields = _given(
+        locals(),
+        *("display_name", "timeout_s", "max_retries", "retry_initial_s", "retry_max_s"),
+        *("retry_factor", "rpm", "tpm", "rate_window_s", "auto_sync", "sync_interval_s"),
+    )
+    own = _model_settings(param, system_prompt, template, max_input_tokens)
+    fields |= {"model_settings": {for_model: own}} if for_model and own else own
+    if key_env:
+        fields["key_env"] = tuple(key_env)
     with opened_toolkit() as toolkit:
         provider = toolkit.providers.add(
             name,
@@ -80,16 +153,15 @@ def add_provider(  # noqa: PLR0913, PLR0917 - one option per field
             default_model=default_model,
             test=not no_test,
             key_store="vault" if vault else "keyring",
-            on_test=None if as_json else show_lights,
-            display_name=display_name,
-            key_env=tuple(key_env) if key_env else None,
-            params=_read_params(param) or None,
+            on_test=None if as_json else show_checks,
+            on_note=notice,
+            **fields,
         )
         facts = provider.as_dict()
     if as_json:
         print_json(facts)
     else:
-        tested = "tested" if provider.tested_at else "untested"
+        tested = "tested" if provider.tested_at else "not tested"
         notice(f"Saved {provider.name} ({provider.base_url}, {provider.type}), {tested}.")
 
 
@@ -101,64 +173,108 @@ def update_provider(  # noqa: PLR0913, PLR0917 - one option per field
     key_env: KeyEnvOption = None,
     header: HeaderOption = None,
     no_header: Annotated[
-        list[str] | None, typer.Option("--no-header", metavar="K", help="Take a header away.")
+        list[str] | None, typer.Option("--no-header", metavar="K", help="Remove a header.")
     ] = None,
     default_model: ModelOption = None,
-    display_name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
+    display_name: NameOption = None,
     param: ParamOption = None,
-    timeout_s: Annotated[float | None, typer.Option("--timeout", help="Seconds per call.")] = None,
-    max_retries: Annotated[int | None, typer.Option(help="Tries after the first.")] = None,
-    rpm: Annotated[int | None, typer.Option(help="Requests per minute.")] = None,
-    tpm: Annotated[int | None, typer.Option(help="Tokens per minute.")] = None,
-    auto_sync: Annotated[
-        bool | None, typer.Option("--auto-sync/--no-auto-sync", help="List models by itself.")
+    system_prompt: SystemOption = None,
+    template: TemplateOption = None,
+    max_input_tokens: InputOption = None,
+    for_model: ForModelOption = None,
+    timeout_s: TimeoutOption = None,
+    max_retries: RetriesOption = None,
+    retry_initial_s: FirstWaitOption = None,
+    retry_max_s: LongestWaitOption = None,
+    retry_factor: FactorOption = None,
+    rpm: RpmOption = None,
+    tpm: TpmOption = None,
+    rate_window_s: WindowOption = None,
+    auto_sync: AutoSyncOption = None,
+    sync_interval_s: SyncOption = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option("--unset", metavar="FIELD", help="Reset a field to its default; repeatable."),
     ] = None,
     key: KeyFlag = False,
     vault: VaultFlag = False,
+    no_test: NoTestFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change a provider; a new address asks for its key again."""
-    given = {
-        "base_url": url,
-        "type": type_name,
-        "is_local": local,
-        "key_env": tuple(key_env) if key_env else None,
-        "default_model": default_model,
-        "display_name": display_name,
-        "params": _read_params(param) or None,
-        "timeout_s": timeout_s,
-        "max_retries": max_retries,
-        "rpm": rpm,
-        "tpm": tpm,
-        "auto_sync": auto_sync,
-    }
-    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    """Change a provider. A changed address or key is tested before it is saved."""
+    changes: dict[str, Any] = dict.fromkeys(unset or ())
+    changes |= _given(
+        locals(),
+        *("default_model", "display_name", "timeout_s", "max_retries", "retry_initial_s"),
+        *("retry_max_s", "retry_factor", "rpm", "tpm", "rate_window_s", "auto_sync"),
+        *("sync_interval_s",),
+    )
+    renamed = {"base_url": url, "type": type_name, "is_local": local}
+    changes |= {field: value for field, value in renamed.items() if value is not None}
+    if key_env:
+        changes["key_env"] = tuple(key_env)
+    own = _model_settings(param, system_prompt, template, max_input_tokens)
     with opened_toolkit() as toolkit:
         before = toolkit.providers.require(name)
+        if for_model and own:
+            models = {model: set_.as_dict() for model, set_ in before.model_settings.items()}
+            merged = {**models.get(for_model, {}), **own}
+            if "params" in own:
+                merged["params"] = {**models.get(for_model, {}).get("params", {}), **own["params"]}
+            changes["model_settings"] = {**models, for_model: merged}
+        else:
+            changes |= own
         provider = toolkit.providers.update(
             name,
             api_key=_read_key(name) if key else None,
             header_changes={**dict.fromkeys(no_header or ()), **_read_headers(header)},
             key_store="vault" if vault else "keyring",
+            test=not no_test,
+            on_test=None if as_json else show_checks,
+            on_note=notice,
             **changes,
         )
         if provider.origin != before.origin and not key and provider.needs_key:
-            notice(f"Its address is {provider.origin} now: keys for {before.origin} stay there.")
+            notice(
+                f"The address is now {provider.origin}; keys stored for {before.origin} are not "
+                f"sent there. Set its key with `toolkit keys set {name}`."
+            )
         show_facts(provider.as_dict() if as_json else _brief(provider), as_json=as_json)
 
 
-def show_lights(result: ProbeResult) -> None:
-    """Print the four answers, and below them the models and how long it took."""
-    from toolkit.health.checks import QUESTIONS
+def _given(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Those options of a command that were given."""
+    return {name: values[name] for name in names if values[name] is not None}
+
+
+def _model_settings(
+    param: Sequence[str] | None,
+    system_prompt: str | None,
+    template: str | None,
+    max_input_tokens: int | None,
+) -> dict[str, Any]:
+    """The options that apply to the provider, or with --for-model to one of its models."""
+    found = {
+        "params": _read_params(param) or None,
+        "system_prompt": system_prompt,
+        "prompt_template": template,
+        "max_input_tokens": max_input_tokens,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def show_checks(result: ProbeResult) -> None:
+    """Print the four checks, then the models and how long the listing took."""
+    from toolkit.providers.checks import QUESTIONS
 
     words = {"works": "yes", "refused": "NO", "could_not_check": "could not check"}
     rows = [
         {
-            "question": QUESTIONS[light.question],
-            "answer": words[light.answer],
-            "reason": " ".join(filter(None, (light.reason.rstrip(".") + ".", light.hint))),
+            "question": QUESTIONS[check.question],
+            "answer": words[check.answer],
+            "reason": " ".join(filter(None, (check.reason.rstrip(".") + ".", check.hint))),
         }
-        for light in result.lights
+        for check in result.checks
     ]
     columns = (Column("question", ""), Column("answer", "Answer"), Column("reason", "Because"))
     show_rows(rows, columns, as_json=False, title=result.provider)
@@ -187,11 +303,14 @@ def _read_headers(pairs: Sequence[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         name, separator, value = pair.partition("=")
         if not separator:
-            raise InvalidInput(f"--header takes NAME=VALUE, not {pair[:40]!r}")
+            raise InvalidInput(f"--header expects NAME=VALUE, not {pair[:40]!r}")
         if value == "-":
             value = read_secret(f"Value of the header {name}: ")
         elif is_secret(name, value):
-            notice(f"The value of {name} was visible to others; `--header {name}=-` asks for it.")
+            notice(
+                f"The value of {name} is visible in your shell history and to other processes; "
+                f"`--header {name}=-` prompts for it instead."
+            )
         headers[name.strip()] = value
     return headers
 
@@ -201,7 +320,7 @@ def _read_params(pairs: Sequence[str] | None) -> dict[str, Any]:
     for pair in pairs or ():
         name, separator, text = pair.partition("=")
         if not separator or not name.strip():
-            raise InvalidInput(f"--param takes NAME=VALUE, not {pair[:40]!r}")
+            raise InvalidInput(f"--param expects NAME=VALUE, not {pair[:40]!r}")
         try:
             params[name.strip()] = json.loads(text)
         except ValueError:

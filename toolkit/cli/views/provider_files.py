@@ -44,10 +44,10 @@ def export_providers(
     if output is None:
         sys.stdout.write(text)
         return
-    from toolkit.private_files import write_private
+    from toolkit.files import write_atomic
 
     try:
-        write_private(output.absolute(), text.encode())
+        write_atomic(output.absolute(), text.encode())
     except OSError as error:
         raise InvalidInput(f"{output} cannot be written ({error.strerror})") from None
     if as_json:

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from toolkit.errors import KeyStoreError, ProviderError
-from toolkit.private_files import locked, read_secret_file, write_private
+from toolkit.errors import FileLocked, FileUnsafe
+from toolkit.files import locked, read_private, write_atomic
 
 LEASE_S: Final = 30.0
 """So long a lease holds without being renewed."""
@@ -91,9 +91,9 @@ class Lease:
                 before = read_holder(self.path)
                 if before and before.token != self._token and before.is_valid(now):
                     return False
-                write_private(self.path, _encode(self._renewed(before, now, next_at, is_offline)))
+                write_atomic(self.path, _encode(self._renewed(before, now, next_at, is_offline)))
                 return True
-        except ProviderError:  # somebody is at it this very moment
+        except FileLocked:  # somebody is at it this very moment
             return False
 
     def release(self) -> None:
@@ -107,7 +107,7 @@ class Lease:
                 before = read_holder(self.path)
                 if before and before.token == self._token:
                     self.path.unlink(missing_ok=True)
-        except ProviderError:
+        except FileLocked:
             return  # it ends by itself
 
     def is_mine(self, holder: Holder | None) -> bool:
@@ -141,8 +141,8 @@ class Lease:
 def read_holder(path: Path) -> Holder | None:
     """Who has the lease according to its file; None where there is none or it cannot be read."""
     try:
-        return _decode(json.loads(read_secret_file(path, limit_bytes=_MOST_BYTES)))
-    except (OSError, KeyStoreError, ValueError, TypeError, KeyError, AttributeError):
+        return _decode(json.loads(read_private(path, limit_bytes=_MOST_BYTES)))
+    except (OSError, FileUnsafe, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.errors import KeyStoreError
-from toolkit.private_files import locked, read_secret_file, write_private
+from toolkit.errors import FileUnsafe
+from toolkit.files import locked, read_private, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +51,9 @@ class Pauses:
     def read(self, now: datetime) -> dict[str, Pause]:
         """The pauses that hold at a moment, by provider; an unreadable file pauses nobody."""
         try:
-            values = json.loads(read_secret_file(self._path))
+            values = json.loads(read_private(self._path))
             pauses = {str(name): _from_json(value) for name, value in values.items()}
-        except (OSError, KeyStoreError, ValueError, TypeError, AttributeError, KeyError):
+        except (OSError, FileUnsafe, ValueError, TypeError, AttributeError, KeyError):
             return {}
         return {name: pause for name, pause in pauses.items() if pause.holds(now)}
 
@@ -61,7 +61,7 @@ class Pauses:
         """Pause a provider; one that is paused stays so since it was, with the new end and words.
 
         Raises:
-            ProviderError: another process keeps the file.
+            FileLocked: another process keeps the file locked.
             OSError: the home cannot be written.
         """
 
@@ -80,7 +80,7 @@ class Pauses:
             paused = self.read(now)
             edit(paused)
             text = json.dumps({name: _to_json(pause) for name, pause in paused.items()})
-            write_private(self._path, text.encode())
+            write_atomic(self._path, text.encode())
 
 
 def _to_json(pause: Pause) -> dict[str, str | None]:

@@ -349,9 +349,11 @@ class OpenCassette:
 def known_secrets() -> tuple[Secret, ...]:
     """Every key that the toolkit knows in this home folder."""
     from toolkit.keys.service import Keys
+    from toolkit.providers.registry import Registry
     from toolkit.settings import Settings
 
-    return tuple(Keys(Settings()).known_secrets())
+    settings = Settings()
+    return tuple(Keys(settings, Registry(settings)).known_secrets())
 
 
 def _origin_facts() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolkit.errors import ToolkitError
-from toolkit.health.checks import ProbeResult
+from toolkit.providers.checks import ProbeResult
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit

@@ -12,7 +12,7 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.panes import error_card
 from toolkit.ui.components.text import plain
 from toolkit.ui.providers.provider_actions import NewProvider, add_provider
-from toolkit.ui.providers.provider_panel import draw_lights
+from toolkit.ui.providers.provider_panel import draw_checks
 from toolkit.ui.providers.provider_rows import suggest_name
 
 OWN = "my own URL"
@@ -84,7 +84,7 @@ def _test_and_save(toolkit: Toolkit, new: NewProvider) -> None:
         st.rerun()
     else:
         st.caption("Nothing was saved: a test said no.")
-        draw_lights(came)
+        draw_checks(came)
 
 
 def _looks_local(url: str) -> bool:

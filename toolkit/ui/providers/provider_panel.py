@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.health.checks import QUESTIONS, ProbeResult
 from toolkit.keys.index import CURRENT
 from toolkit.keys.sources import KeyLocation
+from toolkit.providers.checks import QUESTIONS, ProbeResult
 from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.panes import error_card
@@ -18,7 +18,7 @@ from toolkit.ui.providers.provider_headers import draw_headers
 from toolkit.ui.providers.provider_models import choices, draw_models_of
 from toolkit.ui.providers.provider_rows import ProviderRow
 
-_LIGHTS = {
+_CHECKS = {
     "works": ("● works", "green"),
     "refused": ("○ refused", "red"),
     "could_not_check": ("◌ could not check", "gray"),
@@ -39,15 +39,15 @@ def draw_panel(toolkit: Toolkit, row: ProviderRow) -> None:
     _danger(toolkit, row)
 
 
-def draw_lights(result: ProbeResult) -> None:
+def draw_checks(result: ProbeResult) -> None:
     """The four answers, each with its reason and what to do."""
-    for light in result.lights:
-        word, colour = _LIGHTS[light.answer]
+    for check in result.checks:
+        word, colour = _CHECKS[check.answer]
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(word, color=colour)
-            st.markdown(f"**{QUESTIONS[light.question]}**", width="content")
-        ending = "" if light.reason.endswith((".", "!", "?")) else "."
-        st.caption(f"{own(light.reason)}{ending} {own(light.hint)}".strip())
+            st.markdown(f"**{QUESTIONS[check.question]}**", width="content")
+        ending = "" if check.reason.endswith((".", "!", "?")) else "."
+        st.caption(f"{own(check.reason)}{ending} {own(check.hint)}".strip())
 
 
 def _test(toolkit: Toolkit, row: ProviderRow) -> None:
@@ -61,7 +61,7 @@ def _test(toolkit: Toolkit, row: ProviderRow) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    draw_lights(result)
+    draw_checks(result)
 
 
 def _keys(toolkit: Toolkit, row: ProviderRow) -> None:

@@ -1,4 +1,4 @@
-"""The four-light ladder against real servers: what works, what is refused, what nobody can tell."""
+"""The four checks against real servers: what works, what is refused, what nobody can tell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toolkit.errors import (
     RateLimited,
     ServerError,
 )
-from toolkit.health.probe import MAX_TOKENS, probe_provider
+from toolkit.health.connection_checks import MAX_TOKENS, probe_provider
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 from toolkit.settings import Settings
@@ -86,7 +86,7 @@ def probe(url: str, key: Secret | None = KEY, *, options=None, **fields):
 
 def answers(result) -> tuple[str, ...]:
     short = {"works": "+", "refused": "-", "could_not_check": "?"}
-    return "".join(short[light.answer] for light in result.lights)
+    return "".join(short[check.answer] for check in result.checks)
 
 
 def test_a_good_provider_works_on_three_rungs_for_free(serve):
@@ -125,7 +125,7 @@ def test_a_wrong_key_is_refused_and_not_repeated(serve):
 def test_a_listing_that_anybody_gets_says_nothing_of_the_key(serve):
     result = probe(serve(lambda path, key: (200, LISTING)).url)
     assert answers(result) == "++??"
-    assert "anybody" in result.key.reason
+    assert "without a key" in result.key.reason
     assert not result.is_good
 
 

@@ -1,15 +1,17 @@
-"""The ladder that tests a provider: is its address allowed, is it reachable, is the key accepted,
-is the model callable. Each rung is asked only where the one below holds.
+"""Tests a provider in four steps: address allowed, reachable, key accepted, model callable.
 
-It asks for the free model listing and nothing else, unless a call is asked for.
+Each step runs only where the one before it holds. A test requests the free model listing; where
+that does not prove that calls reach the API, it also sends an empty body to the endpoint that
+calls use: a real API answers 400 or 401 for free, a wrong path 404. It calls a model only if told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,9 +30,10 @@ from toolkit.errors import (
     QuotaExceeded,
     ToolkitError,
 )
-from toolkit.health.checks import Answer, CheckResult, ProbeResult, Question
 from toolkit.providers.base_url import check_base_url, refuse_clear_text, resolve_checked
+from toolkit.providers.checks import Answer, CheckResult, ProbeResult, Question
 from toolkit.providers.naming import close_names
+from toolkit.providers.provider import UNSAVED
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
@@ -58,6 +61,17 @@ _REACHED: Final[Mapping[str, tuple[Answer, Answer]]] = {
     "error_in_body": ("works", "could_not_check"),
     "no_list": ("could_not_check", "could_not_check"),
 }
+# The endpoint of a chat call, by type; other types are not probed without a listing.
+_ENDPOINTS: Final[Mapping[str, str]] = {
+    "openai": "/chat/completions",
+    "openai-compatible": "/chat/completions",
+    "ollama": "/chat/completions",
+    "azure": "/chat/completions",
+    "anthropic": "/v1/messages",
+    "anthropic-compatible": "/v1/messages",
+}
+_NO_ENDPOINT: Final = frozenset({404, 405, 410})
+_VERSIONED: Final = re.compile(r"/v\d+[a-z0-9]*(?:/|$)")
 _NO: Final = (
     ModelNotFound,
     PermissionDenied,
@@ -79,7 +93,7 @@ async def probe_provider(
     """Test one provider; it need not be saved, and nothing is recorded here.
 
     Args:
-        provider: whom to test.
+        provider: the provider to test.
         key: the key to test, or None.
         settings: proxy and deadlines.
         call: also call a model, which may cost money; needs `ask`.
@@ -91,40 +105,46 @@ async def probe_provider(
     Returns:
         Four answers. A failure is an answer, not an exception.
     """
-    await asyncio.to_thread(import_module, "aiohttp")  # its loading is no latency of the provider
-    ladder = _Ladder(provider, key, settings, model or provider.default_model)
-    if await ladder.check_address():
+    # Loading aiohttp takes 0.2 s the first time, which is not the provider's latency.
+    await asyncio.to_thread(import_module, "aiohttp")
+    test = _Test(provider, key, settings, model or provider.default_model)
+    if await test.check_address():
         async with open_http(settings, local=provider.is_local) as http:
-            await ladder.check_listing(http)
-            if verify_key and ladder.answer("key") == "works" and key is not None:
-                await ladder.check_key_matters(http)
-    if ladder.answer("reachable") == "works":
-        ladder.look_for_model()
-        if call and ask is not None and ladder.answer("key") != "refused":
-            await ladder.call_model(ask)
-    return ladder.result()
+            await test.check_listing(http)
+            if test.needs_endpoint and verify_key:
+                await test.check_endpoint(http)
+            if verify_key and test.answer("key") == "works" and key is not None:
+                await test.check_key_matters(http)
+    if test.answer("reachable") == "works":
+        test.look_for_model()
+        if call and ask is not None and test.answer("key") != "refused":
+            await test.call_model(ask)
+    return test.result()
 
 
 @dataclass
-class _Ladder:
-    """One probe in the making: the rungs set lights, `result` hands them over."""
+class _Test:
+    """One test in progress: each step sets a check, `result` returns them."""
 
     provider: Provider
     key: Secret | None
     settings: Settings
     model: str | None
-    lights: dict[Question, CheckResult] = field(default_factory=dict)
+    checks: dict[Question, CheckResult] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     latency_ms: float | None = None
     error: ToolkitError | None = None
     model_asked: str | None = None
+    missing_model: str | None = None
+    suggested_url: str | None = None
+    needs_endpoint: bool = False
 
     def set(self, question: Question, answer: Answer, reason: str, hint: str = "") -> None:
-        self.lights[question] = CheckResult(question, answer, reason, hint)
+        self.checks[question] = CheckResult(question, answer, reason, hint)
 
     def answer(self, question: Question) -> Answer | None:
-        light = self.lights.get(question)
-        return None if light is None else light.answer
+        check = self.checks.get(question)
+        return None if check is None else check.answer
 
     async def check_address(self) -> bool:
         provider = self.provider
@@ -160,6 +180,9 @@ class _Ladder:
         finally:
             self.latency_ms = (time.perf_counter() - began) * 1000
         self.models = tuple(model.model_id for model in listing.models)
+        base = self.provider.base_url.rstrip("/")
+        # The listing may have been found below /v1 although calls go below the base URL itself.
+        self.needs_endpoint = listing.url == f"{base}/v1/models" and not _VERSIONED.search(base)
         count = len(self.models)
         self.set("reachable", "works", f"it lists {count} model{'' if count == 1 else 's'}")
         if self.key is not None:
@@ -182,6 +205,54 @@ class _Ladder:
         self.set("reachable", reached, error.message, error.hint)
         if reached == "works":
             self.set("key", accepted, error.message, error.hint)
+        self.needs_endpoint = error.cause in ("not_found", "html", "not_json", "no_list")
+
+    async def check_endpoint(self, http: httpx.AsyncClient) -> None:
+        """Whether calls would reach the API at this base URL, or else at which they would."""
+        path = _ENDPOINTS.get(self.provider.type)
+        if path is None:
+            return
+        base = self.provider.base_url.rstrip("/")
+        root = base.removesuffix("/v1") if path.startswith("/v1/") else base
+        status = await self.ask_endpoint(http, root + path)
+        if status is None or status >= 500:
+            return
+        if status in _NO_ENDPOINT or 300 <= status < 400:
+            self.set(
+                "reachable", "refused", f"nothing answers calls at {root + path} (HTTP {status})"
+            )
+            self.checks.pop("key", None)
+            await self.suggest(http, base, path)
+        elif self.answer("reachable") != "works" or not self.models:
+            self.set("reachable", "works", "it answers, although it does not list its models")
+            if status in (401, 403):
+                self.note_refused_key(
+                    AuthenticationFailed(f"it answers HTTP {status} to this key", hint="")
+                )
+            else:
+                self.set("key", "could_not_check", "it does not list its models", _call_it(self))
+
+    async def suggest(self, http: httpx.AsyncClient, base: str, path: str) -> None:
+        """Look for the API below /v1, where most servers have it."""
+        hint = "Check the base URL: it is the part before /chat/completions."
+        if not _VERSIONED.search(base) and not path.startswith("/v1/"):
+            status = await self.ask_endpoint(http, f"{base}/v1{path}")
+            if status is not None and status < 500 and status not in _NO_ENDPOINT:
+                self.suggested_url = f"{base}/v1"
+                hint = f"The API answers at {base}/v1: use that as the base URL."
+        self.checks["reachable"] = replace(self.checks["reachable"], hint=hint)
+
+    async def ask_endpoint(self, http: httpx.AsyncClient, url: str) -> int | None:
+        """The status that an empty body gets; None where nothing answers."""
+        import httpx
+
+        try:
+            response = await http.post(
+                url, json={}, headers=listing_headers(self.provider, self.key)
+            )
+        except (ToolkitError, httpx.HTTPError, OSError):
+            return None
+        return response.status_code
 
     def note_refused_key(self, error: ToolkitError) -> None:
         if self.key is not None:
@@ -208,8 +279,8 @@ class _Ladder:
             self.set(
                 "key",
                 "could_not_check",
-                "it lists its models to anybody",
-                "A call tells: `toolkit providers test NAME --call`.",
+                "it lists its models without a key",
+                _call_it(self),
             )
 
     async def ask_status(self, http: httpx.AsyncClient, url: str, key: Secret | None) -> int | None:
@@ -222,14 +293,22 @@ class _Ladder:
         return response.status_code
 
     def look_for_model(self) -> None:
-        call_it = "Only a call tells whether it answers: `--call`."
+        call_it = _call_it(self)
         if self.model is None:
-            self.set("model", "could_not_check", "no model is named", "Name one with `--model`.")
+            self.set(
+                "model",
+                "could_not_check",
+                "no model is named",
+                "Name one to look for."
+                if self.provider.name == UNSAVED
+                else f"Name one: `toolkit providers test {self.provider.name} --model MODEL`.",
+            )
         elif self.model in self.models:
             self.set("model", "could_not_check", f"{self.model} is listed", call_it)
         elif not self.models:
             self.set("model", "could_not_check", "it lists no models", call_it)
         else:
+            self.missing_model = self.model
             close = close_names(self.model, self.models)
             meant = f"Did you mean {' or '.join(close)}? " if close else ""
             reason = f"{self.model} is not among the {len(self.models)} listed models"
@@ -250,17 +329,19 @@ class _Ladder:
         except ToolkitError as error:
             self.error = error
             answer: Answer = "refused" if isinstance(error, _NO) else "could_not_check"
-            words = f": {error.provider_message}" if error.provider_message else ""
-            self.set("model", answer, f"{model}: {error.message}{words}", error.hint)
+            detail = f": {error.provider_message}" if error.provider_message else ""
+            self.set("model", answer, f"{model}: {error.message}{detail}", error.hint)
         else:
+            self.missing_model = None  # it answered, whatever the listing says
             self.set("model", "works", f"{model} answered")
             if self.key is not None and self.provider.needs_key:
                 self.set("key", "works", f"{model} answered with this key")
 
     def key_hint(self) -> str:
-        return f"`toolkit keys set {self.provider.name}`" + (
-            f" (get one at {self.provider.key_url})." if self.provider.key_url else "."
-        )
+        where = f" (get one at {self.provider.key_url})." if self.provider.key_url else "."
+        if self.provider.name == UNSAVED:
+            return "Give its API key together with the address" + where
+        return f"Set one: `toolkit keys set {self.provider.name}`" + where
 
     def result(self) -> ProbeResult:
         unknown = {
@@ -269,19 +350,27 @@ class _Ladder:
             "model": "nothing was reached" if self.answer("reachable") != "works" else "no answer",
         }
         for question in ("address", "reachable", "key", "model"):
-            if question not in self.lights:
+            if question not in self.checks:
                 self.set(question, "could_not_check", unknown.get(question, ""))
         return ProbeResult(
             provider=self.provider.name,
-            address=self.lights["address"],
-            reachable=self.lights["reachable"],
-            key=self.lights["key"],
-            model=self.lights["model"],
+            address=self.checks["address"],
+            reachable=self.checks["reachable"],
+            key=self.checks["key"],
+            model=self.checks["model"],
             models=self.models,
             latency_ms=self.latency_ms,
             model_asked=self.model_asked,
+            missing_model=self.missing_model,
+            suggested_url=self.suggested_url,
             error=self.error,
         )
+
+
+def _call_it(test: _Test) -> str:
+    if test.provider.name == UNSAVED:
+        return "Only a call can tell."
+    return f"Only a call can tell: `toolkit providers test {test.provider.name} --call`."
 
 
 async def _ask_generously(ask: AskModel, model: str) -> None:

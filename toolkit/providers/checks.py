@@ -1,0 +1,180 @@
+"""The result of a connection test: four separate answers, each with its reason and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Protocol
+
+from toolkit.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    InvalidProvider,
+    ModelNotFound,
+    ToolkitError,
+)
+from toolkit.providers.provider import Provider
+
+Answer = Literal["works", "refused", "could_not_check"]
+Question = Literal["address", "reachable", "key", "model"]
+
+QUESTIONS: Final[Mapping[Question, str]] = {
+    "address": "address allowed",
+    "reachable": "reachable",
+    "key": "key accepted",
+    "model": "model callable",
+}
+"""The four questions in their order, as people read them."""
+
+_REFUSALS: Final[Mapping[Question, type[ToolkitError]]] = {
+    "address": InvalidProvider,
+    "reachable": ConnectionFailed,
+    "key": AuthenticationFailed,
+    "model": ModelNotFound,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One answer.
+
+    Attributes:
+        question: which of the four.
+        answer: `works`, `refused`, or `could_not_check`, which is neither.
+        reason: what the answer rests on.
+        hint: what to do, or "".
+    """
+
+    question: Question
+    answer: Answer
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """One test of one provider.
+
+    Attributes:
+        provider: its name.
+        address, reachable, key, model: the four answers.
+        models: ids of the models that it lists, in its order.
+        latency_ms: from the request for the listing to its end, connecting included; None where
+            none was made.
+        model_asked: the model that was called, or None.
+        missing_model: the default model, where a complete listing does not have it.
+        suggested_url: a base URL at which the API does answer, where the given one does not.
+        error: the failure that decided, or None.
+    """
+
+    provider: str
+    address: CheckResult
+    reachable: CheckResult
+    key: CheckResult
+    model: CheckResult
+    models: tuple[str, ...] = ()
+    latency_ms: float | None = None
+    model_asked: str | None = None
+    missing_model: str | None = None
+    suggested_url: str | None = None
+    error: ToolkitError | None = None
+
+    @property
+    def checks(self) -> tuple[CheckResult, CheckResult, CheckResult, CheckResult]:
+        """The four answers in their order."""
+        return self.address, self.reachable, self.key, self.model
+
+    @property
+    def refusals(self) -> tuple[CheckResult, ...]:
+        """Answers that are a plain no."""
+        return tuple(check for check in self.checks if check.answer == "refused")
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing was refused; address, connection and key work, and the model is not missing."""
+        first_three = (self.address, self.reachable, self.key)
+        return (
+            not self.refusals
+            and self.missing_model is None
+            and all(check.answer == "works" for check in first_three)
+        )
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the provider does not count as tested although nothing was refused, in sentences."""
+        found = [
+            f"{QUESTIONS[check.question].capitalize()}: could not be checked ({check.reason})."
+            for check in self.checks[:3]
+            if check.answer == "could_not_check"
+        ]
+        if self.missing_model is not None:
+            found.append(f"The default model: {self.model.reason}.")
+        return tuple(found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain JSON-ready values."""
+        return {
+            "provider": self.provider,
+            "ok": not self.refusals,
+            "tested": self.is_good,
+            "checks": [asdict(check) for check in self.checks],
+            "models": list(self.models),
+            "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 1),
+            "model_asked": self.model_asked,
+            "suggested_url": self.suggested_url,
+            "error": None if self.error is None else self.error.as_dict(),
+        }
+
+
+class ConnectionTester(Protocol):
+    """Tests a provider that need not be saved yet."""
+
+    async def test(
+        self,
+        provider: Provider,
+        *,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        call: bool = False,
+        model: str | None = None,
+    ) -> ProbeResult:
+        """Test a provider as it stands.
+
+        Args:
+            provider: the provider to test.
+            api_key: the key to test; None takes the active one.
+            headers: values of secret headers that are not stored yet.
+            call: also call the model, which may cost money.
+            model: the model to look for or to call; None takes the default.
+        """
+        ...
+
+
+def refusal_of(result: ProbeResult) -> ToolkitError:
+    """The failure that the first plain no of a test stands for."""
+    check = result.refusals[0]
+    hint = f"{check.hint} " if check.hint else ""
+    return _REFUSALS[check.question](
+        f"nothing was saved: {QUESTIONS[check.question]}: no, {check.reason.rstrip('.')}",
+        provider=result.provider,
+        cause=None if result.error is None else result.error.cause,
+        hint=f"{hint}To save it untested all the same: `--no-test` (in Python `test=False`).",
+    )
+
+
+def require_accepted(result: ProbeResult) -> None:
+    """Raise unless a test has shown that the key is accepted.
+
+    Raises:
+        ToolkitError: it was refused, nothing was reached, or nothing could tell.
+    """
+    if result.refusals:
+        raise refusal_of(result)
+    if result.key.answer != "works":
+        raise AuthenticationFailed(
+            f"whether the new key works could not be checked: {result.key.reason}",
+            provider=result.provider,
+            hint=f"The old key stays active. Try the new one with a call (`toolkit keys rotate "
+            f"{result.provider} --call`), or store it unchecked (`toolkit keys set "
+            f"{result.provider} --no-check`).",
+        )
