@@ -6,6 +6,7 @@ the two together.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -23,6 +24,13 @@ Source = Literal["live", "record", "replay", "cache"]
 UsageSource = Literal["provider", "estimated", "none"]
 Operation = Literal["chat", "embeddings"]
 OnUnsupported = Literal["error", "drop"]
+CostSource = Literal["reported", "computed"]
+PriceClass = Literal[
+    "input", "cached_input", "cache_write", "cache_write_1h", "audio_input",
+    "cached_audio_input", "image_input", "output", "reasoning", "audio_output", "image_output",
+    "request", "image", "web_search", "code_execution", "file_search", "tool_call",
+]  # fmt: skip
+"""What providers charge for: classes of tokens, then what is counted in pieces."""
 
 Message = Mapping[str, Any]
 """One chat message in OpenAI's form: `{"role": ..., "content": ...}`."""
@@ -81,7 +89,15 @@ class Usage:
         output_tokens: all output tokens, reasoning ones included.
         cached_input_tokens: input tokens read from the provider's cache (part of input).
         cache_write_tokens: input tokens written to the provider's cache (part of input).
+        cache_write_1h_tokens: those written for one hour (part of `cache_write_tokens`).
         reasoning_tokens: output tokens spent on reasoning (part of output).
+        audio_input_tokens: audio in the input (part of input).
+        cached_audio_input_tokens: audio read from the cache (part of both of those).
+        audio_output_tokens: audio in the output (part of output).
+        image_input_tokens: pictures in the input (part of input).
+        image_output_tokens: pictures in the output (part of output).
+        web_searches: how many searches the provider's own tool made.
+        service_tier: the tier that served the request, as the provider names it.
         source: who counted: the provider, our tokenizer, or nobody.
     """
 
@@ -91,6 +107,14 @@ class Usage:
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     source: UsageSource = "none"
+    cache_write_1h_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    cached_audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    web_searches: int | None = None
+    service_tier: str | None = None
 
     @property
     def total_tokens(self) -> int | None:
@@ -148,9 +172,12 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptLine:
-    """One class of tokens on a receipt: `tokens` x `usd_per_million` / 1,000,000 = `usd`."""
+    """One class of usage on a receipt: `tokens` x `usd_per_million` / 1,000,000 = `usd`.
 
-    token_class: Literal["input", "cached_input", "cache_write", "output", "reasoning", "request"]
+    For classes that are counted in pieces (`request`, `web_search`, ...), `tokens` is how many.
+    """
+
+    token_class: PriceClass
     tokens: int
     usd_per_million: Decimal
     usd: Decimal
@@ -161,35 +188,122 @@ class Receipt:
     """The arithmetic of a call's cost.
 
     Attributes:
-        cost_usd: sum of the lines, or None when no price is known (never 0 for unknown).
-        lines: tokens by class with their price.
-        price_id: the price row used.
+        cost_usd: what the call cost: the provider's own figure where it reports one, else the
+            sum of the lines; None when neither is known (never 0 for unknown).
+        cost_source: whose figure `cost_usd` is: `reported` or `computed`.
+        cost_computed_usd: sum of the lines; None when no line has a price.
+        cost_reported_usd: what the provider itself said the call cost, where it does.
+        cost_litellm_usd: computed from litellm's own price, for comparison.
+        lines: usage by class with its price.
+        unpriced: classes that were used and have no price of their own. With any, the receipt
+            is partial: the computed cost leaves them out, or has a stand-in that `note` names.
+        service_tier: the tier whose rates were used.
+        price_id: the price that was used.
         price_source: where the price is from (`litellm`, `genai-prices`, `override`, ...).
         price_date: date of that price, ISO, or the release of a source that has no dates.
-        cost_reported_usd: what the provider itself said the call cost, where it does.
-        cost_litellm_usd: litellm's own figure, for comparison.
-        mismatch: our cost and another figure differ by more than 1 %.
-        note: why there is no price, or that the usage is an estimate.
+        mismatch: the computed cost and the reported one (litellm's, where none is reported)
+            differ by more than 1 %.
+        note: why there is no price, what is missing, why figures differ, or that the usage is
+            an estimate.
     """
 
     cost_usd: Decimal | None = None
+    cost_source: CostSource | None = None
+    cost_computed_usd: Decimal | None = None
+    cost_reported_usd: Decimal | None = None
+    cost_litellm_usd: Decimal | None = None
     lines: tuple[ReceiptLine, ...] = ()
+    unpriced: tuple[str, ...] = ()
+    service_tier: str = "standard"
     price_id: str | None = None
     price_source: str | None = None
     price_date: str | None = None
-    cost_reported_usd: Decimal | None = None
-    cost_litellm_usd: Decimal | None = None
     mismatch: bool = False
     note: str | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether something that was used has no price of its own."""
+        return bool(self.unpriced)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A tool that the model wants called; `arguments` is JSON text exactly as it came."""
+    """A tool that the model wants called.
+
+    Attributes:
+        id: the provider's id of the call, where it gave one.
+        name: name of the tool.
+        arguments: JSON text exactly as it came; the free text of a custom tool.
+        type: `function`, or `custom` for OpenAI's tools that take free text.
+        provider_fields: members of the tool call that the provider needs back in the next turn
+            (a thought signature), in the form in which the request carries them.
+    """
 
     id: str | None
     name: str
     arguments: str
+    type: Literal["function", "custom"] = "function"
+    provider_fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The tool call as it stands in an assistant message in OpenAI's form."""
+        if self.type == "custom":
+            body: dict[str, Any] = {"name": self.name, "input": self.arguments}
+        else:
+            body = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": self.type, self.type: body, **self.provider_fields}
+
+
+PartType = Literal[
+    "image", "audio", "file", "citation", "server_tool_call", "server_tool_result", "other"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One piece of an answer that is neither text nor reasoning nor a tool call.
+
+    Attributes:
+        type: `image`, `audio`, `file`, `citation`, `server_tool_call` (a tool that the provider
+            ran itself: search, code, MCP), `server_tool_result`, or `other`.
+        text: the transcript of audio, the cited text, the query or code of a server tool.
+        title: title of what is cited, name of a server tool.
+        url: address of what is cited, or of an image that is not inline.
+        data: an image, audio or file in base64.
+        media_type: MIME type of `data`, where it is known.
+        raw: the piece as the provider sent it, without `data`.
+    """
+
+    type: PartType
+    text: str = ""
+    title: str | None = None
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    def decode(self) -> bytes | None:
+        """The bytes of an inline image, audio or file; None where there are none.
+
+        Raises:
+            ValueError: the data is not base64.
+        """
+        return None if self.data is None else base64.b64decode(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several answers to the same prompt (`n` greater than 1)."""
+
+    index: int = 0
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    parts: tuple[Part, ...] = ()
+    logprobs: tuple[Mapping[str, Any], ...] = ()
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +381,21 @@ class Call:
     recorded_by: Literal["toolkit", "callback"] = "toolkit"
     toolkit_version: str = ""
     litellm_version: str = ""
+    cache_write_1h_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    cached_audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    web_searches: int | None = None
+    service_tier: str | None = None
+    cost_source: CostSource | None = None
+    cost_computed_usd: Decimal | None = None
+    unpriced_classes: tuple[str, ...] = ()
+    choices: Sequence[Mapping[str, Any]] | None = None
+    parts: Sequence[Mapping[str, Any]] | None = None
+    fields_not_read: Mapping[str, Any] | None = None
+    parsed_by: Literal["toolkit", "litellm"] | None = None
 
     def as_row(self) -> dict[str, Any]:
         """The call as a mapping from column name to value, in column order."""
@@ -284,6 +413,9 @@ class Reply:
         text: the answer ("" when there is only reasoning or a tool call).
         reasoning: the model's reasoning, where it shows it.
         tool_calls: tools the model wants called, in order.
+        parts: images, audio, citations and the provider's own tool runs, in order.
+        choices: every answer, this one first, where `n` asked for more than one; else just one.
+        logprobs: log probabilities of the answer's tokens in OpenAI's form, where asked for.
         vectors: the embeddings, where those were asked for (see `Embedding`).
         usage: tokens by class.
         finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, the provider's own
@@ -295,13 +427,20 @@ class Reply:
         request_id: id of the request.
         model: `provider/model_id` that answered.
         response_model: the model's name in the provider's own words.
-        flags: oddities that were noticed (`truncated_by_limit`, `usage_estimated`, ...).
+        flags: oddities that were noticed (`truncated_by_limit`, `fields_not_read`, ...).
         notes: what was changed on the way (a dropped parameter, ...), in words.
+        fields_not_read: members of the answer that the parser does not know, by their path.
+        raw: the decoded body of a whole answer; of a stream, `fields_not_read`.
+        next_turn: members of the assistant message that the provider needs back (see
+            `as_message`).
     """
 
     text: str
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    parts: tuple[Part, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    logprobs: tuple[Mapping[str, Any], ...] = ()
     vectors: tuple[tuple[float, ...], ...] = ()
     usage: Usage = Usage()
     finish_reason: str | None = None
@@ -314,11 +453,30 @@ class Reply:
     response_model: str | None = None
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fields_not_read: Mapping[str, Any] = field(default_factory=dict)
+    raw: Any = None
+    next_turn: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cost_usd(self) -> Decimal | None:
         """The receipt's total, USD, or None when unpriced."""
         return self.receipt.cost_usd
+
+    def as_message(self) -> dict[str, Any]:
+        """The assistant message for the next turn, in OpenAI's form.
+
+        It carries all that the provider needs back: tool calls with their thought signatures
+        (Gemini), thinking blocks with their signatures (Anthropic, Bedrock), reasoning details
+        (OpenRouter), encrypted reasoning items (OpenAI Responses). Append it to the
+        conversation, then the results of the tools.
+        """
+        message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
+        if self.tool_calls:
+            message["tool_calls"] = [call.as_dict() for call in self.tool_calls]
+        message.update(self.next_turn)
+        if message["content"] is None and len(message) == 2:
+            message["content"] = ""
+        return message
 
     def __str__(self) -> str:
         return self.text

@@ -154,7 +154,7 @@ def test_a_length_that_was_not_asked_for_is_told_or_noted(provider):
     desk = asking(provider.base_url)
     with pytest.raises(MalformedResponse) as caught:
         embed(desk, dimensions=256)
-    assert "256 dimensions were requested and 3 came" in str(caught.value.provider_message)
+    assert "256 dimensions were requested and 3 came" in caught.value.message
     made = embed(desk, dimensions=256, on_unsupported="drop")
     assert made.dimensions == 3
     assert "dimensions" in made.notes[0]
@@ -203,7 +203,7 @@ def test_base64_gives_back_every_32_bit_number(vector):
 )
 def test_no_body_breaks_the_reader(value, expected):
     reader = EmbeddingsParser(expected)
-    reader.take_whole({"data": value})
+    reader.parse_body({"data": value})
     sound = reader.problem is None and reader.reading.error is None and value is not None
     assert len(reader.reading.vectors) == (expected if sound else 0)
 

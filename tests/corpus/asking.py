@@ -13,7 +13,7 @@ from tests.corpus.interactions import Case
 from tests.corpus.reading import Meaning, read
 from tests.corpus.replay_server import ReplayServer
 from toolkit.errors import ToolkitError
-from toolkit.records import Reply
+from toolkit.records import Call, Reply
 
 USAGE = (
     "input_tokens",
@@ -21,6 +21,12 @@ USAGE = (
     "cached_input_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+    "web_searches",
 )
 _NOT_PARAMS = ("model", "messages", "stream", "stream_options")
 
@@ -133,6 +139,9 @@ def _compare_answers(expected: Meaning, got: Reply) -> Iterable[str]:
         yield f"tools {tools} instead of {expected.tools}"
     if got.finish_reason != expected.finish:
         yield f"finish {got.finish_reason} instead of {expected.finish}"
+    reported = got.receipt.cost_reported_usd
+    if (None if reported is None else float(reported)) != expected.cost_usd:
+        yield f"reported cost {reported} instead of {expected.cost_usd}"
     for name in USAGE:
         if getattr(got.usage, name) != getattr(expected, name):
             yield f"{name} {getattr(got.usage, name)} instead of {getattr(expected, name)}"
@@ -140,7 +149,7 @@ def _compare_answers(expected: Meaning, got: Reply) -> Iterable[str]:
 
 def _compare_rows(expected: Meaning, got: Reply | ToolkitError) -> Iterable[str]:
     """One row for the one request, and it says the same."""
-    rows = getattr(got, "attempts", ())
+    rows: tuple[Call, ...] = getattr(got, "attempts", ())
     if len(rows) != 1:
         yield f"{len(rows)} rows were written"
         return

@@ -33,7 +33,10 @@ _FINISH = {
     "function_call": "tool_calls",
 }
 _GOOGLE_NUMBERS: Mapping[Any, str] = {1: "STOP", 2: "MAX_TOKENS"}  # enumerations as numbers
-_GOOGLE_BLOCKS = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
+_GOOGLE_BLOCKS = {
+    *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"),
+    "MODEL_ARMOR",
+}
 
 
 @dataclass
@@ -44,8 +47,9 @@ class Meaning:
         text, reasoning: what the model said and thought.
         tools: (name, arguments as JSON value) of each tool call, in order.
         finish: finish reason in OpenAI's terms, the provider's own word, or None.
-        input_tokens ... reasoning_tokens: usage by class; None where the provider is silent.
+        input_tokens ... web_searches: usage by class; None where the provider is silent.
         has_other: content of another kind (an image, the trace of a server tool).
+        cost_usd: what the provider says the call cost.
         error: code of the toolkit's error class, or None for an answer.
         retry_after_s: what the provider asks to wait, where the error says it in seconds.
     """
@@ -59,7 +63,14 @@ class Meaning:
     cached_input_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    web_searches: int | None = None
     has_other: bool = False
+    cost_usd: float | None = None
     error: str | None = None
     retry_after_s: float | None = None
 
@@ -138,15 +149,23 @@ def _read_openai(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
                 )
                 arguments.append(function.get("arguments") or "")
         _add_openai_usage(meaning, part)
+        if isinstance(cost := part.get("cost"), dict):  # Venice
+            meaning.cost_usd = float(cost["usd"])
     meaning.tools = [(name, _loads("".join(args))) for _, (name, args) in sorted(calls.items())]
     meaning.finish = _FINISH.get(finish, finish) or None
+    if meaning.finish == "stop" and meaning.tools:  # OpenAI's word where a tool was forced
+        meaning.finish = "tool_calls"
+    _split_thoughts(meaning)
     if refusal or meaning.finish == "content_filter":
         meaning.error = "CONTENT_FILTERED"
     return meaning
 
 
 def _add_openai_content(meaning: Meaning, message: Mapping[str, Any]) -> None:
-    meaning.reasoning += message.get("reasoning_content") or message.get("reasoning") or ""
+    details = message.get("reasoning_details") or []
+    described = "".join(d.get("text") or d.get("summary") or "" for d in details)
+    thought = message.get("reasoning_content") or message.get("reasoning") or described
+    meaning.reasoning += thought
     content = message.get("content") or ""
     if isinstance(content, dict):  # Cloudflare: the answer in JSON mode
         content = json.dumps(content, separators=(",", ":"))
@@ -174,10 +193,25 @@ def _add_openai_usage(meaning: Meaning, part: Mapping[str, Any]) -> None:
     meaning.output_tokens = usage.get("completion_tokens")
     cached = asked.get("cached_tokens")
     # DeepSeek, Mistral, Together
-    for name in ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens"):
+    for name in (
+        "prompt_cache_hit_tokens",
+        "num_cached_tokens",
+        "cached_tokens",
+        "cache_read_input_tokens",
+    ):
         cached = usage.get(name) if cached is None else cached
     meaning.cached_input_tokens = cached
-    meaning.cache_write_tokens = asked.get("cache_write_tokens")
+    # OpenAI; Databricks, Vercel and Doubleword use Anthropic's name
+    written = asked.get("cache_write_tokens")
+    written = usage.get("cache_creation_input_tokens") if written is None else written
+    meaning.cache_write_tokens = written
+    _add_openai_cost(meaning, usage)
+    for kind in ("audio", "image"):
+        setattr(meaning, f"{kind}_input_tokens", asked.get(f"{kind}_tokens"))
+        setattr(meaning, f"{kind}_output_tokens", answered.get(f"{kind}_tokens"))
+    lifetimes = usage.get("cache_creation") or {}
+    meaning.cache_write_1h_tokens = lifetimes.get("ephemeral_1h_input_tokens")
+    meaning.web_searches = (usage.get("server_tool_use_details") or {}).get("web_search_requests")
     reasoned = answered.get("reasoning_tokens")
     meaning.reasoning_tokens = usage.get("reasoning_tokens") if reasoned is None else reasoned
     reasoned = meaning.reasoning_tokens or 0
@@ -185,6 +219,23 @@ def _add_openai_usage(meaning: Meaning, part: Mapping[str, Any]) -> None:
         usage["prompt_tokens"] + usage["completion_tokens"] + reasoned
     ):  # xAI counts reasoning beside the completion
         meaning.output_tokens = usage["completion_tokens"] + reasoned
+
+
+def _add_openai_cost(meaning: Meaning, usage: Mapping[str, Any]) -> None:
+    """OpenRouter and Vercel in USD, Perplexity as a table, xAI in ten-billionths of a dollar."""
+    cost = usage.get("cost")
+    if isinstance(cost, dict):
+        cost = cost["total_cost"]
+    if usage.get("cost_in_usd_ticks") is not None:
+        cost = usage["cost_in_usd_ticks"] / 10**10
+    meaning.cost_usd = cost
+
+
+def _split_thoughts(meaning: Meaning) -> None:
+    """Reasoning that a model writes at the beginning of its text, in tags."""
+    if meaning.text.startswith("<think>"):
+        thought, _, text = meaning.text.removeprefix("<think>").partition("</think>")
+        meaning.reasoning, meaning.text = thought, text
 
 
 def _read_anthropic(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
@@ -216,6 +267,9 @@ def _read_anthropic(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
     meaning.cached_input_tokens = usage.get("cache_read_input_tokens")
     meaning.cache_write_tokens = usage.get("cache_creation_input_tokens")
     meaning.reasoning_tokens = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
+    lifetimes = usage.get("cache_creation") or {}
+    meaning.cache_write_1h_tokens = lifetimes.get("ephemeral_1h_input_tokens")
+    meaning.web_searches = (usage.get("server_tool_use") or {}).get("web_search_requests")
     return meaning
 
 
@@ -260,13 +314,25 @@ def _read_gemini(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
         meaning.finish = "tool_calls"
     if finish in _GOOGLE_BLOCKS:
         meaning.error = "CONTENT_FILTERED"
+    _add_gemini_usage(meaning, usage)
+    return meaning
+
+
+def _add_gemini_usage(meaning: Meaning, usage: Mapping[str, Any]) -> None:
     if "promptTokenCount" in usage:
         meaning.input_tokens = usage["promptTokenCount"] + usage.get("toolUsePromptTokenCount", 0)
     meaning.cached_input_tokens = usage.get("cachedContentTokenCount")
     meaning.reasoning_tokens = usage.get("thoughtsTokenCount")
     if "candidatesTokenCount" in usage:
         meaning.output_tokens = usage["candidatesTokenCount"] + usage.get("thoughtsTokenCount", 0)
-    return meaning
+    elif "thoughtsTokenCount" in usage:  # thoughts only: the total has nothing else in it
+        assert usage["totalTokenCount"] == meaning.input_tokens + usage["thoughtsTokenCount"]
+        meaning.output_tokens = usage["thoughtsTokenCount"]
+    for name, side in (("promptTokensDetails", "input"), ("candidatesTokensDetails", "output")):
+        for entry in usage.get(name) or []:
+            if entry["modality"] in ("AUDIO", "IMAGE"):
+                kind = entry["modality"].lower()
+                setattr(meaning, f"{kind}_{side}_tokens", entry["tokenCount"])
 
 
 def _add_gemini_piece(meaning: Meaning, piece: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tomllib
 from collections.abc import Iterator
@@ -16,12 +15,12 @@ from typing import Any
 import pytest
 
 import toolkit as tk
-from tests.corpus.asking import Asker, Tally, compare
+from tests.corpus.asking import USAGE, Asker, Tally, compare
 from tests.corpus.interactions import FOLDER, Case, cases, interactions, why_not_asked
 from tests.corpus.reading import read
 from tests.corpus.replay_server import ReplayServer
 from toolkit.errors import ToolkitError
-from toolkit.records import Reply, ToolCall, Usage
+from toolkit.records import Reply, ToolCall
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the recorded traffic is not here")
 NOT_ASKED = Path(__file__).with_name("not_asked.toml")
@@ -122,4 +121,4 @@ def test_a_changed_body_is_noticed(server: ReplayServer) -> None:
 
 
 def _other_counts() -> list[dict[str, Any]]:
-    return [{field.name: 10**6} for field in dataclasses.fields(Usage) if field.name != "source"]
+    return [{name: 10**6} for name in USAGE]

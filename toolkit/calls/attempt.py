@@ -19,8 +19,8 @@ from toolkit.calls.adapters.parameters import may_drop
 from toolkit.calls.adapters.request import UnsupportedParams
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
-from toolkit.calls.parsers.parsed_response import ParsedResponse, choose_reader
-from toolkit.calls.parsers.stream_parser import Delta, StreamParser, read_body
+from toolkit.calls.parsers.parsed_response import ParsedResponse
+from toolkit.calls.parsers.stream_parser import Delta, StreamParser, choose_reader, read_body
 from toolkit.calls.recorder import AttemptResult, CallRecorder
 from toolkit.calls.timing import LagMeter, LoopLag
 from toolkit.calls.transport.exchange_record import (
@@ -158,7 +158,9 @@ class Attempt:
         with self._closing():
             written = await self._send()
             assert self.record.stream_body is not None
-            self.listener = StreamParser(self.record.stream_body, self.record, written.style)
+            self.listener = StreamParser(
+                self.record.stream_body, self.record, written.style, self._expected_choices()
+            )
             self.reading = self.listener.reading
             self._first = await self.listener.next()
             if not self._first:
@@ -253,10 +255,14 @@ class Attempt:
             self._read_vectors()
             return
         assert self.written is not None
-        reader = choose_reader(self.written.style)
+        reader = choose_reader(self.written.style, self._expected_choices())
         self.reading = reader.reading
         read_body(self.record.body or b"", reader)
         self._require_sound()
+
+    def _expected_choices(self) -> int:
+        asked = self.request.params.get("n")
+        return asked if type(asked) is int and asked > 0 else 1
 
     def _read_vectors(self) -> None:
         """One sound vector for each text, of the length that was requested."""

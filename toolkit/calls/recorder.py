@@ -14,13 +14,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from toolkit.calls.adapters.library import version as litellm_version
 from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
 from toolkit.errors import CallError, ToolkitError
 from toolkit.pricing.receipts import UNKNOWN_PRICE, Prices, PricesFor, build_receipt
-from toolkit.records import Call, ChatRequest, Message, Receipt, Reply, Status, Timing, Usage
+from toolkit.records import (
+    Call,
+    ChatRequest,
+    Choice,
+    Message,
+    Part,
+    Receipt,
+    Reply,
+    Status,
+    Timing,
+    ToolCall,
+    Usage,
+)
 from toolkit.secret import redact
 from toolkit.settings import Recording
 from toolkit.version import __version__
@@ -30,6 +44,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("toolkit")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_PART_BYTES = 16 * 1024
 _NEVER_RECORDED = ("api_key", "extra_headers", "headers")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray", "x-trace-id")
 
@@ -82,6 +97,9 @@ class CallRecorder:
             text="".join(reading.text),
             reasoning="".join(reading.reasoning),
             tool_calls=reading.tool_calls(),
+            parts=reading.all_parts(),
+            choices=reading.choices() if attempt.request.operation == "chat" else (),
+            logprobs=tuple(reading.logprobs),
             vectors=reading.vectors,
             usage=usage,
             finish_reason=reading.finish_reason,
@@ -94,6 +112,9 @@ class CallRecorder:
             response_model=reading.response_model,
             flags=call.flags,
             notes=(*_difference_notes(attempt), *notes),
+            fields_not_read=reading.unread,
+            raw=reading.unread if reading.raw is None else reading.raw,
+            next_turn=reading.next_turn,
         )
 
     def failure(self, outcome: AttemptResult) -> Call:
@@ -185,6 +206,7 @@ class CallRecorder:
             key_fingerprint=attempt.key.fingerprint if attempt.key else None,
             toolkit_version=__version__,
             litellm_version=litellm_version(),
+            parsed_by="toolkit" if record.status is not None and record.status < 400 else None,
         )
 
     def _is_cold(self, attempt: Attempt) -> bool:
@@ -199,10 +221,7 @@ class CallRecorder:
         """Prompt and answer as the recording policy wants them kept."""
         reading, messages = attempt.reading, _asked(attempt.request)
         text, thought = "".join(reading.text), "".join(reading.reasoning)
-        tools = [
-            {"id": call.id, "name": call.name, "arguments": call.arguments}
-            for call in reading.tool_calls()
-        ]
+        tools = [_tool_column(call) for call in reading.tool_calls()]
         if self._recording == "off":
             return {}
         if self._recording == "hash":
@@ -218,7 +237,41 @@ class CallRecorder:
             "output_text": text or None,
             "reasoning_text": thought or None,
             "tool_calls": tools or None,
+            "choices": [_choice_column(choice) for choice in reading.choices()]
+            if reading.others
+            else None,
+            "parts": [_part_column(part) for part in reading.all_parts()] or None,
+            "fields_not_read": reading.unread or None,
         }
+
+
+def _tool_column(call: ToolCall) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": call.id, "name": call.name, "arguments": call.arguments}
+    return row if call.type == "function" else {**row, "type": call.type}
+
+
+def _choice_column(choice: Choice) -> dict[str, Any]:
+    tools = [_tool_column(call) for call in choice.tool_calls]
+    return {
+        "index": choice.index,
+        "text": choice.text,
+        "reasoning": choice.reasoning,
+        "tool_calls": tools,
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def _part_column(part: Part) -> dict[str, Any]:
+    """A part as the row keeps it: of an image or audio only its size and its digest."""
+    row: dict[str, Any] = {"type": part.type}
+    for name in ("text", "title", "url", "media_type"):
+        if value := getattr(part, name):
+            row[name] = value
+    if part.data is not None:
+        row |= {"base64_chars": len(part.data), "sha256": _digest(part.data)}
+    if part.raw and len(raw := orjson.dumps(part.raw, default=str)) <= _MAX_PART_BYTES:
+        row["raw"] = orjson.loads(raw)
+    return row
 
 
 def _asked(request: ChatRequest) -> Sequence[Message]:
@@ -248,6 +301,14 @@ def _usage_columns(usage: Usage) -> dict[str, Any]:
         "cache_write_tokens": usage.cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "usage_source": usage.source,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "audio_input_tokens": usage.audio_input_tokens,
+        "cached_audio_input_tokens": usage.cached_audio_input_tokens,
+        "audio_output_tokens": usage.audio_output_tokens,
+        "image_input_tokens": usage.image_input_tokens,
+        "image_output_tokens": usage.image_output_tokens,
+        "web_searches": usage.web_searches,
+        "service_tier": usage.service_tier,
     }
 
 

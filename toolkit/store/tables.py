@@ -84,7 +84,7 @@ _ALL: Final = (
         ("rate_id",),
         _columns(
             "rate_id price_id token_class above_tokens usd_per_million provider model_id model "
-            "source as_of recorded_at"
+            "source as_of recorded_at tier"
         ),
     ),
     Table(

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.calls.parsers.parsed_response import ParsedResponse, Piece, find_error
+from toolkit.calls.parsers.error_messages import find_error
+from toolkit.calls.parsers.parsed_response import Piece, ResponseParser
 
 Vector = tuple[float, ...]
 MAX_DIMENSIONS: Final = 65_536
@@ -24,7 +25,7 @@ class NoVectors(ValueError):
     """The answer holds no usable vectors; the message says why."""
 
 
-class EmbeddingsParser:
+class EmbeddingsParser(ResponseParser):
     """Reads one answer to `expected` texts.
 
     Attributes:
@@ -33,16 +34,16 @@ class EmbeddingsParser:
     """
 
     def __init__(self, expected: int) -> None:
-        self.reading = ParsedResponse()
+        super().__init__()
         self.problem: str | None = None
         self._expected = expected
 
-    def take_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:
+    def parse_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:
         """Embeddings are never streamed, nor a list of bodies."""
         self.problem = "the body is a list and no answer of this API"
         return ()
 
-    def take_whole(self, value: Mapping[str, Any]) -> None:
+    def parse_body(self, value: Mapping[str, Any]) -> None:
         """Take a whole body."""
         reading = self.reading
         rows = value.get("data", value.get("embeddings"))
@@ -52,13 +53,13 @@ class EmbeddingsParser:
         reading.is_recognised = reading.is_ended = reading.has_other = True
         reading.response_model = _text(value.get("model"))
         reading.response_id = _text(value.get("id"))
-        self._take_usage(value.get("usage") or value.get("usageMetadata"))
+        self._read_usage(value.get("usage") or value.get("usageMetadata"))
         try:
             reading.vectors = _read_vectors(rows, self._expected)
         except NoVectors as why:
             self.problem = str(why)
 
-    def _take_usage(self, usage: Any) -> None:
+    def _read_usage(self, usage: Any) -> None:
         """An embedding has no output: where the input was counted, that is all there is."""
         if not isinstance(usage, dict):
             return

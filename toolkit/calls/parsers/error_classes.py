@@ -1,7 +1,7 @@
-"""From what the wire and the body say to the errors of the house, in one place.
+"""The error class of a failed attempt, from the connection, the status and the body.
 
-The wire is asked first (did anything usable come at all?), then the status, then the body.
-litellm's own exception is looked at only when it refused a request before sending it.
+The connection is judged first (did anything usable arrive?), then the status, then the body.
+litellm's own exception counts only where it refused a request before anything was sent.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from toolkit.calls.parsers.error_messages import NO_MODEL, RATE, find_meaning
+from toolkit.calls.parsers.error_messages import (
+    RATE,
+    ProviderWords,
+    find_error,
+    find_failure,
+    find_meaning,
+)
 from toolkit.calls.parsers.json_text import BadJson, decode_json
-from toolkit.calls.parsers.parsed_response import ParsedResponse, ProviderWords, find_error
+from toolkit.calls.parsers.parsed_response import ParsedResponse
 from toolkit.calls.transport.exchange_record import WireFailure, WireRecord
 from toolkit.errors import (
     CallError,
@@ -28,61 +34,74 @@ from toolkit.records import Blame
 from toolkit.secret import Secret, redact
 
 _MAX_WORDS = 600
+_MAX_DECODED = 64 * 1024
+_LABELS = re.compile(r'"(code|type|status)"\s*:\s*"?([\w.-]{1,100})')
+_MESSAGE = re.compile(r'"(message|detail|error)"\s*:\s*"((?:[^"\\]|\\.){1,5000})')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_NOT_API_HINT = "Check the base URL; a login page or a proxy may be answering instead."
+_NOT_API_HINT: Final = "Check the base URL; a login page or a proxy may be answering instead."
+_TOO_LARGE_HINT: Final = "Ask for less, or without streaming."
 
 
 @dataclass(frozen=True, slots=True)
-class _Wire:
+class _Failure:
     kind: type[CallError]
     message: str
     hint: str | None = None
     blame: Blame | None = None
 
 
-_WIRE: Final[Mapping[str, _Wire]] = {
-    "dns": _Wire(ConnectionFailed, "the host name could not be resolved"),
-    "connect": _Wire(ConnectionFailed, "the connection was refused"),
-    "timeout_connect": _Wire(RequestTimeout, "no connection in time", blame="network"),
-    "tls": _Wire(
+_FAILURES: Final[Mapping[str, _Failure]] = {
+    "dns": _Failure(ConnectionFailed, "host name could not be resolved"),
+    "connect": _Failure(ConnectionFailed, "connection refused"),
+    "timeout_connect": _Failure(RequestTimeout, "connecting took too long", blame="network"),
+    "tls": _Failure(
         ConnectionFailed,
-        "no secure connection",
-        "The server's certificate is not valid for it, or it speaks plain http.",
+        "TLS connection failed",
+        "The certificate is not valid for this host, or the server speaks plain http. For a "
+        "private certificate authority set SSL_CERT_FILE.",
     ),
-    "reset": _Wire(ConnectionFailed, "the server closed the connection without an answer"),
-    "protocol": _Wire(ConnectionFailed, "what came is not proper HTTP", blame="provider"),
-    "timeout_read": _Wire(RequestTimeout, "no answer in time"),
-    "deadline": _Wire(RequestTimeout, "the total deadline passed"),
-    "stream_stall": _Wire(RequestTimeout, "the stream stalled"),
-    "bad_body": _Wire(MalformedResponse, "the body is broken"),
-    "not_api": _Wire(MalformedResponse, "a web page came instead of an answer", _NOT_API_HINT),
-    "empty": _Wire(MalformedResponse, "the answer is empty"),
-    "stream_error": _Wire(MalformedResponse, "the stream holds a broken event"),
-    "too_large": _Wire(MalformedResponse, "the answer is too large"),
-    "unexpected_encoding": _Wire(MalformedResponse, "the answer is in an encoding not asked for"),
-    "stream_cut": _Wire(StreamInterrupted, "the stream was cut"),
-    "stream_truncated": _Wire(StreamInterrupted, "the stream ended without a finish"),
-    "redirect_refused": _Wire(
+    "reset": _Failure(ConnectionFailed, "the server closed the connection without an answer"),
+    "protocol": _Failure(ConnectionFailed, "the response is not valid HTTP", blame="provider"),
+    "timeout_read": _Failure(RequestTimeout, "no response in time"),
+    "deadline": _Failure(RequestTimeout, "total time limit exceeded"),
+    "stream_stall": _Failure(RequestTimeout, "the stream stalled"),
+    "bad_body": _Failure(MalformedResponse, "the response body cannot be read"),
+    "not_api": _Failure(MalformedResponse, "the response is a web page, not an API", _NOT_API_HINT),
+    "empty": _Failure(MalformedResponse, "the answer is empty"),
+    "stream_error": _Failure(MalformedResponse, "the stream contains an event that is broken"),
+    "too_large": _Failure(MalformedResponse, "the answer is too large", _TOO_LARGE_HINT),
+    "unexpected_encoding": _Failure(MalformedResponse, "unexpected content encoding"),
+    "stream_cut": _Failure(StreamInterrupted, "the connection broke in the middle of the stream"),
+    "stream_truncated": _Failure(
+        StreamInterrupted, "the stream ended without a finish reason or an end mark"
+    ),
+    "redirect_refused": _Failure(
         ConnectionFailed,
-        "the server redirects, and redirects are never followed because they would carry the key",
-        "Set the base URL to the address that it redirects to, if you trust it.",
+        "the server redirects; redirects are not followed because they would carry the key along",
+        "If you trust the target, set the base URL to it.",
         "policy",
     ),
-    "address_refused": _Wire(
+    "address_refused": _Failure(
         ConnectionFailed,
         "the address is not allowed",
-        "A private or loopback address needs a provider marked as local.",
+        "Private and loopback addresses need a provider that is marked as local.",
         "policy",
     ),
-    "foreign_origin": _Wire(ConnectionFailed, "the request left for another host", blame="policy"),
-    "second_request": _Wire(ConnectionFailed, "a hidden second request", blame="local"),
-    "no_record": _Wire(ConnectionFailed, "a request outside of any call", blame="local"),
+    "foreign_origin": _Failure(
+        ConnectionFailed, "the request would have gone to another host", blame="policy"
+    ),
+    "second_request": _Failure(
+        ConnectionFailed, "a second request was made within one attempt", blame="local"
+    ),
+    "no_record": _Failure(
+        ConnectionFailed, "a request was made outside of any attempt", blame="local"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Whose error it is: put into every error and used to clean the provider's words."""
+    """What every error of an attempt carries, and the secrets that must not be in it."""
 
     provider: str = ""
     model: str | None = None
@@ -94,20 +113,20 @@ NOWHERE: Final = Context()
 
 
 def wire_error(failure: WireFailure, context: Context = NOWHERE) -> CallError:
-    """The error for a wire that failed."""
-    known = _WIRE[failure.cause]
+    """The error for a connection that failed, or an answer that broke a rule."""
+    known = _FAILURES[failure.cause]
     blame = known.blame
     if failure.cause == "tls" and "CertificateError" not in failure.detail:
         blame = "client"  # TLS to a plain port: the base URL is wrong
     if failure.cause == "deadline" and failure.detail == "local":
         blame = "client"
     return _error(known.kind, failure.cause, known.message, context).but(
-        hint=known.hint, blame=blame, words=failure.detail
+        hint=known.hint, blame=blame, words=failure.detail, is_providers=False
     )
 
 
 def cause_error(cause: str, detail: str, context: Context = NOWHERE) -> CallError:
-    """The error for a cause found while reading."""
+    """The error for a fault that parsing found."""
     return wire_error(WireFailure(cause, detail), context)
 
 
@@ -117,23 +136,23 @@ def status_error(record: WireRecord, context: Context = NOWHERE) -> CallError:
     words = _read_words(body)
     if status in (404, 405) and (words is None or _is_bare_not_found(words)):
         draft = _error(
-            MalformedResponse, "not_api", f"nothing answers there (status {status})", context
+            MalformedResponse, "not_api", f"no API at this address (status {status})", context
         )
         return draft.but(hint=_NOT_API_HINT, blame="client", status=status, words=_plain(body))
     words = words or ProviderWords(message=_plain(body))
     meaning = find_meaning(status, words)
     retry_after = _retry_after(record, body)
-    draft = _error(meaning.kind, meaning.cause, f"the provider answered {status}", context)
+    draft = _error(
+        meaning.kind, meaning.cause, f"the provider answered with status {status}", context
+    )
     return draft.but(status=status, words=words.message, retry_after=retry_after)
 
 
 def words_error(words: ProviderWords, record: WireRecord, context: Context = NOWHERE) -> CallError:
     """The error for an error object inside an answer that began as a success."""
     meaning = find_meaning(words.status, words)
-    if meaning is NO_MODEL and not words.status:
-        meaning = NO_MODEL
     retry_after = _retry_after(record, record.body or b"") if meaning is RATE else None
-    draft = _error(meaning.kind, meaning.cause, "the answer holds an error", context)
+    draft = _error(meaning.kind, meaning.cause, "the answer contains an error", context)
     return draft.but(
         status=words.status or record.status, words=words.message, retry_after=retry_after
     )
@@ -151,12 +170,12 @@ def body_error(body: bytes, record: WireRecord, context: Context = NOWHERE) -> C
         if is_page or "text/html" in record.headers.get("content-type", "")
         else ("bad_body")
     )
-    error = cause_error(cause, _plain(body), context)
-    error.status = record.status
-    return error
+    known = _FAILURES[cause]
+    draft = _error(known.kind, cause, known.message, context)
+    return draft.but(hint=known.hint, words=_plain(body), status=record.status)
 
 
-def reading_error(
+def reading_error(  # noqa: PLR0911 - one check after the other, the first that applies counts
     reading: ParsedResponse, record: WireRecord, context: Context = NOWHERE
 ) -> CallError | None:
     """What is wrong with an answer that was read to its end, or None."""
@@ -164,30 +183,49 @@ def reading_error(
         return words_error(reading.error, record, context)
     if reading.finish_reason == "content_filter" or reading.refusal:
         draft = _error(
-            ContentFiltered, "content_filter", "a safety system refused the answer", context
+            ContentFiltered, "content_filter", "a safety system blocked the answer", context
         )
-        return draft.but(status=record.status, words=reading.refusal or reading.finish or "")
+        words = reading.refusal or reading.finish_message or reading.finish or ""
+        return draft.but(status=record.status, words=words)
+    if reading.problem is not None:
+        return cause_error("bad_body", reading.problem, context)
     if not reading.is_recognised:
         return cause_error("bad_body", "the body has none of the fields of an answer", context)
-    if reading.finish == "error":
-        return words_error(ProviderWords(message="finish reason `error`"), record, context)
-    if not reading.has_content and _is_empty(reading, is_stream=record.stream):
-        return cause_error("empty", "no text, no reasoning, no tool call", context)
+    if reading.finish is not None and (meaning := find_failure(reading.finish)) is not None:
+        draft = _error(meaning.kind, meaning.cause, "the answer ends with a failure", context)
+        words = f"finish reason `{reading.finish}`"
+        if reading.finish_message:
+            words = f"{reading.finish_message} ({words})"
+        return draft.but(status=record.status, words=words)
+    if reading.has_content:
+        return None
+    if _is_empty(reading, is_stream=record.stream):
+        words = "no text, no reasoning, no tool call"
+        return cause_error("empty", reading.finish_message or words, context)
+    reading.flags.add("empty_answer")
     return None
 
 
-def _is_empty(reading: ParsedResponse, *, is_stream: bool) -> bool:
-    """An empty answer is a failure unless its tokens went somewhere that we can name.
+# Ends after which there need be no content: the model has finished, or ran out of tokens.
+_PROPER_ENDS: Final = ("stop", "length", "tool_calls", "pause_turn")
 
-    Gemini gives an empty text without saying how many tokens it took: that is an answer. In a
-    stream an empty text says nothing, it opens every one of them.
+
+def _is_empty(reading: ParsedResponse, *, is_stream: bool) -> bool:
+    """An empty answer is a failure unless it ends properly and its tokens went somewhere.
+
+    Anthropic documents a turn without content after results of tools. Gemini gives an empty text
+    without a token count: that is an answer. In a stream an empty text means nothing, because it
+    opens every stream.
     """
-    if reading.finish_reason == "length":
-        return False
+    reason = reading.finish_reason
+    if reason not in _PROPER_ENDS:
+        return True
+    if reason == "length" or reading.finish == "end_turn":
+        return reading.is_null and reason != "length"
     tokens = reading.tokens.get("output_tokens")
-    if tokens is None and not is_stream and reading.finish_reason:
+    if tokens is None and not is_stream:
         return reading.is_null
-    return reading.is_null or not tokens
+    return not tokens
 
 
 _REFUSED_HINTS: Final = {
@@ -222,8 +260,12 @@ class _Draft:
         blame: Blame | None = None,
         status: int | None = None,
         retry_after: float | None = None,
+        is_providers: bool = True,
     ) -> CallError:
-        """The finished error, the provider's words cleaned of secrets and control characters."""
+        """The finished error; `words` are cleaned of secrets and control characters.
+
+        `is_providers`: the words are the provider's, not a detail that we found ourselves.
+        """
         context = self.context
         clean = clean_words(words, context.secrets)
         where = f"{context.provider}: " if context.provider else ""
@@ -237,7 +279,7 @@ class _Draft:
             blame=blame,
             hint=hint,
             cause=self.cause,
-            provider_message=clean or None,
+            provider_message=clean if clean and is_providers else None,
         )
 
 
@@ -246,13 +288,16 @@ def _error(kind: type[CallError], cause: str, message: str, context: Context) ->
 
 
 def clean_words(words: str, secrets: Iterable[Secret] = ()) -> str:
-    """Someone else's words, safe to show and to store: no secret, no control character, short."""
+    """A message of the provider, safe to show and store: no secret, no control character, short."""
     cut = words[: _MAX_WORDS * 8]
     text = " ".join(_CONTROL.sub(" ", redact(cut, secrets)).split()).rstrip(".")
     return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "…"
 
 
 def _read_words(body: bytes) -> ProviderWords | None:
+    """The error object of a body; of a very long one only what its beginning shows."""
+    if len(body) > _MAX_DECODED:
+        return _read_long(body[:_MAX_DECODED])
     try:
         value, _ = decode_json(body)
     except BadJson:
@@ -260,10 +305,25 @@ def _read_words(body: bytes) -> ProviderWords | None:
     return find_error(value)
 
 
+def _read_long(head: bytes) -> ProviderWords | None:
+    text = head.decode("utf-8", "replace")
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    found = {name: value for name, value in reversed(_LABELS.findall(text))}
+    message = _MESSAGE.search(text)
+    if message is None and not found:
+        return None
+    return ProviderWords(
+        message=message[2] if message else text[:_MAX_WORDS],
+        code=found.get("code", ""),
+        type=found.get("type", found.get("status", "")),
+    )
+
+
 def _is_bare_not_found(words: ProviderWords) -> bool:
     """A web framework's own 404, not an API's: it names no model and has no code."""
-    said = words.message.strip(" .!").lower()
-    return said in ("not found", "method not allowed", "page not found", "404 page not found")
+    message = words.message.strip(" .!").lower()
+    return message in ("not found", "method not allowed", "page not found", "404 page not found")
 
 
 def _plain(body: bytes) -> str:

@@ -1,7 +1,9 @@
-"""What providers' error bodies mean: status first, their words where the status is ambiguous.
+"""What providers' error messages mean: an error class for each, by status and by text.
 
-The wordings are those of recorded answers of some forty providers; a status can be shared by
-quite different failures (429 for an empty account, 400 for a wrong key).
+The status decides; the text does where a status is shared by quite different failures (429 for
+an account without credit, 400 for a wrong key). The patterns come from recorded answers of some
+forty providers. Only the beginning and the end of a message are searched, so that a message of
+any length costs the same.
 """
 
 from __future__ import annotations
@@ -9,15 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from toolkit.calls.parsers.parsed_response import ProviderWords
 from toolkit.errors import (
     AuthenticationFailed,
     CallError,
     ContentFiltered,
     ContextWindowExceeded,
     InvalidRequest,
+    MalformedResponse,
     ModelNotFound,
     PermissionDenied,
     QuotaExceeded,
@@ -25,6 +27,20 @@ from toolkit.errors import (
     RequestTimeout,
     ServerError,
 )
+
+_SEARCHED_HEAD: Final = 4000
+_SEARCHED_TAIL: Final = 1000
+_MAX_RAW: Final = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderWords:
+    """An error as the provider describes it, found in a body or an event."""
+
+    message: str
+    code: str = ""
+    type: str = ""
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +65,20 @@ UNAVAILABLE: Final = Meaning(ServerError, "unavailable")
 SERVER: Final = Meaning(ServerError, "server")
 CONFLICT: Final = Meaning(ServerError, "conflict")
 TIMED_OUT: Final = Meaning(RequestTimeout, "timeout_read")
+NOT_CHAT: Final = Meaning(ModelNotFound, "wrong_endpoint")
+MALFORMED: Final = Meaning(MalformedResponse, "failed_finish")
+UNSIGNED: Final = Meaning(InvalidRequest, "missing_thought_signature")
 
 _CONTEXT_WORDS = re.compile(
-    r"context_length|context length|context window|context size|maximum context"
-    r"|prompt is too long|input is too long|input length .{0,40}exceed|too many (?:input )?tokens"
-    r"|reduce the length of the (?:messages|prompt|input)|string_above_max_length"
+    r"context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached"
+    r"|maximum context|longer than the model|prompt is too long|input is too long"
+    r"|context[ _](?:length|window|size)[^.\n]{0,80}(?:exceed|too (?:long|large|small)|maximum)"
+    r"|(?:exceed\w*|(?:long|larg|great)er than|beyond|fits? (?:in|into|within)|over)\b"
+    r"[^.\n]{0,60}context[ _](?:length|window|size)"
+    r"|input length .{0,40}exceed|too many (?:input )?tokens"
+    r"|reduce the length of the (?:messages|prompt|input)"
     r"|input token count .{0,60}exceeds|exceeds the maximum number of tokens"
-    r"|maximum (?:prompt|input) length|exceed_context_size|longer than the model"
-    r"|prompt (?:has|contains) .{0,30}tokens.{0,60}(?:max|limit)|tokens_limit_reached",
+    r"|maximum (?:prompt|input) length|prompt (?:has|contains) .{0,30}tokens.{0,60}(?:max|limit)",
     re.I | re.S,
 )
 _FILTER_WORDS = re.compile(
@@ -79,22 +101,33 @@ _AUTH_WORDS = re.compile(
     r"|security token .{0,40}(?:invalid|expired)",
     re.I,
 )
+# A message that names the model while it refuses something else is about that something.
+_NOT_ELSE = r"(?:(?!\b(?:param\w*|tools?|functions?|files?|images?|messages?|fields?|role|value)\b)"
 _MODEL_WORDS = re.compile(
     r"model_not_found|model_not_available|model_decommissioned|unknown[_ ]model|no such model"
     r"|invalid[_ ]model\b|not a valid model|model not (?:exist|found)"
-    r"|model identifier is invalid"
-    r"|models?/\S+ (?:is|was) not found"
-    r"|model\b.{0,120}(?:does not exist|not found|is not supported for|not available)"
-    r"|model\b.{0,120}decommissioned"
-    r"|no endpoints found|deploymentnotfound|\bmodel:",
+    r"|model identifier is invalid|no endpoints found|deploymentnotfound"
+    r"|models?/\S+ (?:is|was) not (?:found|supported)"
+    rf"|\bmodel\b{_NOT_ELSE}[^;\n]){{0,100}}?"
+    r"(?:does not exist|not found|not available|decommissioned"
+    r"|is not supported\b(?! (?:for|by|with)))",
     re.I | re.S,
+)
+_NOT_CHAT_WORDS = re.compile(
+    r"only supported in v1/responses|not a chat model|use v1/(?:responses|completions)", re.I
 )
 _REGION_WORDS = re.compile(
     r"location is not supported|unsupported_country|not available in your (?:country|region)",
     re.I,
 )
-_RATE_WORDS = re.compile(r"rate[_ ]limit|too many requests|resource_exhausted|throttl", re.I)
-_OVERLOADED_WORDS = re.compile(r"overloaded|over capacity|engine_overloaded|at capacity", re.I)
+_RATE_WORDS = re.compile(
+    r"rate[_ ]limit|too many requests|resource_exhausted|throttl"
+    r"|(?:tokens|requests) per (?:min|day)",
+    re.I,
+)
+_OVERLOADED_WORDS = re.compile(
+    r"overloaded|over capacity|engine_overloaded|at capacity|capacity[ _]exceeded", re.I
+)
 _SERVER_WORDS = re.compile(
     r"server_error|internal|api_error|unavailable|upstream|bad gateway|timeout", re.I
 )
@@ -108,14 +141,20 @@ def find_meaning(status: int | None, words: ProviderWords) -> Meaning:
         words: what the provider said; its message may be empty.
     """
     status = status if status is not None and status >= 400 else words.status
-    text = f"{words.code} {words.type} {words.message}"
+    text = f"{words.code[:200]} {words.type[:200]} {_excerpt(words.message)}"
     if status is None:
         return _by_words(text)
     if status >= 500:
         return _server(status, text)
     if status in _BY_WORDS_TOO:
         return _BY_WORDS_TOO[status](text)
-    return _BY_STATUS.get(status) or _bad_request(text, TOO_LARGE if status == 413 else BAD_REQUEST)
+    return _BY_STATUS.get(status) or _bad_request(text, BAD_REQUEST)
+
+
+def _excerpt(text: str) -> str:
+    if len(text) <= _SEARCHED_HEAD + _SEARCHED_TAIL:
+        return text
+    return f"{text[:_SEARCHED_HEAD]} {text[-_SEARCHED_TAIL:]}"
 
 
 def _server(status: int, text: str) -> Meaning:
@@ -154,6 +193,17 @@ def _bad_request(text: str, otherwise: Meaning) -> Meaning:
     return otherwise
 
 
+def _too_large(text: str) -> Meaning:
+    """A 413: the input is too long for the model, or for what is left of a minute (Groq)."""
+    if _RATE_WORDS.search(text) and not _CONTEXT_WORDS.search(text):
+        return RATE
+    return _bad_request(text, TOO_LARGE)
+
+
+def _not_found(text: str) -> Meaning:
+    return NOT_CHAT if _NOT_CHAT_WORDS.search(text) else NO_MODEL
+
+
 def _by_words(text: str) -> Meaning:
     """An error without any status: inside a 200, or in the middle of a stream."""
     for pattern, meaning in ((_OVERLOADED_WORDS, OVERLOADED), (_RATE_WORDS, RATE)):
@@ -169,8 +219,156 @@ def _by_words(text: str) -> Meaning:
 _BY_STATUS: Final[Mapping[int, Meaning]] = {
     401: AUTH,
     402: QUOTA,
-    404: NO_MODEL,
     408: TIMED_OUT,
     409: CONFLICT,
+    498: OVERLOADED,  # Groq: no capacity for the flex tier
+    499: SERVER,
 }
-_BY_WORDS_TOO: Final[Mapping[int, Callable[[str], Meaning]]] = {403: _forbidden, 429: _too_many}
+_BY_WORDS_TOO: Final[Mapping[int, Callable[[str], Meaning]]] = {
+    403: _forbidden,
+    404: _not_found,
+    413: _too_large,
+    429: _too_many,
+}
+
+
+_FINISH_REASONS: Final[Mapping[str, str]] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "refusal": "content_filter",
+    "sensitive": "content_filter",  # Z.AI
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
+    "model_armor": "content_filter",
+    "image_safety": "content_filter",
+    "image_prohibited_content": "content_filter",
+    "image_recitation": "content_filter",
+    "error_toxic": "content_filter",  # Cohere
+}
+_FAILED_FINISHES: Final[Mapping[str, Meaning]] = {
+    "error": SERVER,
+    "server_error": SERVER,
+    "internal_error": SERVER,
+    "failed": SERVER,
+    "network_error": UNAVAILABLE,  # Z.AI
+    "insufficient_system_resource": OVERLOADED,  # DeepSeek
+    "abort": SERVER,  # vLLM, SGLang
+    "aborted": SERVER,
+    "cancelled": SERVER,
+    "canceled": SERVER,
+    "user_cancel": SERVER,
+    "timeout": TIMED_OUT,
+    "error_limit": CONTEXT,  # Cohere
+    "malformed_function_call": MALFORMED,
+    "malformed_response": MALFORMED,
+    "malformed_model_output": MALFORMED,
+    "malformed_tool_use": MALFORMED,
+    "unexpected_tool_call": MALFORMED,
+    "too_many_tool_calls": MALFORMED,
+    "no_image": MALFORMED,
+    "image_other": MALFORMED,
+    "missing_thought_signature": UNSIGNED,
+}
+
+
+def normalize_finish(finish: str) -> str:
+    """A finish reason in OpenAI's terms, or the provider's own where it is none of them."""
+    return _FINISH_REASONS.get(finish) or _FINISH_REASONS.get(finish.lower(), finish)
+
+
+def find_failure(finish: str) -> Meaning | None:
+    """What a finish reason means that says the answer failed; None for every other one."""
+    return _FAILED_FINISHES.get(finish.lower())
+
+
+def find_error(value: Any) -> ProviderWords | None:
+    """An error object in a body of any provider's making, or None."""
+    if isinstance(value, list) and len(value) == 1:  # Gemini wraps errors of streams in a list
+        value = value[0]
+    if not isinstance(value, Mapping):
+        return None
+    error = value.get("error") or value.get("errors")
+    if isinstance(error, list):
+        error = error[0] if error else None
+    if not error:
+        return _find_flat_error(value)
+    if not isinstance(error, Mapping):
+        error = {"message": _brief(error)}
+    message = error.get("message") or error.get("detail") or error
+    code = error.get("code")
+    kind = error.get("type") or error.get("status") or ""
+    return ProviderWords(
+        message=_inner_message(error) or _brief(message),
+        code="" if code is None else _brief(code),
+        type=_brief(kind),
+        status=_status(code) or _status(error.get("status_code")) or _status(value.get("code")),
+    )
+
+
+def _find_flat_error(value: Mapping[str, Any]) -> ProviderWords | None:
+    """`{"message": ..., "code": ...}` and `{"detail": ...}`, without an answer beside them."""
+    is_error = value.get("object") == "error" or value.get("type") == "error"
+    if not is_error and {"choices", "candidates", "content", "done"} & value.keys():
+        return None
+    message = value.get("message") or value.get("detail") or value.get("msg")
+    if not message or isinstance(message, Mapping):
+        return None
+    code = value.get("code")
+    return ProviderWords(
+        message=_brief(message),
+        code="" if code is None else _brief(code),
+        type=_brief(value.get("type") or value.get("__type") or ""),
+        status=_status(code) or _status(value.get("status")) or _status(value.get("statusCode")),
+    )
+
+
+def _inner_message(error: Mapping[str, Any]) -> str | None:
+    """OpenRouter keeps what the upstream said in `metadata.raw`."""
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if not isinstance(raw, str) or not raw:
+        return None
+    return f"{_brief(error.get('message', ''))} {raw[:_MAX_RAW]}".strip()
+
+
+def _brief(value: Any, depth: int = 0) -> str:
+    """A value as text, without writing out more of it than is ever shown or searched."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping | list):
+        return str(value)
+    if depth > 3:
+        return "..."
+    if isinstance(value, Mapping):
+        pairs = list(value.items())[:20]
+        inner = ", ".join(f"{n[:100]}: {_brief(item, depth + 1)[:_MAX_RAW]}" for n, item in pairs)
+        return f"{{{inner}}}"
+    return f"[{', '.join(_brief(item, depth + 1)[:_MAX_RAW] for item in value[:20])}]"
+
+
+def _status(value: Any) -> int | None:
+    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isdecimal():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
+        return value
+    return None

@@ -1,4 +1,8 @@
-"""Server-sent events from bytes, however they are split, with every line bounded."""
+"""Streams of events from bytes, however they are split, with every line bounded.
+
+`EventSplitter` reads server-sent events, `LineSplitter` one JSON object a line. The third
+framing, AWS event stream, is in `event_stream`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _MAX_FOREIGN = 64 * 1024
 
 
 class LineTooLong(Exception):
-    """One line passed `MAX_LINE_BYTES`."""
+    """One line is longer than the bound."""
 
 
 class Event(NamedTuple):
@@ -26,12 +30,16 @@ class Event(NamedTuple):
 class EventSplitter:
     """Feed bytes, get events.
 
+    Args:
+        max_bytes: the longest line that is accepted.
+
     Attributes:
         comments: comment lines seen (keep-alives).
         foreign: what was no line of an event stream (an HTML page, a bare JSON error).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+        self.max_bytes = max_bytes
         self.comments = 0
         self.foreign = bytearray()
         self._tail: list[bytes] = []
@@ -62,7 +70,7 @@ class EventSplitter:
             self._keep(lines.pop())
         events: list[Event] = []
         for line in lines:
-            if len(line) > MAX_LINE_BYTES:
+            if len(line) > self.max_bytes:
                 raise LineTooLong
             self._take(line, events)
         return events
@@ -100,7 +108,7 @@ class EventSplitter:
         if rest:
             self._tail.append(rest)
             self._tail_size += len(rest)
-            if self._tail_size > MAX_LINE_BYTES:
+            if self._tail_size > self.max_bytes:
                 raise LineTooLong
 
     def _take(self, line: bytes, events: list[Event]) -> None:
@@ -114,5 +122,51 @@ class EventSplitter:
             self._name = line[6:].removeprefix(b" ").decode("utf-8", "replace")
         elif line.startswith(b":"):
             self.comments += 1
+        elif line.startswith(b"error:"):  # llama.cpp before 2024
+            events.append(Event("error", line[6:].strip()))
         elif not line.startswith((b"id:", b"retry:")) and len(self.foreign) < _MAX_FOREIGN:
             self.foreign += line[:_MAX_FOREIGN] + b"\n"
+
+
+class LineSplitter:
+    """Feed bytes, get one event for each line that is not empty (NDJSON).
+
+    Attributes:
+        foreign: always empty: every line is an event.
+    """
+
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+        self.foreign = bytearray()
+        self.comments = 0
+        self.max_bytes = max_bytes
+        self._tail: list[bytes] = []
+        self._tail_size = 0
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes.
+
+        Raises:
+            LineTooLong: a line is longer than the bound.
+        """
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._tail, lines[0]))
+            self._tail.clear()
+            self._tail_size = 0
+        if rest:
+            self._tail.append(rest)
+            self._tail_size += len(rest)
+        if self._tail_size > self.max_bytes or any(len(line) > self.max_bytes for line in lines):
+            raise LineTooLong
+        return [_line_event(line) for line in lines if line.strip()]
+
+    def finish(self) -> list[Event]:
+        """What is left at the end of the body."""
+        rest = b"".join(self._tail)
+        self._tail.clear()
+        return [_line_event(rest)] if rest.strip() else []
+
+
+def _line_event(line: bytes) -> Event:
+    line = line.strip().removeprefix(_BOM)
+    return Event(None, line[5:] if line.startswith(b"data:") else line)

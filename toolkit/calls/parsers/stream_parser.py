@@ -1,18 +1,32 @@
-"""Listening to one stream: bytes become stamped pieces of text, under deadlines and bounds.
+"""Parsing of one stream: bytes become stamped pieces of text, under deadlines and bounds.
 
-The stamp of a piece is the moment its bytes were read from the socket. A stream counts as
-whole only when the API's own end was seen; what ends otherwise is raised, not returned.
+The stamp of a piece is the moment its bytes were read from the socket. A stream is complete when
+the API's own end mark or a finish reason was received; one that ends with neither is raised as
+an error, never returned.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import orjson
+
+from toolkit.calls.parsers.event_stream import BadFrame, FrameSplitter
 from toolkit.calls.parsers.json_text import BadJson, decode_json
-from toolkit.calls.parsers.parsed_response import Kind, Piece, Style, choose_reader
-from toolkit.calls.parsers.sse import Event, EventSplitter, LineTooLong
+from toolkit.calls.parsers.parsed_response import Kind, ParsedResponse, Piece, ResponseParser, Style
+from toolkit.calls.parsers.sse import Event, EventSplitter, LineSplitter, LineTooLong
+from toolkit.calls.parsers.styles.anthropic_messages import AnthropicParser
+from toolkit.calls.parsers.styles.bedrock_converse import ConverseParser
+from toolkit.calls.parsers.styles.cohere_chat import CohereParser
+from toolkit.calls.parsers.styles.gemini_content import GeminiParser
+from toolkit.calls.parsers.styles.ollama_chat import OllamaParser
+from toolkit.calls.parsers.styles.openai_chat import OpenAIChatParser
+from toolkit.calls.parsers.styles.openai_responses import ResponsesParser
 from toolkit.calls.transport.body import StreamBody
 from toolkit.calls.transport.exchange_record import (
     MAX_CHUNKS,
@@ -22,7 +36,31 @@ from toolkit.calls.transport.exchange_record import (
 )
 
 _BODY_STARTS: Final = b'{[<"0123456789ntf-'
-_QUIET = ("ping",)
+_QUIET: Final = ("ping",)
+_IN_EVENTS: Final = (b"data:", b"event:", b":", b"id:", b"retry:")
+_END_MARKS: Final = re.compile(rb"(?:\s*data:\s*\[DONE\])+\s*\Z")
+# After every choice has its finish reason, usage and the end mark follow at once, or never.
+_AFTER_FINISH_S: Final = 3.0
+_AFTER_USAGE_S: Final = 1.0
+_MIB: Final = 1024 * 1024
+
+_READERS: Final[Mapping[Style, type[ResponseParser]]] = {
+    "openai": OpenAIChatParser,
+    "anthropic": AnthropicParser,
+    "gemini": GeminiParser,
+    "responses": ResponsesParser,
+    "converse": ConverseParser,
+    "cohere": CohereParser,
+    "ollama": OllamaParser,
+    "litellm": OpenAIChatParser,
+}
+
+
+def choose_reader(style: Style, expected_choices: int = 1) -> ResponseParser:
+    """A fresh reader for an API style."""
+    reader = _READERS[style]()
+    reader.expected_choices = expected_choices
+    return reader
 
 
 class Delta(NamedTuple):
@@ -42,26 +80,45 @@ class Delta(NamedTuple):
 class StreamParser:
     """Reads one stream to its proper end.
 
+    Args:
+        body: the stream's bytes.
+        record: what the transport notes about the attempt.
+        style: the API style in which the provider answers, or a reader of one's own.
+        expected_choices: how many choices were asked for (`n`).
+
     Attributes:
         reading: what the answer has said so far.
         stamps_ns: arrival of every content-bearing event.
         first_answer_ns: arrival of the first piece that is not reasoning.
     """
 
-    def __init__(self, body: StreamBody, record: WireRecord, style: Style) -> None:
+    def __init__(
+        self,
+        body: StreamBody,
+        record: WireRecord,
+        style: Style | ResponseParser,
+        expected_choices: int = 1,
+    ) -> None:
         self._body = body
         self._record = record
-        self._reader = choose_reader(style)
-        self._splitter = EventSplitter()
+        self._reader = (
+            style if isinstance(style, ResponseParser) else choose_reader(style, expected_choices)
+        )
+        self._splitter = self._choose_splitter()
         self._whole: list[bytes] | None = None
         self._began = False
         self._events = 0
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         self._sent_ns = record.sent_ns or record.opened_ns
         self._over = False
         self.reading = self._reader.reading
         self.stamps_ns: list[int] = []
         self.first_answer_ns: int | None = None
+
+    def _choose_splitter(self) -> EventSplitter | LineSplitter | FrameSplitter:
+        if "vnd.amazon.eventstream" in self._record.headers.get("content-type", ""):
+            return FrameSplitter()
+        return LineSplitter() if isinstance(self._reader, OllamaParser) else EventSplitter()
 
     async def next(self) -> list[Delta]:
         """The pieces that arrive next; an empty list at the proper end of the stream.
@@ -72,7 +129,7 @@ class StreamParser:
             AnswerRefused: the body is no stream; it stands in the record as a whole.
         """
         if self.stamps_ns:  # while nobody asked for more, the silence was ours
-            self._heard_at = time.monotonic()
+            self._received_at = time.monotonic()
         while not self._over:
             if deltas := await self._step():
                 return deltas
@@ -85,7 +142,8 @@ class StreamParser:
             return self._forgive(failure)
         if not self._began and data:
             self._began = True
-            if data.lstrip()[:1] in _BODY_STARTS and data.strip():
+            is_body = data.strip() and data.lstrip()[:1] in _BODY_STARTS
+            if is_body and not isinstance(self._splitter, LineSplitter):
                 self._whole = []
         if self._whole is not None:
             return self._gather(data)
@@ -95,8 +153,8 @@ class StreamParser:
         """Read on; a silence longer than allowed is a failure, keep-alives are silence."""
         record = self._record
         deadlines, now = record.deadlines, time.monotonic()
-        if self.stamps_ns:
-            until = self._heard_at + deadlines.chunk_s
+        if self.stamps_ns or self.reading.finish is not None:
+            until = self._received_at + min(deadlines.chunk_s, self._longest_silence_s())
         else:
             until = self._sent_ns / 1e9 + deadlines.first_token_s
         wait_s = min(until, deadlines.total_at) - now
@@ -107,38 +165,54 @@ class StreamParser:
             cause = "deadline" if is_total else "stream_stall"
             raise record.fail(cause, f"nothing for {max(wait_s, 0):.1f} s") from None
 
+    def _longest_silence_s(self) -> float:
+        """How long a silence may last: a finished answer is not waited for."""
+        reading = self.reading
+        has_all = 1 + len(reading.others) >= self._reader.expected_choices
+        if not reading.is_finished or not has_all:
+            return float("inf")
+        return _AFTER_USAGE_S if reading.tokens.get("output_tokens") else _AFTER_FINISH_S
+
     def _take(self, data: bytes) -> list[Delta]:
         try:
             events = self._splitter.feed(data)
         except LineTooLong:
-            raise self._record.fail("too_large", "one line is over 1 MB") from None
+            size = self._splitter.max_bytes / _MIB
+            detail = f"one event is longer than {size:.0f} MiB; ask without `stream` to get it"
+            raise self._record.fail("too_large", detail) from None
+        except BadFrame as error:
+            raise self._record.fail("stream_error", str(error)) from None
         stamp_ns = self._record.last_byte_ns or time.monotonic_ns()
         deltas: list[Delta] = []
         for event in events:
             if self._over:
                 self.reading.flags.add("data_after_end")
                 break
-            self._take_event(event, stamp_ns, deltas)
+            self._read_event(event, stamp_ns, deltas)
         return deltas
 
-    def _take_event(self, event: Event, stamp_ns: int, deltas: list[Delta]) -> None:
+    def _read_event(self, event: Event, stamp_ns: int, deltas: list[Delta]) -> None:
         self._events += 1
         if self._events > MAX_CHUNKS:
             raise self._record.fail("too_large", f"over {MAX_CHUNKS:,} events")
         data = event.data.strip()
         if data == b"[DONE]":
-            self._finish(marked=True)
+            self._complete(stamp_ns, deltas)
             return
-        if not data or event.name in _QUIET:
+        # Some gateways send on a comment as data.
+        if not data or data == b"null" or data.startswith(b":") or event.name in _QUIET:
             return
-        pieces = self._reader.take_event(event.name, self._decode(data))
-        self._heard_at = stamp_ns / 1e9
+        pieces = self._reader.parse_event(event.name, self._decode(data, event.name))
+        self._received_at = stamp_ns / 1e9
         if pieces:
             self._stamp(pieces, stamp_ns, deltas)
-        if self.reading.error is not None or self.reading.is_ended:
-            self._finish(marked=True)
+        reading = self.reading
+        if reading.is_ended or reading.error is not None or reading.problem is not None:
+            self._complete(stamp_ns, deltas)
 
-    def _decode(self, data: bytes) -> Mapping[str, Any]:
+    def _decode(self, data: bytes, name: str | None) -> Mapping[str, Any]:
+        if name == "chunk":
+            data = _unpack_chunk(data)
         try:
             value, mended = decode_json(data)
         except BadJson as error:
@@ -146,7 +220,9 @@ class StreamParser:
         if mended:
             self.reading.flags.add("lone_surrogate")
         if not isinstance(value, dict):
-            raise self._record.fail("stream_error", "an event is no object")
+            if name == "error":
+                return {"message": str(value)[:1000]}
+            raise self._record.fail("stream_error", "an event is not a JSON object")
         return value
 
     def _stamp(self, pieces: Any, stamp_ns: int, deltas: list[Delta]) -> None:
@@ -157,23 +233,32 @@ class StreamParser:
                 self.first_answer_ns = stamp_ns
             deltas.append(Delta(kind, text, at_ms))
 
-    def _finish(self, *, marked: bool) -> None:
+    def _complete(self, stamp_ns: int, deltas: list[Delta]) -> None:
+        """The stream is over: what was kept back until now is given out."""
         self._over = True
-        if marked and not self._is_answered():
-            raise self._record.fail("stream_truncated", "the end mark came before any finish")
+        pieces = self._reader.finish()
+        if pieces:
+            self._stamp(pieces, stamp_ns, deltas)
+        _note_finish(self.reading)
 
     def _is_answered(self) -> bool:
         """Whether the stream has said that it is done, or that it failed."""
         reading = self.reading
-        return bool(reading.finish or reading.error or reading.refusal)
+        if reading.finish or reading.error or reading.refusal or reading.problem:
+            return True
+        return self._events > 0 and not reading.is_recognised  # a stream of another API
 
     def _end(self) -> list[Delta]:
         """The HTTP body is over: was the answer?"""
         deltas: list[Delta] = []
         stamp_ns = self._record.last_byte_ns or time.monotonic_ns()
-        for event in self._splitter.finish():
+        try:
+            events = self._splitter.finish()
+        except BadFrame as error:
+            raise self._record.fail("stream_cut", str(error)) from None
+        for event in events:
             if not self._over:
-                self._take_event(event, stamp_ns, deltas)
+                self._read_event(event, stamp_ns, deltas)
         if self._over:
             return deltas
         foreign = bytes(self._splitter.foreign)
@@ -182,24 +267,22 @@ class StreamParser:
             raise AnswerRefused("no event stream")
         if not self._is_answered():
             raise self._record.fail("stream_truncated", "no finish before the end of the body")
-        self._over = True
+        self._complete(stamp_ns, deltas)
         return deltas
 
     def _is_event_stream(self) -> bool:
         return "event-stream" in self._record.headers.get("content-type", "")
 
     def _forgive(self, failure: WireFailure) -> list[Delta]:
-        """A finish was seen: what breaks after it costs at most the usage."""
-        if not self._is_answered() or failure.cause not in (
-            "stream_cut",
-            "stream_stall",
-            "bad_body",
-        ):
+        """After a finish reason, what breaks costs at most the usage."""
+        forgivable = ("stream_cut", "stream_stall", "deadline", "bad_body")
+        if not self.reading.is_finished or failure.cause not in forgivable:
             raise failure
         self._record.failure = None
         self.reading.flags.add("ended_without_end_mark")
-        self._over = True
-        return []
+        deltas: list[Delta] = []
+        self._complete(self._record.last_byte_ns or time.monotonic_ns(), deltas)
+        return deltas
 
     def _gather(self, data: bytes) -> list[Delta]:
         """A server that does not stream sends one body: read it as one."""
@@ -216,34 +299,87 @@ class StreamParser:
         return deltas
 
 
-def read_body(body: bytes, reader: Any) -> list[Piece]:
+def read_body(body: bytes, reader: ResponseParser) -> list[Piece]:
     """Read a whole body and return its pieces.
 
     Raises:
-        AnswerRefused: it is no answer of this API.
+        AnswerRefused: it is not an answer of this API.
     """
-    try:
-        value, mended = decode_json(body, whole=True)
-    except BadJson as error:
-        raise AnswerRefused(str(error)) from None
     reading = reader.reading
-    if isinstance(value, dict):
-        reader.take_whole(value)
+    if body.lstrip().startswith(_IN_EVENTS):
+        _read_events(body, reader)
     else:
-        _take_list(value, reader)
-    if mended:
-        reading.flags.add("lone_surrogate")
-    if not reading.is_recognised and reading.error is None and reading.refusal is None:
+        value, had_surrogates = _decode_body(body)
+        if isinstance(value, dict):
+            reader.parse_body(value)
+        else:
+            _read_list(value, reader)
+        reading.raw = value
+        if had_surrogates:
+            reading.flags.add("lone_surrogate")
+    reader.finish()
+    is_failure = reading.error or reading.refusal or reading.problem
+    if not reading.is_recognised and not is_failure:
         raise AnswerRefused("not an answer of this API")
+    _note_finish(reading)
     pieces: list[Piece] = [("reasoning", text) for text in reading.reasoning]
     pieces += [("text", text) for text in reading.text]
     pieces += [("tool_call", call.arguments) for call in reading.tool_calls()]
     return pieces
 
 
-def _take_list(value: Any, reader: Any) -> None:
+def _decode_body(body: bytes) -> tuple[Any, bool]:
+    try:
+        return decode_json(body, whole=True)
+    except BadJson as error:
+        shorter = _END_MARKS.sub(b"", body) if b"[DONE]" in body[-200:] else body
+        if len(shorter) == len(body):
+            raise AnswerRefused(str(error)) from None
+    try:
+        return decode_json(shorter, whole=True)
+    except BadJson as error:
+        raise AnswerRefused(str(error)) from None
+
+
+def _read_events(body: bytes, reader: ResponseParser) -> None:
+    """A server that streams though nobody asked for it: read its events as one answer."""
+    splitter, reading = EventSplitter(len(body) + 1), reader.reading
+    is_marked = False
+    for event in (*splitter.feed(body), *splitter.finish()):
+        data = event.data.strip()
+        is_marked = is_marked or data == b"[DONE]"
+        if is_marked or not data or data == b"null" or event.name in _QUIET:
+            continue
+        try:
+            value, _ = decode_json(data)
+        except BadJson as error:
+            raise AnswerRefused(str(error)) from None
+        if not isinstance(value, dict):
+            raise AnswerRefused("an event is not a JSON object")
+        reader.parse_event(event.name, value)
+    reading.flags.add("streamed")
+    if not (is_marked or reading.is_ended or reading.finish or reading.error):
+        reading.problem = reading.problem or "the events end without a finish"
+
+
+def _read_list(value: Any, reader: ResponseParser) -> None:
     """Gemini streams without events: one list of the bodies that would have been events."""
     if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
-        raise AnswerRefused("the body is no object")
+        raise AnswerRefused("the body is not an object")
     for part in value:
-        reader.take_event(None, part)
+        reader.parse_event(None, part)
+
+
+def _note_finish(reading: ParsedResponse) -> None:
+    if reading.finish is None and reading.error is None and not reading.vectors:
+        reading.flags.add("no_finish_reason")
+
+
+def _unpack_chunk(data: bytes) -> bytes:
+    """Bedrock wraps the events of other APIs: `{"bytes": base64}`."""
+    try:
+        inner = orjson.loads(data)
+        packed = inner.get("bytes") if isinstance(inner, dict) else None
+        return base64.b64decode(packed) if isinstance(packed, str) else data
+    except (orjson.JSONDecodeError, binascii.Error, ValueError):
+        return data

@@ -1,0 +1,332 @@
+"""Answers of OpenAI's Responses API, whole and as typed events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from toolkit.calls.parsers.error_messages import ProviderWords, find_error
+from toolkit.calls.parsers.parsed_response import (
+    Piece,
+    ResponseParser,
+    ToolDraft,
+    name_set,
+    without,
+)
+from toolkit.calls.parsers.styles.openai_usage import read_usage
+from toolkit.records import Part
+
+_RESPONSE: Final = name_set(
+    "id object created_at completed_at status background billing error incomplete_details "
+    "instructions max_output_tokens max_tool_calls metadata model output output_text "
+    "parallel_tool_calls previous_response_id prompt prompt_cache_key prompt_cache_retention "
+    "reasoning safety_identifier service_tier store temperature text tool_choice tools top_k "
+    "top_logprobs top_p truncation usage user conversation content_filters moderation "
+    "frequency_penalty presence_penalty min_p seed stop n logprobs prompt_cache_options "
+    "system_fingerprint provider cost extra_body error_details agent citations text_format "
+    "stream model_metadata is_byok input_messages output_messages kv_transfer_params"
+)
+_ITEMS: Final = frozenset(("message", "reasoning", "function_call", "custom_tool_call"))
+# Events that repeat what deltas, `output_item.done` or the last event say.
+_REPEATED: Final = name_set(
+    "response.queued response.in_progress response.content_part.added "
+    "response.content_part.done response.output_text.done response.refusal.done "
+    "response.function_call_arguments.done response.custom_tool_call_input.done "
+    "response.reasoning_summary_part.added response.reasoning_summary_part.done "
+    "response.reasoning_summary_text.done response.reasoning_text.done "
+    "response.reasoning_part.added response.reasoning_part.done "
+    "response.output_text.annotation.added response.audio.done response.audio.transcript.done "
+    "keepalive ping"
+)
+_ENDS: Final = (
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+)
+
+
+class ResponsesParser(ResponseParser):
+    """Reads `response` bodies and the events `response.created` ... `response.completed`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tools: dict[Any, ToolDraft] = {}
+        self._streamed: set[Any] = set()
+        self._done: dict[int, Mapping[str, Any]] = {}
+        self._items: list[Mapping[str, Any]] = []
+
+    def parse_body(self, value: Mapping[str, Any]) -> None:
+        """Read a whole body."""
+        reading = self.reading
+        if value.get("error"):
+            reading.error = find_error(value)
+        if value.get("object") != "response" and "output" not in value:
+            return
+        reading.note_unread("", value, _RESPONSE)
+        self._read_response(value)
+        for item in reading.as_list(value.get("output"), "output"):
+            if (held := reading.as_object(item, "output[]")) is not None:
+                self._read_item(held)
+        reading.is_null = value.get("output") is None
+        reading.is_ended = True
+
+    def parse_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:
+        """Read one event; its `type` counts, the name only repeats it."""
+        reading = self.reading
+        kind = value.get("type") or name
+        if kind == "response.output_text.delta":
+            self._note_logprobs(value.get("logprobs"))
+            return self._add("text", value, "delta")
+        if isinstance(kind, str) and kind.startswith("response.reasoning") and "delta" in value:
+            return self._add("reasoning", value, "delta")
+        if kind in (
+            "response.function_call_arguments.delta",
+            "response.custom_tool_call_input.delta",
+        ):
+            return self._read_arguments(value)
+        if kind == "response.refusal.delta":
+            refusal = reading.as_text(value.get("delta"), "delta")
+            reading.refusal = (reading.refusal or "") + refusal
+        elif kind == "response.output_item.added":
+            return self._begin_item(value)
+        elif kind == "response.output_item.done":
+            return self._end_item(value)
+        elif kind == "response.created" or kind in _ENDS:
+            self._read_state(str(kind), value)
+        elif kind == "error" or value.get("error"):
+            reading.error = find_error(value if value.get("error") else {"error": dict(value)})
+        elif kind not in _REPEATED:
+            self._read_other_event(str(kind), value)
+        return ()
+
+    def finish(self) -> Sequence[Piece]:
+        """The items that the next turn needs: reasoning, and runs of the provider's tools."""
+        reading = self.reading
+        items = self._items or [self._done[index] for index in sorted(self._done)]
+        thoughts = [dict(item) for item in items if item.get("type") == "reasoning"]
+        if thoughts:
+            reading.next_turn["reasoning_items"] = thoughts
+        for draft in reading.tools.values():
+            if draft.type == "function" and draft.arguments and not draft.is_whole:
+                reading.flags.add("tool_arguments_invalid")
+        return ()
+
+    def _read_state(self, kind: str, value: Mapping[str, Any]) -> None:
+        reading = self.reading
+        response = reading.as_object(value.get("response"), "response")
+        if response is None:
+            return
+        reading.note_unread("response.", response, _RESPONSE)
+        self._read_response(response)
+        if kind not in _ENDS:
+            return
+        output = reading.as_list(response.get("output"), "response.output")
+        self._items = [item for item in output if isinstance(item, dict)]
+        if not reading.has_content:  # a server that sends only the last event
+            for item in self._items:
+                self._read_item(item)
+        reading.is_ended = True
+
+    def _read_response(self, value: Mapping[str, Any]) -> None:
+        """Model, status and usage of a body, or of the response inside an event."""
+        reading = self.reading
+        reading.is_recognised = True
+        reading.response_model = reading.as_label(value.get("model"), "model")
+        reading.response_id = reading.as_label(value.get("id"), "id")
+        reading.service_tier = reading.as_label(value.get("service_tier"), "service_tier")
+        read_usage(reading, value)
+        status = value.get("status")
+        details = value.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        if value.get("error"):
+            reading.error = find_error(value)
+        elif status == "incomplete":
+            reading.finish = reason if isinstance(reason, str) else "incomplete"
+        elif status in ("completed", "cancelled"):
+            reading.finish = str(status)
+        elif status == "failed":
+            reading.error = ProviderWords(message="the response failed")
+
+    def _read_item(self, item: Mapping[str, Any]) -> list[Piece]:
+        """Read one whole item of the output."""
+        reading, kind = self.reading, item.get("type")
+        if kind == "message":
+            return self._read_message(item)
+        if kind == "reasoning":
+            return self._read_thoughts(item)
+        if kind in ("function_call", "custom_tool_call"):
+            return self._read_call(item)
+        self._read_other_item(item)
+        reading.has_other = True
+        return []
+
+    def _read_message(self, item: Mapping[str, Any]) -> list[Piece]:
+        reading = self.reading
+        pieces: list[Piece] = []
+        for part in reading.as_list(item.get("content"), "output[].content"):
+            held = reading.as_object(part, "output[].content[]")
+            if held is None:
+                continue
+            if held.get("type") == "refusal":
+                refusal = reading.as_text(held.get("refusal"), "refusal")
+                reading.refusal = (reading.refusal or "") + refusal
+            elif "text" in held:
+                self._note_logprobs(held.get("logprobs"))
+                pieces += self._add("text", held, "text")
+                self._read_annotations(held)
+            else:
+                reading.parts.append(Part(type="other", raw=held))
+        return pieces
+
+    def _read_thoughts(self, item: Mapping[str, Any]) -> list[Piece]:
+        pieces: list[Piece] = []
+        for name in ("summary", "content"):
+            for part in self.reading.as_list(item.get(name), f"output[].{name}"):
+                if isinstance(part, dict) and "text" in part:
+                    pieces += self._add("reasoning", part, "text")
+        self.reading.has_other = True  # encrypted reasoning is content that nobody can read
+        return pieces
+
+    def _read_call(self, item: Mapping[str, Any]) -> list[Piece]:
+        draft = self._begin_call(item)
+        is_custom = draft.type == "custom"
+        text = self.reading.as_text(item.get("input" if is_custom else "arguments"), "arguments")
+        draft.arguments[:] = [text]
+        return [("tool_call", text)]
+
+    def _begin_call(self, item: Mapping[str, Any]) -> ToolDraft:
+        reading = self.reading
+        name = reading.as_text(item.get("name"), "output[].name")
+        if not name:
+            reading.refuse("output[].name", item.get("name"))
+        call_id = reading.as_label(item.get("call_id") or item.get("id"), "output[].call_id")
+        is_custom = item.get("type") == "custom_tool_call"
+        draft = ToolDraft(call_id, name, type="custom" if is_custom else "function")
+        reading.tools[len(reading.tools)] = draft
+        return draft
+
+    def _begin_item(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        item = self.reading.as_object(value.get("item"), "item")
+        if item is None:
+            return ()
+        if item.get("type") in ("function_call", "custom_tool_call"):
+            draft = self._begin_call(item)
+            for key in (item.get("id"), value.get("output_index")):
+                if isinstance(key, str | int):
+                    self._tools[key] = draft
+            return (("tool_call", ""),)
+        return ()
+
+    def _end_item(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        """The whole item; what deltas have brought already is not added again."""
+        reading = self.reading
+        item = reading.as_object(value.get("item"), "item")
+        if item is None:
+            return ()
+        index = value.get("output_index")
+        self._done[index if type(index) is int else len(self._done)] = item
+        kind = item.get("type")
+        if kind in ("function_call", "custom_tool_call"):
+            return self._end_call(item, index)
+        if kind == "message":
+            if item.get("id") not in self._streamed and index not in self._streamed:
+                return self._read_item(item)
+            for part in reading.as_list(item.get("content"), "item.content"):
+                if isinstance(part, dict):
+                    self._read_annotations(part)
+            return ()
+        if kind == "reasoning":
+            reading.has_other = True
+            known = item.get("id") in self._streamed or index in self._streamed
+            return () if known else self._read_thoughts(item)
+        self._read_item(item)
+        return ()
+
+    def _end_call(self, item: Mapping[str, Any], index: Any) -> Sequence[Piece]:
+        """The whole call: only what its deltas have not brought is new."""
+        draft = self._tools.get(item.get("id")) or self._tools.get(index)
+        if draft is None:
+            return self._read_item(item)
+        name = "input" if draft.type == "custom" else "arguments"
+        whole = self.reading.as_text(item.get(name), f"item.{name}")
+        held = "".join(draft.arguments)
+        draft.arguments[:] = [whole or held]
+        rest = whole[len(held) :] if whole.startswith(held) else ""
+        return (("tool_call", rest),) if rest else ()
+
+    def _read_arguments(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        part = self.reading.as_text(value.get("delta"), "delta")
+        draft = self._tools.get(value.get("item_id")) or self._tools.get(value.get("output_index"))
+        if draft is None:
+            self.reading.refuse("delta without its tool call", part)
+            return ()
+        if not part:
+            return ()
+        draft.arguments.append(part)
+        return (("tool_call", part),)
+
+    def _read_other_item(self, item: Mapping[str, Any]) -> None:
+        """A tool that the provider ran itself, an image, or an item that is not known."""
+        kind = item.get("type")
+        if kind == "image_generation_call":
+            data = item.get("result")
+            self.reading.parts.append(
+                Part(
+                    type="image",
+                    data=data if isinstance(data, str) else None,
+                    media_type=f"image/{item.get('output_format') or 'png'}",
+                    raw=without(item, "result"),
+                )
+            )
+            return
+        name = item.get("name")
+        is_result = isinstance(kind, str) and kind.endswith("_output")
+        self.reading.parts.append(
+            Part(
+                type="server_tool_result" if is_result else "server_tool_call",
+                title=name if isinstance(name, str) else kind if isinstance(kind, str) else None,
+                raw=item,
+            )
+        )
+
+    def _read_annotations(self, part: Mapping[str, Any]) -> None:
+        for note in self.reading.as_list(part.get("annotations"), "annotations"):
+            if isinstance(note, dict):
+                url, title = note.get("url"), note.get("title") or note.get("filename")
+                self.reading.parts.append(
+                    Part(
+                        type="citation",
+                        url=url if isinstance(url, str) else None,
+                        title=title if isinstance(title, str) else None,
+                        raw=note,
+                    )
+                )
+
+    def _read_other_event(self, kind: str, value: Mapping[str, Any]) -> None:
+        """Progress of the provider's own tools says nothing new; anything else is kept."""
+        if "_call." in kind or "image_generation" in kind or "mcp_list_tools" in kind:
+            return
+        self.reading.note_unread("event.", {kind: value}, frozenset())
+
+    def _note_logprobs(self, logprobs: Any) -> None:
+        for entry in logprobs if isinstance(logprobs, list) else ():
+            if isinstance(entry, dict):
+                self.reading.logprobs.append(entry)
+
+    def _add(self, kind: str, value: Mapping[str, Any], name: str) -> list[Piece]:
+        reading = self.reading
+        text = value.get(name)
+        if type(text) is not str:
+            reading.refuse(name, text)
+            return []
+        for key in (value.get("item_id"), value.get("output_index")):
+            if isinstance(key, str | int):
+                self._streamed.add(key)
+        if not text:
+            return []
+        if kind == "text":
+            reading.text.append(text)
+            return [("text", text)]
+        reading.reasoning.append(text)
+        return [("reasoning", text)]
