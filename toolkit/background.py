@@ -1,6 +1,6 @@
-"""What a long-running process does beside its own work: watch over health, keep the catalog fresh.
+"""Background tasks of a long-running process: health monitor and catalog syncs.
 
-The app and `toolkit serve` both start it here, so that there is one answer to what runs unasked.
+The app and `toolkit serve` both start it here, so that one place decides what runs unasked.
 All of it is free of charge: listings, and probes within the budget of the settings (0 by default).
 """
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def start_background_tasks(toolkit: Toolkit, role: str) -> None:
-    """Start the health monitor and the catalog's syncs in the background, until the bench closes.
+    """Start the health monitor and the catalog's syncs; they run until the toolkit is closed.
 
     Args:
         toolkit: the toolkit of the process.
-        role: what the process is (`app`, `serve`), shown where one asks who watches.
+        role: what the process is (`app`, `serve`), shown in the monitor's status.
     """
     toolkit.health.monitor.start(role)
     toolkit.portal.start(toolkit.catalog.keep_fresh())

@@ -1,7 +1,7 @@
 """Parts that installed packages bring and the settings name: processors, request parsers.
 
-Installing a package changes nothing: a part works once its name stands in the settings, in the
-order in which the names stand there.
+Installing a package changes nothing: a part is used once the settings name it, in the
+order in which they name it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _make(group: Group, name: str, announced: Mapping[str, EntryPoint]) -> Any:
     if point is None:
         known = ", ".join(sorted(announced)) or "none"
         raise InvalidInput(
-            f"no installed package brings {name!a}, which stands in the setting `{group}`",
+            f"no installed package provides {name!a}, which the setting `{group}` names",
             hint=f"Installed are: {known}.",
         )
     try:
@@ -45,5 +45,5 @@ def _make(group: Group, name: str, announced: Mapping[str, EntryPoint]) -> Any:
     except Exception as error:  # noqa: BLE001 - foreign code; its words may hold secrets
         raise InvalidInput(
             f"{name!a} of the setting `{group}` does not load ({type(error).__name__})",
-            hint="Mend the package that brings it, or take its name out of the setting.",
+            hint="Fix the package that provides it, or remove the name from the setting.",
         ) from None

@@ -1,4 +1,4 @@
-"""A backup of a home: the store, and beside it the registry of providers. No key is in either."""
+"""Back up and restore a home folder: the database and the provider registry, never keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def back_up(toolkit: Toolkit, path: Path) -> Path:
 
 
 def restore(toolkit: Toolkit, path: Path) -> None:
-    """Put a backup in the place of the store and of the registry; both are kept as `.bak`.
+    """Restore the database and the registry from a backup; current files are kept as `.bak`.
 
     A backup without a registry leaves the present one as it is.
 

@@ -1,4 +1,4 @@
-"""A value that never prints: keys travel through the house wrapped in `Secret`.
+"""`Secret`: a value that never prints; keys are passed around wrapped in it.
 
 `redact` removes known secret values and anything that looks like a key from text that
 came from outside (a provider's error body, an exception) before it is shown or stored.

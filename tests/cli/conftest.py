@@ -11,7 +11,7 @@ import pytest
 
 from tests.local_model import local_server, shared_local
 from tests.servers import Answer, MockProvider
-from toolkit import toolkit as toolkit
+from toolkit import toolkit as toolkit_module
 from toolkit.records import Call
 from toolkit.toolkit import current
 
@@ -31,7 +31,7 @@ def provider() -> Iterator[MockProvider]:
         toolkit = current()
         toolkit.providers.add("mock", base_url=mock.base_url, local=True, test=False)
         toolkit.close()
-        toolkit._open.cache_clear()
+        toolkit_module._open.cache_clear()
         yield mock
 
 
@@ -85,5 +85,5 @@ def ledger() -> list[Call]:
     for row in rows:
         toolkit.record(row)
     toolkit.close()
-    toolkit._open.cache_clear()
+    toolkit_module._open.cache_clear()
     return rows

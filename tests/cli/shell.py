@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from toolkit import toolkit
+from toolkit import toolkit as toolkit_module
 from toolkit.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def run(*args: str, stdin: str = "") -> Done:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", io.StringIO(stdin)):
         code = main(args)
-    toolkit._open.cache_clear()  # a command opens a toolkit of its own
+    toolkit_module._open.cache_clear()  # a command opens a toolkit of its own
     return Done(code, out.getvalue(), err.getvalue())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -106,3 +107,77 @@ def test_parameters_are_json_where_they_are():
 def test_what_is_no_parameter_is_refused(pair):
     with pytest.raises(InvalidInput):
         read_params([pair])
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def test_an_image_file_goes_as_a_data_url(provider, tmp_path):
+    (tmp_path / "dot.png").write_bytes(PNG)
+    run_json("chat", "What is this?", "-m", "mock/mock-model", "--image", "dot.png")
+    text, image = provider.requests[-1].json["messages"][-1]["content"]
+    assert text == {"type": "text", "text": "What is this?"}
+    assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+
+
+def test_a_schema_file_becomes_the_response_format(provider, tmp_path):
+    schema = {"type": "object", "properties": {"town": {"type": "string"}}}
+    (tmp_path / "town.json").write_text(json.dumps(schema))
+    run_json("chat", "Where?", "-m", "mock/mock-model", "--schema", "town.json")
+    sent = provider.requests[-1].json["response_format"]
+    assert sent["type"] == "json_schema"
+    assert sent["json_schema"]["schema"] == schema
+    assert sent["json_schema"]["name"] == "town"
+
+
+def test_the_common_parameters_have_options(provider):
+    run_json("chat", "Hi", "-m", "mock/mock-model", "--temperature", "0.1", "--max-tokens", "5")
+    sent = provider.requests[-1].json
+    assert sent["temperature"] == 0.1
+    assert 5 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
+
+
+def test_a_conversation_goes_on(provider):
+    run_json("chat", "First question", "-m", "mock/mock-model")
+    run_json("chat", "And then?", "-m", "mock/mock-model", "-c")
+    sent = provider.requests[-1].json["messages"]
+    assert [(m["role"], m["content"]) for m in sent] == [
+        ("user", "First question"),
+        ("assistant", "The answer is forty-two."),
+        ("user", "And then?"),
+    ]
+
+
+def test_a_template_surrounds_the_prompt(provider, tmp_path):
+    (tmp_path / "t.txt").write_text("Translate: {text}")
+    run_json("chat", "Hund", "-m", "mock/mock-model", "--template", "t.txt")
+    assert provider.requests[-1].json["messages"][-1]["content"] == "Translate: Hund"
+
+
+def test_many_prompts_to_many_models_are_a_matrix(provider, tmp_path):
+    (tmp_path / "prompts.txt").write_text("One?\n\nTwo?\n")
+    models = ["-m", "mock/mock-model", "-m", "mock/mock-small"]
+    done = run("chat", "-f", "prompts.txt", *models)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("The answer is forty-two.") == 4
+    assert "One?" in done.stdout
+    assert "mock/mock-small" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["Hi", "--image", "missing.png"], "cannot be read"),
+        (["Hi", "--schema", "missing.json"], "cannot be read"),
+        (["Hi", "-c"], "no earlier conversation"),
+        ([], "no prompt"),
+        (["-f", "missing.txt"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_any_call(provider, args, said):
+    done = run("chat", *args, "-m", "mock/mock-model")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert provider.requests == []

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.cli.shell import COMMAND, child_environment, run, run_json
-from toolkit import toolkit as toolkit
+from toolkit import toolkit as toolkit_module
 from toolkit.health.monitoring.lease import read_holder
 from toolkit.toolkit import current
 
@@ -36,7 +36,7 @@ def incident(home):
     toolkit.store.append("incidents", row)
     toolkit.store.append("incidents", {**row, "incident_id": "old", **_long_ago(now)})
     toolkit.close()
-    toolkit._open.cache_clear()
+    toolkit_module._open.cache_clear()
 
 
 def _long_ago(now):
@@ -98,7 +98,7 @@ def test_models_are_told_the_worst_first(provider):
     ]
     toolkit.store.append_many("calls", rows)
     toolkit.close()
-    toolkit._open.cache_clear()
+    toolkit_module._open.cache_clear()
     told = [(row["model"], row["state"], row["bad"]) for row in run_json(*MODELS)]
     assert told == [("mock/small", "down", 4), ("mock/large", "healthy", 0)]
     assert "4 of 4" in run(*MODELS).stdout

@@ -79,7 +79,7 @@ def _words(error: typer.TyperException) -> str:
 
 
 def silence_stdout() -> None:
-    """Nobody reads any more: let what is still buffered go nowhere, without a complaint at exit."""
+    """Discard what is still buffered for a closed pipe, without a message at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):

@@ -24,8 +24,8 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("chat", "Run", "Ask one model, or several side by side"),
-    Command("demo", "Run", "Ask the built-in model three things, two panes at once; no key needed"),
+    Command("chat", "Run", "Send a prompt to one model, or to several side by side"),
+    Command("demo", "Run", "Try the built-in model in two panes; no key needed"),
     Command("app", "Run", "Serve the app on this machine"),
     Command("serve", "Run", "Serve the HTTP API and the OpenAI-compatible gateway"),
     Command("providers", "Configure", "Add, test, change and share providers"),
@@ -39,7 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("board", "Evaluate", "Comparisons, votes and the leaderboard"),
     Command("eval", "Evaluate", "Evaluate models on your own data"),
     Command("cassette", "Evaluate", "Record, check and serve traffic"),
-    Command("regress", "Evaluate", "Run a regression suite, offline unless told otherwise"),
+    Command("regress", "Evaluate", "Run a regression suite, offline by default"),
 )
 
 
@@ -71,7 +71,7 @@ def help_text() -> str:
         lines += ["", f"{group}:", *(f"  {row.name:<{width}}  {row.help}" for row in rows)]
     lines += [
         "",
-        "`toolkit COMMAND --help` tells more. Every command takes --json.",
+        "Run `toolkit COMMAND --help` for details. Commands that print results take --json.",
         "Exit codes: 0 ok, 1 a check or the thing asked for failed, 2 wrong usage.",
         "",
         "Options:",

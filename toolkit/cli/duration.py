@@ -26,5 +26,5 @@ def require_span(text: str) -> timedelta:
     """
     found = find_span(text)
     if found is None:
-        raise InvalidInput(f"{text!r} is no length of time", hint="Write 30min, 2h, 7d or 2w.")
+        raise InvalidInput(f"{text!r} is not a duration", hint="Write 30min, 2h, 7d or 2w.")
     return found

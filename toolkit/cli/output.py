@@ -7,8 +7,8 @@ The pattern of a command module:
     @app.command("list")
     def list_calls(as_json: JsonFlag = False) -> None:
         '''List calls, newest first.'''
-        with opened_bench() as bench:
-            rows = bench.store.rows("SELECT ...")
+        with opened_toolkit() as toolkit:
+            rows = list_calls_rows(toolkit.store)
         show_rows(rows, (Column("model", "Model"), ...), as_json=as_json, empty="No calls yet.")
 """
 
@@ -44,7 +44,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def new_app(help_text: str) -> typer.Typer:
-    """A `typer.Typer` with the manners of the house; each command module has one named `app`."""
+    """Make a `typer.Typer` with our defaults; each command module has one named `app`."""
     return typer.Typer(
         help=help_text,
         no_args_is_help=True,
@@ -59,7 +59,7 @@ def opened_toolkit() -> Iterator[Toolkit]:
     """The toolkit of the present home folder; its store and connections are closed at the end.
 
     Raises:
-        InvalidInput: a setting in the environment or in `settings.toml` is not acceptable.
+        InvalidInput: a setting in the environment or in `settings.toml` is not valid.
     """
     from toolkit.toolkit import current
 
@@ -67,8 +67,8 @@ def opened_toolkit() -> Iterator[Toolkit]:
         toolkit = current()
     except ValueError as error:
         raise InvalidInput(
-            f"the settings are not acceptable: {_what_is_wrong(error)}",
-            hint="Mend the variable TOOLKIT_... or the line in settings.toml.",
+            f"invalid settings: {_what_is_wrong(error)}",
+            hint="Fix the TOOLKIT_* variable or the entry in settings.toml.",
         ) from None
     try:
         yield toolkit
@@ -85,7 +85,7 @@ def _what_is_wrong(error: ValueError) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A Rich console; where nobody looks at a terminal it is wide enough not to cut tables."""
+    """Make a Rich console; without a terminal it is wide enough not to cut tables."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -94,7 +94,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def notice(text: str) -> None:
-    """Say something beside the result: on stderr, so that stdout stays what was asked for."""
+    """Print a notice on stderr, so that stdout holds only the result."""
     print(plain(text), file=sys.stderr, flush=True)
 
 
@@ -234,7 +234,7 @@ def _json_scalar(value: Any) -> str | int | float | bool | None:
 
 
 def print_failure(error: ToolkitError, *, as_json: bool) -> None:
-    """Say what failed, at which provider, and what to do: on stderr, or as JSON on stdout."""
+    """Print what failed, at which provider, and what to do: on stderr, or as JSON on stdout."""
     if as_json:
         print_json({"error": error.as_dict()})
         return

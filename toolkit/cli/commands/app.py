@@ -58,7 +58,7 @@ def serve_app(
                 print_json({"url": url, "port": chosen, "pid": child.pid})
             else:
                 print(f"The app is at {url}", flush=True)
-                notice("Ctrl-C ends it.")
+                notice("Press Ctrl-C to stop.")
             _wait(child)
         finally:
             _end(child)
@@ -67,7 +67,7 @@ def serve_app(
 
 
 def _treat_ends_alike() -> None:
-    """A closed terminal and a system that shuts down end the app as Ctrl-C does."""
+    """End the app on a closed terminal or a system shutdown as on Ctrl-C."""
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: signal.raise_signal(signal.SIGINT))
@@ -89,7 +89,7 @@ def _choose_port(host: str, wanted: int | None) -> int:
     if wanted:
         if not _is_free(host, wanted):
             raise InvalidInput(
-                f"port {wanted} is taken", hint="Leave --port out to take a free one."
+                f"port {wanted} is taken", hint="Leave out --port to use a free one."
             )
         return wanted
     nearby = () if wanted == 0 else range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED)
@@ -121,7 +121,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], host: str, port: int) -> N
         while not _answers(host, port):
             waited_s = time.monotonic() - begun
             if child.poll() is not None or waited_s > _READY_S:
-                raise AppFailed("the app did not start", hint="Its words stand above.")
+                raise AppFailed("the app did not start", hint="See its output above.")
             progress(f"Starting the app, {waited_s:.1f} s")
             time.sleep(0.1)
 
@@ -138,17 +138,17 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> None:
-    """Until the user or the system says so, which is a good end; by itself the app never ends."""
+    """Wait until the user or the system stops the app; it never ends by itself."""
     try:
         code = child.wait()
     except KeyboardInterrupt:
         notice("\nStopping the app ...")
         return
-    raise AppFailed(f"the app ended by itself with code {code}", hint="Its words stand above.")
+    raise AppFailed(f"the app ended by itself with code {code}", hint="See its output above.")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the app to end, and insist when it does not."""
+    """Ask the app to end, and kill it when it does not."""
     for end in (child.terminate, child.kill):
         if child.poll() is None:
             end()

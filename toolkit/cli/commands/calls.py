@@ -1,4 +1,4 @@
-"""`toolkit calls`: the ledger of every attempt, as a list, one by one, in sums and as a file."""
+"""`toolkit calls`: list, show, summarize and export recorded calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from toolkit.cli.views.call_queries import (
 )
 from toolkit.errors import InvalidInput
 
-app = new_app("Look at recorded calls: one row per attempt.")
+app = new_app("Inspect recorded calls: one row per attempt.")
 
 Provider = Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Only this provider/model_id.")]
@@ -48,7 +48,9 @@ def list_(
     status: Status = None,
     origin: Origin = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")
+    ] = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """List calls, newest first."""
@@ -75,19 +77,19 @@ def list_(
 
 @app.command()
 def show(
-    call: Annotated[str, typer.Argument(help="A call's id, its beginning or its end.")],
+    call: Annotated[str, typer.Argument(help="A call's id, or its first or last characters.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Show everything about one call."""
     with opened_toolkit() as toolkit:
         found = find_calls(toolkit.store, call)
     if not found:
-        raise InvalidInput(
-            f"there is no call {call!r}", hint="List them with `toolkit calls list`."
-        )
+        raise InvalidInput(f"no call {call!r}", hint="List them with `toolkit calls list`.")
     if len({row["request_id"] for row in found}) > 1:
         ids = ", ".join(row["call_id"] for row in found)
-        raise InvalidInput(f"{call!r} stands for several calls: {ids}", hint="Write more of it.")
+        raise InvalidInput(
+            f"{call!r} matches several calls: {ids}", hint="Give a longer part of the id."
+        )
     if as_json:
         show_facts(found[-1], as_json=True)
         return
@@ -103,7 +105,7 @@ def stats(
     since: Since = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Count calls by model: answers, errors, latency, speed, tokens, cost (live calls only)."""
+    """Summarize calls by model: answers, errors, latency, speed, tokens, cost (live calls only)."""
     which = _filter(provider, model, None, origin, since, is_live_only=True)
     with opened_toolkit() as toolkit:
         rows = call_statistics(toolkit.store, which)
@@ -126,7 +128,7 @@ def stats(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to: .parquet, .csv or .jsonl.")],
+    file: Annotated[Path, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
     provider: Provider = None,
     model: Model = None,
     status: Status = None,
@@ -157,7 +159,9 @@ def _filter(
     is_live_only: bool = False,
 ) -> CallFilter:
     if status not in (None, "ok", "error", "cancelled"):
-        raise InvalidInput(f"{status!r} is no status", hint="It is ok, error or cancelled.")
+        raise InvalidInput(
+            f"invalid status: {status!r}", hint="Must be one of: ok, error, cancelled."
+        )
     return CallFilter(
         provider=provider,
         model=model,
@@ -177,7 +181,7 @@ def _durations(
 
 
 def _high(row: Mapping[str, Any]) -> str | None:
-    """The 95th percentile; with too few answers for one, the maximum (n stands beside it)."""
+    """The 95th percentile; with too few answers, the maximum (n is in the next column)."""
     if row["ttft_p95_ms"] is not None:
         return duration(row["ttft_p95_ms"])
     if row["ttft_max_ms"] is None:

@@ -1,83 +1,248 @@
-"""`toolkit chat`: ask one model and read its answer as it comes, or several side by side."""
+"""`toolkit chat`: send a prompt to one model, or to several side by side."""
 
 from __future__ import annotations
 
+import base64
 import json
+import mimetypes
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from toolkit.cli.output import JsonFlag, new_app, notice, opened_toolkit, plain, print_json
+from toolkit.cli.output import (
+    Column,
+    JsonFlag,
+    new_app,
+    notice,
+    opened_toolkit,
+    plain,
+    print_json,
+    show_rows,
+)
 from toolkit.cli.spinner import status_line
 from toolkit.errors import CallError, InvalidInput
 
 if TYPE_CHECKING:
-    from toolkit.records import Reply
+    from toolkit.records import Message, Reply
     from toolkit.toolkit import Toolkit
 
-app = new_app("Ask one model, or several side by side.")
+app = new_app("Send a prompt to one model, or to several side by side.")
 
-# Names of our own that are no parameters of a model; a key in a shell history is no good idea.
+# Options of the toolkit, not parameters of a model. A key would stay in the shell's history.
 _NOT_PARAMS: Final = frozenset(
     {"api_key", "blind", "fallbacks", "origin", "origin_id", "panes", "system", "tags", "timeout_s"}
 )
+_MAX_IMAGE_BYTES: Final = 20_000_000  # more than any provider takes
 
 
 @app.command()
-def chat(
-    prompt: Annotated[str, typer.Argument(help='What to ask; "-" reads it from stdin.')],
+def chat(  # noqa: PLR0913 - the options of a command are its interface
+    prompt: Annotated[
+        str | None, typer.Argument(help='The prompt; "-" reads it from stdin.')
+    ] = None,
+    *,
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="provider/model_id; once for each pane.")
-    ],
-    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", help="provider/model_id or a chain; repeat for several panes."
+        ),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most output tokens.")] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", metavar="K=V", help="A parameter, for example temperature=0.2."),
+        typer.Option("--param", metavar="K=V", help="Another parameter, such as top_p=0.9."),
     ] = None,
-    stream: Annotated[bool, typer.Option("--stream/--no-stream", help="As it comes.")] = True,
+    image: Annotated[
+        list[str] | None, typer.Option(help="Image file or URL to send; repeatable.")
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="File with a JSON schema that the answer must follow.")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="File whose `{text}` is replaced by the prompt.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="File with one prompt per line.")
+    ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--continue", "-c", help="Continue the last conversation.")
+    ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream/--no-stream", help="Print the answer as it arrives.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask one model and read its answer as it comes, or several side by side."""
-    text = sys.stdin.read() if prompt == "-" else prompt
+    """Send a prompt to one model and print its answer, or to several side by side.
+
+    Without -m the default provider's default model is called.
+    """
     options = read_params(param or [])
+    for name, value in (("temperature", temperature), ("max_tokens", max_tokens)):
+        if value is not None:
+            options[name] = value
     if system:
         options["system"] = system
+    if schema is not None:
+        options["response_format"] = _read_schema(schema)
     with opened_toolkit() as toolkit:
-        _start_local(toolkit, model)
-        if len(model) > 1:
-            _chat_side_by_side(toolkit, text, model, options, as_json=as_json)
+        models = model or ["default"]
+        _start_local(toolkit, models)
+        if file is not None:
+            _run_prompts(toolkit, _read_prompts(file, template), models, options, as_json=as_json)
+            return
+        conversation = _build_conversation(toolkit, prompt, template, image or [], go_on=go_on)
+        if len(models) > 1:
+            _chat_side_by_side(toolkit, conversation, models, options, as_json=as_json)
         else:
-            _chat_alone(toolkit, text, model[0], options, stream=stream, as_json=as_json)
+            _chat_alone(toolkit, conversation, models[0], options, stream=stream, as_json=as_json)
+
+
+def _build_conversation(
+    toolkit: Toolkit, prompt: str | None, template: Path | None, images: list[str], *, go_on: bool
+) -> str | list[Message]:
+    """The prompt, or messages where images or an earlier conversation come with it."""
+    if prompt is None:
+        raise InvalidInput("no prompt given", hint='Write it after `toolkit chat`, or use "-".')
+    text = _fill(template, sys.stdin.read() if prompt == "-" else prompt)
+    earlier = _last_conversation(toolkit) if go_on else []
+    if not images and not earlier:
+        return text
+    content: Any = text
+    if images:
+        parts = [{"type": "image_url", "image_url": {"url": _image_url(i)}} for i in images]
+        content = [{"type": "text", "text": text}, *parts]
+    return [*earlier, {"role": "user", "content": content}]
+
+
+def _last_conversation(toolkit: Toolkit) -> list[Message]:
+    """Messages of the last successful `toolkit chat`, its answer included."""
+    rows = toolkit.calls("origin = 'chat' AND status = 'ok'", limit=1).to_dict("records")
+    if not rows:
+        raise InvalidInput("no earlier conversation", hint="Start one without --continue.")
+    messages, answer = rows[0].get("messages"), rows[0].get("output_text")
+    if not isinstance(messages, str) or not isinstance(answer, str):
+        raise InvalidInput(
+            "the last conversation was recorded without its text",
+            hint="Set `recording` to `full` in settings.toml to continue conversations.",
+        )
+    return [*json.loads(messages), {"role": "assistant", "content": answer}]
+
+
+def _image_url(given: str) -> str:
+    """A web address as it is, a file as a data URL."""
+    if given.startswith(("http://", "https://", "data:")):
+        return given
+    path = Path(given).expanduser()
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    if not kind.startswith("image/"):
+        raise InvalidInput(f"{given} is not an image file", hint="Use .png, .jpg, .gif or .webp.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{given} cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_IMAGE_BYTES:
+        raise InvalidInput(f"{given} is larger than 20 MB", hint="Scale the image down.")
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _read_schema(path: Path) -> dict[str, Any]:
+    try:
+        schema = json.loads(_read_text(path))
+    except ValueError as error:
+        raise InvalidInput(f"{path} is not valid JSON: {error}") from None
+    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in path.stem)[:64]
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InvalidInput(f"{path} cannot be read: {reason}") from None
+
+
+def _fill(template: Path | None, text: str) -> str:
+    if template is None:
+        return text
+    form = _read_text(template)
+    if "{text}" not in form:
+        raise InvalidInput(
+            f"{template} has no `{{text}}`", hint="Put {text} where the prompt goes."
+        )
+    return form.replace("{text}", text)
+
+
+def _read_prompts(path: Path, template: Path | None) -> list[str]:
+    lines = [line.strip() for line in _read_text(path).splitlines()]
+    prompts = [_fill(template, line) for line in lines if line]
+    if not prompts:
+        raise InvalidInput(f"{path} has no prompt", hint="Write one prompt on each line.")
+    return prompts
+
+
+def _run_prompts(
+    toolkit: Toolkit,
+    prompts: list[str],
+    models: list[str],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Send every prompt to every model and print the answers as a matrix."""
+    system = options.pop("system", None)
+    solver = {"name": "chat", **({"system": system} if system else {})}
+    samples = [{"input": prompt} for prompt in prompts]
+    run = toolkit.evaluation.run(samples, models, solvers=[solver], params=options, name="chat")
+    answers = run.answers().to_dict("records")
+    if as_json:
+        print_json(answers)
+    else:
+        by_prompt: dict[str, dict[str, Any]] = {}
+        for answer in answers:
+            row = by_prompt.setdefault(str(answer["sample_id"]), {})
+            row[answer["model"]] = answer.get("output") or answer.get("error_code")
+        rows = [
+            {"prompt": prompt, **row}
+            for prompt, row in zip(prompts, by_prompt.values(), strict=False)
+        ]
+        columns = (Column("prompt", "Prompt"), *(Column(m, m) for m in dict.fromkeys(models)))
+        show_rows(rows, columns, as_json=False)
+    if any(answer.get("status") not in (None, "ok") for answer in answers):
+        raise typer.Exit(1)
 
 
 def _start_local(toolkit: Toolkit, models: list[str]) -> None:
-    """Start the built-in model's server if it is asked and does not run yet."""
+    """Start the built-in model's server if it is called and does not run yet."""
     from toolkit.local.autostart import IDLE_TIMEOUT_S, LOCAL, ensure_local
 
-    asked = next((m for m in models if m.startswith(f"{LOCAL}/")), None)
-    if asked is None:
+    local = next((m for m in models if m.startswith(f"{LOCAL}/")), None)
+    if local is None:
         return
     with status_line() as progress:
-        ensure_local(toolkit, progress, model=asked.partition("/")[2])
+        ensure_local(toolkit, progress, model=local.partition("/")[2])
     if toolkit.local.was_started_here:
-        notice(f"The local server ends by itself after {IDLE_TIMEOUT_S / 60:g} idle minutes.")
+        notice(f"The local server stops after {IDLE_TIMEOUT_S / 60:g} idle minutes.")
 
 
 def read_params(pairs: list[str]) -> dict[str, Any]:
-    """`["temperature=0.2", "stop=END"]` as a mapping; values are JSON where they are, else text.
+    """Read `["temperature=0.2", "stop=END"]`; values are JSON where they parse, else text.
 
     Raises:
-        InvalidInput: a pair has no `=`, or names what is no parameter of a model.
+        InvalidInput: a pair has no `=`, or names an option that is not a model parameter.
     """
     params: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise InvalidInput(f"{pair!r} is no K=V", hint="Write --param temperature=0.2.")
+            raise InvalidInput(f"{pair!r} is not K=V", hint="Write --param temperature=0.2.")
         if name in _NOT_PARAMS:
-            raise InvalidInput(f"{name!r} is no parameter of a model")
+            raise InvalidInput(f"{name!r} is not a parameter of a model")
         try:
             params[name] = json.loads(value)
         except ValueError:
@@ -87,7 +252,7 @@ def read_params(pairs: list[str]) -> dict[str, Any]:
 
 def _chat_alone(
     toolkit: Toolkit,
-    text: str,
+    conversation: str | list[Message],
     model: str,
     options: dict[str, Any],
     *,
@@ -95,11 +260,11 @@ def _chat_alone(
     as_json: bool,
 ) -> None:
     if stream:
-        reply = _read_stream(toolkit, text, model, options, is_quiet=as_json)
+        reply = _read_stream(toolkit, conversation, model, options, is_quiet=as_json)
     else:
-        reply = toolkit.complete(model, text, origin="chat", **options)
+        reply = toolkit.complete(model, conversation, origin="chat", **options)
         if not as_json:
-            print(_shown(reply.text))
+            print(_printable(reply.text))
     if as_json:
         print_json(reply_facts(reply))
     else:
@@ -107,15 +272,20 @@ def _chat_alone(
 
 
 def _read_stream(
-    toolkit: Toolkit, text: str, model: str, options: dict[str, Any], *, is_quiet: bool
+    toolkit: Toolkit,
+    conversation: str | list[Message],
+    model: str,
+    options: dict[str, Any],
+    *,
+    is_quiet: bool,
 ) -> Reply:
-    with toolkit.stream(model, text, origin="chat", **options) as pieces:
+    with toolkit.stream(model, conversation, origin="chat", **options) as pieces:
         try:
             for delta in pieces.deltas():
                 if is_quiet:
                     continue
                 if delta.kind == "text":
-                    print(_shown(delta.text), end="", flush=True)
+                    print(_printable(delta.text), end="", flush=True)
                 elif delta.kind == "reasoning" and sys.stderr.isatty():
                     print(f"\x1b[2m{plain(delta.text)}\x1b[0m", end="", file=sys.stderr, flush=True)
         except CallError:
@@ -130,8 +300,8 @@ def _end_line(*, is_quiet: bool) -> None:
         print(flush=True)
 
 
-def _shown(text: str) -> str:
-    """A terminal would obey control characters; a pipe gets what the model wrote."""
+def _printable(text: str) -> str:
+    """Without control characters on a terminal, which would obey them; unchanged in a pipe."""
     return plain(text) if sys.stdout.isatty() else text
 
 
@@ -161,14 +331,19 @@ def reply_facts(reply: Reply) -> dict[str, Any]:
 
 
 def _chat_side_by_side(
-    toolkit: Toolkit, text: str, models: list[str], options: dict[str, Any], *, as_json: bool
+    toolkit: Toolkit,
+    conversation: str | list[Message],
+    models: list[str],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
 ) -> None:
     from toolkit.cli.views.call_queries import pane_figures
     from toolkit.cli.views.side_by_side import Slot, show_figures, watch
     from toolkit.compare.board import start_board
 
-    running = start_board(toolkit, text, models, options)
-    seats = [Slot(model=m, label=f"{i}. {m}", options={}) for i, m in enumerate(models, 1)]
+    running = start_board(toolkit, conversation, models, options)
+    slots = [Slot(model=m, label=f"{i}. {m}", options={}) for i, m in enumerate(models, 1)]
     if as_json:
         board = running.wait()
         panes = [
@@ -179,7 +354,7 @@ def _chat_side_by_side(
         ]
         print_json({"board_id": board.board_id, "panes": panes})
     else:
-        board = watch(running, seats)
-        show_figures(pane_figures(toolkit.store, [board.board_id]), seats)
+        board = watch(running, slots)
+        show_figures(pane_figures(toolkit.store, [board.board_id]), slots)
     if any(pane.state == "failed" for pane in board.panes):
         raise typer.Exit(1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolkit.compare.board import Board
     from toolkit.toolkit import Toolkit
 
-app = new_app("Ask the built-in model three things, two panes at once.")
+app = new_app("Send three prompts to the built-in model, two panes at once.")
 
 PROMPTS: Final = (
     "Name three rivers in Europe and say one thing about each.",
@@ -49,7 +49,7 @@ def demo(
     ] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask three things, stream the answers side by side, and show what was measured."""
+    """Send three prompts, stream the answers side by side, and show the measurements."""
     with opened_toolkit() as toolkit:
         try:
             seats = _take_seats(toolkit, model or [], builtin=builtin, discover=discover)
@@ -115,9 +115,9 @@ def _report(
     else:
         print()
         show_figures(figures, seats, title=f"{len(boards)} questions, as the store has them")
-        told = ", ".join(f"{n} {name}" for name, n in rows.items())
-        print(f"Recorded in {path}: {told}.", flush=True)
-        notice("Look closer with `toolkit calls list`, or `toolkit app`.")
+        recorded = ", ".join(f"{n} {name}" for name, n in rows.items())
+        print(f"Recorded in {path}: {recorded}.", flush=True)
+        notice("Inspect them with `toolkit calls list`, or `toolkit app`.")
     answered = {row["position"]: row["answers"] for row in figures}
     return any(
         seat.is_asked_for and answered.get(position, 0) < len(boards)

@@ -54,7 +54,7 @@ def stop(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def status(as_json: JsonFlag = False) -> None:
-    """Tell whether the server runs, and where; exit code 1 when it does not."""
+    """Show whether the server runs, and where; exits 1 if it does not."""
     with opened_toolkit() as toolkit:
         running = toolkit.local.status()
     if running is not None:
@@ -83,7 +83,7 @@ def models(
     ]
     if verify:
         columns.append(Column("intact", "Intact", lambda intact: "yes" if intact else "no"))
-    show_rows(rows, columns, as_json=as_json, empty="There is no model file.")
+    show_rows(rows, columns, as_json=as_json, empty="No model files.")
     if any(row.get("intact") is False for row in rows):
         raise typer.Exit(1)
 

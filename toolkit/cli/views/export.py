@@ -1,4 +1,4 @@
-"""Rows to a file of a kind that its name tells; readable by its owner only."""
+"""Write rows to a file whose extension names its format; readable by its owner only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as Parquet, CSV or JSON lines, whole or not at all.
 
     Raises:
-        InvalidInput: the name tells no known kind, or the file cannot be written.
+        InvalidInput: the extension is not supported, or the file cannot be written.
     """
     write = _WRITERS.get(file.suffix.lower())
     if write is None:

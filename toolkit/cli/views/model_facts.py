@@ -19,7 +19,7 @@ def read_fact(text: str) -> tuple[str, Any]:
     """
     name, equals, written = text.partition("=")
     if not equals:
-        raise InvalidInput(f"{text!r} is no fact", hint="Write it like input=0.20.")
+        raise InvalidInput(f"invalid fact: {text!r}", hint="Write it like input=0.20.")
     name = _SHORT.get(name, name)
     if name in _PRICES:
         return f"price:{name}", written or None

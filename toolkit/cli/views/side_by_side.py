@@ -27,13 +27,13 @@ _STATE_STYLE: Final = {"done": "green", "failed": "red", "stopped": "yellow", "s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """What stands at one place of every board.
+    """One pane of every board of a demo.
 
     Attributes:
         model: `provider/model_id`.
-        label: what tells it from the others.
+        label: what distinguishes it from the others.
         options: this pane's own options (`temperature`, `system`, ...).
-        is_asked_for: somebody wants this very model; one that was merely found may fail.
+        is_asked_for: the user named this model; one that was only discovered may fail.
     """
 
     model: str
