@@ -25,7 +25,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test check lint types contracts notebooks judges lock clean help
+.PHONY: run demo test check fuzz docs lint types contracts notebooks judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -41,6 +41,12 @@ test: $(DEV) ## Set up and run all tests.
 check: $(DEV) lint types contracts ## Lint, types, import contracts and the quick tests.
 	$(PYTEST) -q $(SPREAD) -m "not slow and not browser"
 
+fuzz: $(DEV) ## Run the property tests with new examples, 5,000 each.
+	TOOLKIT_TEST_PROFILE=fuzz $(PYTEST) $(SPREAD) -m "not browser" --timeout 3600 -k "property or properties or any_ or every_"
+
+docs: $(DEV) ## Write the reference pages from the code.
+	$(BIN)/python docs/generate.py
+
 lint: $(DEV) ## Style and formatting, by ruff.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,13 +54,13 @@ lint: $(DEV) ## Style and formatting, by ruff.
 types: $(DEV) ## Types, by mypy in strict mode.
 	$(BIN)/mypy
 
-contracts: $(DEV) ## Which room may import which.
+contracts: $(DEV) ## Which package may import which.
 	$(BIN)/lint-imports --no-cache
 
 notebooks: $(DEV) ## Run every notebook top to bottom.
 	$(PYTEST) -q tests/test_notebooks.py
 
-judges: ## Install the test servers that come from npm (needs Node.js); without them their tests are skipped.
+judges: ## Install third-party test servers and clients from npm (needs Node.js); without them their tests are skipped.
 	npm ci --prefix tests/judges --no-audit --no-fund --loglevel=error
 
 lock: ## Resolve the dependencies again and write both lock files (needs uv).

@@ -35,7 +35,7 @@ def main() -> None:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         command, here = serve_command(port), {**os.environ, "TOOLKIT_HOME": home}  # the child's
-        app = subprocess.Popen(command, env=here)  # noqa: S603 - our own command
+        app = subprocess.Popen(command, env=here)
         try:
             take(wait_for(f"http://127.0.0.1:{port}"))
         finally:

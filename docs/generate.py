@@ -1,0 +1,186 @@
+"""Write the reference pages of `docs/reference/` from the code: `python docs/generate.py`.
+
+`tests/test_docs.py` holds the pages to the code, so that a new option, setting or command cannot be
+missing here. Signatures and texts come from docstrings and help texts; nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+FOLDER: Final = ROOT / "docs" / "reference"
+NOTE: Final = "<!-- Produced by `python docs/generate.py`; edit the docstrings instead. -->\n\n"
+# Functions and classes of the public API, in the order in which people meet them.
+FUNCTIONS: Final = (
+    *("complete", "acomplete", "stream", "astream", "embed", "aembed", "compare", "evaluate"),
+    *("calls", "models", "probes", "sql", "regress", "watch_litellm"),
+)
+SERVICES: Final = {
+    "providers": ("toolkit.providers.service", "Providers"),
+    "keys": ("toolkit.keys.service", "Keys"),
+    "catalog": ("toolkit.catalog.service", "Catalog"),
+    "health": ("toolkit.health.service", "HealthService"),
+}
+OPTIONS: Final = ("ToolkitOptions", "CallOptions", "EmbedOptions", "CompareOptions")
+RECORDS: Final = ("Reply", "Usage", "Timing", "Receipt", "ToolCall", "Embedding", "Call")
+
+
+def _signature(function: Any) -> str:
+    text = str(inspect.signature(function))
+    text = re.sub(r"'([^']*)'", r"\1", text)
+    return re.sub(r"\b(?:toolkit|collections|pandas|datetime)\.(?:\w+\.)*", "", text)
+
+
+def _docstring(thing: Any) -> str:
+    text = inspect.getdoc(thing) or ""
+    out = []
+    for line in text.splitlines():
+        heading = re.fullmatch(r"(Args|Returns|Raises|Attributes|Example|Examples)\b[^:]*:", line)
+        out.append(f"\n**{line.rstrip(':')}**\n" if heading else line)
+    body = "\n".join(out)
+    # Named entries of Args and Attributes become list items.
+    body = re.sub(r"(?m)^ {4}([*\w.]+(?:, [*\w.]+)*): ", r"- `\1`: ", body)
+    body = re.sub(r"(?m)^ {8}(?=\S)", "  ", body)
+    return re.sub(r"(?m)^ {4}(?=\S)", "", body)
+
+
+def python_page() -> str:
+    """The public API."""
+    toolkit = importlib.import_module("toolkit")
+    parts = ["# Python reference\n\n", NOTE, "`import toolkit as tk`\n\n", "## Functions\n"]
+    for name in FUNCTIONS:
+        function = getattr(toolkit, name)
+        parts.append(f"\n### tk.{name}\n\n```python\ntk.{name}{_signature(function)}\n```\n\n")
+        parts.append(_docstring(function) + "\n")
+    parts.append("\n## Options\n")
+    options = importlib.import_module("toolkit.calls.options")
+    for name in OPTIONS:
+        parts.append(f"\n### {name}\n\n{_docstring(getattr(options, name))}\n")
+    parts.append("\n## Services\n")
+    for name, (module, kind) in SERVICES.items():
+        service = getattr(importlib.import_module(module), kind)
+        parts.append(f"\n### tk.{name}\n\n{_docstring(service)}\n")
+        for method, value in _public_methods(service):
+            parts.append(f"\n#### tk.{name}.{method}\n\n")
+            parts.append(f"```python\ntk.{name}.{method}{_signature(value)}\n```\n\n")
+            parts.append(_docstring(value) + "\n")
+    parts.append("\n## Records\n")
+    records = importlib.import_module("toolkit.records")
+    for name in RECORDS:
+        parts.append(f"\n### {name}\n\n{_docstring(getattr(records, name))}\n")
+    parts.append("\n## Toolkit\n\n")
+    parts.append(_docstring(importlib.import_module("toolkit.toolkit").Toolkit) + "\n")
+    return "".join(parts)
+
+
+def _public_methods(kind: type) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(kind).items():
+        if not name.startswith("_") and inspect.isfunction(value):
+            yield name, value
+
+
+def errors_page() -> str:
+    """Every exception with its code."""
+    errors = importlib.import_module("toolkit.errors")
+    parts = [
+        "# Errors\n\n",
+        NOTE,
+        f"```\n{inspect.getdoc(errors)}\n```\n\n",
+        "| class | code | meaning |\n|---|---|---|\n",
+    ]
+    for name, value in vars(errors).items():
+        if inspect.isclass(value) and issubclass(value, errors.ToolkitError):
+            first = (inspect.getdoc(value) or "").partition("\n")[0]
+            parts.append(f"| `{name}` | `{getattr(value, 'code', '')}` | {first} |\n")
+    return "".join(parts)
+
+
+def settings_page() -> str:
+    """Every setting with its type, default and meaning."""
+    settings = importlib.import_module("toolkit.settings").Settings
+    meanings = _attributes(inspect.getdoc(settings) or "")
+    parts = [
+        "# Settings\n\n",
+        NOTE,
+        "Set them in `settings.toml` of the home folder, or as `TOOLKIT_*` variables. Arguments\n"
+        "of `Settings(...)` come first, then variables, then the file.\n\n",
+        "| setting | variable | default | meaning |\n|---|---|---|---|\n",
+    ]
+    for name, field in settings.model_fields.items():
+        default = "" if field.default_factory or field.is_required() else repr(field.default)
+        default = default.replace("SecretStr('')", "''").replace("|", "\\|")
+        meaning = meanings.get(name, "").replace("|", "\\|")
+        parts.append(f"| `{name}` | `TOOLKIT_{name.upper()}` | `{default}` | {meaning} |\n")
+    return "".join(parts)
+
+
+def _attributes(text: str) -> dict[str, str]:
+    """Meanings of the names in an `Attributes:` section; `a, b: text` counts for both."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in text.partition("Attributes:")[2].splitlines():
+        entry = re.match(r" {4}(\w[\w, ]*):\s*(.*)", line)
+        if entry:
+            names = [name.strip() for name in entry.group(1).split(",")]
+            found.update(dict.fromkeys(names, entry.group(2)))
+        elif names and line.strip():
+            for name in names:
+                found[name] = f"{found[name]} {line.strip()}".strip()
+    return found
+
+
+def command_page() -> str:
+    """Every command with its options, from the command line's own help."""
+    typer_main = importlib.import_module("typer.main")
+    table = importlib.import_module("toolkit.cli.command_table")
+    parts = ["# Command line\n\n", NOTE, "`toolkit COMMAND [OPTIONS]`\n"]
+    for command in table.COMMANDS:
+        app = importlib.import_module(command.module).app
+        parts.append(f"\n## toolkit {command.name}\n\n{command.help}.\n")
+        group = typer_main.get_command(app)
+        commands = getattr(group, "commands", None) or {"": group}
+        for name, item in commands.items():
+            title = f"toolkit {command.name} {name}".strip()
+            parts.append(f"\n### {title}\n\n" if name else "\n")
+            parts.append(inspect.cleandoc(item.help or "").replace("\b", "") + "\n\n")
+            parts.append("| option | meaning |\n|---|---|\n")
+            for param in item.params:
+                shown = ", ".join(f"`{o}`" for o in (*param.opts, *param.secondary_opts))
+                meaning = (getattr(param, "help", "") or "").replace("|", "\\|")
+                if shown != "`--help`, `-h`":
+                    parts.append(f"| {shown} | {meaning} |\n")
+    return "".join(parts)
+
+
+PAGES: Final = {
+    "python.md": python_page,
+    "errors.md": errors_page,
+    "settings.md": settings_page,
+    "cli.md": command_page,
+}
+
+
+def rendered() -> dict[str, str]:
+    """Every page's text by its file name."""
+    return {name: re.sub(r"\n{3,}", "\n\n", page()).rstrip() + "\n" for name, page in PAGES.items()}
+
+
+def main() -> None:
+    """Write all pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in rendered().items():
+        (FOLDER / name).write_text(text, "utf-8")
+        print(f"docs/reference/{name}: {len(text.splitlines())} lines")
+
+
+if __name__ == "__main__":
+    main()
