@@ -40,6 +40,11 @@ class Settings(BaseSettings):
         connect_timeout_s, first_token_timeout_s, chunk_timeout_s, total_timeout_s:
             deadlines of one call, seconds, on the monotonic clock.
         max_retries: tries after the first one, per request and provider.
+        retry_initial_s, retry_max_s, retry_factor: first and longest wait before a retry,
+            seconds, and the factor between two waits; the wait itself is drawn at random.
+        default_rpm: requests per window to a cloud provider that has no `rpm` of its own; 0: no
+            limit.
+        rate_window_s: length of the window of `rpm` and `tpm`, seconds.
         health_interval_s: seconds between two probes of a provider; 0: no monitor.
         probe_budget_usd: most that health probes may cost per day, USD (0: free listings only).
         health_webhook_url: where openings and ends of incidents are posted as JSON; a secret.
@@ -65,6 +70,11 @@ class Settings(BaseSettings):
     chunk_timeout_s: float = 30.0
     total_timeout_s: float = 600.0
     max_retries: int = 2
+    retry_initial_s: float = 0.5
+    retry_max_s: float = 8.0
+    retry_factor: float = 2.0
+    default_rpm: int = 60
+    rate_window_s: float = 60.0
     health_interval_s: float = 300.0
     probe_budget_usd: float = 0.0
     health_webhook_url: SecretStr = SecretStr("")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from toolkit.calls.client import Client, ReplyStream
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
+    from toolkit.calls.policy.chains import FailoverChains
     from toolkit.calls.sync import Portal, SyncReplyStream
     from toolkit.catalog.service import Catalog
     from toolkit.compare.board import Board
@@ -141,7 +142,19 @@ class Toolkit:
             prices_for=self.prices.prices_for,
             window_of=self.prices.window_of,
             processors=self.processors,
+            expand=lambda request, keep_first: self.chains.expand(request, keep_first=keep_first),
             prepare=self._prepare,
+        )
+
+    @cached_property
+    def chains(self) -> FailoverChains:
+        """The failover chains that have a name; a name stands wherever a model can."""
+        from toolkit.calls.policy.chains import FailoverChains
+
+        return FailoverChains(
+            self.settings.chains,
+            self.providers.registry,
+            lambda models: self.health.outlook.worst_last(models),
         )
 
     @cached_property
@@ -219,27 +232,6 @@ class Toolkit:
         for listener in self.on_record:
             listener(call)
 
-    def _order_chain(
-        self, model: str, options: Mapping[str, Any]
-    ) -> tuple[str, dict[str, Any], str | None]:
-        """Take the key out of the options and put the failover chain in order.
-
-        An explicit key belongs to the named model alone, so that model stays first then.
-        """
-        from toolkit.calls.policy.chains import expand_fallbacks, order_chain
-
-        rest = dict(options)
-        api_key = rest.pop("api_key", None)
-        if not rest.get("fallbacks"):
-            return model, rest, api_key
-        chain = expand_fallbacks(
-            model, rest["fallbacks"], self.settings.chains, self.providers.registry
-        )
-        first, others = order_chain(
-            model, chain, self.health.outlook.worst_last, keep_first=api_key is not None
-        )
-        return first, {**rest, "fallbacks": others}, api_key
-
     def complete(
         self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
     ) -> Reply:
@@ -252,8 +244,8 @@ class Toolkit:
         """See `toolkit.acomplete`."""
         from toolkit.calls.chat_request import build_request
 
-        first, rest, api_key = self._order_chain(model, options)
-        return await self.client.complete(build_request(first, prompt, rest), api_key=api_key)
+        rest, api_key = _take_key(options)
+        return await self.client.complete(build_request(model, prompt, rest), api_key=api_key)
 
     def stream(
         self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
@@ -267,8 +259,8 @@ class Toolkit:
         """See `toolkit.astream`."""
         from toolkit.calls.chat_request import build_request
 
-        first, rest, api_key = self._order_chain(model, options)
-        request = build_request(first, prompt, rest, stream=True)
+        rest, api_key = _take_key(options)
+        request = build_request(model, prompt, rest, stream=True)
         return self.client.stream(request, api_key=api_key)
 
     def embed(
@@ -283,8 +275,8 @@ class Toolkit:
         """See `toolkit.aembed`."""
         from toolkit.calls.chat_request import build_embedding_request
 
-        first, rest, api_key = self._order_chain(model, options)
-        return await self.client.embed(build_embedding_request(first, texts, rest), api_key)
+        rest, api_key = _take_key(options)
+        return await self.client.embed(build_embedding_request(model, texts, rest), api_key)
 
     def compare(
         self,
@@ -347,6 +339,12 @@ class Toolkit:
             self.portal.close()
         if "store" in self.__dict__:
             self.store.close()
+
+
+def _take_key(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The options without the explicit key, and the key."""
+    rest = dict(options)
+    return rest, rest.pop("api_key", None)
 
 
 @cache

@@ -6,7 +6,8 @@ import pytest
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.policy.chains import expand_fallbacks
+from toolkit.calls.chat_request import build_request
+from toolkit.calls.policy.chains import FailoverChains
 from toolkit.errors import InvalidInput, NoProviderAvailable
 from toolkit.settings import Settings
 
@@ -56,22 +57,49 @@ def test_the_providers_in_use_come_after_the_default_one(broken):
         tk.providers.set_default("two")
         tk.providers.disable("three")
         registry = tk.providers.registry
-        chain = expand_fallbacks("broken/m", "active", {}, registry)
+        chain = FailoverChains({}, registry).require("active")
         assert chain == ("two/two-model", "one/one-model")
         assert tk.complete("broken/m", "hello", fallbacks="active").model == "two/two-model"
 
 
 def test_a_model_stands_in_a_chain_once_and_not_after_itself(home):
-    chains = Settings(chains={"c": ("a/m", "b/m", "b/m")}).chains
-    assert expand_fallbacks("a/m", "c", chains, None) == ("b/m",)
-    assert expand_fallbacks("a/m", ["b/m", "a/m", "c/m"], chains, None) == ("b/m", "c/m")
-    assert expand_fallbacks("a/m", "b/m", chains, None) == ("b/m",)
+    own = Settings(chains={"c": ("a/m", "b/m", "b/m")}).chains
+    chains = FailoverChains(own, tk.providers.registry)
+
+    def fallbacks(given):
+        request = chains.expand(build_request("a/m", "hi", {"fallbacks": given}))
+        assert request.model == "a/m"
+        return request.fallbacks
+
+    assert fallbacks("c") == ("b/m",)
+    assert fallbacks(["b/m", "a/m", "c/m"]) == ("b/m", "c/m")
+    assert fallbacks("b/m") == ("b/m",)
+
+
+def test_a_chain_is_a_model_wherever_one_is_named(broken):
+    with MockProvider() as server:
+        add("spare", server, default_model="s")
+        assert tk.complete("spare", "hello").model == "spare/s", "a provider's default model"
+        assert tk.complete("active", "hello").model == "spare/s"
+        tk.providers.set_default("spare")
+        assert tk.complete("default", "hello").model == "spare/s"
+        tk.providers.registry.set_alias("cheap", ["broken/m", "spare/s"])
+        assert tk.complete("cheap", "hello").model == "spare/s"
+        with tk.stream("cheap", "hello") as stream:
+            assert "".join(stream)
+        assert stream.reply.model == "spare/s"
+
+
+def test_no_default_model_is_said_with_what_to_do(home):
+    with pytest.raises(InvalidInput, match="default") as caught:
+        tk.complete("default", "hello")
+    assert "providers default" in caught.value.hint
 
 
 def test_a_name_that_nobody_knows_is_told_with_those_that_are_known(broken):
     with pytest.raises(InvalidInput, match="'nope'") as caught:
         tk.complete("broken/m", "hello", fallbacks="nope")
-    assert "spare, active" in caught.value.hint
+    assert "spare, default, active" in caught.value.hint
     assert broken.requests == []
 
 

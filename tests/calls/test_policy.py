@@ -26,7 +26,7 @@ class World:
         self.asked = []
         self.scripts = {}
         self.policy = Policy(
-            Settings(**settings),
+            Settings(**{"default_rpm": 0, **settings}),
             lambda provider, explicit: SimpleNamespace(fingerprint=explicit or provider.name),
             lambda target: (windows or {}).get(target.provider.name),
             clock=self.clock,
@@ -444,3 +444,44 @@ def test_a_long_stated_wait_is_not_waited_for_where_another_can_be_asked():
     assert world.run(other, world.target("a", busy)) == "ok"
     assert world.run(world.target("c", errors.RateLimited("x", retry_after=7), "ok"), other) == "ok"
     assert world.clock.slept == [7], "a short one is"
+
+
+def test_waits_between_attempts_are_the_request_s_else_the_provider_s():
+    world = World(max_retries=3)
+    provider = {"retry_initial_s": 4.0, "retry_factor": 1.0, "max_retries": 0}
+    world.run(world.target("a", *[errors.ServerError("x")] * 2, "ok", **provider), max_retries=2)
+    assert world.clock.slept == [2.0, 2.0]
+    world.run(world.target("b", errors.ServerError("x"), "ok", **provider), max_retries=1,
+              retry_initial_s=1.0, retry_max_s=0.5)  # fmt: skip
+    assert world.clock.slept[2:] == [0.25]
+
+
+def test_a_cloud_provider_without_a_limit_has_the_settings_one_and_a_local_one_none():
+    world = World(default_rpm=1, rate_window_s=10.0)
+    for name, is_local in (("cloud", False), ("local", True)):
+        target = world.target(name, "ok", is_local=is_local)
+        before = world.clock.now
+        for _ in range(2):
+            world.run(target)
+        assert world.clock.now - before == (0 if is_local else pytest.approx(10))
+
+
+def test_what_a_provider_s_entry_sets_is_put_around_the_conversation():
+    world = World()
+    seen = []
+
+    async def act(this):
+        seen.append(this.request)
+
+    fields = {
+        "params": {"seed": 1},
+        "system_prompt": "Be brief.",
+        "prompt_template": "<<{text}>>",
+        "max_input_tokens": 50,
+    }
+    target = world.target("a", "ok", **fields)
+    asyncio.run(world.policy.run(build_request("a/m", "hi", {"seed": 2}), [target], act))
+    assert [m["content"] for m in seen[0].messages] == ["Be brief.", "<<hi>>"]
+    assert seen[0].params == {"seed": 2}
+    with pytest.raises(errors.ContextWindowExceeded, match="limit set for a"):
+        asyncio.run(world.policy.run(build_request("a/m", "word " * 99, {}), [target], act))

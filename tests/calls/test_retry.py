@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.policy.retry import RetryQuota, backoff_s, read_retry_after
+from toolkit.calls.policy.retry import Backoff, RetryQuota, read_retry_after
 from toolkit.errors import RequestTimeout, ServerError
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
@@ -81,7 +81,7 @@ def test_nothing_a_server_says_can_break_it(text, body):
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
 def test_back_off_is_full_jitter_under_eight_seconds(tries, dice):
-    wait_s = backoff_s(tries, lambda: dice)
+    wait_s = Backoff().wait_s(tries, lambda: dice)
     assert 0 <= wait_s <= min(8.0, 0.5 * 2 ** (tries - 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +58,54 @@ def test_a_failing_litellm_call_becomes_a_row(rows: list[Call]) -> None:
             load().completion(**arguments(server))
         wait_for(rows, 1)
     assert rows[0].status == "error" and rows[0].http_status == 401
+    assert (rows[0].error_code, rows[0].blame) == ("AUTHENTICATION_FAILED", "client")
+
+
+def test_asyncio_run_leaves_every_call(rows: list[Call]) -> None:
+    """The reports are delivered before the loop ends, not at the end of the process."""
+    with MockProvider() as server:
+
+        async def many() -> None:
+            acompletion = load().acompletion
+            await asyncio.gather(*(acompletion(**arguments(server)) for _ in range(100)))
+
+        asyncio.run(many())
+        assert len(rows) == 100
+        assert all(row.status == "ok" and row.output_tokens == 3 for row in rows)
+        assert len({row.origin_id for row in rows}) == 100
+
+
+def test_streams_have_tokens_and_failures_our_codes(rows: list[Call]) -> None:
+    with MockProvider() as server:
+        server.enqueue("one two three")
+        server.enqueue("no", status=429, times=2)
+        server.enqueue("no", status=500)
+
+        async def several() -> None:
+            usage = {"include_usage": True}
+            acompletion = load().acompletion
+            stream = await acompletion(**arguments(server, stream=True, stream_options=usage))
+            assert [chunk async for chunk in stream]
+            for _ in range(3):
+                with contextlib.suppress(Exception):
+                    await acompletion(**arguments(server))
+            with contextlib.suppress(Exception):
+                await acompletion(**{**arguments(server), "api_base": "http://127.0.0.1:9/v1"})
+
+        asyncio.run(several())
+    found = [(row.status, row.error_code, row.blame) for row in rows]
+    assert sorted(found, key=str) == sorted(
+        [
+            ("ok", None, None),
+            ("error", "RATE_LIMIT_EXCEEDED", "provider"),
+            ("error", "RATE_LIMIT_EXCEEDED", "provider"),
+            ("error", "SERVER_ERROR", "provider"),
+            ("error", "REQUEST_FAILED", "network"),
+        ],
+        key=str,
+    )
+    streamed = next(row for row in rows if row.stream)
+    assert streamed.output_tokens == 3 and streamed.ttft_ms is not None
 
 
 def test_our_own_calls_are_not_recorded_twice(rows: list[Call]) -> None:

@@ -96,8 +96,8 @@ async def answer_chat(
 
 
 def served_models(toolkit: Toolkit) -> list[str]:
-    """Aliases first, then every enabled model of the catalog, then the providers' defaults."""
-    aliases = list(toolkit.providers.registry.aliases())
+    """Failover chains, then the enabled models of the catalog, then the providers' defaults."""
+    chains = toolkit.chains.served()
     rows = toolkit.store.rows(
         "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL ORDER BY model"
     )
@@ -106,12 +106,12 @@ def served_models(toolkit: Toolkit) -> list[str]:
         for provider in toolkit.providers.registry.list(active=True)
         if provider.default_model
     ]
-    return list(dict.fromkeys([*aliases, *(row["model"] for row in rows), *defaults]))
+    return list(dict.fromkeys([*chains, *(row["model"] for row in rows), *defaults]))
 
 
 def resolve_models(toolkit: Toolkit, name: str) -> list[str]:
-    """The failover chain behind a name: an alias's models, or the one model it names."""
-    return list(toolkit.providers.registry.find_alias(name) or (name,))
+    """The failover chain behind a name, or the one model it names."""
+    return list(toolkit.chains.find(name) or (name,))
 
 
 async def _options(

@@ -91,7 +91,8 @@ def _take_fields(options: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: options.pop(name) for name in _REQUEST_FIELDS if name in options
     }
-    fields["fallbacks"] = tuple(fields.get("fallbacks") or ())
+    fallbacks = fields.get("fallbacks") or ()
+    fields["fallbacks"] = (fallbacks,) if isinstance(fallbacks, str) else tuple(fallbacks)
     fields["tags"] = {str(k): str(v) for k, v in (fields.get("tags") or {}).items()}
     return fields
 

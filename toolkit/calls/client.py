@@ -50,6 +50,8 @@ class Client:
         prices_for: (provider, model_id, moment) -> what it costs.
         window_of: context window of a target in tokens, where it is known.
         processors: what every request passes, in order.
+        expand: (request, keep its first model first) -> the request with models in place of the
+            names of failover chains.
         prepare: awaited with each model's name before it is resolved (a local server starts).
     """
 
@@ -63,9 +65,11 @@ class Client:
         prices_for: PricesFor = lambda provider, model_id, at: Prices(),
         window_of: Callable[[Target], int | None] = lambda target: None,
         processors: Iterable[Any] = (),
+        expand: Callable[[ChatRequest, bool], ChatRequest] = lambda request, keep_first: request,
         prepare: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._resolve = resolve
+        self._expand = expand
         self._prepare = prepare
         self.ledger = CallRecorder(record, settings.recording, prices_for)
         self.pipeline = Pipeline(processors)
@@ -79,7 +83,7 @@ class Client:
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
         """
-        passage = await self._enter(request)
+        passage = await self._enter(request, api_key)
         with passage.passing():
             return passage.finish(await self._with_policy(passage.request, api_key, Attempt.run))
 
@@ -96,14 +100,15 @@ class Client:
         return ReplyStream(request, lambda: self._open(request, api_key))
 
     async def _open(self, request: ChatRequest, api_key: str | None) -> OpenStream:
-        passage = await self._enter(request)
+        passage = await self._enter(request, api_key)
         with passage.passing():
             return OpenStream(
                 await self._with_policy(passage.request, api_key, Attempt.open), passage
             )
 
-    async def _enter(self, request: ChatRequest) -> PipelineRun:
+    async def _enter(self, request: ChatRequest, api_key: str | None) -> PipelineRun:
         """Get every model of the chain ready, then let the processors speak."""
+        request = self._expand(request, api_key is not None)
         if self._prepare is not None:
             for model in (request.model, *request.fallbacks):
                 await self._prepare(model)
@@ -123,7 +128,7 @@ class Client:
 
     def _target(self, model: str) -> Target:
         provider, model_id = self._resolve(model)
-        return Target(provider=provider, model_id=model_id)
+        return Target(provider=provider.for_model(model_id), model_id=model_id)
 
     async def aclose(self) -> None:
         """Close the running loop's connections."""

@@ -9,7 +9,8 @@ import pytest
 
 import toolkit as tk
 from tests.servers import MockProvider
-from toolkit.calls.policy.chains import order_chain
+from toolkit.calls.chat_request import build_request
+from toolkit.calls.policy.chains import FailoverChains
 from toolkit.errors import StoreLocked
 from toolkit.health.analysis.state import Health
 from toolkit.health.evidence import utc_now
@@ -72,11 +73,12 @@ def test_states_are_read_once_in_a_while_and_a_locked_ledger_is_no_trouble():
 
 def test_an_explicit_key_keeps_the_named_model_first():
     worst_last = outlook_of(a="down", b="down").worst_last
-    assert order_chain("a/1", ["b/1", "c/1"], worst_last, keep_first=True) == (
-        "a/1",
-        ("c/1", "b/1"),
-    )
-    assert order_chain("a/1", ["b/1", "c/1"], worst_last) == ("c/1", ("a/1", "b/1"))
+    chains = FailoverChains({}, current().providers.registry, worst_last)
+    request = build_request("a/1", "hi", {"fallbacks": ["b/1", "c/1"]})
+    kept = chains.expand(request, keep_first=True)
+    assert (kept.model, kept.fallbacks) == ("a/1", ("c/1", "b/1"))
+    sorted_ = chains.expand(request)
+    assert (sorted_.model, sorted_.fallbacks) == ("c/1", ("a/1", "b/1"))
 
 
 @pytest.fixture

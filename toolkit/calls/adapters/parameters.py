@@ -1,4 +1,4 @@
-"""Parameters of a request: defaults, and those that a provider refuses.
+"""What a provider's entry sets for its calls, and parameters that a provider refuses.
 
 What a provider does not take is an error, or is left out with a note on the reply:
 `on_unsupported` of the request decides.
@@ -7,13 +7,15 @@ What a provider does not take is an error, or is left out with a note on the rep
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from toolkit.calls.adapters.differences import NOT_SENT
-from toolkit.errors import InvalidRequest
-from toolkit.records import ChatRequest
+from toolkit.errors import ContextWindowExceeded, InvalidRequest
+from toolkit.pricing.token_estimate import estimate_tokens
+from toolkit.providers.provider import Provider
+from toolkit.records import ChatRequest, Message
 
 _REFUSAL: Final = re.compile(
     r"unsupported|not support|unrecognized|unknown|unexpected|extra inputs"
@@ -22,11 +24,53 @@ _REFUSAL: Final = re.compile(
 )
 
 
-def with_defaults(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
-    """The request with a provider's default parameters below its own."""
-    if not defaults or request.operation != "chat":  # they are those of a conversation
+def for_provider(request: ChatRequest, provider: Provider) -> ChatRequest:
+    """The request with what a provider's entry sets for its calls.
+
+    Its parameters and its system prompt stand where the request has none of its own; its
+    template is put around each user text.
+
+    Raises:
+        ContextWindowExceeded: the input is longer than the provider's `max_input_tokens`.
+    """
+    if request.operation != "chat":  # all of these are settings of a conversation
         return request
-    return replace(request, params={**defaults, **request.params})
+    if provider.params:
+        request = replace(request, params={**provider.params, **request.params})
+    if provider.system_prompt or provider.prompt_template:
+        request = replace(request, messages=_with_prompts(request.messages, provider))
+    if provider.max_input_tokens:
+        _require_short(request, provider)
+    return request
+
+
+def _with_prompts(messages: Sequence[Message], provider: Provider) -> tuple[Message, ...]:
+    template = provider.prompt_template
+    changed = [
+        {**message, "content": template.replace("{text}", message["content"])}
+        if template and message.get("role") == "user" and isinstance(message.get("content"), str)
+        else message
+        for message in messages
+    ]
+    has_system = any(message.get("role") in ("system", "developer") for message in messages)
+    if provider.system_prompt and not has_system:
+        changed.insert(0, {"role": "system", "content": provider.system_prompt})
+    return tuple(changed)
+
+
+def _require_short(request: ChatRequest, provider: Provider) -> None:
+    tokens, limit = estimate_tokens(request.messages), provider.max_input_tokens or 0
+    if tokens > limit:
+        raise ContextWindowExceeded(
+            f"the input has about {tokens:,} tokens and the limit set for {provider.name} is "
+            f"{limit:,}",
+            provider=provider.name,
+            model=request.model,
+            request_id=request.request_id,
+            blame="policy",
+            cause="own_limit",
+            hint="Shorten the input, or raise `max_input_tokens` of the provider.",
+        )
 
 
 def without(request: ChatRequest, names: Collection[str]) -> ChatRequest:

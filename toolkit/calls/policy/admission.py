@@ -20,6 +20,7 @@ from toolkit.calls.policy.rate_limiter import RateLimiter, Reservation
 from toolkit.calls.policy.retry import RetryQuota
 from toolkit.calls.source import current_source
 from toolkit.errors import CallError, NoProviderAvailable
+from toolkit.settings import Settings
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
@@ -98,18 +99,21 @@ class Gate:
     """What one client remembers about its providers.
 
     Args:
+        settings: rate limits where a provider has none of its own.
         clock, sleep, rng: time and chance, so that tests can control them.
     """
 
     def __init__(
         self,
+        settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
     ) -> None:
+        self._settings = settings
         self._clock, self._sleep, self._rng = clock, sleep, rng
         self._quota = RetryQuota()
-        self._paces: dict[tuple[str, int | None, int | None], RateLimiter] = {}
+        self._limiters: dict[tuple[str, int | None, int | None, float], RateLimiter] = {}
         self._breakers: dict[tuple[str, str, str], Breaker] = {}
 
     def enter(self, target: Target) -> Circuit:
@@ -165,11 +169,14 @@ class Gate:
         await self._sleep(0.0 if current_source() == "replay" else wait_s)
 
     def _limiter(self, provider: Provider) -> RateLimiter:
-        name = (provider.name, provider.rpm, provider.tpm)
-        limiter = self._paces.get(name)
+        rpm, window_s = provider.rpm, provider.rate_window_s or self._settings.rate_window_s
+        if rpm is None and not provider.is_local:
+            rpm = self._settings.default_rpm
+        name = (provider.name, rpm, provider.tpm, window_s)
+        limiter = self._limiters.get(name)
         if limiter is None:
-            limiter = self._paces[name] = RateLimiter(
-                provider.rpm, provider.tpm, clock=self._clock, sleep=self._sleep
+            limiter = self._limiters[name] = RateLimiter(
+                rpm, provider.tpm, window_s=window_s, clock=self._clock, sleep=self._sleep
             )
         return limiter
 

@@ -33,14 +33,14 @@ class _Sent:
 
 
 class Window:
-    """Counts amounts over the last minute, at most `limit` of them.
+    """Counts amounts over a sliding window of time, at most `limit` of them.
 
     An amount beyond the limit is let through alone, when nothing else counts any more:
     a request that is too large for the limit is the provider's to refuse, not ours.
     """
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
+    def __init__(self, limit: float, length_s: float = MINUTE_S) -> None:
+        self.limit, self.length_s = limit, length_s
         self._sent: deque[_Sent] = deque()
         self._total = 0.0
 
@@ -52,7 +52,7 @@ class Window:
             if excess <= 0:
                 break
             excess -= sent.amount
-            wait_s = sent.at + MINUTE_S - now
+            wait_s = sent.at + self.length_s - now
             if excess <= 0:
                 return max(wait_s, 0.0)
         return 0.0
@@ -71,7 +71,7 @@ class Window:
             sent.amount = amount
 
     def _expire(self, now: float) -> None:
-        while self._sent and self._sent[0].at + MINUTE_S <= now:
+        while self._sent and self._sent[0].at + self.length_s <= now:
             self._total -= self._sent.popleft().amount
         if not self._sent:
             self._total = 0.0  # what floats have gathered
@@ -97,8 +97,9 @@ class RateLimiter:
     """One provider's limits, shared by all event loops of the process.
 
     Args:
-        rpm: requests per minute, or None.
-        tpm: tokens per minute, or None.
+        rpm: requests per window, or None.
+        tpm: tokens per window, or None.
+        window_s: length of the window, seconds.
     """
 
     def __init__(
@@ -106,12 +107,13 @@ class RateLimiter:
         rpm: int | None,
         tpm: int | None,
         *,
+        window_s: float = MINUTE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clock, self._sleep = clock, sleep
-        self._requests = Window(rpm) if rpm else None
-        self._tokens = Window(tpm) if tpm else None
+        self._requests = Window(rpm, window_s) if rpm else None
+        self._tokens = Window(tpm, window_s) if tpm else None
         self._guard = threading.Lock()
         self._waiting = 0
         # A lock hands itself on in the order of asking, and belongs to one event loop.
@@ -159,7 +161,7 @@ class RateLimiter:
         """
         if self._requests is None:
             return
-        wait_s = self._waiting // self._requests.limit * MINUTE_S
+        wait_s = self._waiting // self._requests.limit * self._requests.length_s
         if wait_s and self._clock() + wait_s > deadline:
             raise _too_long(provider, wait_s)
 

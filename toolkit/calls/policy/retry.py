@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -45,16 +46,25 @@ def read_retry_after(
     return _read_retry_info(body)
 
 
-def backoff_s(tries: int, random: Callable[[], float]) -> float:
-    """Wait after `tries` tries: full jitter, U(0, min(8, 0.5 * 2^(tries-1))) seconds.
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits between attempts: full jitter, U(0, min(longest, first * factor^(n-1))) seconds.
 
     Source: Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 
-    Args:
-        tries: tries made so far, 1 or more.
-        random: gives a number in [0, 1).
+    Attributes:
+        first_s: upper bound of the first wait.
+        longest_s: upper bound of every wait.
+        factor: how much longer each wait may be than the one before.
     """
-    return random() * min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(tries - 1, 10))
+
+    first_s: float = FIRST_BACKOFF_S
+    longest_s: float = MAX_BACKOFF_S
+    factor: float = 2.0
+
+    def wait_s(self, attempts: int, rng: Callable[[], float]) -> float:
+        """The wait after `attempts` attempts, 1 or more; `rng` returns a number in [0, 1)."""
+        return rng() * min(self.longest_s, self.first_s * self.factor ** min(attempts - 1, 10))
 
 
 class RetryQuota:

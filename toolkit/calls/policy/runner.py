@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from toolkit.calls.adapters.parameters import find_refused, with_defaults, without
+from toolkit.calls.adapters.parameters import find_refused, for_provider, without
 from toolkit.calls.attempt import AttemptEnd, AttemptSpec
 from toolkit.calls.policy.admission import Circuit, Gate, Target
-from toolkit.calls.policy.retry import MAX_BACKOFF_S, backoff_s
+from toolkit.calls.policy.retry import Backoff
 from toolkit.errors import (
     CallError,
     ContextWindowExceeded,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "Target"]
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 MAX_STATED_WAIT_S: Final = 60.0
 # Another attempt would meet the same: the cause lies in the configuration or in the request.
@@ -120,7 +121,7 @@ class Policy:
     ) -> None:
         self._settings, self._key_for, self._window_of = settings, key_for, window_of
         self._clock, self._rng = clock, rng
-        self._gate = Gate(clock, sleep, rng)
+        self._gate = Gate(settings, clock, sleep, rng)
         self._without_usage: set[str] = set()  # origins that refuse `stream_options`
 
     async def run(
@@ -173,7 +174,7 @@ class Policy:
             target=target,
             key=self._key_for(target.provider, run.api_key),
             circuit=self._gate.enter(target),
-            request=with_defaults(run.request, target.provider.params),
+            request=for_provider(run.request, target.provider),
             kind="fallback" if is_fallback else "first",
         )
         with here.circuit:
@@ -230,8 +231,7 @@ class Policy:
         """Seconds until the next attempt at this target, or None where there is none."""
         error, provider = here.errors[-1], here.target.provider
         is_changed = self._leave_out_refused(here, error)
-        allowed = provider.max_retries
-        allowed = self._settings.max_retries if allowed is None else allowed
+        allowed = _first(here.request.max_retries, provider.max_retries, self._settings.max_retries)
         left_s = run.total_at - self._clock()
         if len(here.errors) > allowed or left_s <= 0:
             return None
@@ -241,12 +241,22 @@ class Policy:
             return None
         if error.retry == "once" and type(error) in map(type, here.errors[:-1]):
             return None
+        backoff = self._backoff(here)
         if error.retry_after:
             stated_s = error.retry_after
-            longest_s = MAX_STATED_WAIT_S if run.is_last else MAX_BACKOFF_S
+            longest_s = MAX_STATED_WAIT_S if run.is_last else backoff.longest_s
             return stated_s if stated_s <= min(longest_s, left_s) else None
-        wait_s = backoff_s(len(here.errors), self._rng)
+        wait_s = backoff.wait_s(len(here.errors), self._rng)
         return wait_s if wait_s < left_s else None
+
+    def _backoff(self, here: _TargetRun) -> Backoff:
+        """The waits between attempts: the request's, else the provider's, else the settings'."""
+        own, provider, general = here.request, here.target.provider, self._settings
+        return Backoff(
+            _first(own.retry_initial_s, provider.retry_initial_s, general.retry_initial_s),
+            _first(own.retry_max_s, provider.retry_max_s, general.retry_max_s),
+            _first(own.retry_factor, provider.retry_factor, general.retry_factor),
+        )
 
     def _leave_out_refused(self, here: _TargetRun, error: CallError) -> bool:
         """Leave out what the provider says it does not take; return whether anything was."""
@@ -271,6 +281,13 @@ class Policy:
                 if window is None or (too_small is not None and window <= too_small):
                     return False
         return True
+
+
+def _first(own: N | None, provider: N | None, general: N) -> N:
+    """The first value that is given."""
+    if own is not None:
+        return own
+    return general if provider is None else provider
 
 
 def _innermost(error: CallError) -> CallError:
