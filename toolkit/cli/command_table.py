@@ -64,7 +64,7 @@ def help_text() -> str:
         "Usage: toolkit COMMAND [OPTIONS]",
         "",
         "A local-first workbench for many LLM providers: keys, models, health, comparison,",
-        "evals and regression over one ledger on this machine.",
+        "evals and regression tests over one database on this machine.",
     ]
     for group in dict.fromkeys(command.group for command in COMMANDS):
         rows = [command for command in COMMANDS if command.group == group]
