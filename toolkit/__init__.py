@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toolkit.calls.client import ReplyStream
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
     from toolkit.calls.sync import SyncReplyStream
+    from toolkit.catalog.parsing import Moment
     from toolkit.catalog.service import Catalog
     from toolkit.compare.board import Board
     from toolkit.evals import scorers
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from toolkit.evals.eval_run import EvalRun
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
+    from toolkit.pricing.cost_estimate import Estimate
+    from toolkit.pricing.spend import SpendKey
     from toolkit.providers.service import Providers
     from toolkit.records import Embedding, Message, Reply
     from toolkit.replay.cassettes.cassette import cassette
@@ -160,6 +163,43 @@ def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalR
     return _toolkit().evaluation.run(dataset, models, **options)
 
 
+def estimate(model: str, prompt: str | Sequence[Message], **options: Any) -> Estimate:
+    """Estimate what a request would cost; nothing is sent.
+
+    Args are those of `complete`.
+
+    Returns:
+        The `Estimate`: `input_tokens` (counted with a tokenizer), `low_usd`, `expected_usd` and
+        `high_usd` by the lengths of recorded answers or by `max_tokens`, and `most_usd`, the
+        most that the request may cost (what a budget reserves).
+
+    Raises:
+        toolkit.errors.ToolkitError: there is no such provider, or the options make no sense.
+    """
+    return _toolkit().estimate(model, prompt, **options)
+
+
+def spend(
+    by: Sequence[SpendKey] | SpendKey = ("provider", "model"),
+    *,
+    since: Moment = None,
+    until: Moment = None,
+) -> pd.DataFrame:
+    """Return what live calls have cost, one row per group, with exact sums.
+
+    Args:
+        by: `provider`, `model`, `tag`, `day` (UTC), `token` (of the gateway) or `origin`.
+        since, until: calls sent in this span (day or time, UTC); None: no bound.
+
+    Returns:
+        DataFrame with the keys, `calls`, `cost_usd` (`Decimal`: the provider's own figure where
+        it reports one, else the computed one), `reported_usd`, `computed_usd`, and how many calls
+        are missing in the sum (`unpriced_calls`), are in it in part (`partial_calls`), or have two
+        figures that differ by more than 1 % (`mismatched_calls`).
+    """
+    return _toolkit().spend(by, since=since, until=until)
+
+
 def calls(where: str | None = None, *, limit: int | None = None, **filters: Any) -> pd.DataFrame:
     """Return the recorded calls, newest first, one row per attempt.
 
@@ -259,6 +299,7 @@ __all__ = [
     "complete",
     "embed",
     "errors",
+    "estimate",
     "evaluate",
     "health",
     "keys",
@@ -268,6 +309,7 @@ __all__ = [
     "regress",
     "scorers",
     "settings",
+    "spend",
     "sql",
     "stream",
     "watch_litellm",

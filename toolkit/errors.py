@@ -44,6 +44,8 @@ can help; `calls/` reads these and nothing else to decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import ClassVar, Literal
 
 from toolkit.records import Blame, Call
@@ -277,10 +279,42 @@ class NoProviderAvailable(CallError):
 
 
 class BudgetExceeded(CallError):
-    """A spending cap that the user set would be passed."""
+    """A budget that the user set has too little left for the request, or for the rest of it.
+
+    Attributes:
+        cap: key of the budget (`day`, `provider:openai`, `token:alice`, ...).
+        cap_usd: the budget, USD.
+        spent_usd: what was spent of it.
+        reserved_usd: the most that requests in progress may still cost.
+        needed_usd: the most that this request may cost.
+        free_at: when the budget resets, UTC; None: it does not.
+    """
 
     code = "BUDGET_EXCEEDED"
     default_blame: ClassVar[Blame] = "policy"
+    cap: str = ""
+    cap_usd: Decimal = Decimal(0)
+    spent_usd: Decimal = Decimal(0)
+    reserved_usd: Decimal = Decimal(0)
+    needed_usd: Decimal = Decimal(0)
+    free_at: datetime | None = None
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether the request would fit once the requests in progress are over and free."""
+        return self.reserved_usd > 0 and self.spent_usd + self.needed_usd <= self.cap_usd
+
+    def as_dict(self) -> dict[str, object]:
+        """The failure as plain JSON-ready values, with the budget's own figures."""
+        return {
+            **super().as_dict(),
+            "cap": self.cap,
+            "cap_usd": f"{self.cap_usd:f}",
+            "spent_usd": f"{self.spent_usd:f}",
+            "reserved_usd": f"{self.reserved_usd:f}",
+            "needed_usd": f"{self.needed_usd:f}",
+            "free_at": self.free_at.isoformat() if self.free_at else None,
+        }
 
 
 class CatalogSyncFailed(ToolkitError):

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
         objectives: availability and latency objectives by provider, `default` for all; see
             `toolkit.health.analysis.slo.Objective`.
         daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
+        budgets: more caps, USD per UTC day, by `provider:NAME`, `model:PROVIDER/MODEL` or
+            `tag:KEY=VALUE`.
         proxy: corporate HTTP proxy, used only when set here.
         keyring_timeout_s: longest wait for the OS keyring, seconds.
         chains: failover chains by name, each a list of `provider/model_id`.
@@ -80,6 +82,7 @@ class Settings(BaseSettings):
     health_webhook_url: SecretStr = SecretStr("")
     objectives: dict[str, dict[str, float]] = Field(default_factory=dict)
     daily_budget_usd: float | None = None
+    budgets: dict[str, float] = Field(default_factory=dict)
     proxy: str | None = None
     keyring_timeout_s: float = 3.0
     chains: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
     from toolkit.calls.policy.chains import FailoverChains
     from toolkit.calls.sync import Portal, SyncReplyStream
+    from toolkit.catalog.parsing import Moment
     from toolkit.catalog.service import Catalog
     from toolkit.compare.board import Board
     from toolkit.evals.service import Evaluation
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
     from toolkit.local.local_server import LocalServer
+    from toolkit.pricing.budget import Budgets
+    from toolkit.pricing.cost_estimate import Estimate
     from toolkit.pricing.price_cache import PriceCache
+    from toolkit.pricing.spend import SpendKey
     from toolkit.providers.model_resolver import Resolver
+    from toolkit.providers.provider import Provider
     from toolkit.providers.registry import Registry
     from toolkit.providers.service import Providers
     from toolkit.records import Call, Embedding, Message, Reply
@@ -140,7 +146,7 @@ class Toolkit:
             key_for=keyless_in_replay(self.keys.resolve),
             record=self.record,
             prices_for=self.prices.prices_for,
-            window_of=self.prices.window_of,
+            window_of=lambda target: self.prices.costs_of(target.model).context_window_tokens,
             processors=self.processors,
             expand=lambda request, keep_first: self.chains.expand(request, keep_first=keep_first),
             prepare=self._prepare,
@@ -165,24 +171,46 @@ class Toolkit:
         return Resolver(self.providers.registry)
 
     @cached_property
-    def prices(self) -> PriceCache:
+    def prices(self) -> PriceCache[Provider]:
         """Prices kept in memory, so that writing a receipt needs no database access."""
         from toolkit.pricing.price_cache import PriceCache
 
-        return PriceCache(self)
+        return PriceCache(
+            self.resolver.resolve,
+            lambda provider, model_id: self.catalog.prices.find_costs(provider, model_id),
+            lambda: self.store,
+        )
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """The caps on spending, those of the settings to begin with."""
+        from toolkit.pricing.budget import Budgets, Cap, parse_caps
+        from toolkit.pricing.spend import read_spent
+        from toolkit.store.reservations import Reservations
+
+        budgets = Budgets(
+            Reservations(self.settings.home / "budgets.sqlite"),
+            self.prices.worst_case,
+            lambda cap, since, until: read_spent(self.store, cap, since, until),
+            self.prices.assume_cost,
+        )
+        daily = self.settings.daily_budget_usd
+        if daily is not None:
+            budgets.set(Cap(kind="day", limit_usd=Decimal(str(daily))))
+        for cap in parse_caps(self.settings.budgets):
+            budgets.set(cap)
+        return budgets
 
     @cached_property
     def processors(self) -> list[Any]:
         """The processors that every request passes, in order; add yours before the first call.
 
-        Those of installed packages come first, so that the budget sees the final request.
+        Those of installed packages come first, so that the budgets see the final request.
         """
         from toolkit.extensions import load_extensions
-        from toolkit.pricing.daily_budget import daily_budget
 
-        cap = self.settings.daily_budget_usd
-        budget = [] if cap is None else [daily_budget(self, cap)]
-        return [*load_extensions("processors", self.settings.processors).values(), *budget]
+        extensions = load_extensions("processors", self.settings.processors).values()
+        return [*extensions, self.budgets]
 
     async def _prepare(self, model: str) -> None:
         """Start the local server if its model is called, and load the price."""
@@ -278,6 +306,30 @@ class Toolkit:
         rest, api_key = _take_key(options)
         return await self.client.embed(build_embedding_request(model, texts, rest), api_key)
 
+    def estimate(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Estimate:
+        """See `toolkit.estimate`."""
+        from toolkit.pricing.cost_estimate import estimate_request
+        from toolkit.pricing.spend import read_answer_lengths
+
+        request = build_request(model, prompt, options)
+        costs = self.prices.look_up(model)
+        provider, model_id = self.resolver.resolve(model)
+        lengths = read_answer_lengths(self.store, f"{provider.name}/{model_id}")
+        return estimate_request(request, costs, lengths)
+
+    def spend(
+        self,
+        by: Sequence[SpendKey] | SpendKey = ("provider", "model"),
+        *,
+        since: Moment = None,
+        until: Moment = None,
+    ) -> pd.DataFrame:
+        """See `toolkit.spend`."""
+        from toolkit.catalog.parsing import read_moment
+        from toolkit.pricing.spend import read_spend
+
+        return read_spend(self.store, by, since=read_moment(since), until=read_moment(until))
+
     def compare(
         self,
         prompt: str | Sequence[Message],
@@ -337,6 +389,8 @@ class Toolkit:
             self.providers.plugins.close()
         if "portal" in self.__dict__:
             self.portal.close()
+        if "budgets" in self.__dict__:
+            self.budgets.reservations.close()
         if "store" in self.__dict__:
             self.store.close()
 

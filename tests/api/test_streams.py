@@ -288,31 +288,32 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
     assert served.provider.requests == []
 
 
-def test_calls_under_way_cannot_pass_a_tokens_cap_together(home):
+def test_calls_in_progress_cannot_exceed_a_tokens_budget_together(home):
     from toolkit.api.bearer_tokens import BearerToken
-    from toolkit.api.token_spend import TokenSpent, token_budgets
+    from toolkit.api.token_budget import check_budget
     from toolkit.calls.chat_request import build_request
+    from toolkit.errors import BudgetExceeded
     from toolkit.toolkit import current
 
     toolkit = current()
-    budgets = token_budgets(toolkit)
-    assert token_budgets(toolkit) is budgets
     asyncio.run(toolkit.prices.prepare("openai/gpt-4o-mini"))
-    budgets.look(BearerToken(name="t", digest="", usd_per_day=0.001))
+    asyncio.run(check_budget(toolkit.budgets, BearerToken(name="t", digest="", usd_per_day=0.001)))
 
     def request(name="t", origin="gateway"):
         options = {"max_tokens": 1000, "origin": origin, "tags": {"token": name}}
         return build_request("openai/gpt-4o-mini", "hi", options)  # at most $0.0006
 
     first, second = request(), request()
-    budgets.before(first)
-    with pytest.raises(TokenSpent) as caught:
-        budgets.before(second)
+    toolkit.budgets.before(first)
+    with pytest.raises(BudgetExceeded) as caught:
+        toolkit.budgets.before(second)
+    assert caught.value.cap == "token:t"
     assert caught.value.retry_after > 0
-    budgets.before(request("another"))
-    budgets.before(request(origin="chat"))
-    budgets.ended(first, ())
-    budgets.before(second)
+    assert caught.value.reserved_usd > 0
+    toolkit.budgets.before(request("another"))
+    toolkit.budgets.before(request(origin="chat"))
+    toolkit.budgets.ended(first, ())
+    toolkit.budgets.before(second)
     toolkit.close()
 
 

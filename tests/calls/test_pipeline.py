@@ -8,8 +8,6 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.calls.asking import asking, quick_settings
 from tests.servers.mock_provider import MockProvider
@@ -17,12 +15,10 @@ from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
 from toolkit.calls.pipeline.pipeline import Pipeline, Processor
 from toolkit.calls.pipeline.processors import (
-    BudgetCap,
     DefaultParams,
     InputTokenLimit,
     PromptTemplate,
     Redaction,
-    RunBudget,
 )
 from toolkit.errors import BudgetExceeded, ContextWindowExceeded, ServerError
 from toolkit.records import Reply
@@ -122,64 +118,8 @@ def test_a_template_is_for_its_provider():
     assert form.before(other) is other
 
 
-def test_a_budget_holds_with_calls_in_flight_and_gives_back():
-    cap = BudgetCap(Decimal("1.00"), lambda: Decimal("0.50"), lambda asked: Decimal("0.30"))
-    first, second = request(), request()
-    cap.before(first)
-    with pytest.raises(BudgetExceeded, match=r"\$0.800000 is spent or reserved"):
-        cap.before(second)
-    cap.ended(first, ())
-    cap.before(second)
-
-
-def test_a_cap_of_zero_lets_only_unpriced_calls_through():
-    priced = BudgetCap(Decimal(0), lambda: Decimal(0), lambda asked: Decimal("0.0001"))
-    with pytest.raises(BudgetExceeded):
-        priced.before(request())
-    BudgetCap(Decimal(0), lambda: Decimal(0), lambda asked: None).before(request())
-
-
 def row(cost):
     return SimpleNamespace(cost_usd=cost and Decimal(cost))
-
-
-def test_a_run_has_a_budget_of_its_own_that_counts_what_was_really_spent():
-    cap = RunBudget("run-1", Decimal("1.00"), lambda asked: Decimal("0.40"))
-    mine = [request(origin_id="run-1") for _ in range(3)]
-    other = request(origin_id="run-2")
-    cap.before(mine[0])
-    cap.before(mine[1])
-    assert cap.before(other) is other
-    with pytest.raises(BudgetExceeded, match="the budget of run-1"):
-        cap.before(mine[2])
-    cap.ended(mine[0], [row("0.10"), row(None)])
-    cap.ended(other, [row("9")])
-    assert cap.spent_usd == Decimal("0.10")
-    cap.before(mine[2])
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 100), st.integers(0, 100)), max_size=60)
-)
-def test_a_budget_is_never_passed_whatever_the_order_of_calls(steps):
-    """Calls overlap; none costs more than was reserved for it, so the cap holds."""
-    spent, flying, worth = [Decimal(0)], {}, {}
-    cap = BudgetCap(Decimal(300), lambda: spent[0], lambda asked: worth[asked.request_id])
-    for slot, estimate, share in steps:
-        if slot in flying:
-            asked = flying.pop(slot)
-            spent[0] += worth[asked.request_id] * share / 100
-            cap.ended(asked, ())
-        else:
-            asked = request()
-            worth[asked.request_id] = Decimal(estimate)
-            try:
-                cap.before(asked)
-            except BudgetExceeded:
-                continue
-            flying[slot] = asked
-        in_flight = sum((worth[a.request_id] for a in flying.values()), Decimal(0))
-        assert spent[0] + in_flight <= 300
 
 
 def test_a_failure_is_told_last_processor_first_and_then_everything_has_ended():

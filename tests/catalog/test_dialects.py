@@ -12,7 +12,8 @@ import pytest
 from tests.catalog import corpus
 from toolkit.catalog.dialects import read_item
 from toolkit.catalog.listings.fetch import find_items
-from toolkit.catalog.listings.listed_model import ListedModel, ListedPrice
+from toolkit.catalog.listings.listed_model import ListedModel
+from toolkit.pricing.price import Rate
 
 pytestmark = corpus.needs_corpus
 
@@ -375,8 +376,8 @@ def test_llamacpp_answers_twice_and_the_fuller_list_is_read() -> None:
                 "kind": "chat",
                 "owner": "Org",
                 "prices": (
-                    ListedPrice(token_class="input", usd_per_million=Decimal("0.88")),
-                    ListedPrice(token_class="output", usd_per_million=Decimal("0.88")),
+                    Rate(token_class="input", usd_per_million=Decimal("0.88")),
+                    Rate(token_class="output", usd_per_million=Decimal("0.88")),
                 ),
             },
         ),
@@ -385,8 +386,8 @@ def test_llamacpp_answers_twice_and_the_fuller_list_is_read() -> None:
              "completion_text_token_price": 100000, "input_modalities": ["text", "image"]},
             {
                 "prices": (
-                    ListedPrice(token_class="input", usd_per_million=Decimal(2)),
-                    ListedPrice(token_class="output", usd_per_million=Decimal(10)),
+                    Rate(token_class="input", usd_per_million=Decimal(2)),
+                    Rate(token_class="output", usd_per_million=Decimal(10)),
                 )
             },
         ),

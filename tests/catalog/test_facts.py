@@ -9,7 +9,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.catalog.listings.listed_model import ListedPrice
 from toolkit.catalog.price_rows import build_price_rows
 from toolkit.catalog.sources import genai_map, litellm_map
 from toolkit.catalog.sources.facts import RULE, SourceFacts, merge_facts
@@ -20,13 +19,14 @@ from toolkit.catalog.sources.sourced_values import (
     read_price,
     write_facts,
 )
+from toolkit.pricing.price import Rate
 from toolkit.providers.provider import Provider
 
 OPENAI = Host("openai", "openai")
 
 
-def price(usd: str, token_class: str = "input", **fields: object) -> ListedPrice:
-    return ListedPrice(token_class=token_class, usd_per_million=Decimal(usd), **fields)
+def price(usd: str, token_class: str = "input", **fields: object) -> Rate:
+    return Rate(token_class=token_class, usd_per_million=Decimal(usd), **fields)
 
 
 def test_the_override_beats_the_provider_who_beats_the_maps() -> None:
@@ -98,6 +98,7 @@ def test_litellms_map_is_read_exactly_and_without_litellm() -> None:
         "input": Decimal("0.25"),
         "output": Decimal("2"),
         "cached_input": Decimal("0.025"),
+        "web_search": Decimal(10_000),
     }
     tiers = {p.tier for p in facts.prices}
     assert tiers == {"standard", "batch", "flex", "priority"}
@@ -164,7 +165,7 @@ def test_claims_survive_being_stored() -> None:
 
 
 def test_only_prices_that_are_not_yet_in_force_become_rows() -> None:
-    def row(*prices: ListedPrice) -> dict[str, object]:
+    def row(*prices: Rate) -> dict[str, object]:
         source = SourceFacts(source="provider", as_of=date(2026, 11, 2), prices=prices)
         names = {"provider": "p", "model_id": "m", "model": "p/m"}
         return {**names, "facts": write_facts(merge_facts([source]), (source,))}

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.catalog.changes import describe
-from toolkit.catalog.listings.listed_model import ListedModel, ListedPrice, Listing
+from toolkit.catalog.listings.listed_model import ListedModel, Listing
 from toolkit.catalog.model_row import FLAPPING, mark_failed
 from toolkit.catalog.sync_diff import SyncDiff, SyncInput, compare_listing
+from toolkit.pricing.price import Rate
 from toolkit.providers.provider import Provider
 
 PROVIDER = Provider(name="acme", base_url="http://127.0.0.1:9/v1")
@@ -30,7 +31,7 @@ def step(*models: ListedModel, day: int = 0, complete: bool = True) -> SyncInput
 def model(model_id: str, usd: str | None = None, **fields: Any) -> ListedModel:
     prices = ()
     if usd is not None:
-        prices = (ListedPrice(token_class="input", usd_per_million=Decimal(usd)),)
+        prices = (Rate(token_class="input", usd_per_million=Decimal(usd)),)
     return ListedModel(model_id=model_id, prices=prices, **fields)
 
 

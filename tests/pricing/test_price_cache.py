@@ -32,7 +32,7 @@ def toolkit(home):
 def look_up(toolkit, model):
     asyncio.run(toolkit.prices.prepare(model))
     provider, model_id = toolkit.providers.registry.resolve(model)
-    return toolkit.prices.prices_for(provider, model_id, datetime.now(UTC))
+    return toolkit.prices.prices_for(provider.name, model_id, datetime.now(UTC))
 
 
 def test_a_known_model_has_a_dated_price_and_a_receipt_to_the_last_digit(toolkit):
@@ -64,7 +64,7 @@ def test_a_local_model_is_unpriced_and_not_free(home):
         tk.providers.add("mine", base_url=server.base_url, local=True, test=False)
         reply = tk.complete("mine/gpt-4o-mini", "hello")
     assert reply.cost_usd is None
-    assert reply.receipt.note == "a local model has no price"
+    assert reply.receipt.note.startswith("a local model has no price")
     assert reply.attempts[0].cost_usd is None
 
 
@@ -177,7 +177,7 @@ def test_prices_are_read_without_importing_litellm(home):
         "asyncio.run(current().prices.prepare('anthropic/claude-sonnet-4-5'))\n"
         "assert 'litellm' not in sys.modules\n"
         "provider, model = current().providers.registry.resolve('anthropic/claude-sonnet-4-5')\n"
-        "assert current().prices.prices_for(provider, model, None).in_force is not None\n"
+        "assert current().prices.prices_for(provider.name, model, None).in_force is not None\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,6 @@ from starlette.responses import JSONResponse
 
 from toolkit import errors
 from toolkit.api.access import Forbidden
-from toolkit.api.token_spend import TokenSpent
 from toolkit.records import Blame
 
 ErrorFormat = Literal["toolkit", "openai", "anthropic", "ollama"]
@@ -31,7 +30,6 @@ class ClientGone(errors.ToolkitError):
 _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (Forbidden, 403),
     (ClientGone, 499),
-    (TokenSpent, 429),
     (errors.KeyRequired, 424),
     (errors.AuthenticationFailed, 424),
     (errors.PermissionDenied, 424),
@@ -104,6 +102,8 @@ def status_of(error: errors.ToolkitError) -> int:
     last = getattr(error, "last_error", None)
     if isinstance(error, errors.RetriesExhausted) and isinstance(last, errors.ToolkitError):
         return status_of(last)
+    if isinstance(error, errors.BudgetExceeded) and error.cap.startswith("token:"):
+        return 429  # the caller's own budget: it may call again when that resets
     return next(status for kind, status in _STATUS if isinstance(error, kind))
 
 

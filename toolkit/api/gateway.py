@@ -25,7 +25,7 @@ from toolkit.api.chat_format import (
 )
 from toolkit.api.embeddings_format import EmbeddingBody, embeddings_json
 from toolkit.api.error_format import ClientGone, body_of
-from toolkit.api.token_spend import token_budgets
+from toolkit.api.token_budget import check_budget
 from toolkit.calls.stream_buffer import Answering
 from toolkit.errors import ToolkitError
 
@@ -41,7 +41,7 @@ _MOST_WAITING: Final = 256 * 1024  # characters of a stream that its client has 
 def build_gateway(toolkit: Toolkit) -> APIRouter:
     """The routes under `/v1`."""
     router = APIRouter(tags=["gateway"])
-    token_budgets(toolkit)  # so that a processor that does not load is told of at the start
+    _ = toolkit.processors  # a processor that cannot be loaded is reported at the start
     may_call = Depends(require_scope("call"))
 
     @router.get("/models", summary="Models that this token may call")
@@ -118,11 +118,7 @@ async def _options(
     toolkit: Toolkit, body: ChatBody | EmbeddingBody, token: BearerToken
 ) -> dict[str, Any]:
     require_model(token, body.model)
-    look = token_budgets(toolkit).look
-    if token.usd_per_day is None:  # nothing to read, so nothing to wait for in a thread
-        look(token)
-    else:
-        await asyncio.to_thread(look, token)
+    await check_budget(toolkit.budgets, token)
     tags = {"token": token.name} | ({"user": body.user} if body.user else {})
     return {**body.params(), "origin": "gateway", "tags": tags}
 

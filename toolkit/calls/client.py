@@ -26,7 +26,8 @@ from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress
 from toolkit.calls.transport.connections import Sessions
-from toolkit.pricing.receipts import Prices, PricesFor
+from toolkit.errors import BudgetExceeded
+from toolkit.pricing.price import Prices, PricesFor
 from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
 
@@ -162,9 +163,19 @@ class OpenStream:
         """The pieces, in the batches in which they arrived; `reply` is there after the last."""
         attempt = self._attempt
         with self._passage.passing(lambda: attempt.calls):
-            async with aclosing(attempt.deltas()) as batches:
-                async for batch in batches:
-                    yield batch
+            hooks = self._passage.find_text_hooks()
+            try:
+                async with aclosing(attempt.deltas()) as batches:
+                    async for batch in batches:
+                        yield batch
+                        if hooks:
+                            text = "".join(delta.text for delta in batch)
+                            for hook in hooks:
+                                hook(self._passage.request, text)
+            except BudgetExceeded as error:
+                error.attempts = tuple(attempt.calls)
+                error.partial_text = "".join(attempt.reading.text)
+                raise
             if attempt.reply is not None:
                 self.reply = self._passage.finish(attempt.reply)
         self._passage.leave(attempt.calls)

@@ -21,7 +21,8 @@ from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
 from toolkit.errors import CallError, ToolkitError
-from toolkit.pricing.receipts import UNKNOWN_PRICE, Prices, PricesFor, build_receipt
+from toolkit.pricing.price import Prices, PricesFor
+from toolkit.pricing.receipts import LOCAL_PRICE, UNKNOWN_PRICE, build_receipt
 from toolkit.records import (
     Call,
     ChatRequest,
@@ -122,7 +123,9 @@ class CallRecorder:
         attempt = outcome.attempt
         usage = attempt.reading.usage()
         timing = self._timing(outcome, usage)
-        receipt = self._receipt(attempt, usage) if usage.source == "provider" else Receipt()
+        reported = attempt.reading.cost_reported_usd is not None
+        has_cost = usage.source == "provider" or reported
+        receipt = self._receipt(attempt, usage) if has_cost else Receipt()
         call = self._call(outcome, usage, timing, receipt)
         self._write(call)
         if isinstance(outcome.error, CallError):
@@ -143,9 +146,11 @@ class CallRecorder:
 
     def _receipt(self, attempt: Attempt, usage: Usage) -> Receipt:
         this = attempt.this
-        prices = self._prices_for(this.provider, this.model_id, attempt.started_at)
-        by_litellm = build_receipt(usage, prices.litellm).cost_usd if prices.litellm else None
-        why = "a local model has no price" if this.provider.is_local else UNKNOWN_PRICE
+        prices = self._prices_for(this.provider.name, this.model_id, attempt.started_at)
+        by_litellm = (
+            build_receipt(usage, prices.litellm).cost_computed_usd if prices.litellm else None
+        )
+        why = LOCAL_PRICE if this.provider.is_local else UNKNOWN_PRICE
         return build_receipt(
             usage,
             prices.in_force,
@@ -193,8 +198,11 @@ class CallRecorder:
             finish_reason=reading.finish_reason,
             **_usage_columns(usage),
             cost_usd=receipt.cost_usd,
+            cost_source=receipt.cost_source,
             price_id=receipt.price_id,
             cost_reported_usd=receipt.cost_reported_usd,
+            cost_computed_usd=receipt.cost_computed_usd,
+            unpriced_classes=receipt.unpriced,
             **_timing_columns(timing),
             provider_request_id=_request_id(record.headers) or reading.response_id,
             system_fingerprint=reading.system_fingerprint,
@@ -335,6 +343,8 @@ def _flags(attempt: Attempt, receipt: Receipt) -> tuple[str, ...]:
         flags.add("cost_mismatch")
     flags.update(f"left_out:{name}" for name in attempt.left_out)
     flags.update(f"added:{name}" for name, _ in _added(attempt))
+    if receipt.is_partial:
+        flags.add("cost_partial")
     return tuple(sorted(flags))
 
 

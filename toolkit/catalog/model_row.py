@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.catalog.listings.listed_model import CAPABILITIES, ListedModel
@@ -67,7 +68,7 @@ def build_row(seen: ObservedModel) -> dict[str, Any]:
         "kind": values.get("kind") or guess_kind(listed.model_id),
         "context_window": values.get("context_window_tokens"),
         "max_output_tokens": values.get("max_output_tokens"),
-        **{column: values.get(name) for name, column in PRICE_COLUMNS.items()},
+        **{column: _in_usd(values.get(name)) for name, column in PRICE_COLUMNS.items()},
         "price_id": before.get("price_id"),
         **_price_origin(seen.facts),
         "input_modalities": list(values.get("input_modalities", ())),
@@ -120,6 +121,11 @@ def guess_kind(model_id: str) -> str | None:
         ("realtime", "live"),
     )  # fmt: skip
     return next((kind for word, kind in words if word in name), None)
+
+
+def _in_usd(amount: Any) -> Decimal | None:
+    """A price for a column in USD; None for one in another currency, which is written as text."""
+    return amount if isinstance(amount, Decimal) else None
 
 
 def _price_origin(facts: Facts) -> dict[str, Any]:

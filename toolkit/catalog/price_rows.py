@@ -44,7 +44,7 @@ def _row(model: Row, name: str, claim: Mapping[str, Any], at: datetime) -> dict[
         "model_id": model["model_id"],
         "model": model["model"],
         "token_class": price.token_class,
-        "usd_per_million": price.usd_per_million,
+        "usd_per_million": price.usd_per_million if price.currency == "USD" else None,
         "tier": price.tier,
         "above_tokens": price.above_tokens,
         "valid_from": source_date or at.date(),
@@ -52,5 +52,5 @@ def _row(model: Row, name: str, claim: Mapping[str, Any], at: datetime) -> dict[
         "source": _LISTING.get(claim["source"], claim["source"]),
         "source_date": source_date,
         "recorded_at": at,
-        "note": None,
+        "note": None if price.currency == "USD" else f"priced in {price.currency}",
     }

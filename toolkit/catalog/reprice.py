@@ -1,32 +1,96 @@
-"""What past calls would have cost on another day or at another model; past rows stay."""
+"""What past calls would have cost on another day or at another model; recorded rows stay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.catalog.listings.listed_model import ListedPrice
 from toolkit.catalog.parsing import split_model
-from toolkit.catalog.sources import genai_map
-from toolkit.catalog.sources.hosts_of_url import UNKNOWN, host_of
-from toolkit.catalog.sources.sourced_values import read_claims, read_price
-from toolkit.pricing.price_sheet import PriceSheet, Tokens, tariff_of
+from toolkit.pricing.price import Price, normalize_tier
+from toolkit.pricing.receipts import Charge, charge
+from toolkit.records import PriceClass
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.catalog.catalog_store import CatalogStore
-    from toolkit.providers.provider import Provider
+    from toolkit.catalog.price_lookup import PriceLookup
+    from toolkit.store.store import Store
 
-COLUMNS = (
-    "model", "calls", "unpriced_calls", "input_tokens", "output_tokens", "cached_input_tokens",
-    "recorded_usd", "repriced_as", "price_source", "price_since", "repriced_usd",
-    "difference_usd",
+COLUMNS: Final = (
+    "model", "calls", "unpriced_calls", "partial_calls", "input_tokens", "output_tokens",
+    "cached_input_tokens", "reasoning_tokens", "cached_share", "recorded_usd", "repriced_as",
+    "price_source", "price_since", "repriced_usd", "difference_usd", "note",
 )  # fmt: skip
+
+# The classes of `pricing.receipt.count_classes`, over columns: parts that overlap are cut to what
+# is left of their whole, in the same order.
+_CLASSES: Final[tuple[tuple[PriceClass, str], ...]] = (
+    ("cached_audio_input", "cached_audio"),
+    ("cached_input", "cached"),
+    ("cache_write_1h", "written_1h"),
+    ("cache_write", "written"),
+    ("audio_input", "audio"),
+    ("image_input", "image"),
+    ("input", "fresh"),
+    ("audio_output", "audio_out"),
+    ("image_output", "image_out"),
+    ("reasoning", "reasoning"),
+    ("output", "plain_out"),
+)
+_CALLED: Final = """
+    SELECT provider, model, count(*) AS calls, sum(cost_usd) AS recorded_usd,
+           coalesce(sum(input_tokens), 0) AS input_tokens,
+           coalesce(sum(output_tokens), 0) AS output_tokens,
+           coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,
+           coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+           count(*) FILTER (input_tokens IS NULL OR output_tokens IS NULL) AS without_usage
+    FROM calls
+    WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
+      AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
+    GROUP BY provider, model ORDER BY provider, model"""
+_SUMS: Final = """
+    WITH used AS (
+        SELECT service_tier, input_tokens AS i, output_tokens AS o,
+               greatest(coalesce(cached_audio_input_tokens, 0), 0) AS wanted_cached_audio,
+               greatest(coalesce(cached_input_tokens, 0), 0) AS wanted_cached,
+               greatest(coalesce(cache_write_1h_tokens, 0), 0) AS wanted_1h,
+               greatest(coalesce(cache_write_tokens, 0), 0) AS wanted_written,
+               greatest(coalesce(audio_input_tokens, 0), 0) AS wanted_audio,
+               greatest(coalesce(image_input_tokens, 0), 0) AS wanted_image,
+               greatest(coalesce(audio_output_tokens, 0), 0) AS wanted_audio_out,
+               greatest(coalesce(image_output_tokens, 0), 0) AS wanted_image_out,
+               greatest(coalesce(reasoning_tokens, 0), 0) AS wanted_reasoning,
+               greatest(coalesce(web_searches, 0), 0) AS searches,
+               least(wanted_cached_audio, i) AS cached_audio,
+               least(greatest(wanted_cached - wanted_cached_audio, 0), i - cached_audio)
+                   AS cached,
+               least(wanted_1h, i - cached_audio - cached) AS written_1h,
+               least(greatest(wanted_written - wanted_1h, 0),
+                     i - cached_audio - cached - written_1h) AS written,
+               least(greatest(wanted_audio - wanted_cached_audio, 0),
+                     i - cached_audio - cached - written_1h - written) AS audio,
+               least(wanted_image,
+                     i - cached_audio - cached - written_1h - written - audio) AS image,
+               i - cached_audio - cached - written_1h - written - audio - image AS fresh,
+               least(wanted_audio_out, o) AS audio_out,
+               least(wanted_image_out, o - audio_out) AS image_out,
+               least(wanted_reasoning, o - audio_out - image_out) AS reasoning,
+               o - audio_out - image_out - reasoning AS plain_out
+        FROM calls
+        WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
+          AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
+          AND provider = ? AND model = ? AND output_tokens IS NOT NULL
+          AND (input_tokens > ? OR ? = 0) AND input_tokens <= coalesce(?, input_tokens))
+    SELECT service_tier, count(*) AS request, sum(searches) AS web_search,
+           sum(cached_audio) AS cached_audio, sum(cached) AS cached,
+           sum(written_1h) AS written_1h, sum(written) AS written, sum(audio) AS audio,
+           sum(image) AS image, sum(fresh) AS fresh, sum(audio_out) AS audio_out,
+           sum(image_out) AS image_out, sum(reasoning) AS reasoning, sum(plain_out) AS plain_out
+    FROM used GROUP BY service_tier"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,143 +111,77 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Repricer:
-    """Prices calls anew from the catalog's own history and genai-prices'.
+    """Prices recorded calls again, with the arithmetic of receipts.
 
     Attributes:
-        shelf: the catalog's rows.
-        find_provider: a provider by name, or None where it is no more configured.
+        store: the database of calls.
+        prices: prices of any model on any day.
     """
 
-    shelf: CatalogStore
-    find_provider: Callable[[str], Provider | None]
+    store: Store
+    prices: PriceLookup
 
     def reprice(self, question: Question) -> pd.DataFrame:
-        """One row per model that was called, and what its calls would have cost.
+        """Return one row per model that was called, and what its calls would have cost.
 
         `repriced_usd` is None where no price is known for the day or the model, or where no
-        call told its tokens; calls without tokens are counted in `unpriced_calls`. Only live
-        calls count.
+        call reported its tokens; calls without tokens are counted in `unpriced_calls`, calls
+        with a class that has no price in `partial_calls`. Only live calls count. Cached and
+        reasoning tokens are priced as what they were: `cached_share` says how much of the input
+        was cached, which another model or provider may not do.
         """
         import pandas as pd
 
-        rows = [self._row(question, called) for called in self._called(question)]
+        span = [question.since, question.until]
+        rows = [self._row(question, called) for called in self.store.rows(_CALLED, span)]
         return pd.DataFrame(rows, columns=list(COLUMNS))
-
-    def _called(self, question: Question) -> list[dict[str, Any]]:
-        return self.shelf.store.rows(
-            """
-            SELECT provider, model, count(*) AS calls, sum(cost_usd) AS recorded_usd,
-                   count(*) FILTER (input_tokens IS NULL OR output_tokens IS NULL) AS untold
-            FROM calls
-            WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-              AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
-            GROUP BY provider, model ORDER BY provider, model""",
-            [question.since, question.until],
-        )
 
     def _row(self, question: Question, called: dict[str, Any]) -> dict[str, Any]:
         own = (called["provider"], called["model"])
         target = question.as_model or split_model(called["model"])
-        tariff = self.find_tariff(target[0], target[1], question.on)
-        sums = list(self._sums(question, own, tariff))
-        repriced = _total(tariff, sums) if tariff is not None else None
+        price = self.prices.find_price(target[0], target[1], question.on)
+        charges = list(self._charges(question, own, price)) if price is not None else []
+        amounts = [charged.usd for _, charged in charges if charged.usd is not None]
+        repriced = sum(amounts, Decimal(0)) if charges and len(amounts) == len(charges) else None
         recorded = called["recorded_usd"]
         known = repriced is not None and recorded is not None
+        notes = dict.fromkeys(charged.note for _, charged in charges if charged.note)
+        whole = called["input_tokens"]
         return {
             "model": called["model"],
             "calls": called["calls"],
-            "unpriced_calls": called["calls"] if repriced is None else called["untold"],
-            "input_tokens": sum(tokens.input for _, tokens in sums),
-            "output_tokens": sum(tokens.output for _, tokens in sums),
-            "cached_input_tokens": sum(tokens.cached_input for _, tokens in sums),
+            "unpriced_calls": called["calls"] if repriced is None else called["without_usage"],
+            "partial_calls": sum(calls for calls, charged in charges if charged.unpriced),
+            "input_tokens": whole,
+            "output_tokens": called["output_tokens"],
+            "cached_input_tokens": called["cached_input_tokens"],
+            "reasoning_tokens": called["reasoning_tokens"],
+            "cached_share": float(called["cached_input_tokens"] / whole) if whole else None,
             "recorded_usd": recorded,
             "repriced_as": "/".join(target),
-            "price_source": tariff.source if tariff else None,
-            "price_since": tariff.since if tariff else None,
+            "price_source": price.source if price else None,
+            "price_since": price.date if price else None,
             "repriced_usd": repriced,
             "difference_usd": repriced - recorded if known and repriced is not None else None,
+            "note": "; ".join(notes) or None,
         }
 
-    def _sums(
-        self, question: Question, own: tuple[str, str], tariff: PriceSheet | None
-    ) -> Iterator[tuple[int, Tokens]]:
-        """Tokens by class, apart for each span of input length that has its own prices."""
-        bounds = [0, *(tariff.thresholds if tariff else ()), None]
+    def _charges(
+        self, question: Question, own: tuple[str, str], price: Price
+    ) -> Iterator[tuple[int, Charge]]:
+        """How many calls, and what they cost, by tier and span of input length."""
+        bounds = [0, *price.thresholds, None]
         for low, high in pairwise(bounds):
-            (row,) = self.shelf.store.rows(
-                """
-                SELECT coalesce(sum(input_tokens), 0) AS input,
-                       coalesce(sum(output_tokens), 0) AS output,
-                       coalesce(sum(cached_input_tokens), 0) AS cached_input,
-                       coalesce(sum(cache_write_tokens), 0) AS cache_write,
-                       coalesce(sum(reasoning_tokens), 0) AS reasoning, count(*) AS requests
-                FROM calls
-                WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-                  AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
-                  AND provider = ? AND model = ? AND output_tokens IS NOT NULL
-                  AND (input_tokens > ? OR ? = 0)
-                  AND input_tokens <= coalesce(?, input_tokens)""",
-                [question.since, question.until, *own, low, low, high],
-            )
-            tokens = Tokens(**{name: int(value) for name, value in row.items()})
-            yield low or 0, tokens
-
-    def find_tariff(self, provider: str, model_id: str, on: date | None) -> PriceSheet | None:
-        """The prices of a model now, or on a day, or None where nobody knows them.
-
-        On a day: the user's override of that time, else what a listing had said by then, else
-        what genai-prices dates to it, else what litellm's map said when it was first seen.
-        """
-        if on is None:
-            return self._tariff_in_force(provider, model_id)
-        rows = self.shelf.price_rows(provider, model_id, on)
-        recorded = {
-            source: tariff_of(_prices(rows, source), source, _since(rows, source))
-            for source in ("override", "listing", "litellm")
-        }
-        return (
-            recorded["override"]
-            or recorded["listing"]
-            or self._dated(provider, model_id, on)
-            or recorded["litellm"]
-        )
-
-    def _tariff_in_force(self, provider: str, model_id: str) -> PriceSheet | None:
-        row = self.shelf.find_row(provider, model_id)
-        if row is None:
-            return self._dated(provider, model_id, datetime.now(UTC).date())
-        prices = [
-            read_price(name, claims[0]["value"])
-            for name, claims in read_claims(row).items()
-            if name.startswith("price:")
-        ]
-        return tariff_of(prices, str(row["price_source"]), row["price_date"])
-
-    def _dated(self, provider: str, model_id: str, on: date) -> PriceSheet | None:
-        found = self.find_provider(provider)
-        host = UNKNOWN if found is None else host_of(found)
-        facts = genai_map.find_facts(host, model_id, on)
-        return None if facts is None else tariff_of(facts.prices, "genai-prices", facts.as_of)
-
-
-def _total(tariff: PriceSheet, sums: list[tuple[int, Tokens]]) -> Decimal | None:
-    costs = [tariff.cost_usd(tokens, above) for above, tokens in sums if tokens.requests]
-    told = [cost for cost in costs if cost is not None]
-    return sum(told, Decimal(0)) if told and len(told) == len(costs) else None
-
-
-def _prices(rows: list[dict[str, Any]], source: str) -> list[ListedPrice]:
-    return [
-        ListedPrice(
-            token_class=row["token_class"],
-            usd_per_million=row["usd_per_million"],
-            tier=row["tier"] or "standard",
-            above_tokens=int(row["above_tokens"] or 0),
-        )
-        for row in rows
-        if row["source"] == source
-    ]
-
-
-def _since(rows: list[dict[str, Any]], source: str) -> date | None:
-    return max((row["valid_from"] for row in rows if row["source"] == source), default=None)
+            floor = low or 0
+            values = [question.since, question.until, *own, floor, floor, high]
+            for row in self.store.rows(_SUMS, values):
+                counts: dict[PriceClass, int] = {
+                    name: int(row[column]) for name, column in _CLASSES
+                }
+                counts |= {"request": int(row["request"]), "web_search": int(row["web_search"])}
+                # Another model is asked for in the tier that its provider has as standard.
+                tier = "standard" if question.as_model else normalize_tier(row["service_tier"])
+                yield (
+                    counts["request"],
+                    charge(counts, price, tier=tier, input_tokens=floor + 1 if floor else 0),
+                )

@@ -14,6 +14,7 @@ from toolkit.catalog import catalog_queries
 from toolkit.catalog.catalog_store import CatalogStore
 from toolkit.catalog.changes import KINDS, Change, find_changes
 from toolkit.catalog.parsing import Moment, read_day, read_moment, split_model
+from toolkit.catalog.price_lookup import PriceLookup
 from toolkit.catalog.price_rows import build_price_rows
 from toolkit.catalog.reprice import Question, Repricer
 from toolkit.catalog.sources.overrides import override_row
@@ -47,9 +48,9 @@ class Catalog:
         return CatalogStore(self._toolkit.store)
 
     @cached_property
-    def repricer(self) -> Repricer:
+    def prices(self) -> PriceLookup:
         """Prices of any model on any day."""
-        return Repricer(self.shelf, self._find_provider)
+        return PriceLookup(self.shelf, self._find_provider)
 
     def sync(
         self,
@@ -225,7 +226,7 @@ class Catalog:
             on=read_day(at),
             as_model=None if as_ is None else split_model(as_),
         )
-        return self.repricer.reprice(question)
+        return Repricer(self._toolkit.store, self.prices).reprice(question)
 
     def enable(self, *models: str) -> int:
         """Switch models on by `provider/model_id` or pattern (`openrouter/anthropic/*`).

@@ -9,9 +9,10 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.pricing.receipts import build_receipt
+from toolkit.pricing.receipts import charge
+from toolkit.pricing.spend import read_answer_lengths
 from toolkit.pricing.token_estimate import estimate_output_tokens, estimate_tokens
-from toolkit.records import Usage
+from toolkit.records import PriceClass
 
 if TYPE_CHECKING:
     from toolkit.evals.running.plan import Plan, Task
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 _LOOKED_AT: Final = 200
 _ENOUGH: Final = 20
-_LENGTHS = """
-    SELECT count(output_tokens) AS n, quantile_cont(output_tokens, [0.1, 0.5, 0.9]) AS lengths
-    FROM calls
-    WHERE model = ? AND status = 'ok' AND source = 'live' AND operation = 'chat'
-      AND origin <> 'health'"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +62,18 @@ def _estimate_one(toolkit: Toolkit, plan: Plan, model: str) -> Estimate:
     inputs = sum(map(_input_tokens, looked_at)) * calls // max(len(looked_at), 1)
     lengths, basis = _lengths(toolkit, model, [dict(s.params) for s in plan.solvers])
     provider, model_id = toolkit.resolver.resolve(model)
-    price = toolkit.prices.prices_for(provider, model_id, datetime.now(UTC)).in_force
+    price = toolkit.prices.prices_for(provider.name, model_id, datetime.now(UTC)).in_force
+    mean_input = inputs // max(calls, 1)
 
     def cost(length: float) -> Decimal | None:
-        usage = Usage(input_tokens=inputs, output_tokens=round(length * calls), source="estimated")
-        return build_receipt(usage, price).cost_usd
+        if price is None:
+            return None
+        counts: dict[PriceClass, int] = {
+            "input": inputs,
+            "output": round(length * calls),
+            "request": calls,
+        }
+        return charge(counts, price, input_tokens=mean_input).usd
 
     low, expected, high = map(cost, lengths)
     return Estimate(
@@ -93,13 +96,13 @@ def _input_tokens(task: Task) -> int:
 def _lengths(
     toolkit: Toolkit, model: str, params: list[dict[str, Any]]
 ) -> tuple[tuple[float, float, float], str]:
-    row = toolkit.store.rows(_LENGTHS, [model])[0]
-    if row["n"] >= _ENOUGH:
-        low, expected, high = row["lengths"]
-        return (low, expected, high), f"{row['n']:,} recorded answers of this model"
+    found = read_answer_lengths(toolkit.store, model)
+    if found.count >= _ENOUGH:
+        lengths = (found.low, found.expected, found.high)
+        return lengths, f"{found.count:,} recorded answers of this model"
     most = max(estimate_output_tokens(p) for p in params)
     return (
         most * 0.1,
         most * 0.5,
         float(most),
-    ), f"at most {most:,} tokens an answer, as {row['n'] or 'none'} of its answers are recorded"
+    ), f"at most {most:,} tokens an answer, as {found.count or 'none'} of its answers are recorded"

@@ -17,8 +17,8 @@ from toolkit.errors import KeyRequired, ToolkitError
 from toolkit.health.connection_checks import MAX_TOKENS, probe_provider
 from toolkit.health.evidence import error_columns
 from toolkit.local.autostart import is_resting
-from toolkit.pricing.receipts import build_receipt
-from toolkit.records import Call, ChatRequest, Usage
+from toolkit.pricing.receipts import charge
+from toolkit.records import Call, ChatRequest
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
@@ -219,10 +219,10 @@ def _tokens_for(provider: Provider, model: str) -> int:
 
 def _worst_case(toolkit: Toolkit, provider: Provider, model: str, tokens: int) -> Decimal | None:
     """USD that one question costs at most; None where nobody knows the price."""
-    prices = toolkit.prices.prices_for(provider, model, datetime.now(UTC))
-    usage = Usage(input_tokens=_INPUT_TOKENS, output_tokens=tokens, source="estimated")
-    cost = build_receipt(usage, prices.in_force).cost_usd
-    return Decimal(0) if cost is None and provider.is_local else cost
+    price = toolkit.prices.prices_for(provider.name, model, datetime.now(UTC)).in_force
+    if price is None:
+        return Decimal(0) if provider.is_local else None
+    return charge({"input": _INPUT_TOKENS, "output": tokens, "request": 1}, price).usd
 
 
 def _blank(provider: Provider, at: datetime, kind: str, is_manual: bool) -> Row:

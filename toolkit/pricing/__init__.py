@@ -1,1 +1,1 @@
-"""The package `toolkit.pricing`."""
+"""What calls cost: prices, receipts, estimates before a call, budgets, and what was spent."""

@@ -1,95 +1,142 @@
-"""What models cost, at hand for the call path without touching the store during a call.
+"""What models cost, at hand for calls in progress without touching the database.
 
-Before a call the price is looked up in a thread, at most once a minute and model; afterwards
-the receipt is written from memory.
+Before a call the price is looked up in a thread, at most once a minute and model; afterwards the
+receipt is written from memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from decimal import Decimal
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from toolkit.errors import ToolkitError
-from toolkit.pricing.receipts import Price, Prices, Rate
-
-if TYPE_CHECKING:
-    from toolkit.calls.policy.runner import Target
-    from toolkit.pricing.price_sheet import PriceSheet
-    from toolkit.providers.provider import Provider
-    from toolkit.toolkit import Toolkit
+from toolkit.pricing.budget import Worst
+from toolkit.pricing.cost_estimate import ModelCosts, most_output_tokens, most_usd
+from toolkit.pricing.price import Price, Prices
+from toolkit.pricing.receipts import build_receipt
+from toolkit.pricing.token_estimate import estimate_tokens, find_output_limit
+from toolkit.records import Call, ChatRequest, Usage
+from toolkit.store.store import Store
 
 FRESH_S: Final = 60.0
-_CLASSES: Final = ("input", "cached_input", "cache_write", "output", "reasoning", "request")
+_NO_COSTS: Final = ModelCosts()
 _log = logging.getLogger(__name__)
+
+
+class PricedProvider(Protocol):
+    """What a price is looked up for."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine: no price list has it."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Parameters that it adds to every request, an output limit among them."""
+
+
+Provider = TypeVar("Provider", bound=PricedProvider)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    prices: Prices
-    window: int | None
+    costs: ModelCosts
+    is_free: bool
+    params: Mapping[str, Any]
     looked_up_at: float
 
 
-class PriceCache:
-    """Prices and context windows of the models that are being called.
+class PriceCache(Generic[Provider]):
+    """Prices and limits of the models that are being called.
 
-    The rule of the catalog decides: the user's override, the provider's listing, litellm's
-    map, genai-prices. A local provider has no price and is not looked up.
+    Args:
+        resolve: `provider/model_id`, or a short name -> provider and model id.
+        find_costs: looks a model up in the catalog; may be slow.
+        store: where the prices that calls were charged at are kept.
     """
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(
+        self,
+        resolve: Callable[[str], tuple[Provider, str]],
+        find_costs: Callable[[Provider, str], ModelCosts],
+        store: Callable[[], Store],
+    ) -> None:
+        self._resolve = resolve
+        self._find_costs = find_costs
+        self._store = store
         self._entries: dict[str, _Entry] = {}
         self._kept: set[str] = set()
 
     async def prepare(self, model: str) -> None:
         """Look a model up, unless that was done within the last minute."""
         entry = self._entries.get(model)
-        if entry is not None and time.monotonic() - entry.looked_up_at < FRESH_S:
-            return
-        provider, model_id = self._toolkit.resolver.resolve(model)
-        if provider.is_local:
-            entry = _Entry(Prices(), None, time.monotonic())
-        else:
-            entry = await asyncio.to_thread(self._look_up, provider, model_id)
+        if entry is None or time.monotonic() - entry.looked_up_at >= FRESH_S:
+            await asyncio.to_thread(self.look_up, model)
+
+    def look_up(self, model: str) -> ModelCosts:
+        """Look a model up now; see `prepare`."""
+        provider, model_id = self._resolve(model)
+        costs = self._find_costs(provider, model_id)
+        price = costs.prices.in_force
+        if price is not None:
+            self._keep(price, provider.name, model_id)
+        is_free = provider.is_local and price is None
+        entry = _Entry(costs, is_free, provider.params, time.monotonic())
         # A name may be short ("openai" for its default model); rows have the full one.
         self._entries[model] = self._entries[f"{provider.name}/{model_id}"] = entry
+        return costs
 
-    def prices_for(self, provider: Provider, model_id: str, at: datetime) -> Prices:
-        """The prices that `prepare` found; none for a model that was not prepared."""
-        entry = self._entries.get(f"{provider.name}/{model_id}")
-        return entry.prices if entry else Prices()
+    def prices_for(self, provider: str, model_id: str, at: datetime) -> Prices:
+        """Return the prices that `prepare` found; none for a model that was not prepared."""
+        return self.costs_of(f"{provider}/{model_id}").prices
 
-    def window_of(self, target: Target) -> int | None:
-        """Context window of a target, tokens; None where nobody knows it."""
-        entry = self._entries.get(target.model)
-        return entry.window if entry else None
+    def costs_of(self, model: str) -> ModelCosts:
+        """Return what `prepare` found; nothing is known of a model that was not prepared."""
+        entry = self._entries.get(model)
+        return entry.costs if entry else _NO_COSTS
 
-    def _look_up(self, provider: Provider, model_id: str) -> _Entry:
-        from toolkit.catalog.sources import litellm_map
-        from toolkit.catalog.sources.hosts_of_url import host_of
-        from toolkit.pricing.price_sheet import tariff_of
-
-        today = datetime.now(UTC).date()
-        facts = litellm_map.find_facts(host_of(provider), model_id)
-        by_litellm = tariff_of(facts.prices, "litellm", facts.as_of) if facts else None
-        tariff = self._find_in_force(provider, model_id) or by_litellm
-        tariff = tariff or self._toolkit.catalog.repricer.find_tariff(
-            provider.name, model_id, today
+    def worst_case(self, model: str, request: ChatRequest) -> Worst | None:
+        """Return the most that a request may cost at a model; None where no price is known."""
+        entry, costs = self._entries.get(model), self.costs_of(model)
+        if entry is not None and entry.is_free and costs.prices.in_force is None:
+            return Worst(usd=Decimal(0), output_tokens=0, has_limit=False)
+        # The provider's own parameters are added to the request after all processors.
+        own = entry.params if entry is not None else {}
+        params = {**own, **request.params}
+        limits = [find_output_limit(own), find_output_limit(request.params)]
+        given = [limit for limit in limits if limit is not None]
+        if given and find_output_limit(params) is not None:
+            params["max_tokens"] = max(given)
+        asked = replace(request, model=model, params=params)
+        usd = most_usd(asked, costs)
+        if usd is None:
+            return None
+        return Worst(
+            usd=usd,
+            output_tokens=most_output_tokens(asked, costs),
+            has_limit=find_output_limit(params) is not None,
         )
-        name = f"{provider.name}/{model_id}"
-        prices = Prices(in_force=_price(tariff, name), litellm=_price(by_litellm, name))
-        if prices.in_force is not None:
-            self._keep(prices.in_force, provider.name, model_id)
-        window = facts.context_window_tokens if facts else None
-        return _Entry(prices, window, time.monotonic())
+
+    def assume_cost(self, request: ChatRequest, call: Call) -> Decimal:
+        """Return what an attempt has probably cost whose provider reported no usage."""
+        text = (call.output_text or "") + (call.reasoning_text or "")
+        usage = Usage(
+            input_tokens=call.input_tokens or estimate_tokens(request.messages),
+            output_tokens=call.output_tokens or estimate_tokens([{"content": text}]),
+            source="estimated",
+        )
+        price = self.costs_of(call.model).prices.in_force
+        return build_receipt(usage, price).cost_usd or Decimal(0)
 
     def _keep(self, price: Price, provider: str, model_id: str) -> None:
         """Write what calls will be charged at, so that `calls.price_id` finds it.
@@ -107,51 +154,16 @@ class PriceCache:
             "as_of": price.date,
             "recorded_at": datetime.now(UTC),
         }
-        rows = [
-            {"rate_id": f"{price.price_id}:{rate.token_class}:{rate.above_tokens}"}
-            | shared
-            | asdict(rate)
-            for rate in price.rates
-        ]
+        rows = []
+        for rate in price.rates:
+            values = asdict(rate)
+            del values["currency"]
+            tier = "" if rate.tier == "standard" else f"@{rate.tier}"
+            rate_id = f"{price.price_id}:{rate.token_class}{tier}:{rate.above_tokens}"
+            rows.append({"rate_id": rate_id, **shared, **values})
         try:
-            self._toolkit.store.append_many("tariffs", rows)
+            self._store().append_many("tariffs", rows)
         except ToolkitError as error:
             _log.warning("the prices of %s were not kept: %s", shared["model"], error.message)
         else:
             self._kept.add(price.price_id)
-
-    def _find_in_force(self, provider: Provider, model_id: str) -> PriceSheet | None:
-        """From the catalog; a store that cannot be read leaves the bundled sources."""
-        try:
-            if self._toolkit.catalog.shelf.find_row(provider.name, model_id) is None:
-                return None
-            return self._toolkit.catalog.repricer.find_tariff(provider.name, model_id, None)
-        except ToolkitError:
-            return None
-
-
-def _price(tariff: PriceSheet | None, model: str) -> Price | None:
-    if tariff is None:
-        return None
-    since = tariff.since.isoformat() if tariff.since else _edition(tariff.source)
-    rates = tuple(
-        Rate(token_class=token_class, usd_per_million=usd, above_tokens=above)  # type: ignore[arg-type]
-        for above, step in tariff.steps.items()
-        for token_class, usd in step.items()
-        if token_class in _CLASSES
-    )
-    price_id = f"{tariff.source}:{model}:{since or 'undated'}:{_digest(rates)}"
-    return Price(price_id=price_id, source=tariff.source, date=since, rates=rates)
-
-
-def _digest(rates: Sequence[Rate]) -> str:
-    """Tells tariffs of one day and source apart: a price may change twice on a day."""
-    said = sorted(
-        f"{r.token_class}>{r.above_tokens}={r.usd_per_million.normalize()}" for r in rates
-    )
-    return hashlib.sha256(" ".join(said).encode()).hexdigest()[:12]
-
-
-def _edition(source: str) -> str | None:
-    """litellm's map has no dates; which release it came with says how old it is."""
-    return version("litellm") if source == "litellm" else None

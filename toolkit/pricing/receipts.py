@@ -1,84 +1,201 @@
-"""The arithmetic of a call's cost: tokens by class, the price of each, and the sum.
+"""The arithmetic of what calls cost: usage by class, the rate of each class, the exact sum.
 
-Unpriced is None with the reason in a note, never zero. Money is `Decimal` from the first line.
+This is the only place where tokens are multiplied by prices. Receipts, estimates, budgets and
+repricing call `charge`. Money is `Decimal` throughout; what has no price is left out and named,
+never counted as zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal
+from decimal import Context, Decimal
+from typing import Final
 
-from toolkit.records import Receipt, ReceiptLine, Usage
+from toolkit.pricing.price import UNIT_CLASSES, Price, Rate, normalize_tier
+from toolkit.records import PriceClass, Receipt, ReceiptLine, Usage
 
-if TYPE_CHECKING:
-    from toolkit.providers.provider import Provider
-
-RateClass = Literal["input", "cached_input", "cache_write", "output", "reasoning", "request"]
 UNKNOWN_PRICE: Final = "no price is known for this model at this provider"
+LOCAL_PRICE: Final = "a local model has no price; set one with `toolkit models override`"
+NO_USAGE: Final = "the provider sent no usage"
+
 _MILLION: Final = Decimal(1_000_000)
-_SAME: Final = Decimal("0.01")
+_TOLERANCE: Final = Decimal("0.01")
+
+# Sums over millions of calls need more than the 28 digits of the default context.
+_EXACT: Final = Context(prec=60)
+
+# What a class costs where it has no rate of its own. Reasoning tokens are billed as output and
+# pictures as input wherever providers do not say otherwise, so these two are no guess.
+_BILLED_AS: Final[Mapping[PriceClass, PriceClass]] = {
+    "reasoning": "output",
+    "image_input": "input",
+}
+
+# Stand-ins that are not certain: they are charged and the receipt names them as partial. Only
+# classes whose real rate is near the stand-in are here; audio, for one, costs 2 to 40 times as
+# much as text, so it is left out instead.
+_STAND_IN: Final[Mapping[PriceClass, PriceClass]] = {
+    "cached_input": "input",
+    "cache_write": "input",
+    "cache_write_1h": "cache_write",
+    "cached_audio_input": "audio_input",
+}
+
+
+# Counted for every call, and without a rate at most providers, which charge no such fee.
+_OFTEN_FREE: Final[frozenset[PriceClass]] = frozenset({"request"})
+
+
+# Without a price for one of these, the sum of the rest is no cost at all.
+_MAIN_CLASSES: Final = frozenset({"input", "output"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """One price.
+class Charge:
+    """What some usage costs.
 
     Attributes:
-        token_class: what is counted; `request` is per request, not per token.
-        usd_per_million: USD for a million of them.
-        above_tokens: it holds where the whole input is longer than so many tokens.
+        lines: each class that was used and has a rate.
+        usd: sum of the lines; None where plain input or output was used and has no rate.
+        unpriced: classes that were used and have no rate of their own.
+        note: what is missing or stands in for it; None when nothing is.
     """
 
-    token_class: RateClass
-    usd_per_million: Decimal
-    above_tokens: int = 0
+    lines: tuple[ReceiptLine, ...]
+    usd: Decimal | None
+    unpriced: tuple[str, ...] = ()
+    note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What a model costs at a provider at one moment.
+def count_classes(usage: Usage) -> dict[PriceClass, int]:
+    """Split a call's usage into classes that do not overlap.
 
-    Attributes:
-        price_id: names this price; stored with every call that it was used for.
-        source: where it is from (`override`, `provider`, `litellm`, `genai-prices`).
-        date: date or edition of that source.
-        rates: by class and input length.
+    Providers report parts (cached, audio, ...) beside wholes; every token is counted once, and a
+    part that is larger than what is left of its whole is cut to it.
     """
+    left = usage.input_tokens or 0
+    counts: dict[PriceClass, int] = {}
 
-    price_id: str
-    source: str
-    date: str | None
-    rates: tuple[Rate, ...]
+    def take(token_class: PriceClass, tokens: int) -> None:
+        nonlocal left
+        part = min(max(tokens, 0), left)
+        left -= part
+        counts[token_class] = part
 
-    def find_rate(self, token_class: RateClass, input_tokens: int = 0) -> Decimal | None:
-        """USD per million of a class for an input of this length, or None."""
-        fitting = [
-            rate
-            for rate in self.rates
-            if rate.token_class == token_class
-            and (rate.above_tokens == 0 or input_tokens > rate.above_tokens)
-        ]
-        chosen = max(fitting, key=lambda rate: rate.above_tokens, default=None)
-        return chosen.usd_per_million if chosen else None
+    cached_audio = usage.cached_audio_input_tokens or 0
+    written_1h = usage.cache_write_1h_tokens or 0
+    take("cached_audio_input", cached_audio)
+    take("cached_input", (usage.cached_input_tokens or 0) - cached_audio)
+    take("cache_write_1h", written_1h)
+    take("cache_write", (usage.cache_write_tokens or 0) - written_1h)
+    take("audio_input", (usage.audio_input_tokens or 0) - cached_audio)
+    take("image_input", usage.image_input_tokens or 0)
+    counts["input"] = left
+    left = usage.output_tokens or 0
+    take("audio_output", usage.audio_output_tokens or 0)
+    take("image_output", usage.image_output_tokens or 0)
+    take("reasoning", usage.reasoning_tokens or 0)
+    counts["output"] = left
+    counts["request"] = 1
+    counts["web_search"] = max(usage.web_searches or 0, 0)
+    return counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
-    """What sources say of one model at one moment.
+def charge(
+    counts: Mapping[PriceClass, int],
+    price: Price,
+    *,
+    tier: str = "standard",
+    input_tokens: int = 0,
+) -> Charge:
+    """Multiply usage by rates.
 
-    Attributes:
-        in_force: the price that the documented rule chose; None: unpriced.
-        litellm: litellm's own price, for comparison.
+    Args:
+        counts: how much of each class was used, without overlap (`count_classes`): of one call,
+            or summed over calls whose inputs lie between the same two thresholds.
+        price: the rates.
+        tier: the service tier, as `normalize_tier` gives it.
+        input_tokens: length of the whole input, for rates above a threshold.
     """
+    lines: list[ReceiptLine] = []
+    unpriced: list[str] = []
+    missing: list[str] = []
+    remarks: list[str] = []
+    for token_class, used in _merge(counts, price, tier, input_tokens).items():
+        rate = _find_rate(price, token_class, tier, input_tokens)
+        if used == 0 and (rate is None or token_class not in ("input", "output")):
+            continue
+        if rate is None and token_class in _OFTEN_FREE:
+            continue
+        label = token_class if tier == "standard" else f"{token_class}@{tier}"
+        if rate is None or rate.currency != "USD":
+            unpriced.append(label)
+            missing.append(token_class)
+            why = "has no known price" if rate is None else f"is priced in {rate.currency}"
+            remarks.append(f"{label} {why}")
+            continue
+        if rate.token_class != token_class:
+            unpriced.append(label)
+            remarks.append(f"{label} has no known price and is charged as {rate.token_class}")
+        lines.append(_line(token_class, used, rate.usd_per_million))
+    return Charge(
+        lines=tuple(lines),
+        usd=None if _MAIN_CLASSES.intersection(missing) else _sum(lines),
+        unpriced=tuple(unpriced),
+        note="; ".join(remarks) or None,
+    )
 
-    in_force: Price | None = None
-    litellm: Price | None = None
+
+def _merge(
+    counts: Mapping[PriceClass, int], price: Price, tier: str, input_tokens: int
+) -> dict[PriceClass, int]:
+    """Add what is billed as another class to that class; input and output come first."""
+    merged: dict[PriceClass, int] = {"input": 0, "output": 0}
+    for token_class, used in counts.items():
+        whole = _BILLED_AS.get(token_class)
+        if whole is not None and not _has_own_rate(price, token_class, whole, tier, input_tokens):
+            token_class = whole
+        merged[token_class] = merged.get(token_class, 0) + used
+    return merged
 
 
-PricesFor = Callable[["Provider", str, datetime], Prices]
+def _has_own_rate(
+    price: Price, token_class: PriceClass, whole: PriceClass, tier: str, input_tokens: int
+) -> bool:
+    """Whether a part has a rate of its own for this input length.
+
+    One for shorter inputs does not count where its whole has one for this length: maps often
+    state the long-context rate of output only, and reasoning then costs that, too.
+    """
+    own = price.find(token_class, input_tokens, tier)
+    billed = price.find(whole, input_tokens, tier)
+    return own is not None and (billed is None or own.above_tokens >= billed.above_tokens)
+
+
+def _find_rate(price: Price, token_class: PriceClass, tier: str, input_tokens: int) -> Rate | None:
+    """Return the rate of a class, or that of its stand-in; fees are the same in every tier."""
+    rate = price.find(token_class, input_tokens, tier)
+    if rate is None and token_class in UNIT_CLASSES:
+        return price.find(token_class, input_tokens)
+    stand_in = _STAND_IN.get(token_class)
+    if rate is None and stand_in is not None:
+        return _find_rate(price, stand_in, tier, input_tokens)
+    return rate
+
+
+def _line(token_class: PriceClass, used: int, usd_per_million: Decimal) -> ReceiptLine:
+    usd = _EXACT.divide(_EXACT.multiply(usd_per_million, Decimal(used)), _MILLION)
+    return ReceiptLine(
+        token_class=token_class, tokens=used, usd_per_million=usd_per_million, usd=usd
+    )
+
+
+def _sum(lines: Iterable[ReceiptLine]) -> Decimal:
+    total = Decimal(0)
+    for line in lines:
+        total = _EXACT.add(total, line.usd)
+    return total
 
 
 def build_receipt(
@@ -89,77 +206,63 @@ def build_receipt(
     litellm_usd: Decimal | None = None,
     unpriced_because: str = UNKNOWN_PRICE,
 ) -> Receipt:
-    """The receipt of one call.
+    """Return the receipt of one call.
 
     Args:
-        usage: tokens by class.
+        usage: tokens by class, and the tier that served the call.
         price: the price in force when the call was made, or None.
         reported_usd: what the provider itself said it cost.
-        litellm_usd: litellm's figure, for comparison.
+        litellm_usd: computed from litellm's price, for comparison.
         unpriced_because: why there is no price.
     """
-    blank = Receipt(cost_reported_usd=reported_usd, cost_litellm_usd=litellm_usd)
+    tier = normalize_tier(usage.service_tier)
+    blank = Receipt(
+        cost_usd=reported_usd,
+        cost_source=None if reported_usd is None else "reported",
+        cost_reported_usd=reported_usd,
+        cost_litellm_usd=litellm_usd,
+        service_tier=tier,
+    )
     if price is None:
         return replace(blank, note=unpriced_because)
     blank = replace(
         blank, price_id=price.price_id, price_source=price.source, price_date=price.date
     )
     if usage.input_tokens is None or usage.output_tokens is None:
-        return replace(blank, note="the provider sent no usage")
-    lines = _lines(usage, price)
-    if lines is None:
-        return replace(blank, note="a class of tokens that was used has no price")
-    cost = sum((line.usd for line in lines), Decimal(0))
+        return replace(blank, note=NO_USAGE)
+    charged = charge(count_classes(usage), price, tier=tier, input_tokens=usage.input_tokens)
+    notes = [charged.note, *price.warnings]
+    if usage.source == "estimated":
+        notes.append("tokens are an estimate")
+    mismatch = _explain_mismatch(charged, reported_usd, litellm_usd)
+    notes.append(mismatch if reported_usd is not None else None)
+    if reported_usd is None and charged.usd is not None:
+        blank = replace(blank, cost_usd=charged.usd, cost_source="computed")
     return replace(
         blank,
-        cost_usd=cost,
-        lines=lines,
-        mismatch=any(_differs(cost, other) for other in (reported_usd, litellm_usd)),
-        note="tokens are an estimate" if usage.source == "estimated" else None,
+        cost_computed_usd=charged.usd,
+        lines=charged.lines,
+        unpriced=charged.unpriced,
+        mismatch=mismatch is not None,
+        note="; ".join(note for note in notes if note) or None,
     )
 
 
-def _lines(usage: Usage, price: Price) -> tuple[ReceiptLine, ...] | None:
-    """Tokens by class with their prices; None when a class that was used has no price.
-
-    A cached read without a price of its own costs what fresh input costs, and so does a
-    cache write; reasoning without one costs what output costs.
-    """
-    total_in, total_out = usage.input_tokens or 0, usage.output_tokens or 0
-    cached = min(usage.cached_input_tokens or 0, total_in)
-    written = min(usage.cache_write_tokens or 0, total_in - cached)
-    own_reasoning = price.find_rate("reasoning", total_in) is not None
-    reasoning = min(usage.reasoning_tokens or 0, total_out) if own_reasoning else 0
-    counted: tuple[tuple[RateClass, int, RateClass], ...] = (
-        ("input", total_in - cached - written, "input"),
-        ("cached_input", cached, "input"),
-        ("cache_write", written, "input"),
-        ("output", total_out - reasoning, "output"),
-        ("reasoning", reasoning, "output"),
+def _explain_mismatch(
+    charged: Charge, reported_usd: Decimal | None, litellm_usd: Decimal | None
+) -> str | None:
+    """Say how the computed cost differs from the figure that it is compared with, or None."""
+    other = litellm_usd if reported_usd is None else reported_usd
+    if charged.usd is None or other is None or not differs(charged.usd, other):
+        return None
+    because = (
+        "because of what has no price"
+        if charged.unpriced
+        else "so the known price is not the one that was charged"
     )
-    lines = []
-    for token_class, tokens, instead in counted:
-        if tokens == 0 and token_class not in ("input", "output"):
-            continue
-        rate = price.find_rate(token_class, total_in)
-        rate = price.find_rate(instead, total_in) if rate is None else rate
-        if rate is None and tokens == 0:
-            continue
-        if rate is None:
-            return None
-        lines.append(_line(token_class, tokens, rate))
-    per_request = price.find_rate("request", total_in)
-    if per_request:
-        lines.append(_line("request", 1, per_request))
-    return tuple(lines)
+    return f"the provider reports ${other:f} and the computed cost is ${charged.usd:f}, {because}"
 
 
-def _line(token_class: RateClass, tokens: int, rate: Decimal) -> ReceiptLine:
-    usd = rate * tokens / _MILLION
-    return ReceiptLine(token_class=token_class, tokens=tokens, usd_per_million=rate, usd=usd)
-
-
-def _differs(ours: Decimal, other: Decimal | None) -> bool:
-    if other is None or ours == other:
-        return False
-    return abs(ours - other) > _SAME * max(abs(ours), abs(other))
+def differs(one: Decimal, other: Decimal) -> bool:
+    """Whether two figures are more than 1 % of the larger one from each other."""
+    return abs(one - other) > _TOLERANCE * max(abs(one), abs(other))

@@ -36,7 +36,8 @@ def data(count: int = 4, target: str | None = "Paris") -> Dataset:
 
 def price(toolkit: Toolkit, usd_per_answer: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer of one token has this price, in the receipt and in what is reserved before."""
-    from toolkit.pricing.receipts import Price, Prices, Rate
+    from toolkit.pricing.cost_estimate import ModelCosts
+    from toolkit.pricing.price import Price, Prices, Rate
 
     dear = Decimal(str(usd_per_answer)) * 1_000_000
     rates = (
@@ -44,4 +45,5 @@ def price(toolkit: Toolkit, usd_per_answer: float, monkeypatch: pytest.MonkeyPat
         Rate(token_class="output", usd_per_million=dear),
     )
     prices = Prices(in_force=Price(price_id="p", source="test", date=None, rates=rates))
-    monkeypatch.setattr(toolkit.prices, "prices_for", lambda *a: prices)
+    costs = ModelCosts(prices=prices)
+    monkeypatch.setattr(toolkit.prices, "costs_of", lambda *a: costs)

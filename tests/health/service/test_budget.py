@@ -14,7 +14,8 @@ from toolkit.cli.views.call_queries import CallFilter
 from toolkit.health.connection_checks import MAX_TOKENS
 from toolkit.health.evidence import utc_now
 from toolkit.health.monitoring.probe_budget import Spending, read_budget
-from toolkit.pricing.receipts import Price, Prices, Rate
+from toolkit.pricing.cost_estimate import ModelCosts
+from toolkit.pricing.price import Price, Prices, Rate
 from toolkit.store import queries
 from toolkit.store.queries.calls import latency_from_rollups
 from toolkit.ui.calls import page_queries as page
@@ -41,7 +42,7 @@ def bench_of(server, budget_usd, *, price=PRICE, **fields):
     toolkit = new_toolkit(health_interval_s=900.0, probe_budget_usd=budget_usd)
     fields = {"is_local": True, "needs_key": False, "default_model": "mock-model"} | fields
     toolkit.providers.registry.add("mock", base_url=server.base_url, **fields)
-    toolkit.prices.prices_for = lambda *_: Prices(in_force=price)
+    toolkit.prices.costs_of = lambda *_: ModelCosts(prices=Prices(in_force=price))
     return toolkit
 
 

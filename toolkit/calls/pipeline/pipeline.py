@@ -34,6 +34,9 @@ class Processor:
     def on_error(self, request: ChatRequest, error: CallError) -> None:
         """The request failed with this error."""
 
+    def on_text(self, request: ChatRequest, text: str) -> None:
+        """A piece of a streamed answer came; raise a `CallError` to end the stream."""
+
     def ended(self, request: ChatRequest, attempts: Sequence[Call]) -> None:
         """The request is over, whatever came of it; `attempts` are its rows."""
 
@@ -74,6 +77,11 @@ class PipelineRun:
     def __init__(self, request: ChatRequest) -> None:
         self.request = request
         self.entered: list[Any] = []
+
+    def find_text_hooks(self) -> list[Callable[[ChatRequest, str], None]]:
+        """Return the `on_text` of every processor that has one."""
+        hooks = (getattr(processor, "on_text", None) for processor in self.entered)
+        return [hook for hook in hooks if hook is not None]
 
     @contextmanager
     def passing(self, rows: Callable[[], Sequence[Call]] = tuple) -> Iterator[None]:

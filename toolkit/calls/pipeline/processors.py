@@ -1,17 +1,15 @@
-"""The built-in processors: limits, redaction, budgets, default parameters, templates."""
+"""The built-in processors: limits, redaction, default parameters, templates."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from toolkit.errors import BudgetExceeded, ContextWindowExceeded
+from toolkit.errors import ContextWindowExceeded
 from toolkit.pricing.token_estimate import estimate_tokens
-from toolkit.records import Call, ChatRequest, Message
+from toolkit.records import ChatRequest, Message
 
 # Names and addresses in a message; what is said stands beside them.
 _NOT_SAID: Final = frozenset({"role", "type", "id", "tool_call_id", "image_url", "input_audio"})
@@ -114,97 +112,3 @@ class PromptTemplate:
         if message["role"] != "user" or not isinstance(content, str):
             return message
         return {**message, "content": self.user.replace("{text}", content)}
-
-
-@dataclass
-class BudgetCap:
-    """Refuses a request that could take the spending past a cap; holds with calls in flight.
-
-    Attributes:
-        cap_usd: the cap, USD.
-        spent_usd: what was spent so far in the span that the cap is for (read from the ledger).
-        estimate_usd: the most that a request may cost; None where it has no price.
-        name: what the cap is called in the error.
-    """
-
-    cap_usd: Decimal
-    spent_usd: Callable[[], Decimal]
-    estimate_usd: Callable[[ChatRequest], Decimal | None]
-    name: str = "the daily budget"
-    _reserved: dict[str, Decimal] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def before(self, request: ChatRequest) -> ChatRequest:
-        """Reserve what the request may cost.
-
-        Raises:
-            BudgetExceeded: the cap would be passed. A cap of zero lets only calls without a
-                price through.
-        """
-        estimate = self.estimate_usd(request)
-        if estimate is None:
-            return request
-        spent = self.spent_usd()
-        with self._lock:
-            held = sum(self._reserved.values(), spent)
-            if held + estimate > self.cap_usd:
-                raise _over(self.name, self.cap_usd, held, estimate, request)
-            self._reserved[request.request_id] = estimate
-        return request
-
-    def ended(self, request: ChatRequest, attempts: Iterable[Call]) -> None:
-        """Give back what was reserved; what was really spent stands in the ledger."""
-        with self._lock:
-            self._reserved.pop(request.request_id, None)
-
-
-@dataclass
-class RunBudget:
-    """A cap for one run: the requests of one `origin_id` (an eval run, a board, ...).
-
-    Attributes:
-        origin_id: the run.
-        cap_usd: the cap, USD.
-        estimate_usd: the most that a request may cost; None where it has no price.
-        spent_usd: what the run has spent; give it what a resumed run spent before.
-    """
-
-    origin_id: str
-    cap_usd: Decimal
-    estimate_usd: Callable[[ChatRequest], Decimal | None]
-    spent_usd: Decimal = Decimal(0)
-    _cap: BudgetCap = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._cap = BudgetCap(
-            self.cap_usd,
-            lambda: self.spent_usd,
-            self.estimate_usd,
-            f"the budget of {self.origin_id}",
-        )
-
-    def before(self, request: ChatRequest) -> ChatRequest:
-        """Reserve what the request may cost, if it is one of the run's.
-
-        Raises:
-            BudgetExceeded: the cap would be passed.
-        """
-        return self._cap.before(request) if request.origin_id == self.origin_id else request
-
-    def ended(self, request: ChatRequest, attempts: Iterable[Call]) -> None:
-        """Count what the request really cost, failed attempts included."""
-        if request.origin_id == self.origin_id:
-            self.spent_usd += sum((call.cost_usd or Decimal(0) for call in attempts), Decimal(0))
-            self._cap.ended(request, attempts)
-
-
-def _over(
-    name: str, cap: Decimal, held: Decimal, estimate: Decimal, request: ChatRequest
-) -> BudgetExceeded:
-    return BudgetExceeded(
-        f"{name} of ${cap} would be passed: ${held:.6f} is spent or "
-        f"reserved, and this call may cost ${estimate:.6f}",
-        model=request.model,
-        request_id=request.request_id,
-        hint="Raise the cap, or lower `max_tokens`.",
-    )

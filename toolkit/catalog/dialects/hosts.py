@@ -10,7 +10,9 @@ from toolkit.catalog.dialects.listing_fields import (
     modalities,
 )
 from toolkit.catalog.listings.item import PER_MILLION, Item, known
-from toolkit.catalog.listings.listed_model import ListedModel, ListedPrice, PriceClass
+from toolkit.catalog.listings.listed_model import ListedModel
+from toolkit.pricing.price import Rate
+from toolkit.records import PriceClass
 
 
 def read_together(item: Item) -> ListedModel | None:
@@ -92,7 +94,7 @@ def _all_say(hosts: list[Item], path: str) -> bool | None:
     return all(said) if said else None
 
 
-def _dearest(prices: list[dict[PriceClass, ListedPrice]]) -> tuple[ListedPrice, ...]:
+def _dearest(prices: list[dict[PriceClass, Rate]]) -> tuple[Rate, ...]:
     if not prices:
         return ()
     by_output = max(prices, key=lambda row: sum(p.usd_per_million for p in row.values()))
@@ -134,7 +136,7 @@ def read_venice(item: Item) -> ListedModel | None:
     )
 
 
-def _venice_prices(item: Item) -> tuple[ListedPrice, ...]:
+def _venice_prices(item: Item) -> tuple[Rate, ...]:
     classes: tuple[tuple[PriceClass, str], ...] = (
         ("input", "input"),
         ("output", "output"),
@@ -143,7 +145,7 @@ def _venice_prices(item: Item) -> tuple[ListedPrice, ...]:
     )
     pricing = "model_spec.pricing"
     above = item.count("price_threshold", f"{pricing}.extended.context_token_threshold")
-    rows: list[ListedPrice] = []
+    rows: list[Rate] = []
     for token_class, name in classes:
         rows += item.price(token_class, f"{pricing}.{name}.usd", PER_MILLION)
         if above:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from toolkit.catalog.listings.item import PER_MILLION, PER_TOKEN, Item
-from toolkit.catalog.listings.listed_model import Kind, ListedPrice
+from toolkit.catalog.listings.listed_model import Kind
+from toolkit.pricing.price import Rate
 
 KIND_WORDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("embed", "embedding"),
@@ -21,7 +22,7 @@ KIND_WORDS: Final[tuple[tuple[str, Kind], ...]] = (
 )
 
 
-def token_prices(item: Item) -> tuple[ListedPrice, ...]:
+def token_prices(item: Item) -> tuple[Rate, ...]:
     """Prices in OpenRouter's words, USD per token (or per piece)."""
     rows = [
         *item.price("input", "pricing.prompt", PER_TOKEN),
@@ -37,7 +38,7 @@ def token_prices(item: Item) -> tuple[ListedPrice, ...]:
     return tuple(rows)
 
 
-def million_prices(item: Item) -> tuple[ListedPrice, ...]:
+def million_prices(item: Item) -> tuple[Rate, ...]:
     """Prices in Together's and Perplexity's words, USD per million tokens."""
     unit = item.text("pricing.unit")
     if unit is not None and unit != "usd_per_1m_tokens":

@@ -8,12 +8,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from toolkit.catalog.listings.listed_model import (
-    TOKEN_CLASSES,
-    ListedModel,
-    ListedPrice,
-    PriceClass,
-)
+from toolkit.catalog.listings.listed_model import ListedModel
+from toolkit.pricing.price import TOKEN_CLASSES, Rate
+from toolkit.records import PriceClass
 
 PER_TOKEN: Final = Decimal(1_000_000)
 PER_MILLION: Final = Decimal(1)
@@ -163,7 +160,7 @@ class Item:
         *,
         tier: str = "standard",
         above_tokens: int = 0,
-    ) -> list[ListedPrice]:
+    ) -> list[Rate]:
         """The price at `path` as a list of none or one.
 
         `unit` turns the written number into USD per million. Zero is a price for input and
@@ -175,7 +172,7 @@ class Item:
         usd = self._usd(f"price_{token_class}", value, unit, token_class in TOKEN_CLASSES)
         if usd is None or (usd == 0 and token_class not in ("input", "output")):
             return []
-        price = ListedPrice(
+        price = Rate(
             token_class=token_class, usd_per_million=usd, tier=tier, above_tokens=above_tokens
         )
         return [price]

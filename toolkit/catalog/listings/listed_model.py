@@ -9,46 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Final, Literal
+
+from toolkit.pricing.price import Rate
 
 Kind = Literal[
     "chat", "completion", "embedding", "rerank", "moderation", "image", "video", "transcription",
     "speech", "live", "ocr", "other",
 ]  # fmt: skip
 ListedStatus = Literal["active", "preview", "deprecated", "offline"]
-PriceClass = Literal[
-    "input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output",
-    "request", "image", "web_search",
-]  # fmt: skip
 
 CAPABILITIES: Final = (
     "tools", "vision", "reasoning", "json_schema", "json_mode", "audio_input", "audio_output",
     "video_input", "pdf_input", "caching", "web_search", "streaming",
 )  # fmt: skip
 """Names of capabilities; a model has each, has it not, or nobody says."""
-
-TOKEN_CLASSES: Final = frozenset(
-    {"input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output"}
-)
-"""Price classes that are counted in tokens; the others are counted in pieces."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedPrice:
-    """One price in USD per million tokens (per million pieces for `request`, `image`, ...).
-
-    Attributes:
-        token_class: what is counted.
-        usd_per_million: USD for a million of them.
-        tier: service tier: `standard`, `batch`, `flex`, `priority`, ...
-        above_tokens: the price holds where the input is longer than this many tokens.
-    """
-
-    token_class: PriceClass
-    usd_per_million: Decimal
-    tier: str = "standard"
-    above_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +61,7 @@ class ListedModel:
     input_modalities: tuple[str, ...] = ()
     output_modalities: tuple[str, ...] = ()
     capabilities: Mapping[str, bool] = field(default_factory=dict)
-    prices: tuple[ListedPrice, ...] = ()
+    prices: tuple[Rate, ...] = ()
     status: ListedStatus = "active"
     retires_on: date | None = None
     successor: str | None = None

@@ -14,7 +14,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from toolkit.catalog.listings.listed_model import Kind, ListedModel, ListedPrice
+from toolkit.catalog.listings.listed_model import Kind, ListedModel
+from toolkit.pricing.price import Rate
 
 SourceName = Literal["override", "provider", "litellm", "genai-prices"]
 RULE: Final[tuple[SourceName, ...]] = ("override", "provider", "litellm", "genai-prices")
@@ -43,7 +44,7 @@ class SourceFacts:
     input_modalities: tuple[str, ...] = ()
     output_modalities: tuple[str, ...] = ()
     capabilities: Mapping[str, bool] = field(default_factory=dict)
-    prices: tuple[ListedPrice, ...] = ()
+    prices: tuple[Rate, ...] = ()
     retires_on: date | None = None
     successor: str | None = None
 
@@ -130,7 +131,11 @@ def _spread(facts: SourceFacts) -> Iterable[tuple[str, Any]]:
         yield f"capability:{capability}", value
     for price in facts.prices:
         name = price_name(price.token_class, price.tier, price.above_tokens)
-        yield name, price.usd_per_million
+        is_usd = price.currency == "USD"
+        yield (
+            name,
+            price.usd_per_million if is_usd else f"{price.usd_per_million:f} {price.currency}",
+        )
 
 
 def _disagree(name: str, claims: list[SourcedValue]) -> bool:
@@ -138,6 +143,8 @@ def _disagree(name: str, claims: list[SourcedValue]) -> bool:
         return False
     values = [claim.value for claim in claims]
     if name.startswith("price:"):
+        if any(isinstance(value, str) for value in values):  # in another currency
+            return False
         low, high = min(values), max(values)
         return bool(high - low > _SAME_PRICE * high)
     if name.endswith("modalities"):

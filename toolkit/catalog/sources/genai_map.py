@@ -9,18 +9,28 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from toolkit.catalog.listings.item import plain
-from toolkit.catalog.listings.listed_model import ListedPrice, PriceClass
 from toolkit.catalog.sources.facts import SourceFacts
 from toolkit.catalog.sources.hosts_of_url import Host
+from toolkit.pricing.price import Rate
+from toolkit.records import PriceClass
 
-_CLASSES: Final[tuple[tuple[str, PriceClass], ...]] = (
-    ("input_mtok", "input"),
-    ("output_mtok", "output"),
-    ("cache_read_mtok", "cached_input"),
-    ("cache_write_mtok", "cache_write"),
-    ("output_reasoning_mtok", "reasoning"),
-    ("input_audio_mtok", "audio_input"),
-    ("output_audio_mtok", "audio_output"),
+_PER_MILLION: Final = Decimal(1)
+_PER_THOUSAND: Final = Decimal(1000)
+_CLASSES: Final[tuple[tuple[str, PriceClass, Decimal], ...]] = (
+    ("input_mtok", "input", _PER_MILLION),
+    ("output_mtok", "output", _PER_MILLION),
+    ("cache_read_mtok", "cached_input", _PER_MILLION),
+    ("cache_write_mtok", "cache_write", _PER_MILLION),
+    ("cache_write_1h_mtok", "cache_write_1h", _PER_MILLION),
+    ("output_reasoning_mtok", "reasoning", _PER_MILLION),
+    ("input_audio_mtok", "audio_input", _PER_MILLION),
+    ("cache_audio_read_mtok", "cached_audio_input", _PER_MILLION),
+    ("output_audio_mtok", "audio_output", _PER_MILLION),
+    ("input_image_mtok", "image_input", _PER_MILLION),
+    ("output_image_mtok", "image_output", _PER_MILLION),
+    ("requests_kcount", "request", _PER_THOUSAND),
+    ("web_searches_kcount", "web_search", _PER_THOUSAND),
+    ("storage_searches_kcount", "file_search", _PER_THOUSAND),
 )
 _TIERS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ("batch", {"processing": "batch"}),
@@ -77,7 +87,7 @@ def find_facts(host: Host, model_id: str, at: date) -> SourceFacts | None:
     )
 
 
-def price_history(host: Host, model_id: str) -> list[tuple[date | None, tuple[ListedPrice, ...]]]:
+def price_history(host: Host, model_id: str) -> list[tuple[date | None, tuple[Rate, ...]]]:
     """Dated standard prices, oldest first; None as the day means "from the beginning"."""
     model = None if host.genai is None else _find_model(host.genai, model_id)
     if model is None:
@@ -100,15 +110,15 @@ def _since(model: Any, moment: datetime) -> date | None:
     return max((start for start in starts if start and start <= moment.date()), default=None)
 
 
-def _prices(price: Any, tier: str) -> list[ListedPrice]:
-    rows: list[ListedPrice] = []
-    for name, token_class in _CLASSES:
+def _prices(price: Any, tier: str) -> list[Rate]:
+    rows: list[Rate] = []
+    for name, token_class, unit in _CLASSES:
         value = getattr(price, name, None)
         for above, usd in _steps(value):
             rows.append(
-                ListedPrice(
+                Rate(
                     token_class=token_class,
-                    usd_per_million=plain(usd),
+                    usd_per_million=plain(usd * unit),
                     tier=tier,
                     above_tokens=above,
                 )

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolkit.catalog.listings.item import PER_TOKEN, Item, known
-from toolkit.catalog.listings.listed_model import Kind, ListedPrice, PriceClass
+from toolkit.catalog.listings.listed_model import Kind
 from toolkit.catalog.sources.facts import SourceFacts
 from toolkit.catalog.sources.hosts_of_url import Host
+from toolkit.pricing.price import Rate, normalize_tier
+from toolkit.records import PriceClass
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 
@@ -39,15 +41,24 @@ _CLASSES: Final[Mapping[str, PriceClass]] = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
     "cache_read_input_token_cost": "cached_input",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
     "cache_creation_input_token_cost": "cache_write",
     "output_cost_per_reasoning_token": "reasoning",
     "input_cost_per_audio_token": "audio_input",
+    "cache_read_input_audio_token_cost": "cached_audio_input",
     "output_cost_per_audio_token": "audio_output",
+    "input_cost_per_image_token": "image_input",
+    "output_cost_per_image_token": "image_output",
+    "input_cost_per_request": "request",
 }
-_TIERS: Final = {"": "standard", "_batches": "batch", "_flex": "flex", "_priority": "priority"}
+# The map's word for a tier ends a price's name.
+_TIERS: Final = ("batches", "flex", "priority", "balanced", "ultrafast", "decisions")
 _PRICE_NAME: Final = re.compile(
-    f"({'|'.join(_CLASSES)})(?:_above_(\\d+)k_tokens)?({'|'.join(t for t in _TIERS if t)})?"
+    f"({'|'.join(_CLASSES)})(?:_above_(\\d+)k_tokens)?(?:_({'|'.join(_TIERS)}))?"
 )
+_SEARCH: Final = "search_context_cost_per_query.search_context_size_"
+# Perplexity searches for every request, with a small context unless another is asked for.
+_SEARCHES_ALWAYS: Final = frozenset({"perplexity"})
 
 
 @cache
@@ -138,9 +149,9 @@ def _capabilities(item: Item) -> dict[str, bool]:
     )
 
 
-def _prices(item: Item) -> tuple[ListedPrice, ...]:
+def _prices(item: Item) -> tuple[Rate, ...]:
     """Prices of every class, tier and threshold; a zero in the map means that nobody knows."""
-    rows: list[ListedPrice] = []
+    rows: list[Rate] = []
     for name in item.raw:
         match = _PRICE_NAME.fullmatch(name)
         if match is not None:
@@ -149,9 +160,13 @@ def _prices(item: Item) -> tuple[ListedPrice, ...]:
                 _CLASSES[written],
                 name,
                 PER_TOKEN,
-                tier=_TIERS[tier or ""],
+                tier=normalize_tier(tier),
                 above_tokens=int(above or 0) * 1000,
             )
+    if item.text("litellm_provider") in _SEARCHES_ALWAYS:
+        rows += item.price("request", f"{_SEARCH}low", PER_TOKEN)
+    else:
+        rows += item.price("web_search", f"{_SEARCH}medium", PER_TOKEN)
     return tuple(row for row in rows if row.usd_per_million > 0)
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from toolkit.catalog.listings.listed_model import CAPABILITIES
 from toolkit.catalog.model_row import PRICE_COLUMNS
-from toolkit.catalog.sources.sourced_values import Row, claim_value, plain_value, read_claims
+from toolkit.catalog.sources.sourced_values import (
+    Row,
+    claim_value,
+    plain_value,
+    read_claims,
+    read_price,
+)
 from toolkit.errors import InvalidInput
+from toolkit.pricing.price import PRICE_CLASSES
 
+_CODE_LENGTH: Final = 3  # of a currency: ISO 4217
 _COLUMNS: Final[Mapping[str, str]] = {
     **PRICE_COLUMNS,
     "context_window_tokens": "context_window",
@@ -44,7 +51,9 @@ def override_row(row: Row, values: Mapping[str, Any], on: date) -> dict[str, Any
     edited = {**row, "facts": facts}
     for name in values:
         if name in _COLUMNS:
-            edited[_COLUMNS[name]] = _value(claims, name)
+            value = _value(claims, name)
+            is_foreign = name.startswith("price:") and isinstance(value, str)
+            edited[_COLUMNS[name]] = None if is_foreign else value
     has = {name for name in CAPABILITIES if _value(claims, f"capability:{name}")}
     edited["capabilities"] = [name for name in CAPABILITIES if name in has]
     if first := claims.get("price:input") or claims.get("price:output"):
@@ -65,29 +74,38 @@ def _conflicts(claims: Mapping[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def _checked(name: str, value: Any) -> Any:
-    if name in PRICE_COLUMNS:
+    if name.startswith("price:"):
         return _checked_price(name, value)
     if name.startswith("capability:") and name.partition(":")[2] in CAPABILITIES:
         return None if value is None else bool(value)
     if name in ("context_window_tokens", "max_output_tokens"):
         if value is not None and (not isinstance(value, int) or value <= 0):
-            raise InvalidInput(f"{name} is a whole number above 0, not {value!r}")
+            raise InvalidInput(f"{name} must be a whole number above 0, not {value!r}")
         return value
     if name in ("retires_on", "successor"):
         return plain_value(value)
     known = ", ".join((*_COLUMNS, *(f"capability:{c}" for c in CAPABILITIES)))
-    raise InvalidInput(f"there is no fact {name!r}", hint=f"There are {known}.")
+    raise InvalidInput(f"unknown model property {name!r}", hint=f"Known properties: {known}.")
 
 
 def _checked_price(name: str, value: Any) -> str | None:
+    """The price as it is stored: a plain number is USD, another currency is kept as stated."""
+    written = "0" if value is None else str(value).strip().removeprefix("$").removesuffix(" USD")
+    try:
+        price = read_price(name, written)
+    except ValueError:
+        classes = ", ".join(PRICE_CLASSES)
+        raise InvalidInput(
+            f"{name} is set to {value!r}, which is not a price",
+            hint="Use price:CLASS, price:CLASS@TIER or price:CLASS>TOKENS with USD per million "
+            f"(for `request` and `web_search`: per million requests). Classes: {classes}.",
+        ) from None
+    usd, currency = price.usd_per_million, price.currency
+    if not usd.is_finite() or usd < 0 or not (currency.isalpha() and len(currency) == _CODE_LENGTH):
+        raise InvalidInput(
+            f"{name} is set to {value!r}, which is not a price",
+            hint="Use USD per million tokens, or an amount and a currency: `2.50 EUR`.",
+        )
     if value is None:
         return None
-    try:
-        usd = Decimal(str(value))
-    except InvalidOperation:
-        usd = Decimal("NaN")
-    if not usd.is_finite() or usd < 0:
-        raise InvalidInput(
-            f"{name} is {value!r}, which is no price", hint="Write USD per million tokens."
-        )
-    return str(plain_value(usd))
+    return str(plain_value(usd)) + ("" if currency == "USD" else f" {currency.upper()}")

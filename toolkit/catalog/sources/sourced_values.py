@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
 
-from toolkit.catalog.listings.listed_model import ListedPrice, PriceClass
 from toolkit.catalog.sources.facts import Facts, SourcedValue, SourceFacts
+from toolkit.pricing.price import PRICE_CLASSES, Rate
+from toolkit.records import PriceClass
 
 Row = Mapping[str, Any]
 
@@ -76,20 +77,26 @@ def override_facts(said: Mapping[str, Mapping[str, Any]]) -> SourceFacts:
     )
 
 
-def read_price(name: str, value: Any) -> ListedPrice:
-    """A price from its name (`price:output@batch>200000`) and its written value.
+def read_price(name: str, value: Any) -> Rate:
+    """A price from its name (`price:output@batch>200000`) and its written value (`2.5`, `2 CNY`).
 
     Raises:
-        ValueError: no name of a price.
+        ValueError: not the name of a price, or not an amount.
     """
     match = _PRICE_NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name!r} is no name of a price")
-    return ListedPrice(
+    if match is None or match["token_class"] not in PRICE_CLASSES:
+        raise ValueError(f"{name!r} is not the name of a price")
+    amount, _, currency = str(value).partition(" ")
+    try:
+        per_million = Decimal(amount)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not an amount") from None
+    return Rate(
         token_class=cast("PriceClass", match["token_class"]),
-        usd_per_million=Decimal(str(value)),
+        usd_per_million=per_million,
         tier=match["tier"] or "standard",
         above_tokens=int(match["above"] or 0),
+        currency=currency or "USD",
     )
 
 
@@ -98,9 +105,11 @@ def _day(value: Any) -> date | None:
 
 
 def claim_value(name: str, claim: SourcedValue | Mapping[str, Any]) -> Any:
-    """A claim's value as it was before it was written: money is `Decimal` again."""
+    """A claim's value as it was before it was written: an amount in USD is `Decimal` again."""
     value = claim.value if isinstance(claim, SourcedValue) else claim["value"]
-    return Decimal(str(value)) if name.startswith("price:") else value
+    if name.startswith("price:") and " " not in str(value):
+        return Decimal(str(value))
+    return value
 
 
 def plain_value(value: Any) -> Any:

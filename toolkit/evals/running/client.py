@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from toolkit.calls.chat_request import build_request
-from toolkit.calls.pipeline.processors import RunBudget
 from toolkit.errors import InvalidInput, ToolkitError
-from toolkit.pricing.receipts import build_receipt
-from toolkit.pricing.token_estimate import estimate_output_tokens, estimate_tokens
-from toolkit.records import Call, ChatRequest, Message, Receipt, Reply, Timing, Usage
+from toolkit.pricing.budget import Cap
+from toolkit.records import ChatRequest, Message, Receipt, Reply, Timing, Usage
 
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
@@ -34,8 +31,8 @@ class EvalClient:
     Args:
         toolkit: the toolkit.
         run_id: becomes `origin_id` of every call.
-        cap_usd: the most that the run may spend, USD; None: no cap.
-        spent_usd: what it has spent before it was resumed.
+        cap_usd: the most that the run may spend, USD, earlier parts of a resumed run included;
+            None: no cap.
         cached_models: take answers that these models gave earlier to exactly the same request.
     """
 
@@ -44,15 +41,13 @@ class EvalClient:
         toolkit: Toolkit,
         run_id: str,
         cap_usd: Decimal | None = None,
-        spent_usd: Decimal = Decimal(0),
         cached_models: Iterable[str] = (),
     ) -> None:
         self._toolkit = toolkit
         self._run_id = run_id
         self._schema_support: dict[str, bool] = {}
-        self._budget = None
         if cap_usd is not None:
-            self._budget = RunBudget(run_id, cap_usd, self._most_usd, spent_usd)
+            toolkit.budgets.set(Cap(kind="run", name=run_id, limit_usd=cap_usd, period="ever"))
         rows = toolkit.store.rows(_EARLIER, [list(cached_models)]) if cached_models else []
         self._earlier = {_fingerprint(r["model"], r["messages"], r["params"]): r for r in rows}
 
@@ -68,20 +63,7 @@ class EvalClient:
         kept = self._earlier.get(_fingerprint(model, request.messages, request.params))
         if kept is not None:
             return _replay(kept, request)
-        if self._budget is None:
-            return await self._toolkit.client.complete(request)
-        await self._toolkit.prices.prepare(model)
-        self._budget.before(request)
-        attempts: Sequence[Call] = ()
-        try:
-            reply = await self._toolkit.client.complete(request)
-            attempts = reply.attempts
-            return reply
-        except Exception as error:
-            attempts = getattr(error, "attempts", ())
-            raise
-        finally:
-            self._budget.ended(request, attempts)
+        return await self._toolkit.client.complete(request)
 
     async def embed(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """Turn texts into vectors.
@@ -105,17 +87,6 @@ class EvalClient:
                 capabilities = ()
             self._schema_support[model] = "json_schema" in (capabilities or ())
         return self._schema_support[model]
-
-    def _most_usd(self, request: ChatRequest) -> Decimal | None:
-        """The most that a request may cost; None where it has no price."""
-        provider, model_id = self._toolkit.resolver.resolve(request.model)
-        prices = self._toolkit.prices.prices_for(provider, model_id, datetime.now(UTC))
-        usage = Usage(
-            input_tokens=estimate_tokens(request.messages),
-            output_tokens=estimate_output_tokens(request.params),
-            source="estimated",
-        )
-        return build_receipt(usage, prices.in_force).cost_usd
 
 
 def _fingerprint(model: str, messages: Any, params: Any) -> str:

@@ -112,7 +112,6 @@ class EvalJob:
             toolkit,
             self._run_id,
             None if cap is None else Decimal(str(cap)),
-            self._spent,
             order.plan.models if order.get("cache") else (),
         )
         means = RunnerDeps(

@@ -19,7 +19,7 @@ PAID_EVERY: Final = timedelta(hours=1)
 # The calls say what was paid; a probe without a known cost counts as what was set aside for it.
 _SPENT: Final = """
     SELECT (
-        SELECT coalesce(sum(cost_usd), 0) FROM calls
+        SELECT coalesce(sum(coalesce(cost_reported_usd, cost_usd)), 0) FROM calls
         WHERE source = 'live' AND origin = 'health' AND started_at >= ? AND started_at < ?
     ) + (
         SELECT coalesce(sum(CAST(details ->> 'reserved_usd' AS DECIMAL(24, 12))), 0) FROM probes

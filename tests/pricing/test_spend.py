@@ -1,0 +1,102 @@
+"""Spend: exact sums by every grouping, what is missing counted beside, one figure everywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+import toolkit as tk
+from toolkit.errors import InvalidInput
+from toolkit.pricing.budget import Cap
+from toolkit.pricing.spend import forecast_month, read_spend, read_spent
+from toolkit.toolkit import current
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def record(number, cost=None, reported=None, **fields):
+    row = {
+        "call_id": f"c{number}", "source": "live", "status": "ok", "origin": "api",
+        "provider": "p", "model": "p/m", "started_at": NOON, "input_tokens": 10,
+        "output_tokens": 5, "tags": {}, "unpriced_classes": [], "cost_source": "computed",
+    }  # fmt: skip
+    computed = None if cost is None else Decimal(cost)
+    charged = computed if reported is None else Decimal(reported)
+    row |= {"cost_computed_usd": computed, "cost_usd": charged}
+    row |= {"cost_reported_usd": None if reported is None else Decimal(reported)}
+    current().store.append("calls", row | fields)
+
+
+@pytest.fixture
+def recorded(home):
+    record(1, "0.1")
+    record(2, "0.2", tags={"team": "red", "env": "dev"}, model="p/n")
+    record(3, "0.001", reported="0.4", provider="q", model="q/m")
+    record(4, None, provider="q", model="q/x")
+    record(5, "0.0000000001", started_at=NOON + timedelta(days=1), origin="gateway",
+           tags={"token": "alice"})  # fmt: skip
+    record(6, "5", source="replay")
+    record(7, None, status="error", output_tokens=None)
+    record(8, "0.05", unpriced_classes=["web_search"])
+    return current()
+
+
+def test_sums_are_exact_and_what_is_missing_is_counted_beside(recorded):
+    frame = tk.spend("provider").set_index("provider")
+    assert frame.loc["p", "cost_usd"] == Decimal("0.3500000001")
+    assert frame.loc["q", "cost_usd"] == Decimal("0.4"), "the provider's own figure counts"
+    assert frame.loc["q", "computed_usd"] == Decimal("0.001")
+    assert (frame.loc["q", "unpriced_calls"], frame.loc["q", "mismatched_calls"]) == (1, 1)
+    assert (frame.loc["p", "unpriced_calls"], frame.loc["p", "partial_calls"]) == (0, 1)
+
+
+def test_every_grouping_has_the_same_total_and_tags_have_one_row_each(recorded):
+    whole = Decimal("0.7500000001")
+    for by in ("provider", "model", "day", "origin", "token", ["provider", "day"]):
+        assert sum(tk.spend(by)["cost_usd"]) == whole
+    by_tag = tk.spend("tag").set_index("tag")["cost_usd"]
+    assert by_tag["team=red"] == by_tag["env=dev"] == Decimal("0.2")
+    assert by_tag["token=alice"] == Decimal("0.0000000001")
+    assert sum(tk.spend("day", since="2026-11-21")["cost_usd"]) == Decimal("0.0000000001")
+    with pytest.raises(InvalidInput, match="'weather'"):
+        tk.spend("weather")
+
+
+def test_calls_of_earlier_versions_count_with_their_reported_cost(home):
+    record(1, None, cost_usd=Decimal("0.1"), cost_source=None, cost_reported_usd=Decimal("0.3"))
+    frame = tk.spend("provider")
+    assert frame["cost_usd"][0] == Decimal("0.3")
+    assert frame["computed_usd"][0] == Decimal("0.1")
+    assert frame["mismatched_calls"][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("cap", "usd"),
+    [
+        (Cap(kind="day", limit_usd=Decimal(1)), "0.7500000001"),
+        (Cap(kind="provider", name="q", limit_usd=Decimal(1)), "0.4"),
+        (Cap(kind="model", name="p/n", limit_usd=Decimal(1)), "0.2"),
+        (Cap(kind="tag", name="team=red", limit_usd=Decimal(1)), "0.2"),
+        (Cap(kind="token", name="alice", limit_usd=Decimal(1)), "0.0000000001"),
+    ],
+)
+def test_a_budget_reads_the_same_figures(recorded, cap, usd):
+    until = NOON + timedelta(days=9)
+    assert read_spent(recorded.store, cap, None, until) == Decimal(usd)
+
+
+def test_a_forecast_has_an_interval_and_needs_days_to_go_by(home):
+    store = current().store
+    assert forecast_month(store, NOON).expected_usd is None
+    for day in range(10):
+        record(day, "1.00" if day % 2 else "3.00", started_at=NOON - timedelta(days=day + 1))
+    found = forecast_month(store, NOON)
+    assert (found.days, found.spent_usd) == (10, Decimal(20))
+    assert float(found.expected_usd) == pytest.approx(20 + 2 * 10.5)
+    assert found.spent_usd < found.low_usd < found.expected_usd < found.high_usd
+
+
+def test_nothing_spent_is_an_empty_frame(home):
+    assert read_spend(current().store, "model").empty
