@@ -288,6 +288,7 @@ def test_the_environment_is_read_in_few_places():
     """Whoever reads the process environment somewhere else makes a second source of settings."""
     allowed = ("toolkit.settings", "toolkit.keys.", "toolkit.providers.", "toolkit.calls.adapters.")
     allowed += ("toolkit.calls.transport.",)
+    allowed += ("toolkit.pricing.token_estimate",)  # tells tiktoken where its files are
     readers = [
         name
         for name, path in _sources().items()

@@ -15,17 +15,13 @@ from toolkit.catalog.sources.sourced_values import Row, read_claims, read_price
 from toolkit.errors import ToolkitError
 from toolkit.pricing.cost_estimate import ModelCosts
 from toolkit.pricing.price import Price, Prices, Rate, find_outliers, make_price
+from toolkit.store.queries.spend import LARGEST_SURPLUS
 
 if TYPE_CHECKING:
     from toolkit.catalog.catalog_store import CatalogStore
     from toolkit.providers.provider import Provider
 
 _SURPLUS_DAYS: Final = timedelta(days=30)
-_SURPLUS: Final = """
-    SELECT max(cost_reported_usd - coalesce(
-               cost_computed_usd, CASE WHEN cost_source IS NULL THEN cost_usd END, 0)) AS usd
-    FROM calls
-    WHERE source = 'live' AND model = ? AND started_at >= ? AND cost_reported_usd IS NOT NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class PriceLookup:
         since = datetime.now(UTC) - _SURPLUS_DAYS
         try:
             row = self.shelf.find_row(provider, model_id)
-            found = self.shelf.store.rows(_SURPLUS, [f"{provider}/{model_id}", since])
+            found = self.shelf.store.rows(LARGEST_SURPLUS, [f"{provider}/{model_id}", since])
         except ToolkitError:
             return None, None
         return row, None if found[0]["usd"] is None else Decimal(str(found[0]["usd"]))

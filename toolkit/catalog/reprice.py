@@ -13,6 +13,7 @@ from toolkit.catalog.parsing import split_model
 from toolkit.pricing.price import Price, normalize_tier
 from toolkit.pricing.receipts import Charge, charge
 from toolkit.records import PriceClass
+from toolkit.store.queries.spend import CALLED_MODELS, CLASS_SUMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,56 +42,6 @@ _CLASSES: Final[tuple[tuple[PriceClass, str], ...]] = (
     ("reasoning", "reasoning"),
     ("output", "plain_out"),
 )
-_CALLED: Final = """
-    SELECT provider, model, count(*) AS calls, sum(cost_usd) AS recorded_usd,
-           coalesce(sum(input_tokens), 0) AS input_tokens,
-           coalesce(sum(output_tokens), 0) AS output_tokens,
-           coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,
-           coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
-           count(*) FILTER (input_tokens IS NULL OR output_tokens IS NULL) AS without_usage
-    FROM calls
-    WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-      AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
-    GROUP BY provider, model ORDER BY provider, model"""
-_SUMS: Final = """
-    WITH used AS (
-        SELECT service_tier, input_tokens AS i, output_tokens AS o,
-               greatest(coalesce(cached_audio_input_tokens, 0), 0) AS wanted_cached_audio,
-               greatest(coalesce(cached_input_tokens, 0), 0) AS wanted_cached,
-               greatest(coalesce(cache_write_1h_tokens, 0), 0) AS wanted_1h,
-               greatest(coalesce(cache_write_tokens, 0), 0) AS wanted_written,
-               greatest(coalesce(audio_input_tokens, 0), 0) AS wanted_audio,
-               greatest(coalesce(image_input_tokens, 0), 0) AS wanted_image,
-               greatest(coalesce(audio_output_tokens, 0), 0) AS wanted_audio_out,
-               greatest(coalesce(image_output_tokens, 0), 0) AS wanted_image_out,
-               greatest(coalesce(reasoning_tokens, 0), 0) AS wanted_reasoning,
-               greatest(coalesce(web_searches, 0), 0) AS searches,
-               least(wanted_cached_audio, i) AS cached_audio,
-               least(greatest(wanted_cached - wanted_cached_audio, 0), i - cached_audio)
-                   AS cached,
-               least(wanted_1h, i - cached_audio - cached) AS written_1h,
-               least(greatest(wanted_written - wanted_1h, 0),
-                     i - cached_audio - cached - written_1h) AS written,
-               least(greatest(wanted_audio - wanted_cached_audio, 0),
-                     i - cached_audio - cached - written_1h - written) AS audio,
-               least(wanted_image,
-                     i - cached_audio - cached - written_1h - written - audio) AS image,
-               i - cached_audio - cached - written_1h - written - audio - image AS fresh,
-               least(wanted_audio_out, o) AS audio_out,
-               least(wanted_image_out, o - audio_out) AS image_out,
-               least(wanted_reasoning, o - audio_out - image_out) AS reasoning,
-               o - audio_out - image_out - reasoning AS plain_out
-        FROM calls
-        WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-          AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
-          AND provider = ? AND model = ? AND output_tokens IS NOT NULL
-          AND (input_tokens > ? OR ? = 0) AND input_tokens <= coalesce(?, input_tokens))
-    SELECT service_tier, count(*) AS request, sum(searches) AS web_search,
-           sum(cached_audio) AS cached_audio, sum(cached) AS cached,
-           sum(written_1h) AS written_1h, sum(written) AS written, sum(audio) AS audio,
-           sum(image) AS image, sum(fresh) AS fresh, sum(audio_out) AS audio_out,
-           sum(image_out) AS image_out, sum(reasoning) AS reasoning, sum(plain_out) AS plain_out
-    FROM used GROUP BY service_tier"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +84,7 @@ class Repricer:
         import pandas as pd
 
         span = [question.since, question.until]
-        rows = [self._row(question, called) for called in self.store.rows(_CALLED, span)]
+        rows = [self._row(question, called) for called in self.store.rows(CALLED_MODELS, span)]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _row(self, question: Question, called: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +125,7 @@ class Repricer:
         for low, high in pairwise(bounds):
             floor = low or 0
             values = [question.since, question.until, *own, floor, floor, high]
-            for row in self.store.rows(_SUMS, values):
+            for row in self.store.rows(CLASS_SUMS, values):
                 counts: dict[PriceClass, int] = {
                     name: int(row[column]) for name, column in _CLASSES
                 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from toolkit.errors import InvalidInput
 from toolkit.pricing.budget import Cap
 from toolkit.pricing.cost_estimate import AnswerLengths
+from toolkit.store.queries.spend import ANSWER_LENGTHS, GROUPS, spend_by, spent_under
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,45 +26,6 @@ COLUMNS: Final = (
     "calls", "cost_usd", "reported_usd", "computed_usd", "unpriced_calls", "partial_calls",
     "mismatched_calls", "input_tokens", "output_tokens",
 )  # fmt: skip
-
-_KEYS: Final[dict[str, str]] = {
-    "provider": "provider",
-    "model": "model",
-    "day": "CAST(started_at AT TIME ZONE 'UTC' AS DATE)",
-    "token": "tags['token']",
-    "origin": "origin",
-}
-# Rows of the first version hold the computed figure in `cost_usd`, even where one was reported.
-_CHARGED: Final = "coalesce(cost_reported_usd, cost_usd)"
-_COMPUTED: Final = "coalesce(cost_computed_usd, CASE WHEN cost_source IS NULL THEN cost_usd END)"
-_SPEND: Final = """
-    SELECT {keys}, count(*) AS calls, coalesce(sum({charged}), 0) AS cost_usd,
-           sum(cost_reported_usd) AS reported_usd, sum({computed}) AS computed_usd,
-           count(*) FILTER ({charged} IS NULL AND {is_billed}) AS unpriced_calls,
-           count(*) FILTER (len(unpriced_classes) > 0 AND cost_reported_usd IS NULL)
-               AS partial_calls,
-           count(*) FILTER (cost_reported_usd IS NOT NULL AND {computed} IS NOT NULL
-               AND abs(cost_reported_usd - {computed})
-                   > 0.01 * greatest(abs(cost_reported_usd), abs({computed})))
-               AS mismatched_calls,
-           coalesce(sum(input_tokens), 0) AS input_tokens,
-           coalesce(sum(output_tokens), 0) AS output_tokens
-    FROM {calls}
-    WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-      AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
-    GROUP BY ALL ORDER BY {order}"""
-# A call that failed before it was answered is billed nothing, so it is not missing a price.
-_IS_BILLED: Final = "(status = 'ok' OR output_tokens IS NOT NULL)"
-_BY_TAG: Final = (
-    "(SELECT *, unnest(CASE WHEN cardinality(tags) > 0 THEN map_entries(tags) "
-    "ELSE [NULL] END) AS entry FROM calls)"
-)
-
-_LENGTHS: Final = """
-    SELECT count(output_tokens) AS n, quantile_cont(output_tokens, [0.1, 0.5, 0.9]) AS lengths
-    FROM calls
-    WHERE model = ? AND status = 'ok' AND source = 'live' AND operation = 'chat'
-      AND origin <> 'health'"""
 
 _ENOUGH_DAYS: Final = 3
 _INTERVAL: Final = 0.8
@@ -119,23 +81,14 @@ def read_spend(
 
     keys = [by] if isinstance(by, str) else list(dict.fromkeys(by))
     for key in keys:
-        if key != "tag" and key not in _KEYS:
+        if key != "tag" and key not in GROUPS:
             raise InvalidInput(
                 f"spend cannot be grouped by {key!r}",
-                hint=f"Group by {', '.join((*_KEYS, 'tag'))}.",
+                hint=f"Group by {', '.join((*GROUPS, 'tag'))}.",
             )
     if not keys:
         raise InvalidInput("spend needs at least one grouping", hint='Use by=["provider"].')
-    named = {**_KEYS, "tag": "entry.key || '=' || entry.value"}
-    sql = _SPEND.format(
-        keys=", ".join(f"{named[key]} AS {key}" for key in keys),
-        charged=_CHARGED,
-        computed=_COMPUTED,
-        is_billed=_IS_BILLED,
-        calls=_BY_TAG if "tag" in keys else "calls",
-        order="day, cost_usd DESC" if "day" in keys else "cost_usd DESC",
-    )
-    rows = store.rows(sql, [since, until])
+    rows = store.rows(spend_by(keys), [since, until])
     return pd.DataFrame(rows, columns=[*keys, *COLUMNS])
 
 
@@ -145,23 +98,9 @@ def read_spent(store: Store, cap: Cap, since: datetime | None, until: datetime) 
     Raises:
         StoreError: the database cannot be read.
     """
-    conditions = {
-        "day": "true",
-        "provider": "provider = ?",
-        "model": "model = ?",
-        "tag": "tags[?] = ?",
-        "token": "origin = 'gateway' AND tags['token'] = ?",
-        "run": "origin_id = ?",
-        "health": "origin = 'health'",
-    }
     values: list[object] = [since, until]
     values += cap.name.split("=", 1) if cap.kind == "tag" else [cap.name] if cap.name else []
-    rows = store.rows(
-        f"SELECT coalesce(sum({_CHARGED}), 0) AS usd FROM calls "  # noqa: S608 - fixed texts
-        "WHERE source = 'live' AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ) "
-        f"AND started_at < ? AND {conditions[cap.kind]}",
-        values,
-    )
+    rows = store.rows(spent_under(cap.kind), values)
     return Decimal(str(rows[0]["usd"]))
 
 
@@ -171,7 +110,7 @@ def read_answer_lengths(store: Store, model: str) -> AnswerLengths:
     Raises:
         StoreError: the database cannot be read.
     """
-    (row,) = store.rows(_LENGTHS, [model])
+    (row,) = store.rows(ANSWER_LENGTHS, [model])
     if not row["n"]:
         return AnswerLengths()
     low, expected, high = row["lengths"]

@@ -1,3 +1,145 @@
-"""Queries over what calls cost, and over the prices that were applied."""
+"""Queries over what calls cost: spend by group, spend under a cap, usage to price again."""
+
+# ruff: noqa: S608 - texts are assembled from fixed parts, values are always bound.
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from toolkit.store.queries.filters import LIVE, USER_CALLS
+
+GROUPS: Final[dict[str, str]] = {
+    "provider": "provider",
+    "model": "model",
+    "day": "CAST(started_at AT TIME ZONE 'UTC' AS DATE)",
+    "token": "tags['token']",
+    "origin": "origin",
+}
+# Rows of the first version hold the computed figure in `cost_usd`, even where one was reported.
+CHARGED: Final = "coalesce(cost_reported_usd, cost_usd)"
+COMPUTED: Final = "coalesce(cost_computed_usd, CASE WHEN cost_source IS NULL THEN cost_usd END)"
+_SPEND: Final = """
+    SELECT {keys}, count(*) AS calls, coalesce(sum({charged}), 0) AS cost_usd,
+           sum(cost_reported_usd) AS reported_usd, sum({computed}) AS computed_usd,
+           count(*) FILTER ({charged} IS NULL AND {is_billed}) AS unpriced_calls,
+           count(*) FILTER (len(unpriced_classes) > 0 AND cost_reported_usd IS NULL)
+               AS partial_calls,
+           count(*) FILTER (cost_reported_usd IS NOT NULL AND {computed} IS NOT NULL
+               AND abs(cost_reported_usd - {computed})
+                   > 0.01 * greatest(abs(cost_reported_usd), abs({computed})))
+               AS mismatched_calls,
+           coalesce(sum(input_tokens), 0) AS input_tokens,
+           coalesce(sum(output_tokens), 0) AS output_tokens
+    FROM {calls}
+    WHERE {live} AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
+      AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
+    GROUP BY ALL ORDER BY {order}"""
+# A call that failed before it was answered is billed nothing, so it is not missing a price.
+_IS_BILLED: Final = "(status = 'ok' OR output_tokens IS NOT NULL)"
+_BY_TAG: Final = (
+    "(SELECT *, unnest(CASE WHEN cardinality(tags) > 0 THEN map_entries(tags) "
+    "ELSE [NULL] END) AS entry FROM calls)"
+)
+_UNDER_CAP: Final[dict[str, str]] = {
+    "day": "true",
+    "provider": "provider = ?",
+    "model": "model = ?",
+    "tag": "tags[?] = ?",
+    "token": "origin = 'gateway' AND tags['token'] = ?",
+    "run": "origin_id = ?",
+    "health": "origin = 'health'",
+}
+
+ANSWER_LENGTHS: Final = f"""
+    SELECT count(output_tokens) AS n, quantile_cont(output_tokens, [0.1, 0.5, 0.9]) AS lengths
+    FROM calls
+    WHERE model = ? AND status = 'ok' AND operation = 'chat' AND {USER_CALLS}"""
+"""Number and quantiles of the lengths of a model's recorded answers; binds the model."""
+
+LARGEST_SURPLUS: Final = f"""
+    SELECT max(cost_reported_usd - coalesce(
+               cost_computed_usd, CASE WHEN cost_source IS NULL THEN cost_usd END, 0)) AS usd
+    FROM calls
+    WHERE {LIVE} AND model = ? AND started_at >= ? AND cost_reported_usd IS NOT NULL"""
+"""By how much a provider charged more than was computed; binds model and moment."""
+
+CALLED_MODELS: Final = f"""
+    SELECT provider, model, count(*) AS calls, sum(cost_usd) AS recorded_usd,
+           coalesce(sum(input_tokens), 0) AS input_tokens,
+           coalesce(sum(output_tokens), 0) AS output_tokens,
+           coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,
+           coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+           count(*) FILTER (input_tokens IS NULL OR output_tokens IS NULL) AS without_usage
+    FROM calls
+    WHERE {LIVE} AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
+      AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
+    GROUP BY provider, model ORDER BY provider, model"""
+"""Models that were called, with their usage; binds a span."""
+
+CLASS_SUMS: Final = f"""
+    WITH used AS (
+        SELECT service_tier, input_tokens AS i, output_tokens AS o,
+               greatest(coalesce(cached_audio_input_tokens, 0), 0) AS wanted_cached_audio,
+               greatest(coalesce(cached_input_tokens, 0), 0) AS wanted_cached,
+               greatest(coalesce(cache_write_1h_tokens, 0), 0) AS wanted_1h,
+               greatest(coalesce(cache_write_tokens, 0), 0) AS wanted_written,
+               greatest(coalesce(audio_input_tokens, 0), 0) AS wanted_audio,
+               greatest(coalesce(image_input_tokens, 0), 0) AS wanted_image,
+               greatest(coalesce(audio_output_tokens, 0), 0) AS wanted_audio_out,
+               greatest(coalesce(image_output_tokens, 0), 0) AS wanted_image_out,
+               greatest(coalesce(reasoning_tokens, 0), 0) AS wanted_reasoning,
+               greatest(coalesce(web_searches, 0), 0) AS searches,
+               least(wanted_cached_audio, i) AS cached_audio,
+               least(greatest(wanted_cached - wanted_cached_audio, 0), i - cached_audio)
+                   AS cached,
+               least(wanted_1h, i - cached_audio - cached) AS written_1h,
+               least(greatest(wanted_written - wanted_1h, 0),
+                     i - cached_audio - cached - written_1h) AS written,
+               least(greatest(wanted_audio - wanted_cached_audio, 0),
+                     i - cached_audio - cached - written_1h - written) AS audio,
+               least(wanted_image,
+                     i - cached_audio - cached - written_1h - written - audio) AS image,
+               i - cached_audio - cached - written_1h - written - audio - image AS fresh,
+               least(wanted_audio_out, o) AS audio_out,
+               least(wanted_image_out, o - audio_out) AS image_out,
+               least(wanted_reasoning, o - audio_out - image_out) AS reasoning,
+               o - audio_out - image_out - reasoning AS plain_out
+        FROM calls
+        WHERE {LIVE} AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
+          AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
+          AND provider = ? AND model = ? AND output_tokens IS NOT NULL
+          AND (input_tokens > ? OR ? = 0) AND input_tokens <= coalesce(?, input_tokens))
+    SELECT service_tier, count(*) AS request, sum(searches) AS web_search,
+           sum(cached_audio) AS cached_audio, sum(cached) AS cached,
+           sum(written_1h) AS written_1h, sum(written) AS written, sum(audio) AS audio,
+           sum(image) AS image, sum(fresh) AS fresh, sum(audio_out) AS audio_out,
+           sum(image_out) AS image_out, sum(reasoning) AS reasoning, sum(plain_out) AS plain_out
+    FROM used GROUP BY service_tier"""
+"""Usage by class and tier of one model's calls, each token counted once, as in a receipt.
+
+Binds a span, provider and model, and a span of input lengths (from, from, to).
+"""
+
+
+def spend_by(keys: Sequence[str]) -> str:
+    """Return the query for spend by some of `GROUPS` and `tag`; it binds a span."""
+    named = {**GROUPS, "tag": "entry.key || '=' || entry.value"}
+    return _SPEND.format(
+        keys=", ".join(f"{named[key]} AS {key}" for key in keys),
+        charged=CHARGED,
+        computed=COMPUTED,
+        is_billed=_IS_BILLED,
+        calls=_BY_TAG if "tag" in keys else "calls",
+        live=LIVE,
+        order="day, cost_usd DESC" if "day" in keys else "cost_usd DESC",
+    )
+
+
+def spent_under(kind: str) -> str:
+    """Return the query for what counts against a cap; it binds a span and the cap's subject."""
+    return (
+        f"SELECT coalesce(sum({CHARGED}), 0) AS usd FROM calls "
+        f"WHERE {LIVE} AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ) "
+        f"AND started_at < ? AND {_UNDER_CAP[kind]}"
+    )
