@@ -163,7 +163,9 @@ def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalR
     return _toolkit().evaluation.run(dataset, models, **options)
 
 
-def estimate(model: str, prompt: str | Sequence[Message], **options: Any) -> Estimate:
+def estimate(
+    model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+) -> Estimate:
     """Estimate what a request would cost; nothing is sent.
 
     Args are those of `complete`.

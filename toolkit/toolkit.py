@@ -306,14 +306,18 @@ class Toolkit:
         rest, api_key = _take_key(options)
         return await self.client.embed(build_embedding_request(model, texts, rest), api_key)
 
-    def estimate(self, model: str, prompt: str | Sequence[Message], **options: Any) -> Estimate:
+    def estimate(
+        self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
+    ) -> Estimate:
         """See `toolkit.estimate`."""
+        from toolkit.calls.chat_request import build_request
         from toolkit.pricing.cost_estimate import estimate_request
         from toolkit.pricing.spend import read_answer_lengths
 
-        request = build_request(model, prompt, options)
-        costs = self.prices.look_up(model)
-        provider, model_id = self.resolver.resolve(model)
+        first, rest, _ = self._order_chain(model, options)
+        request = build_request(first, prompt, rest)
+        costs = self.prices.look_up(first)
+        provider, model_id = self.resolver.resolve(first)
         lengths = read_answer_lengths(self.store, f"{provider.name}/{model_id}")
         return estimate_request(request, costs, lengths)
 
