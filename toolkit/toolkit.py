@@ -314,10 +314,10 @@ class Toolkit:
         from toolkit.pricing.cost_estimate import estimate_request
         from toolkit.pricing.spend import read_answer_lengths
 
-        first, rest, _ = self._order_chain(model, options)
-        request = build_request(first, prompt, rest)
-        costs = self.prices.look_up(first)
-        provider, model_id = self.resolver.resolve(first)
+        rest, _ = _take_key(options)
+        request = build_request(model, prompt, rest)
+        costs = self.prices.look_up(model)
+        provider, model_id = self.resolver.resolve(model)
         lengths = read_answer_lengths(self.store, f"{provider.name}/{model_id}")
         return estimate_request(request, costs, lengths)
 
