@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.rounds import percentiles, report
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.attempt import AttemptEnd, AttemptSpec
+from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
 from toolkit.calls.policy.runner import Policy, Target

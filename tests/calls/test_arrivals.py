@@ -37,7 +37,7 @@ def test_what_waited_for_its_reader_keeps_the_moment_in_which_it_came():
         handler = find_handler(response)
         assert handler is not None, "aiohttp no longer uses the protocol that we gave it"
         record = a_record()
-        record.headers_ns = handler.take_arrival(0)
+        record.headers_ns = handler.pop_arrival(0)
         await wait_for_arrivals(handler, 1)
         came_before_ns = time.monotonic_ns()
         data = await StreamBody(response, record).read(5)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.calls.simulated import Clock
 from toolkit import errors
-from toolkit.calls.attempt import AttemptEnd
+from toolkit.calls.attempt_spec import AttemptEnd
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.policy.runner import Policy, Target
 from toolkit.calls.source import marked_source

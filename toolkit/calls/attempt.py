@@ -8,7 +8,7 @@ the end of the result.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
 from toolkit.calls.adapters.parameters import may_drop
 from toolkit.calls.adapters.request import UnsupportedParams
+from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
 from toolkit.calls.parsers.parsed_response import ParsedResponse
@@ -31,14 +32,12 @@ from toolkit.calls.transport.exchange_record import (
 )
 from toolkit.calls.transport.guarded import Guard
 from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
-from toolkit.records import AttemptKind, Call, ChatRequest, Reply, Status
+from toolkit.records import Call, Reply, Status
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
     from toolkit.calls.transport.connections import Sessions
-    from toolkit.keys.service import ResolvedKey
-    from toolkit.providers.provider import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,59 +48,6 @@ class AttemptDeps:
     sessions: Sessions
     ledger: CallRecorder
     lag: LagMeter = field(default_factory=LagMeter)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnd:
-    """How an attempt ended, as the policy needs to know it.
-
-    Attributes:
-        status: `ok`, `error` or `cancelled`.
-        error: why it failed.
-        total_tokens: input and output tokens, where the provider counted them.
-        call: its row.
-    """
-
-    status: Status
-    error: CallError | None = None
-    total_tokens: int | None = None
-    call: Call | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptSpec:
-    """What one attempt is to do.
-
-    Attributes:
-        provider, model_id: what is called.
-        request: what is sent, with the provider's defaults.
-        key: the key in use, or None.
-        number, kind: its position among the attempts of the request, and why it is made.
-        queue_ms: how long it waited for our own rate limits.
-        total_at: the request's deadline, a moment of `time.monotonic`.
-        earlier: the rows of the request's earlier attempts.
-        dropped: parameters left out because the provider refused them before.
-        wants_usage: request usage at the end of a stream.
-        settle: called once with how the attempt ended (a stream: at its end).
-    """
-
-    provider: Provider
-    model_id: str
-    request: ChatRequest
-    key: ResolvedKey | None = None
-    number: int = 1
-    kind: AttemptKind = "first"
-    queue_ms: float | None = None
-    total_at: float
-    earlier: tuple[Call, ...] = ()
-    dropped: tuple[str, ...] = ()
-    wants_usage: bool = True
-    settle: Callable[[AttemptEnd], None] = lambda end: None
-
-    @property
-    def model(self) -> str:
-        """`provider/model_id`."""
-        return f"{self.provider.name}/{self.model_id}"
 
 
 class Attempt:
@@ -195,7 +141,7 @@ class Attempt:
             yield
         except (CallError, WireFailure, AnswerRefused) as error:
             self._fail(error)
-        except CassetteError as missing:  # a cassette holds no answer, and nobody tries again
+        except CassetteError as missing:  # a cassette holds no answer; a retry would not help
             self._end("error", missing)
             raise missing from None
         except BaseException:
@@ -286,7 +232,7 @@ class Attempt:
             raise error
 
     def _succeed(self) -> Reply:
-        reply = self._tools.ledger.reply(self._outcome("ok"))
+        reply = self._tools.ledger.reply(self._result("ok"))
         self.call = reply.attempts[-1]
         self.this.settle(
             AttemptEnd(status="ok", total_tokens=reply.usage.total_tokens, call=self.call)
@@ -313,11 +259,11 @@ class Attempt:
             self.record.stream_body.close()
         elif self.record.closed_ns is None:
             self.record.closed_ns = time.monotonic_ns()
-        self.call = self._tools.ledger.failure(self._outcome(status, error))
+        self.call = self._tools.ledger.failure(self._result(status, error))
         known = error if isinstance(error, CallError) else None
         self.this.settle(AttemptEnd(status=status, error=known, call=self.call))
 
-    def _outcome(self, status: Status, error: ToolkitError | None = None) -> AttemptResult:
+    def _result(self, status: Status, error: ToolkitError | None = None) -> AttemptResult:
         self._is_closed = True
         ended_ns = time.monotonic_ns()
         lag_ms = None

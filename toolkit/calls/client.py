@@ -1,13 +1,13 @@
 """A CALL, FROM REQUEST TO ROW: read this file first.
 
 complete / stream / embed    what the caller wants
-  -> Pipeline            processors may change or refuse the request     (pipeline.py)
-  -> Policy              rate limits, retries, circuit breakers, failover (policy.py)
+  -> Pipeline            processors may change or refuse the request     (pipeline/)
+  -> Policy              rate limits, retries, circuit breakers, failover (policy/)
   -> Attempt             one HTTP request, one row                       (attempt.py)
   -> adapters            write the request in the provider's API         (adapters/)
-  -> Guard               sends it: timestamps, bounds, deadlines         (wire.py)
-  -> Listener, Reader    read the answer                                 (listening.py, reading.py)
-  -> Ledger              writes the row, then returns the reply          (ledger.py)
+  -> Guard               sends it: timestamps, bounds, deadlines         (transport/)
+  -> StreamParser, parsers read the answer                                 (parsers/)
+  -> CallRecorder        writes the row, then returns the reply          (recorder.py)
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Client:
     Args:
         settings: deadlines, recording policy, proxy.
         resolve: `"provider/model_id"` -> (provider, model_id); raises what is wrong with it.
-        key_for: (provider, explicit key) -> the key in force, or None.
+        key_for: (provider, explicit key) -> the key in use, or None.
         record: acknowledges one row; called once per attempt.
         prices_for: (provider, model_id, moment) -> what it costs.
         window_of: context window of a target in tokens, where it is known.
@@ -79,17 +79,17 @@ class Client:
         self._tools = AttemptDeps(settings=settings, sessions=self._sessions, ledger=self.ledger)
 
     async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:
-        """Ask and wait for the whole reply.
+        """Send a request and wait for the whole reply.
 
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
         """
-        passage = await self._enter(request, api_key)
-        with passage.passing():
-            return passage.finish(await self._with_policy(passage.request, api_key, Attempt.run))
+        run = await self._enter(request, api_key)
+        with run.passing():
+            return run.finish(await self._with_policy(run.request, api_key, Attempt.run))
 
     async def embed(self, request: ChatRequest, api_key: str | None = None) -> Embedding:
-        """Ask for the vectors of the request's `inputs`; its `operation` is `embeddings`.
+        """Request the vectors of the request's `inputs`; its `operation` is `embeddings`.
 
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
@@ -97,18 +97,16 @@ class Client:
         return Embedding.of(await self.complete(request, api_key))
 
     def stream(self, request: ChatRequest, api_key: str | None = None) -> ReplyStream:
-        """Ask for a stream; it starts with the first `await` on it (or at once in a loop)."""
+        """Request a stream; it starts with the first `await` on it (or at once in a loop)."""
         return ReplyStream(request, lambda: self._open(request, api_key))
 
     async def _open(self, request: ChatRequest, api_key: str | None) -> OpenStream:
-        passage = await self._enter(request, api_key)
-        with passage.passing():
-            return OpenStream(
-                await self._with_policy(passage.request, api_key, Attempt.open), passage
-            )
+        run = await self._enter(request, api_key)
+        with run.passing():
+            return OpenStream(await self._with_policy(run.request, api_key, Attempt.open), run)
 
     async def _enter(self, request: ChatRequest, api_key: str | None) -> PipelineRun:
-        """Get every model of the chain ready, then let the processors speak."""
+        """Prepare every model of the chain, then run the processors."""
         request = self._expand(request, api_key is not None)
         if self._prepare is not None:
             for model in (request.model, *request.fallbacks):
@@ -122,7 +120,7 @@ class Client:
         act: Callable[[Attempt], Awaitable[T]],
     ) -> T:
         chain = [self._target(model) for model in (request.model, *request.fallbacks)]
-        await warm(chain[0].provider.type)  # its seconds are no part of any deadline
+        await warm(chain[0].provider.type)  # its seconds do not count against the deadline
         return await self._policy.run(
             request, chain, lambda this: act(Attempt(self._tools, this)), api_key
         )
@@ -139,8 +137,8 @@ class Client:
 class OpenStream:
     """A stream whose first piece has come, and its way back through the pipeline."""
 
-    def __init__(self, attempt: Attempt, passage: PipelineRun) -> None:
-        self._attempt, self._passage = attempt, passage
+    def __init__(self, attempt: Attempt, run: PipelineRun) -> None:
+        self._attempt, self._run = attempt, run
         self.reply: Reply | None = None
 
     @property
@@ -162,8 +160,8 @@ class OpenStream:
     async def deltas(self) -> AsyncGenerator[list[Delta]]:
         """The pieces, in the batches in which they arrived; `reply` is there after the last."""
         attempt = self._attempt
-        with self._passage.passing(lambda: attempt.calls):
-            hooks = self._passage.find_text_hooks()
+        with self._run.passing(lambda: attempt.calls):
+            hooks = self._run.find_text_hooks()
             try:
                 async with aclosing(attempt.deltas()) as batches:
                     async for batch in batches:
@@ -171,11 +169,11 @@ class OpenStream:
                         if hooks:
                             text = "".join(delta.text for delta in batch)
                             for hook in hooks:
-                                hook(self._passage.request, text)
+                                hook(self._run.request, text)
             except BudgetExceeded as error:
                 error.attempts = tuple(attempt.calls)
                 error.partial_text = "".join(attempt.reading.text)
                 raise
             if attempt.reply is not None:
-                self.reply = self._passage.finish(attempt.reply)
-        self._passage.leave(attempt.calls)
+                self.reply = self._run.finish(attempt.reply)
+        self._run.leave(attempt.calls)

@@ -1,6 +1,6 @@
-"""What one attempt came to, written as a row and given to the caller as a reply.
+"""Write the row of one attempt, and build the reply for the caller.
 
-A row that cannot be written warns and is counted; it never destroys an answer.
+A row that cannot be written is warned about and counted; it never destroys an answer.
 """
 
 from __future__ import annotations
@@ -12,15 +12,22 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any, Protocol
 
 import orjson
 
 from toolkit.calls.adapters.library import version as litellm_version
+from toolkit.calls.adapters.request import HttpRequest
+from toolkit.calls.attempt_spec import AttemptSpec
+from toolkit.calls.parsers.parsed_response import ParsedResponse
 from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
+from toolkit.calls.parsers.stream_parser import StreamParser
 from toolkit.calls.source import current_source
 from toolkit.calls.timing import measure
+from toolkit.calls.transport.exchange_record import WireRecord
 from toolkit.errors import CallError, ToolkitError
+from toolkit.keys.service import ResolvedKey
 from toolkit.pricing.price import Prices, PricesFor
 from toolkit.pricing.receipts import LOCAL_PRICE, UNKNOWN_PRICE, build_receipt
 from toolkit.records import (
@@ -40,9 +47,6 @@ from toolkit.secret import redact
 from toolkit.settings import Recording
 from toolkit.version import __version__
 
-if TYPE_CHECKING:
-    from toolkit.calls.attempt import Attempt
-
 _log = logging.getLogger("toolkit")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_PART_BYTES = 16 * 1024
@@ -50,11 +54,55 @@ _NEVER_RECORDED = ("api_key", "extra_headers", "headers")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray", "x-trace-id")
 
 
+class RecordedAttempt(Protocol):
+    """What the recorder reads of an attempt."""
+
+    @property
+    def this(self) -> AttemptSpec:
+        """What it was to do."""
+
+    @property
+    def request(self) -> ChatRequest:
+        """The request with the provider's defaults."""
+
+    @property
+    def call_id(self) -> str:
+        """The id of its row."""
+
+    @property
+    def key(self) -> ResolvedKey | None:
+        """The key in use."""
+
+    @property
+    def started_at(self) -> datetime:
+        """When it began, UTC."""
+
+    @property
+    def record(self) -> WireRecord:
+        """What the transport recorded."""
+
+    @property
+    def written(self) -> HttpRequest | None:
+        """The request as it was sent; None where nothing was."""
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """Parameters that are not in the request that was sent."""
+
+    @property
+    def reading(self) -> ParsedResponse:
+        """The answer as far as it was read."""
+
+    @property
+    def listener(self) -> StreamParser | None:
+        """The parser of a stream."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
     """How an attempt ended."""
 
-    attempt: Attempt
+    attempt: RecordedAttempt
     status: Status
     error: ToolkitError | None
     ended_ns: int
@@ -62,7 +110,7 @@ class AttemptResult:
 
 
 class CallRecorder:
-    """Turns outcomes into rows and replies.
+    """Turns results of attempts into rows and replies.
 
     Args:
         record: acknowledges one row.
@@ -86,13 +134,13 @@ class CallRecorder:
         self._warmed: set[tuple[str, str]] = set()
         self.lost = 0
 
-    def reply(self, outcome: AttemptResult) -> Reply:
+    def reply(self, result: AttemptResult) -> Reply:
         """Write the row of a success and return the reply."""
-        attempt, reading = outcome.attempt, outcome.attempt.reading
+        attempt, reading = result.attempt, result.attempt.reading
         usage = self._usage(attempt)
-        timing = self._timing(outcome, usage)
+        timing = self._timing(result, usage)
         receipt = self._receipt(attempt, usage)
-        call = self._call(outcome, usage, timing, receipt)
+        call = self._call(result, usage, timing, receipt)
         notes = self._write(call)
         return Reply(
             text="".join(reading.text),
@@ -118,18 +166,18 @@ class CallRecorder:
             next_turn=reading.next_turn,
         )
 
-    def failure(self, outcome: AttemptResult) -> Call:
+    def failure(self, result: AttemptResult) -> Call:
         """Write and return the row of a failure or a cancellation; an error gets its rows."""
-        attempt = outcome.attempt
+        attempt = result.attempt
         usage = attempt.reading.usage()
-        timing = self._timing(outcome, usage)
+        timing = self._timing(result, usage)
         reported = attempt.reading.cost_reported_usd is not None
         has_cost = usage.source == "provider" or reported
         receipt = self._receipt(attempt, usage) if has_cost else Receipt()
-        call = self._call(outcome, usage, timing, receipt)
+        call = self._call(result, usage, timing, receipt)
         self._write(call)
-        if isinstance(outcome.error, CallError):
-            outcome.error.attempts = (*attempt.this.earlier, call)
+        if isinstance(result.error, CallError):
+            result.error.attempts = (*attempt.this.earlier, call)
         return call
 
     def _write(self, call: Call) -> tuple[str, ...]:
@@ -141,10 +189,10 @@ class CallRecorder:
             return (f"this call could not be recorded: {redact(str(error))}",)
         return ()
 
-    def _usage(self, attempt: Attempt) -> Usage:
+    def _usage(self, attempt: RecordedAttempt) -> Usage:
         return attempt.reading.usage()
 
-    def _receipt(self, attempt: Attempt, usage: Usage) -> Receipt:
+    def _receipt(self, attempt: RecordedAttempt, usage: Usage) -> Receipt:
         this = attempt.this
         prices = self._prices_for(this.provider.name, this.model_id, attempt.started_at)
         by_litellm = (
@@ -159,22 +207,22 @@ class CallRecorder:
             unpriced_because=why,
         )
 
-    def _timing(self, outcome: AttemptResult, usage: Usage) -> Timing:
-        attempt, listener = outcome.attempt, outcome.attempt.listener
-        # A reader that let the stream wait leaves nothing to tell the provider's speed by.
-        has_speed = outcome.status == "ok" and "held_back" not in attempt.reading.flags
+    def _timing(self, result: AttemptResult, usage: Usage) -> Timing:
+        attempt, listener = result.attempt, result.attempt.listener
+        # After a slow reader held the stream back, its times are not the provider's.
+        has_speed = result.status == "ok" and "held_back" not in attempt.reading.flags
         return measure(
             attempt.record,
-            ended_ns=outcome.ended_ns,
+            ended_ns=result.ended_ns,
             output_tokens=usage.output_tokens if has_speed else None,
             stamps_ns=listener.stamps_ns if listener else (),
             first_answer_ns=listener.first_answer_ns if listener else None,
             queue_ms=attempt.this.queue_ms,
-            loop_lag_ms=outcome.loop_lag_ms,
+            loop_lag_ms=result.loop_lag_ms,
         )
 
-    def _call(self, outcome: AttemptResult, usage: Usage, timing: Timing, receipt: Receipt) -> Call:
-        attempt, error = outcome.attempt, outcome.error
+    def _call(self, result: AttemptResult, usage: Usage, timing: Timing, receipt: Receipt) -> Call:
+        attempt, error = result.attempt, result.error
         request, reading, record = attempt.request, attempt.reading, attempt.record
         return Call(
             call_id=attempt.call_id,
@@ -192,7 +240,7 @@ class CallRecorder:
             stream=request.stream,
             source=current_source(),
             is_cold=self._is_cold(attempt),
-            status=outcome.status,
+            status=result.status,
             **_error_columns(error),
             http_status=record.status,
             finish_reason=reading.finish_reason,
@@ -217,7 +265,7 @@ class CallRecorder:
             parsed_by="toolkit" if record.status is not None and record.status < 400 else None,
         )
 
-    def _is_cold(self, attempt: Attempt) -> bool:
+    def _is_cold(self, attempt: RecordedAttempt) -> bool:
         """The first call of a process to a model also pays for imports and connections."""
         warmed = (attempt.this.provider.name, attempt.this.model_id)
         if warmed in self._warmed:
@@ -225,7 +273,7 @@ class CallRecorder:
         self._warmed.add(warmed)
         return True
 
-    def _bodies(self, attempt: Attempt) -> dict[str, Any]:
+    def _bodies(self, attempt: RecordedAttempt) -> dict[str, Any]:
         """Prompt and answer as the recording policy wants them kept."""
         reading, messages = attempt.reading, _asked(attempt.request)
         text, thought = "".join(reading.text), "".join(reading.reasoning)
@@ -241,7 +289,7 @@ class CallRecorder:
                 "output_text": f"sha256:{_digest(text)}" if text else None,
             }
         return {
-            "messages": _mend(messages),
+            "messages": _storable(messages),
             "output_text": text or None,
             "reasoning_text": thought or None,
             "tool_calls": tools or None,
@@ -335,7 +383,7 @@ def _params(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name not in _NEVER_RECORDED}
 
 
-def _flags(attempt: Attempt, receipt: Receipt) -> tuple[str, ...]:
+def _flags(attempt: RecordedAttempt, receipt: Receipt) -> tuple[str, ...]:
     flags = set(attempt.reading.flags)
     if attempt.reading.finish_reason == "length":
         flags.add("truncated_by_limit")
@@ -348,7 +396,7 @@ def _flags(attempt: Attempt, receipt: Receipt) -> tuple[str, ...]:
     return tuple(sorted(flags))
 
 
-def _difference_notes(attempt: Attempt) -> tuple[str, ...]:
+def _difference_notes(attempt: RecordedAttempt) -> tuple[str, ...]:
     """What was sent otherwise than it was given, in both directions."""
     provider = attempt.this.provider.name
     left_out = (f"{provider} does not take `{name}`; left out" for name in attempt.left_out)
@@ -356,7 +404,7 @@ def _difference_notes(attempt: Attempt) -> tuple[str, ...]:
     return (*left_out, *added)
 
 
-def _added(attempt: Attempt) -> tuple[tuple[str, str], ...]:
+def _added(attempt: RecordedAttempt) -> tuple[tuple[str, str], ...]:
     return attempt.written.added if attempt.written is not None else ()
 
 
@@ -364,12 +412,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _mend(value: Any) -> Any:
+def _storable(value: Any) -> Any:
     """Lone surrogates cannot be stored as UTF-8."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value) if not value.isascii() else value
     if isinstance(value, Mapping):
-        return {key: _mend(item) for key, item in value.items()}
+        return {key: _storable(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [_mend(item) for item in value]
+        return [_storable(item) for item in value]
     return value

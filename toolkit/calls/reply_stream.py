@@ -43,7 +43,7 @@ class ReplyStream:
             self._loop = asyncio.get_running_loop()
             # The task knows the feed and not the stream, so that a dropped stream is noticed.
             self._task = self._loop.create_task(_pump(self._open_attempt, self._feed))
-            self._task.add_done_callback(_take_note)
+            self._task.add_done_callback(_mark_retrieved)
 
     def divert(self, listener: Callable[[list[Delta]], None], on_end: Callable[[], None]) -> None:
         """Hand every batch to `listener`, on the event loop, instead of keeping it for a reader."""
@@ -64,7 +64,7 @@ class ReplyStream:
 
     @property
     def answering(self) -> Answering | None:
-        """Who answers; None before the first piece, and where nobody did."""
+        """Which attempt answers; None before the first piece, and where none did."""
         return self._feed.answering
 
     @property
@@ -140,7 +140,7 @@ class ReplyStream:
 
     @property
     def progress(self) -> Progress:
-        """The stream as it stands now."""
+        """The state of the stream now."""
         return progress_of(self._feed)
 
     def cancel(self) -> None:
@@ -190,14 +190,14 @@ async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: StreamBuffe
         end = attempt.reply
     except ToolkitError as error:
         end = error
-    except Exception as bug:  # a user's own processor may raise anything: whoever reads sees it
+    except Exception as bug:  # a user's own processor may raise anything: the reader gets it
         end = bug
         raise
     finally:
         feed.close(end)
 
 
-def _take_note(task: asyncio.Task[None]) -> None:
-    """The reader is told of a failure by the feed; asyncio need not complain as well."""
+def _mark_retrieved(task: asyncio.Task[None]) -> None:
+    """Keep asyncio from logging a failure that the reader gets from the buffer."""
     if not task.cancelled():
         task.exception()

@@ -1,6 +1,6 @@
 """Where answers come from at this moment: from providers, or through an open cassette.
 
-A cassette taps the HTTP libraries of the whole process, so this is a fact of the process and
+A cassette patches the HTTP libraries of the whole process, so this is a fact of the process and
 not of a task: a background probe is played from the cassette as well, and its row says so.
 """
 

@@ -1,4 +1,4 @@
-"""What stands between the task that reads a stream and whoever takes the pieces from it."""
+"""The buffer between the task that reads a stream and the consumer of its pieces."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ End = Exception | Reply | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A stream as it stands at one moment.
+    """The state of a stream at one moment.
 
     Attributes:
         state: `waiting`, `streaming`, `done`, `failed` or `cancelled`.
@@ -158,7 +158,7 @@ class StreamBuffer:
 
 
 def progress_of(feed: StreamBuffer) -> Progress:
-    """The stream as it stands now."""
+    """The state of the stream now."""
     end = feed.end
     state: State = "streaming" if feed.chunks else "waiting"
     if feed.is_over:

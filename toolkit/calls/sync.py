@@ -42,7 +42,7 @@ class Portal:
         Interrupting the wait (Ctrl-C) cancels the coroutine.
 
         Raises:
-            RuntimeError: called from the background loop itself, which would wait for ever.
+            RuntimeError: called from the background loop itself, which would never end.
         """
         if threading.current_thread() is self._thread:
             work.close()
@@ -68,7 +68,7 @@ class Portal:
         return SyncReplyStream(self, factory)
 
     def close(self) -> None:
-        """Cancel what is under way, close every connection of the loop and stop the thread."""
+        """Cancel what still runs, close every connection of the loop and stop the thread."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
@@ -179,7 +179,7 @@ class SyncReplyStream:
 
     @property
     def progress(self) -> Progress:
-        """The stream as it stands now."""
+        """The state of the stream now."""
         return self._stream.progress
 
     @property

@@ -36,7 +36,7 @@ def measure(
         ended_ns: when the attempt was over.
         output_tokens: for TPOT; None where unknown.
         stamps_ns: arrival of every content chunk of a stream.
-        first_answer_ns: arrival of the first piece that is not reasoning.
+        first_answer_ns: when the first piece came that is not reasoning.
         queue_ms, loop_lag_ms: measured elsewhere.
     """
     sent_ns = record.sent_ns
@@ -93,7 +93,7 @@ def _count_stalls(gaps_ms: Sequence[float]) -> int:
 
 
 class LagMeter:
-    """How late an event loop runs its timers; it ticks only while calls are under way."""
+    """How late an event loop runs its timers; it ticks only while calls run."""
 
     def __init__(self) -> None:
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLag] = (

@@ -292,7 +292,7 @@ def _number(value: Any) -> float | None:
 
 
 def _count(value: Any) -> int | None:
-    """A count that litellm knows; its 0 stands for unknown."""
+    """A count that litellm knows; its 0 means unknown."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     return value if isinstance(value, int) and value > 0 else None

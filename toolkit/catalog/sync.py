@@ -158,7 +158,7 @@ class Syncer:
         return _counted(step, outcome, began, asked)
 
     async def _ask(self, provider: Provider) -> Listing:
-        from toolkit.calls.transport.guarded import open_http
+        from toolkit.calls.http_client import open_http
 
         key = await asyncio.to_thread(self._require_key, provider)
         async with open_http(self.settings, local=provider.is_local) as http:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.calls.transport.guarded import open_http
+from toolkit.calls.http_client import open_http
 from toolkit.catalog.listings.endpoints import listing_addresses, listing_headers
 from toolkit.catalog.listings.fetch import fetch_listing
 from toolkit.errors import (

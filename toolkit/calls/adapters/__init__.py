@@ -1,7 +1,7 @@
 """Adapters: each writes a request in a provider's API, and sends nothing.
 
 `write_request` is the way in. Plain OpenAI-compatible requests are written directly
-(`openai_chat`), the Responses API by `responses`, everything else by litellm's provider
+(`openai_requests`), the Responses API by `responses`, everything else by litellm's provider
 configuration classes (`litellm_chat`). `styles.api_style` says how the answer is read.
 """
 
@@ -37,9 +37,9 @@ def write_request(request: OutgoingRequest) -> HttpRequest:
 
         return responses.write_chat(request)
     if is_plain(request.type):
-        from toolkit.calls.adapters import openai_chat
+        from toolkit.calls.adapters import openai_requests
 
-        return openai_chat.write_chat(request)
+        return openai_requests.write_chat(request)
     from toolkit.calls.adapters import litellm_chat
 
     return litellm_chat.write_chat(request)
@@ -48,9 +48,9 @@ def write_request(request: OutgoingRequest) -> HttpRequest:
 def _write_embeddings(request: OutgoingRequest) -> HttpRequest:
     style = api_style(request.type, request.model_id)
     if style in ("openai", "responses"):
-        from toolkit.calls.adapters import openai_chat
+        from toolkit.calls.adapters import openai_requests
 
-        return openai_chat.write_embeddings(request)
+        return openai_requests.write_embeddings(request)
     if style == "gemini":
         from toolkit.calls.adapters import google_embeddings
 

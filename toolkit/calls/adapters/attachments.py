@@ -30,7 +30,7 @@ def find_fetched(style: ApiStyle, messages: Sequence[Message]) -> str | None:
 
 
 def _addresses(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
-    """Every address in the messages, and whether the kind of its content stands beside it."""
+    """Every address in the messages, and whether the type of its content is given with it."""
     for message in messages:
         content = message.get("content")
         for part in content if isinstance(content, list) else ():

@@ -50,7 +50,7 @@ _SENT_AS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "dimensions": ("outputDimensionality",),
     },
 }
-# Not parameters of a model, or what every provider does unless told otherwise.
+# Not parameters of a model, or the default of every provider.
 NOT_SENT: Final = frozenset(
     {"allowed_openai_params", "drop_params", "extra_body", "extra_headers", "stream_options"}
 )
@@ -137,7 +137,7 @@ def _added_texts(messages: Sequence[Message], body: Mapping[str, Any]) -> list[t
 
 
 def _moved_system(messages: Sequence[Message], body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a note where a system message is sent as somebody else's turn."""
+    """Return a note where a system message is sent as part of another turn."""
     if not any(name in body for name in ("contents", "messages")) or any(
         name in body for name in _SYSTEM
     ):
@@ -178,7 +178,7 @@ def _settings(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text that somebody says in a conversation, in any provider's form."""
+    """Every text of a conversation, in any provider's form."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

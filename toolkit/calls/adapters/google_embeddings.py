@@ -6,7 +6,7 @@ name points to; so the request is written here.
 
 from __future__ import annotations
 
-from toolkit.calls.adapters.openai_chat import USER_AGENT
+from toolkit.calls.adapters.openai_requests import USER_AGENT
 from toolkit.calls.adapters.request import (
     HttpRequest,
     OutgoingRequest,

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from toolkit.calls.adapters.attachments import find_fetched
 from toolkit.calls.adapters.differences import find_added, find_left_out
 from toolkit.calls.adapters.library import load
-from toolkit.calls.adapters.openai_chat import USER_AGENT
+from toolkit.calls.adapters.openai_requests import USER_AGENT
 from toolkit.calls.adapters.request import (
     NO_KEY,
     FetchedHere,

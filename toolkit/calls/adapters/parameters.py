@@ -27,7 +27,7 @@ _REFUSAL: Final = re.compile(
 def for_provider(request: ChatRequest, provider: Provider) -> ChatRequest:
     """The request with what a provider's entry sets for its calls.
 
-    Its parameters and its system prompt stand where the request has none of its own; its
+    Its parameters and its system prompt apply where the request has none of its own; its
     template is put around each user text.
 
     Raises:

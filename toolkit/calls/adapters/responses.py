@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.calls.adapters.openai_chat import endpoint, request_headers
+from toolkit.calls.adapters.openai_requests import endpoint, request_headers
 from toolkit.calls.adapters.request import (
     HttpRequest,
     OutgoingRequest,

@@ -1,7 +1,7 @@
 """Which API a provider type speaks, and with it how its answers are read.
 
 `api_style` is the one place that decides it; a parser for a new style is registered in
-`parsers.stream_parser.choose_reader` under the name that stands here.
+`parsers.stream_parser.choose_reader` under its name here.
 """
 
 from __future__ import annotations

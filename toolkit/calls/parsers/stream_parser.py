@@ -27,10 +27,10 @@ from toolkit.calls.parsers.styles.gemini_content import GeminiParser
 from toolkit.calls.parsers.styles.ollama_chat import OllamaParser
 from toolkit.calls.parsers.styles.openai_chat import OpenAIChatParser
 from toolkit.calls.parsers.styles.openai_responses import ResponsesParser
-from toolkit.calls.transport.body import StreamBody
 from toolkit.calls.transport.exchange_record import (
     MAX_CHUNKS,
     AnswerRefused,
+    StreamedBody,
     WireFailure,
     WireRecord,
 )
@@ -94,7 +94,7 @@ class StreamParser:
 
     def __init__(
         self,
-        body: StreamBody,
+        body: StreamedBody,
         record: WireRecord,
         style: Style | ResponseParser,
         expected_choices: int = 1,

@@ -53,17 +53,17 @@ class Pipeline:
         Raises:
             ToolkitError: a processor refuses; those before it have `ended`.
         """
-        passage = PipelineRun(request)
+        run = PipelineRun(request)
         try:
             for processor in self.processors:
                 before = getattr(processor, "before", None)
                 if before is not None:
-                    passage.request = before(passage.request)
-                passage.entered.append(processor)
+                    run.request = before(run.request)
+                run.entered.append(processor)
         except BaseException:
-            passage.leave(())
+            run.leave(())
             raise
-        return passage
+        return run
 
 
 class PipelineRun:
@@ -85,7 +85,7 @@ class PipelineRun:
 
     @contextmanager
     def passing(self, rows: Callable[[], Sequence[Call]] = tuple) -> Iterator[None]:
-        """The way through the call: whatever goes wrong in the block ends the passage.
+        """Run the call in the block; whatever goes wrong in it ends the run.
 
         `rows` returns those of a request that is given up; an error has its own.
         """
@@ -120,7 +120,7 @@ class PipelineRun:
             self.leave(error.attempts)
 
     def leave(self, attempts: Sequence[Call]) -> None:
-        """Tell every processor that the request is over, with its rows; only once."""
+        """Call `ended` of every processor with the rows of the request, once."""
         while self.entered:
             ended = getattr(self.entered.pop(), "ended", None)
             if ended is not None:

@@ -11,8 +11,8 @@ from toolkit.errors import ContextWindowExceeded
 from toolkit.pricing.token_estimate import estimate_tokens
 from toolkit.records import ChatRequest, Message
 
-# Names and addresses in a message; what is said stands beside them.
-_NOT_SAID: Final = frozenset({"role", "type", "id", "tool_call_id", "image_url", "input_audio"})
+# Fields of a message that hold names and addresses, not text.
+_NOT_TEXT: Final = frozenset({"role", "type", "id", "tool_call_id", "image_url", "input_audio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class InputTokenLimit:
 
 
 class Redaction:
-    """Replaces what matches a pattern in everything that is said, before it is sent and stored.
+    """Replaces what matches a pattern in every text, before it is sent and stored.
 
     That is the text of every message, part and tool call, and the texts to embed.
 
@@ -63,7 +63,7 @@ class Redaction:
             return value
         if isinstance(value, Mapping):
             return {
-                key: inner if key in _NOT_SAID else self._clean(inner)
+                key: inner if key in _NOT_TEXT else self._clean(inner)
                 for key, inner in value.items()
             }
         if isinstance(value, Sequence) and not isinstance(value, bytes):
@@ -90,7 +90,7 @@ class PromptTemplate:
 
     Attributes:
         provider: name of the provider; None for all.
-        user: form of each user text, with `{text}` where it stands.
+        user: form of each user text, with `{text}` in its place.
         system: system prompt where the conversation has none.
     """
 

@@ -1,7 +1,7 @@
 """The circuit breakers, rate limiters and retry quotas of one client.
 
-`Gate` remembers every provider that was called. An open cassette answers by itself: there is
-nobody to spare and nobody to judge, so its attempts pass and leave no mark.
+`Gate` remembers every provider that was called. Where a cassette answers, no provider is called,
+so its attempts pass without limits and leave no trace.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from toolkit.calls.attempt import AttemptEnd
+from toolkit.calls.attempt_spec import AttemptEnd
 from toolkit.calls.policy.circuit_breaker import Breaker, Entry, Refusal
 from toolkit.calls.policy.rate_limiter import RateLimiter, Reservation
 from toolkit.calls.policy.retry import RetryQuota
@@ -164,7 +164,7 @@ class Gate:
         if current_source() != "replay":
             self._quota.give_back(provider, charged)
 
-    async def rest(self, wait_s: float) -> None:
+    async def pause(self, wait_s: float) -> None:
         """Wait between two attempts; a cassette need not be waited for."""
         await self._sleep(0.0 if current_source() == "replay" else wait_s)
 

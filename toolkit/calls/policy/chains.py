@@ -1,4 +1,4 @@
-"""The registry of failover chains: every named chain, and what each name stands for.
+"""The registry of failover chains: every named chain and its models.
 
 A chain can be named wherever a model can: as the model of a call, in `fallbacks`, on the command
 line, in an evaluation, at the gateway. No other provider is called unless a chain was named: it
@@ -68,17 +68,17 @@ class FailoverChains:
         return None
 
     def require(self, name: str) -> tuple[str, ...]:
-        """The models that a name stands for: a chain's, or the one model it is.
+        """The models behind a name: those of a chain, or the one model it is.
 
         Raises:
             InvalidInput: it is neither.
         """
         models = self.find(name)
         if models is None and ("/" in name or self._providers.find(name) is not None):
-            return (name,)  # a provider's name alone stands for its default model
+            return (name,)  # a provider's name alone means its default model
         if not models:
             raise InvalidInput(
-                f"there is no model and no failover chain named {name!r}",
+                f"{name!r} is neither a model nor a failover chain",
                 hint=(
                     "Write a model as `provider/model_id`. "
                     f"Known chains: {', '.join(self.names())}; "
@@ -113,9 +113,9 @@ class FailoverChains:
         provider = self._providers.find_default()
         if provider is None or not provider.default_model:
             raise InvalidInput(
-                "there is no default model"
+                "the default provider has no default model"
                 if provider is not None
-                else "no provider is the default one",
+                else "no default provider is set",
                 hint="Set one: `toolkit providers default NAME`, and its `default_model` with "
                 "`toolkit providers update NAME --default-model MODEL`.",
             )

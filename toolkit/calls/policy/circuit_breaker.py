@@ -1,10 +1,10 @@
-"""A circuit breaker: after many failures a provider is left alone for a while.
+"""A circuit breaker: after many failures a provider is not called for a while.
 
-Pure: every method is told the time. Closed counts outcomes in a sliding window; open refuses;
+Pure: every method is given the time. Closed counts results in a sliding window; open refuses;
 half-open lets exactly one call through, which has a time-out of its own, so that a call that
-hangs does not keep the breaker half-open for ever. Each change of state begins a new epoch, and
+hangs does not keep the breaker half-open indefinitely. Each change of state begins a new epoch, and
 what a call comes to counts only in the epoch that let it in: a slow call from before an outage
-is no proof that the outage is over.
+does not prove that the outage is over.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class BreakerRules:
     """The numbers behind a breaker.
 
     Attributes:
-        window: outcomes that count.
+        window: results that count.
         window_s: seconds that they count for.
-        min_calls: fewer outcomes never open it by their share.
+        min_calls: fewer results never open it by their share.
         failure_share: share of failures that opens it.
         failures_in_row: failures in a row that open it.
         open_s, max_open_s: first and longest time it stays open, doubled each time.
@@ -61,7 +61,7 @@ class Refusal:
 
 
 class Breaker:
-    """One breaker, for one origin, key and model.
+    """One breaker, for one provider and model.
 
     Args:
         rules: its numbers.
@@ -72,7 +72,7 @@ class Breaker:
         self, rules: BreakerRules = DEFAULT_RULES, random: Callable[[], float] = lambda: 0.5
     ) -> None:
         self._rules, self._random = rules, random
-        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=rules.window)
+        self._results: deque[tuple[float, bool]] = deque(maxlen=rules.window)
         self._failures_in_row = 0
         self._epoch = 0
         self._open_until: float | None = None
@@ -104,7 +104,7 @@ class Breaker:
             return
         if self._open_until is None:
             self._failures_in_row = 0
-            self._outcomes.append((now, True))
+            self._results.append((now, True))
             return
         self._trial_until = None
         self._good_trials += 1
@@ -118,7 +118,7 @@ class Breaker:
                 self._open(now)
             else:
                 self._failures_in_row += 1
-                self._outcomes.append((now, False))
+                self._results.append((now, False))
                 if self._is_too_much(now):
                     self._open(now)
         if self._open_until is not None and retry_after_s is not None:
@@ -133,7 +133,7 @@ class Breaker:
         rules = self._rules
         if self._failures_in_row >= rules.failures_in_row:
             return True
-        recent = [good for at, good in self._outcomes if now - at <= rules.window_s]
+        recent = [good for at, good in self._results if now - at <= rules.window_s]
         failures = len(recent) - sum(recent)
         return len(recent) >= rules.min_calls and failures >= rules.failure_share * len(recent)
 
@@ -149,7 +149,7 @@ class Breaker:
         self._open_until = None
         self._times_opened = 0
         self._failures_in_row = 0
-        self._outcomes.clear()
+        self._results.clear()
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:

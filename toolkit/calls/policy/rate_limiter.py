@@ -2,7 +2,7 @@
 
 No 60 seconds ever hold more than the limit: what was sent counts until a minute has passed,
 as providers count it. A request takes its place in a queue; one that is cancelled leaves it and
-has taken nothing, and one whose turn would come too late is told so at once. Tokens are charged
+has used nothing, and one that could only be sent too late is refused at once. Tokens are charged
 by an estimate and set right when the true number is known.
 """
 
@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from toolkit.errors import RateLimited
 
 MINUTE_S: Final = 60.0
-LOOK_AGAIN_S: Final = 1.0  # a corrected estimate may let the first one through sooner
+RECHECK_S: Final = 1.0  # a corrected estimate may let the first one through sooner
 
 
 class _Sent:
@@ -84,13 +84,13 @@ class Reservation:
         waited_ms: how long it waited.
     """
 
-    def __init__(self, pace: RateLimiter, waited_ms: float, tokens: _Sent | None) -> None:
-        self._pace, self.waited_ms, self._tokens = pace, waited_ms, tokens
+    def __init__(self, limiter: RateLimiter, waited_ms: float, tokens: _Sent | None) -> None:
+        self._limiter, self.waited_ms, self._tokens = limiter, waited_ms, tokens
 
     def correct(self, total_tokens: int) -> None:
         """Set the request's tokens right after the fact."""
         if self._tokens is not None:
-            self._pace.correct(self._tokens, total_tokens)
+            self._limiter.correct(self._tokens, total_tokens)
 
 
 class RateLimiter:
@@ -117,7 +117,7 @@ class RateLimiter:
         self._guard = threading.Lock()
         self._waiting = 0
         # A lock hands itself on in the order of asking, and belongs to one event loop.
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakKeyDictionary()
         )
 
@@ -126,7 +126,7 @@ class RateLimiter:
 
         Args:
             tokens: estimate of the request's tokens.
-            deadline: moment of the clock past which nobody waits.
+            deadline: moment of the clock past which nothing is waited for.
             provider: name for the error.
 
         Raises:
@@ -138,12 +138,12 @@ class RateLimiter:
         self._require_in_time(deadline, provider)
         self._waiting += 1
         try:
-            async with self._turn(deadline - began, provider):
+            async with self._queued(deadline - began, provider):
                 while (taken := self._try_take(tokens)) is None:
                     wait_s = self._wait_s(tokens)
                     if self._clock() + wait_s > deadline:
                         raise _too_long(provider, wait_s)
-                    await self._sleep(min(wait_s, LOOK_AGAIN_S))
+                    await self._sleep(min(wait_s, RECHECK_S))
         finally:
             self._waiting -= 1
         return Reservation(self, (self._clock() - began) * 1000, taken[0])
@@ -166,9 +166,9 @@ class RateLimiter:
             raise _too_long(provider, wait_s)
 
     @asynccontextmanager
-    async def _turn(self, wait_s: float, provider: str) -> AsyncIterator[None]:
+    async def _queued(self, wait_s: float, provider: str) -> AsyncIterator[None]:
         """Be the first of the queue while the block runs."""
-        lock = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         try:
             async with asyncio.timeout(max(0.0, wait_s)):
                 await lock.acquire()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from toolkit.calls.adapters.parameters import find_refused, for_provider, without
-from toolkit.calls.attempt import AttemptEnd, AttemptSpec
+from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.policy.admission import Circuit, Gate, Target
 from toolkit.calls.policy.retry import Backoff
 from toolkit.errors import (
@@ -190,7 +190,7 @@ class Policy:
                 if here.charged is None:
                     raise _sum_up(run, here.errors) from None
                 here.kind = "retry"
-                await self._gate.rest(wait_s)
+                await self._gate.pause(wait_s)
 
     async def _attempt(
         self, run: _Run, here: _TargetRun, act: Callable[[AttemptSpec], Awaitable[T]]
@@ -329,17 +329,17 @@ def _give_up(run: _Run, failed: Sequence[tuple[Target, CallError]]) -> NoReturn:
         raise error
     names = ", ".join(target.model for target, _ in failed)
     inner = _innermost(error)
-    nobody = NoProviderAvailable(
+    failure = NoProviderAvailable(
         f"none of {names} answered; the last one failed with: {inner.message}",
         provider=target.provider.name,
         model=target.model,
         request_id=run.request.request_id,
         **_details(inner),
     )
-    nobody.last_error = inner
-    nobody.partial_text = inner.partial_text
-    nobody.attempts = run.calls
-    raise nobody
+    failure.last_error = inner
+    failure.partial_text = inner.partial_text
+    failure.attempts = run.calls
+    raise failure
 
 
 def _details(error: CallError) -> dict[str, Any]:

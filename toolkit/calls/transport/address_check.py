@@ -1,4 +1,4 @@
-"""Refuse to connect where no provider may be, at the moment of connecting."""
+"""Refuse forbidden addresses at the moment of connecting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from toolkit.errors import InvalidProvider
 
 
 def refuse_address(ip: str, host: str, *, local: bool) -> None:
-    """Raise when `ip` is no address that a provider of this kind may have.
+    """Refuse an address that a provider of this kind may not have.
 
     Raises:
         WireFailure: `address_refused`.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from toolkit.calls.transport.connection_errors import map_wire_errors
 from toolkit.calls.transport.decompression import Decoder, choose_decoder
 from toolkit.calls.transport.exchange_record import DRAIN_S, WireFailure, WireRecord
 
@@ -52,25 +53,23 @@ class StreamBody:
         return body
 
     async def _receive(self, wait_s: float) -> bytes:
-        from toolkit.calls.transport.guarded import map_wire_errors
-
         record = self._record
         async with asyncio.timeout(wait_s):
             with map_wire_errors(record, in_body=True):
                 data = await self._response.content.readany()
         if data:
-            arrived_ns = self._take_arrival()
+            arrived_ns = self._pop_arrival()
             record.bytes_in += len(data)
             record.last_byte_ns = arrived_ns
             if record.first_byte_ns is None:
                 record.first_byte_ns = arrived_ns
         return data
 
-    def _take_arrival(self) -> int:
+    def _pop_arrival(self) -> int:
         """When what was just read came; without a stamp (it came with the head) that is now."""
         found = None
         if self._handler is not None:
-            found = self._handler.take_arrival(self._record.headers_ns or 0)
+            found = self._handler.pop_arrival(self._record.headers_ns or 0)
         return found or time.monotonic_ns()
 
     def close(self) -> None:
@@ -95,7 +94,7 @@ class StreamBody:
 def find_handler(response: aiohttp.ClientResponse) -> TimestampedProtocol | None:
     """Who stamps a response; None where it has come whole already, or from a cassette."""
     protocol = getattr(getattr(response, "connection", None), "protocol", None)
-    return protocol if hasattr(protocol, "take_arrival") else None
+    return protocol if hasattr(protocol, "pop_arrival") else None
 
 
 async def read_whole(response: aiohttp.ClientResponse, record: WireRecord) -> bytes:

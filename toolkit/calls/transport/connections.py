@@ -2,7 +2,7 @@
 
 A session belongs to the loop that made it. When the loop ends in the usual way
 (`asyncio.run`, a server's shutdown) its asynchronous generators are closed; one such
-generator guards each pool, so that nothing is left open and nobody has to remember to close.
+generator guards each pool, so that nothing is left open and no caller has to close it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _checked_resolver(*, local: bool) -> Any:
     from toolkit.calls.transport.address_check import refuse_address
 
     class CheckedResolver(ThreadedResolver):
-        """What is resolved here is what is connected to: there is no second look-up."""
+        """The address that is checked is the one connected to: there is no second look-up."""
 
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

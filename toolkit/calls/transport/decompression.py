@@ -8,7 +8,7 @@ from typing import Protocol
 
 from toolkit.calls.transport.exchange_record import MAX_BODY_BYTES, WireRecord
 
-# gzip and zlib headers are told apart by zlib itself; raw deflate has none.
+# zlib itself distinguishes gzip and zlib headers; raw deflate has none.
 _ANY_HEADER = zlib.MAX_WBITS | 32
 _PIECE_BYTES = 128 * 1024
 ACCEPTED = "gzip, deflate"
@@ -18,7 +18,7 @@ class Decoder(Protocol):
     """Turns bytes of the wire into bytes of the body."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The body bytes that `data` stands for, in pieces of bounded size."""
+        """The decompressed bytes of `data`, in pieces of bounded size."""
 
     def finish(self) -> None:
         """The wire has ended; raise when the body has not."""

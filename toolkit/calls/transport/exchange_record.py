@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from toolkit.errors import CassetteError
-
-if TYPE_CHECKING:
-    from toolkit.calls.transport.body import StreamBody
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 200
@@ -33,7 +30,24 @@ class WireFailure(Exception):
 
 
 class AnswerRefused(Exception):
-    """What came is no answer; it stands in the record."""
+    """What came is not an answer; the record holds it."""
+
+
+class StreamedBody(Protocol):
+    """The body of a stream while it arrives."""
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the HTTP body has ended as it should."""
+
+    async def read(self, wait_s: float) -> bytes:
+        """The next bytes of the body; `b""` at its end."""
+
+    async def drain(self) -> None:
+        """Read on to the end of the HTTP body for a moment, then close."""
+
+    def close(self) -> None:
+        """Close at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,7 @@ class WireRecord:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    stream_body: StreamBody | None = None
+    stream_body: StreamedBody | None = None
     bytes_in: int = 0
     failure: WireFailure | None = None
     not_recorded: CassetteError | None = None

@@ -1,4 +1,4 @@
-"""Stamps of arrival, taken where the event loop hands over what a socket gave.
+"""Receive timestamps, taken where the event loop hands over the data of a socket.
 
 The coroutine that reads comes to its turn one or several rounds of the loop later: after
 everything else that is ready, the pieces of other streams included. By then it is late to
@@ -17,7 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 
 
 class TimestampedProtocol(ResponseHandler):
-    """aiohttp's protocol of one connection, with the arrivals that nobody has read yet."""
+    """aiohttp's protocol of one connection, with the timestamps of data that was not read yet."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -28,7 +28,7 @@ class TimestampedProtocol(ResponseHandler):
         self._arrivals_ns.append(time.monotonic_ns())
         super().data_received(data)
 
-    def take_arrival(self, since_ns: int) -> int | None:
+    def pop_arrival(self, since_ns: int) -> int | None:
         """When the oldest unread data came, `time.monotonic_ns`; what is older than `since_ns`
         belongs to an earlier answer. None where no data came.
         """

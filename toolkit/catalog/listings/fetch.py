@@ -50,7 +50,7 @@ async def fetch_listing(
     Args:
         provider: its type and base URL say where and how to ask.
         key: sent in the provider's own header; None sends none.
-        http: the guarded client (`toolkit.calls.transport.guarded.open_http`).
+        http: the guarded client (`toolkit.calls.http_client.open_http`).
         deadline_s: for all pages together, seconds.
         details: where the listing tells little of a model (Ollama), ask about each one as well.
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from toolkit.calls.transport.guarded import open_http
+from toolkit.calls.http_client import open_http
 from toolkit.errors import ConnectionFailed, ToolkitError
 from toolkit.providers.base_url import check_base_url
 from toolkit.secret import redact
