@@ -218,14 +218,14 @@ def _is_empty(reading: ParsedResponse, *, is_stream: bool) -> bool:
     opens every stream.
     """
     reason = reading.finish_reason
-    if reason not in _PROPER_ENDS:
+    if reason == "length":
+        return False
+    if reading.is_null or reason not in _PROPER_ENDS:
         return True
-    if reason == "length" or reading.finish == "end_turn":
-        return reading.is_null and reason != "length"
+    if reading.finish == "end_turn":
+        return False
     tokens = reading.tokens.get("output_tokens")
-    if tokens is None and not is_stream:
-        return reading.is_null
-    return not tokens
+    return bool(is_stream and tokens is None) or tokens == 0
 
 
 _REFUSED_HINTS: Final = {

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import orjson
 
@@ -319,7 +319,11 @@ class ResponseParser(ABC):
     Attributes:
         reading: what the answer has said so far.
         expected_choices: how many choices were asked for.
+        has_end_mark: whether streams of this API end with a mark of its own; where they do not,
+            only the end of the body shows that nothing follows a finish reason.
     """
+
+    has_end_mark: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.reading = ParsedResponse()

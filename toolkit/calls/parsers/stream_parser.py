@@ -42,6 +42,7 @@ _END_MARKS: Final = re.compile(rb"(?:\s*data:\s*\[DONE\])+\s*\Z")
 # After every choice has its finish reason, usage and the end mark follow at once, or never.
 _AFTER_FINISH_S: Final = 3.0
 _AFTER_USAGE_S: Final = 1.0
+_WITHOUT_END_MARK_S: Final = 5.0
 _MIB: Final = 1024 * 1024
 
 _READERS: Final[Mapping[Style, type[ResponseParser]]] = {
@@ -111,6 +112,7 @@ class StreamParser:
         self._received_at = time.monotonic()
         self._sent_ns = record.sent_ns or record.opened_ns
         self._over = False
+        self._goes_on = False  # content came after a finish reason: it does not mean the end
         self.reading = self._reader.reading
         self.stamps_ns: list[int] = []
         self.first_answer_ns: int | None = None
@@ -169,8 +171,10 @@ class StreamParser:
         """How long a silence may last: a finished answer is not waited for."""
         reading = self.reading
         has_all = 1 + len(reading.others) >= self._reader.expected_choices
-        if not reading.is_finished or not has_all:
+        if not reading.is_finished or not has_all or self._goes_on:
             return float("inf")
+        if not self._reader.has_end_mark:
+            return _WITHOUT_END_MARK_S
         return _AFTER_USAGE_S if reading.tokens.get("output_tokens") else _AFTER_FINISH_S
 
     def _take(self, data: bytes) -> list[Delta]:
@@ -197,16 +201,20 @@ class StreamParser:
             raise self._record.fail("too_large", f"over {MAX_CHUNKS:,} events")
         data = event.data.strip()
         if data == b"[DONE]":
+            if self._events == 1:
+                raise self._record.fail("stream_truncated", "the end mark came before any answer")
             self._complete(stamp_ns, deltas)
             return
         # Some gateways send on a comment as data.
         if not data or data == b"null" or data.startswith(b":") or event.name in _QUIET:
             return
+        reading = self.reading
+        was_finished = reading.finish is not None and not reading.others
         pieces = self._reader.parse_event(event.name, self._decode(data, event.name))
         self._received_at = stamp_ns / 1e9
         if pieces:
+            self._goes_on = self._goes_on or was_finished
             self._stamp(pieces, stamp_ns, deltas)
-        reading = self.reading
         if reading.is_ended or reading.error is not None or reading.problem is not None:
             self._complete(stamp_ns, deltas)
 
@@ -276,7 +284,8 @@ class StreamParser:
     def _forgive(self, failure: WireFailure) -> list[Delta]:
         """After a finish reason, what breaks costs at most the usage."""
         forgivable = ("stream_cut", "stream_stall", "deadline", "bad_body")
-        if not self.reading.is_finished or failure.cause not in forgivable:
+        is_over = self.reading.is_finished and not self._goes_on
+        if not is_over or failure.cause not in forgivable:
             raise failure
         self._record.failure = None
         self.reading.flags.add("ended_without_end_mark")

@@ -57,7 +57,8 @@ class AnthropicParser(ResponseParser):
             return
         reading.note_unread("", value, _MESSAGE)
         blocks = value.get("content")
-        reading.is_recognised = "content" in value and value.get("type", "message") == "message"
+        is_message = value.get("type", "message") == "message"
+        reading.is_recognised = isinstance(blocks, list) and is_message
         reading.is_null = blocks is None
         self._read_head(value)
         for index, block in enumerate(reading.as_list(blocks, "content")):

@@ -226,8 +226,8 @@ class ConverseParser(ResponseParser):
         if value is None:
             return ()
         reading.has_other = True
-        inner = value.get("reasoningText")
-        value = inner if isinstance(inner, dict) else value
+        if "reasoningText" in value:
+            value = reading.as_object(value["reasoningText"], "reasoningText") or {}
         if (redacted := value.get("redactedContent")) is not None:
             self._thinking[index] = {"type": "redacted_thinking", "data": redacted}
             return ()

@@ -13,6 +13,7 @@ from toolkit.records import Part
 _BODY: Final = name_set("id finish_reason message usage logprobs response_type error")
 _EVENT: Final = name_set("id type index delta logprobs error")
 _MESSAGE: Final = name_set("role content tool_calls tool_plan citations")
+_PART: Final = name_set("type text thinking")
 _USAGE: Final = name_set("billed_units tokens cached_tokens")
 _QUIET: Final = ("content-end", "tool-call-end", "citation-end")
 
@@ -96,10 +97,14 @@ class CohereParser(ResponseParser):
         reading = self.reading
         pieces: list[Piece] = []
         parts = [content] if isinstance(content, dict) else content
-        if isinstance(content, str):
+        if isinstance(content, str) and content:
+            reading.flag_type("message.content", content)
             parts = [{"text": content}]
         for item in reading.as_list(parts, "message.content"):
             part = reading.as_object(item, "message.content[]") or {}
+            reading.note_unread("message.content[].", part, _PART)
+            if part and not part.keys() & _PART:
+                reading.flag_type("message.content[]", part)
             for name, kind in (("thinking", "reasoning"), ("text", "text")):
                 if name not in part:
                     continue
@@ -131,6 +136,8 @@ class CohereParser(ResponseParser):
             return
         reading.note_unread("usage.", usage, _USAGE)
         tokens, billed = usage.get("tokens"), usage.get("billed_units")
+        if tokens and not isinstance(tokens, dict):
+            reading.flag_type("usage.tokens", tokens)
         counts = tokens if isinstance(tokens, dict) and tokens else billed
         if isinstance(counts, dict):
             reading.count("input_tokens", counts.get("input_tokens"))

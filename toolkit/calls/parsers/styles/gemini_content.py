@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from toolkit.calls.parsers.error_messages import find_error
 from toolkit.calls.parsers.parsed_response import (
@@ -43,6 +43,8 @@ _MAX_ITEMS: Final = 10_000
 
 class GeminiParser(ResponseParser):
     """Reads `GenerateContentResponse`, of which a stream has many."""
+
+    has_end_mark: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +129,7 @@ class GeminiParser(ResponseParser):
             reading.note_unread("candidates[].", candidate, _CANDIDATE)
         if finish := candidate.get("finishReason"):
             if type(finish) is int:
-                finish = _FINISH_NUMBERS.get(finish, str(finish))
+                finish = _FINISH_NUMBERS.get(finish, finish)
             draft.finish = reading.as_label(finish, "candidates[].finishReason") or draft.finish
         if message := candidate.get("finishMessage"):
             draft.finish_message = reading.as_label(message, "candidates[].finishMessage")

@@ -210,7 +210,7 @@ class OpenAIChatParser(ResponseParser):
         if isinstance(choice.get("text"), str):
             reading.problem = "the answer is of the old completions API, which is not supported"
         elif part == "message":
-            reading.is_null = True
+            reading.is_recognised = False
         return ()
 
     def _read_closing_message(
@@ -327,10 +327,12 @@ class OpenAIChatParser(ResponseParser):
         if type(content) is str:
             yield from self._text(content, draft)
         elif isinstance(content, dict):
+            self.reading.flags.add("content_as_json")
             yield from self._text(as_json(content), draft)
         else:
             for part in self.reading.as_list(content, path):
                 if type(part) is str:
+                    self.reading.flag_type(f"{path}[]", part)
                     yield from self._text(part, draft)
                 elif (part := self.reading.as_object(part, f"{path}[]")) is not None:
                     yield from self._content_part(part, draft, path)
@@ -371,6 +373,7 @@ class OpenAIChatParser(ResponseParser):
             draft.parts.append(Part(type="citation", raw=part))
         else:
             draft.parts.append(Part(type="other", raw=part))
+            reading.note_unread(f"{path}[].", {str(kind): part}, frozenset())
 
     def _audio(self, audio: Any, draft: ChoiceDraft) -> Iterator[Piece]:
         """Audio in pieces; its transcript is the text of the answer."""

@@ -157,7 +157,10 @@ class ResponsesParser(ResponseParser):
             return self._read_thoughts(item)
         if kind in ("function_call", "custom_tool_call"):
             return self._read_call(item)
-        self._read_other_item(item)
+        if type(kind) is not str:
+            reading.refuse("output[].type", kind)
+            return []
+        self._read_other_item(item, kind)
         reading.has_other = True
         return []
 
@@ -183,8 +186,9 @@ class ResponsesParser(ResponseParser):
         pieces: list[Piece] = []
         for name in ("summary", "content"):
             for part in self.reading.as_list(item.get(name), f"output[].{name}"):
-                if isinstance(part, dict) and "text" in part:
-                    pieces += self._add("reasoning", part, "text")
+                held = self.reading.as_object(part, f"output[].{name}[]")
+                if held is not None and "text" in held:
+                    pieces += self._add("reasoning", held, "text")
         self.reading.has_other = True  # encrypted reasoning is content that nobody can read
         return pieces
 
@@ -266,9 +270,8 @@ class ResponsesParser(ResponseParser):
         draft.arguments.append(part)
         return (("tool_call", part),)
 
-    def _read_other_item(self, item: Mapping[str, Any]) -> None:
+    def _read_other_item(self, item: Mapping[str, Any], kind: str) -> None:
         """A tool that the provider ran itself, an image, or an item that is not known."""
-        kind = item.get("type")
         if kind == "image_generation_call":
             data = item.get("result")
             self.reading.parts.append(
@@ -280,12 +283,15 @@ class ResponsesParser(ResponseParser):
                 )
             )
             return
+        if not kind.endswith(("_call", "_output")) and not kind.startswith("mcp_"):
+            self.reading.parts.append(Part(type="other", raw=item))
+            self.reading.note_unread("output[].", {kind: item}, frozenset())
+            return
         name = item.get("name")
-        is_result = isinstance(kind, str) and kind.endswith("_output")
         self.reading.parts.append(
             Part(
-                type="server_tool_result" if is_result else "server_tool_call",
-                title=name if isinstance(name, str) else kind if isinstance(kind, str) else None,
+                type="server_tool_result" if kind.endswith("_output") else "server_tool_call",
+                title=name if isinstance(name, str) else kind,
                 raw=item,
             )
         )
