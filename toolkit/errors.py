@@ -1,4 +1,4 @@
-"""Every failure the toolkit can have, drawn as a tree.
+"""Every error of the toolkit, as a tree. Codes are stable.
 
 ToolkitError
 ├── CallError                        one call to a provider failed
@@ -32,13 +32,18 @@ ToolkitError
 ├── CassetteError
 │   ├── CassetteMissing              CASSETTE_MISSING
 │   └── CassetteStale                CASSETTE_STALE
+├── Forbidden                        TOKEN_FORBIDDEN
+│   └── ScopeMissing                 SCOPE_REQUIRED
+├── ClientGone                       CLIENT_GONE
+├── AppFailed                        APP_FAILED
 ├── LocalModelError                  LOCAL_MODEL_FAILED
 ├── FileLocked                       FILE_LOCKED
 ├── FileUnsafe                       FILE_UNSAFE
 └── InvalidInput                     INVALID_INPUT
 
-Each class says by its attributes who is to blame and whether a retry or another provider
-can help; `calls/` reads these and nothing else to decide.
+The bases have codes too, for errors that are none of their subclasses: CALL_FAILED,
+PROVIDER_ERROR, CASSETTE_ERROR, TOOLKIT_ERROR. The attributes of a class say who is to blame and
+whether a retry or another provider can help; `calls/` decides by these alone.
 """
 
 from __future__ import annotations
@@ -54,27 +59,27 @@ Retry = Literal["no", "once", "yes"]
 
 
 class ToolkitError(Exception):
-    """The base of every expected failure.
+    """The base of every expected error.
 
     Attributes:
-        code: stable, upper-case name of the failure, one per class.
-        message: what happened, in words, without any secret.
+        code: stable, upper-case name of the error, one per class.
+        message: what happened, without any secret.
         provider: name of the provider, where one is involved.
         model: `provider/model_id`, where one is involved.
-        status: HTTP status of the answer, or None where none came.
-        retry_after: seconds until another try makes sense, or None.
+        status: HTTP status of the response, or None where there was none.
+        retry_after: seconds until another attempt makes sense, or None.
         request_id: our id of the request that failed.
         blame: whose fault it is; only `provider` and `network` count against health.
         hint: what the user can do.
         cause: finer name of the cause (`dns`, `tls`, `not_api`, ...), or None.
-        provider_message: the provider's own words, redacted, or None.
+        provider_message: the provider's own message, redacted, or None.
     """
 
     code: ClassVar[str] = "TOOLKIT_ERROR"
     default_blame: ClassVar[Blame] = "local"
     default_hint: ClassVar[str] = ""
 
-    def __init__(  # noqa: PLR0913 - keyword by keyword, each with a meaning of its own
+    def __init__(  # noqa: PLR0913 - all by keyword
         self,
         message: str,
         *,
@@ -102,11 +107,11 @@ class ToolkitError(Exception):
 
     def __str__(self) -> str:
         where = f" [{self.model or self.provider}]" if self.model or self.provider else ""
-        told = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
-        return f"{self.code}{where}: {told} {self.hint}".rstrip()
+        message = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+        return f"{self.code}{where}: {message} {self.hint}".rstrip()
 
     def as_dict(self) -> dict[str, object]:
-        """The failure as plain JSON-ready values, for `--json`, the HTTP API and rows."""
+        """The error as plain JSON-ready values, for `--json`, the HTTP API and rows."""
         return {
             "code": self.code,
             "message": self.message,
@@ -126,14 +131,14 @@ class CallError(ToolkitError):
     """One call to a provider failed.
 
     Class attributes say what policy may do: `retry` (again at the same provider),
-    `failover` (the next provider of the chain may be asked).
+    `failover` (the next provider of the chain may be tried).
 
     Attributes:
         attempts: every attempt of the request so far, first to last (set by policy).
-        partial_text: what had already arrived when a stream broke.
+        partial_text: the text that had arrived when a stream broke.
     """
 
-    code = "CALL_FAILED"
+    code: ClassVar[str] = "CALL_FAILED"
     retry: ClassVar[Retry] = "no"
     failover: ClassVar[bool] = False
 
@@ -144,128 +149,134 @@ class CallError(ToolkitError):
 class KeyRequired(CallError):
     """No key was found where the provider needs one."""
 
-    code = "API_KEY_REQUIRED"
-    failover = True
+    code: ClassVar[str] = "API_KEY_REQUIRED"
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
-    default_hint = "Set one with `toolkit keys set NAME` or the provider's environment variable."
+    default_hint: ClassVar[str] = (
+        "Set one with `toolkit keys set NAME` or the provider's environment variable."
+    )
 
 
 class AuthenticationFailed(CallError):
-    """The provider refused the key (401, or its own words for it)."""
+    """The provider rejected the key (401, or another status with such a message)."""
 
-    code = "AUTHENTICATION_FAILED"
-    failover = True
+    code: ClassVar[str] = "AUTHENTICATION_FAILED"
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
-    default_hint = "Check the key with `toolkit keys check NAME`; it may be expired or mistyped."
+    default_hint: ClassVar[str] = (
+        "Check the key with `toolkit keys check NAME`; it may be expired or mistyped."
+    )
 
 
 class PermissionDenied(CallError):
-    """The key is good but may not do this (403: region, plan, no access to the model)."""
+    """The key is valid but not allowed to do this (403: region, plan, no access to the model)."""
 
-    code = "PERMISSION_DENIED"
-    failover = True
+    code: ClassVar[str] = "PERMISSION_DENIED"
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
-    default_hint = "The key works but has no right to this model, region or plan."
+    default_hint: ClassVar[str] = "The key works but has no right to this model, region or plan."
 
 
 class ModelNotFound(CallError):
-    """The provider does not serve such a model."""
+    """The provider does not serve the model."""
 
-    code = "MODEL_NOT_FOUND"
-    failover = True
+    code: ClassVar[str] = "MODEL_NOT_FOUND"
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
-    default_hint = "See what the provider serves with `toolkit models list --provider NAME`."
+    default_hint: ClassVar[str] = (
+        "See what the provider serves with `toolkit models list --provider NAME`."
+    )
 
 
 class InvalidRequest(CallError):
-    """The provider refused the request as it stands (other 4xx)."""
+    """The provider rejected the request (any other 4xx)."""
 
-    code = "CLIENT_ERROR"
+    code: ClassVar[str] = "CLIENT_ERROR"
     default_blame: ClassVar[Blame] = "client"
 
 
 class ContextWindowExceeded(InvalidRequest):
     """The input is longer than the model's context window."""
 
-    code = "CONTEXT_WINDOW_EXCEEDED"
-    default_hint = "Shorten the input or use a model with a larger context window."
+    code: ClassVar[str] = "CONTEXT_WINDOW_EXCEEDED"
+    default_hint: ClassVar[str] = "Shorten the input or use a model with a larger context window."
 
 
 class ContentFiltered(CallError):
-    """A safety system refused the request or the answer."""
+    """A safety system blocked the request or the answer."""
 
-    code = "CONTENT_FILTERED"
+    code: ClassVar[str] = "CONTENT_FILTERED"
     default_blame: ClassVar[Blame] = "policy"
 
 
 class RateLimited(CallError):
-    """Too many requests (429), or our own pacing would have waited past its limit."""
+    """Too many requests (429), or the client-side rate limit would have waited too long."""
 
-    code = "RATE_LIMIT_EXCEEDED"
+    code: ClassVar[str] = "RATE_LIMIT_EXCEEDED"
     retry: ClassVar[Retry] = "yes"
-    failover = True
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "policy"
-    default_hint = "Wait and try again, or lower `rpm`/`tpm` of the provider."
+    default_hint: ClassVar[str] = "Wait and try again, or lower `rpm`/`tpm` of the provider."
 
 
 class QuotaExceeded(CallError):
     """No credit or plan quota is left."""
 
-    code = "QUOTA_EXCEEDED"
-    failover = True
+    code: ClassVar[str] = "QUOTA_EXCEEDED"
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "policy"
-    default_hint = "Add credit or raise the plan's limit at the provider."
+    default_hint: ClassVar[str] = "Add credit or raise the plan's limit at the provider."
 
 
 class ServerError(CallError):
-    """The provider failed by itself (5xx, 529 overloaded)."""
+    """The provider failed (5xx, 529 overloaded, an error in the middle of an answer)."""
 
-    code = "SERVER_ERROR"
+    code: ClassVar[str] = "SERVER_ERROR"
     retry: ClassVar[Retry] = "yes"
-    failover = True
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "provider"
 
 
 class RequestTimeout(CallError):
     """A deadline passed: connect, first token, between chunks, or in total."""
 
-    code = "TIMEOUT"
+    code: ClassVar[str] = "TIMEOUT"
     retry: ClassVar[Retry] = "once"
-    failover = True
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "provider"
 
 
 class ConnectionFailed(CallError):
-    """No usable connection: DNS, refused, TLS, reset, or a redirect that is never followed."""
+    """No usable connection: DNS, refused, TLS, reset, or a redirect (never followed)."""
 
-    code = "REQUEST_FAILED"
+    code: ClassVar[str] = "REQUEST_FAILED"
     retry: ClassVar[Retry] = "yes"
-    failover = True
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "network"
-    default_hint = "Check the base URL, and that the server runs."
+    default_hint: ClassVar[str] = "Check the base URL, and that the server is running."
 
 
 class StreamInterrupted(CallError):
-    """The stream was cut or ended without a finish; `partial_text` holds what came."""
+    """The stream broke or ended early; `partial_text` holds what had arrived."""
 
-    code = "STREAM_ERROR"
+    code: ClassVar[str] = "STREAM_ERROR"
     retry: ClassVar[Retry] = "yes"
     default_blame: ClassVar[Blame] = "provider"
 
 
 class MalformedResponse(CallError):
-    """What came was no answer of this API: no JSON, HTML, no choices, broken SSE, too large."""
+    """The response is not an answer of this API: not JSON, HTML, no choices, broken, too large."""
 
-    code = "PARSE_ERROR"
+    code: ClassVar[str] = "PARSE_ERROR"
     retry: ClassVar[Retry] = "once"
-    failover = True
+    failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "provider"
 
 
 class RetriesExhausted(CallError):
-    """Every allowed try failed; `last_error` is the last one's, `attempts` are all rows."""
+    """Every allowed attempt failed; `last_error` is the last error, `attempts` are all rows."""
 
-    code = "MAX_RETRIES_EXCEEDED"
+    code: ClassVar[str] = "MAX_RETRIES_EXCEEDED"
     default_blame: ClassVar[Blame] = "provider"
     last_error: CallError | None = None
 
@@ -273,7 +284,7 @@ class RetriesExhausted(CallError):
 class NoProviderAvailable(CallError):
     """The whole failover chain failed or is cooling down."""
 
-    code = "NO_PROVIDER"
+    code: ClassVar[str] = "NO_PROVIDER"
     default_blame: ClassVar[Blame] = "provider"
     last_error: CallError | None = None
 
@@ -290,7 +301,7 @@ class BudgetExceeded(CallError):
         free_at: when the budget resets, UTC; None: it does not.
     """
 
-    code = "BUDGET_EXCEEDED"
+    code: ClassVar[str] = "BUDGET_EXCEEDED"
     default_blame: ClassVar[Blame] = "policy"
     cap: str = ""
     cap_usd: Decimal = Decimal(0)
@@ -320,105 +331,131 @@ class BudgetExceeded(CallError):
 class CatalogSyncFailed(ToolkitError):
     """A provider's model listing could not be read; its known models stay as they were."""
 
-    code = "FETCH_MODELS_FAILED"
+    code: ClassVar[str] = "FETCH_MODELS_FAILED"
     default_blame: ClassVar[Blame] = "provider"
 
 
 class ProviderError(ToolkitError):
-    """The registry of providers refused something."""
+    """A change of the provider registry was rejected."""
 
-    code = "PROVIDER_ERROR"
+    code: ClassVar[str] = "PROVIDER_ERROR"
     default_blame: ClassVar[Blame] = "client"
 
 
 class ProviderExists(ProviderError):
-    """A provider of that name is already there."""
+    """A provider with this name already exists."""
 
-    code = "PROVIDER_EXISTS"
+    code: ClassVar[str] = "PROVIDER_EXISTS"
 
 
 class ProviderNotFound(ProviderError):
-    """No provider of that name."""
+    """There is no provider with this name."""
 
-    code = "PROVIDER_NOT_FOUND"
-    default_hint = "List them with `toolkit providers list`."
+    code: ClassVar[str] = "PROVIDER_NOT_FOUND"
+    default_hint: ClassVar[str] = "List them with `toolkit providers list`."
 
 
 class InvalidProvider(ProviderError):
-    """A provider's name, address, headers or limits are not acceptable."""
+    """A provider's name, address, headers or limits are not valid."""
 
-    code = "PROVIDER_INVALID"
+    code: ClassVar[str] = "PROVIDER_INVALID"
 
 
 class KeyStoreError(ToolkitError):
     """A key could not be read from or written to its store (keyring or vault)."""
 
-    code = "KEY_STORE_FAILED"
+    code: ClassVar[str] = "KEY_STORE_FAILED"
 
 
 class StoreError(ToolkitError):
-    """The store could not do what was asked."""
+    """A store operation failed."""
 
-    code = "STORE_FAILED"
+    code: ClassVar[str] = "STORE_FAILED"
 
 
 class StoreLocked(StoreError):
     """Another process holds the store; the message names it."""
 
-    code = "STORE_LOCKED"
+    code: ClassVar[str] = "STORE_LOCKED"
 
 
 class StoreCorrupt(StoreError):
     """The store's file is damaged."""
 
-    code = "STORE_CORRUPT"
+    code: ClassVar[str] = "STORE_CORRUPT"
 
 
 class StoreTooNew(StoreError):
-    """The store was written by a newer version and is left untouched."""
+    """The store was written by a newer version of the toolkit and is left untouched."""
 
-    code = "STORE_TOO_NEW"
+    code: ClassVar[str] = "STORE_TOO_NEW"
 
 
 class CassetteError(ToolkitError):
     """A cassette cannot be used."""
 
-    code = "CASSETTE_ERROR"
+    code: ClassVar[str] = "CASSETTE_ERROR"
     default_blame: ClassVar[Blame] = "client"
 
 
 class CassetteMissing(CassetteError):
     """Replay has no such cassette, or the cassette has no such request."""
 
-    code = "CASSETTE_MISSING"
+    code: ClassVar[str] = "CASSETTE_MISSING"
 
 
 class CassetteStale(CassetteError):
-    """The cassette is half-written, empty or edited so that it cannot be trusted."""
+    """The cassette is incomplete, empty or was edited, so that it cannot be trusted."""
 
-    code = "CASSETTE_STALE"
+    code: ClassVar[str] = "CASSETTE_STALE"
+
+
+class Forbidden(ToolkitError):
+    """A bearer token of the gateway is valid but not allowed to do this."""
+
+    code: ClassVar[str] = "TOKEN_FORBIDDEN"
+    default_blame: ClassVar[Blame] = "client"
+
+
+class ScopeMissing(Forbidden):
+    """A bearer token lacks the scope that the route needs."""
+
+    code: ClassVar[str] = "SCOPE_REQUIRED"
+
+
+class ClientGone(ToolkitError):
+    """A client of the gateway closed its connection before the answer was ready."""
+
+    code: ClassVar[str] = "CLIENT_GONE"
+    default_blame: ClassVar[Blame] = "client"
+
+
+class AppFailed(ToolkitError):
+    """The app could not be served."""
+
+    code: ClassVar[str] = "APP_FAILED"
 
 
 class LocalModelError(ToolkitError):
     """The built-in local model could not be started or stopped."""
 
-    code = "LOCAL_MODEL_FAILED"
+    code: ClassVar[str] = "LOCAL_MODEL_FAILED"
 
 
 class FileLocked(ToolkitError):
     """Another process keeps a file of the home folder locked; the message names it."""
 
-    code = "FILE_LOCKED"
+    code: ClassVar[str] = "FILE_LOCKED"
 
 
 class FileUnsafe(ToolkitError):
     """A file that holds secrets is a link, is readable by others, or is too large."""
 
-    code = "FILE_UNSAFE"
+    code: ClassVar[str] = "FILE_UNSAFE"
 
 
 class InvalidInput(ToolkitError):
-    """An argument, option or file is not acceptable; the message says which and why."""
+    """An argument, option or file is not valid; the message says which and why."""
 
-    code = "INVALID_INPUT"
+    code: ClassVar[str] = "INVALID_INPUT"
     default_blame: ClassVar[Blame] = "client"

@@ -1,4 +1,4 @@
-"""The nouns of the house: what was asked, what came back, and the row of one attempt.
+"""The records of a call: the request, the reply, and the row of one attempt.
 
 All are frozen. `Call` equals one row of the table `calls`, column by column; a test holds
 the two together.
@@ -98,7 +98,7 @@ class Usage:
         image_output_tokens: pictures in the output (part of output).
         web_searches: how many searches the provider's own tool made.
         service_tier: the tier that served the request, as the provider names it.
-        source: who counted: the provider, our tokenizer, or nobody.
+        source: who counted: the provider, our tokenizer, or none.
     """
 
     input_tokens: int | None = None
@@ -142,7 +142,7 @@ class Timing:
         overhead_ms: time spent in this process beside waiting for the network.
         loop_lag_ms: worst delay of the event loop seen during the call.
         connection_reused: whether an open connection was used.
-        chunk_offsets_us: arrival of every content chunk since request sent, microseconds.
+        chunk_offsets_us: when each content chunk arrived, microseconds since the request was sent.
         stall_count: gaps between chunks longer than max(1 s, 10 x the median gap).
         bytes_in: bytes of the body as they came over the wire.
     """
@@ -247,7 +247,7 @@ class ToolCall:
     provider_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The tool call as it stands in an assistant message in OpenAI's form."""
+        """The tool call as a member of an assistant message, in OpenAI's form."""
         if self.type == "custom":
             body: dict[str, Any] = {"name": self.name, "input": self.arguments}
         else:

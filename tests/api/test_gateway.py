@@ -147,7 +147,7 @@ def test_scopes_and_models_of_a_token_are_kept(served):
     reader = served.tokens.create("reader", scopes=("read",)).reveal()
     narrow = served.tokens.create("narrow", models=("local/*",)).reveal()
     body = {"model": "mock/m", "messages": [{"role": "user", "content": "x"}]}
-    for token, code in ((reader, "SCOPE_REQUIRED"), (narrow, "PERMISSION_DENIED")):
+    for token, code in ((reader, "SCOPE_REQUIRED"), (narrow, "TOKEN_FORBIDDEN")):
         answer = served.ask("POST", "/v1/chat/completions", json=body, token=token)
         assert answer.status_code == 403
         assert answer.json()["error"]["code"] == code

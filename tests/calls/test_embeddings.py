@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -237,3 +238,14 @@ def test_the_face_embeds_and_the_chain_fails_over(home, provider):
     ]
     assert {row["operation"] for row in rows} == {"embeddings"}
     toolkit.close()
+
+
+def test_vectors_in_signed_bytes_are_not_read_as_floats():
+    """Perplexity sends base64 of one signed byte a dimension, whatever it was asked for."""
+    numbers = [-41, -1, 0, -13, 78, -44, -48, 75, -80, -59, 101, 12] * 8
+    text = base64.b64encode(bytes(number % 256 for number in numbers)).decode()
+    reader = EmbeddingsParser(1)
+    reader.parse_body({"data": [{"embedding": text, "index": 0}]})
+    assert reader.problem is None
+    assert reader.reading.vectors == (tuple(map(float, numbers)),)
+    assert "vectors_int8" in reader.reading.flags

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from starlette.requests import Request
 
 from toolkit.api.bearer_tokens import BearerToken, Scope
-from toolkit.errors import ToolkitError
-from toolkit.records import Blame
-
-
-class Forbidden(ToolkitError):
-    """The token is good but may not do this."""
-
-    code = "PERMISSION_DENIED"
-    default_blame: ClassVar[Blame] = "client"
-
-
-class ScopeMissing(Forbidden):
-    """The token lacks the scope that the route needs."""
-
-    code = "SCOPE_REQUIRED"
+from toolkit.errors import Forbidden, ScopeMissing
 
 
 def scope_error(token: BearerToken, scope: Scope) -> ScopeMissing | None:

@@ -7,29 +7,20 @@ codes on the provider API.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 from starlette.responses import JSONResponse
 
 from toolkit import errors
-from toolkit.api.access import Forbidden
-from toolkit.records import Blame
 
 ErrorFormat = Literal["toolkit", "openai", "anthropic", "ollama"]
-
-
-class ClientGone(errors.ToolkitError):
-    """The client closed the connection before its answer came."""
-
-    code = "CLIENT_GONE"
-    default_blame: ClassVar[Blame] = "client"
 
 
 # Most specific first: the first class that matches gives the HTTP status. A key that a provider
 # refuses is not the caller's 401, and 424 is not retried by clients as a 5xx would be.
 _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
-    (Forbidden, 403),
-    (ClientGone, 499),
+    (errors.Forbidden, 403),
+    (errors.ClientGone, 499),
     (errors.KeyRequired, 424),
     (errors.AuthenticationFailed, 424),
     (errors.PermissionDenied, 424),

@@ -24,10 +24,10 @@ from toolkit.api.chat_format import (
     stream_headers,
 )
 from toolkit.api.embeddings_format import EmbeddingBody, embeddings_json
-from toolkit.api.error_format import ClientGone, body_of
+from toolkit.api.error_format import body_of
 from toolkit.api.token_budget import check_budget
 from toolkit.calls.stream_buffer import Answering
-from toolkit.errors import ToolkitError
+from toolkit.errors import ClientGone, ToolkitError
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta, ReplyStream

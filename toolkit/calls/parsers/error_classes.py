@@ -159,7 +159,7 @@ def words_error(words: ProviderWords, record: WireRecord, context: Context = NOW
 
 
 def body_error(body: bytes, record: WireRecord, context: Context = NOWHERE) -> CallError:
-    """The error for a 200 whose body is no answer of this API."""
+    """The error for a 200 whose body is not an answer of this API."""
     words = _read_words(body)
     if words is not None:
         return words_error(words, record, context)

@@ -29,7 +29,7 @@ class FrameSplitter:
     """Feed bytes, get events; has the form of `sse.EventSplitter`.
 
     Attributes:
-        foreign: what was no frame.
+        foreign: always empty: what is not a frame is an error.
     """
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:

@@ -45,7 +45,7 @@ class ToolDraft:
     provider_fields: dict[str, Any] = field(default_factory=dict)
 
     def finished(self) -> ToolCall:
-        """The tool call as it stands; a function without any arguments gets an empty object."""
+        """The tool call so far; a function without any arguments gets an empty object."""
         nothing = "" if self.type == "custom" else "{}"
         return ToolCall(
             id=self.id,
@@ -140,7 +140,7 @@ class ChoiceDraft:
         return (*audio, *self.parts)
 
     def finished(self) -> Choice:
-        """The choice as it stands."""
+        """The choice so far."""
         return Choice(
             index=self.index,
             text="".join(self.text),
@@ -159,7 +159,7 @@ class ParsedResponse(ChoiceDraft):
 
     Attributes:
         others: further choices by their index.
-        tokens: counts by field of `Usage`; None where what the provider said is no count.
+        tokens: counts by field of `Usage`; None where what the provider sent is not a count.
         service_tier: the tier that the provider says it used.
         cost_reported_usd: what the provider says the call cost.
         response_model, response_id, system_fingerprint: as the provider names them.

@@ -16,7 +16,7 @@ _UNIT_S: Final = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0,
 }  # fmt: skip
 
-# Where the words "limit", "remaining" and "reset" stand, by what is counted; each name is one
+# Where "limit", "remaining" and "reset" are in a name, by what is counted; each name is one
 # window of one provider, and the first window that is there counts. Anthropic, OpenAI and those
 # who copy them, Cerebras, Mistral, Fireworks, Together, GitHub, Hugging Face, OpenRouter.
 _WINDOWS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -79,7 +79,7 @@ def read_ratelimit_headers(
 
 
 def _find_window(headers: Mapping[str, str], windows: Iterable[str]) -> str | None:
-    """The window of which most is said: what remains of one is no share of another's limit."""
+    """The window with most headers: what remains of one is not a share of another's limit."""
 
     def said(window: str) -> int:
         return sum(window.format(word) in headers for word in ("limit", "remaining", "reset"))

@@ -35,7 +35,7 @@ class EventSplitter:
 
     Attributes:
         comments: comment lines seen (keep-alives).
-        foreign: what was no line of an event stream (an HTML page, a bare JSON error).
+        foreign: lines that are not of an event stream (an HTML page, a bare JSON error).
     """
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:

@@ -89,8 +89,8 @@ class StreamParser:
 
     Attributes:
         reading: what the answer has said so far.
-        stamps_ns: arrival of every content-bearing event.
-        first_answer_ns: arrival of the first piece that is not reasoning.
+        stamps_ns: when each event with content arrived.
+        first_answer_ns: when the first piece arrived that is not reasoning.
     """
 
     def __init__(
@@ -128,9 +128,9 @@ class StreamParser:
         Raises:
             WireFailure: `stream_stall`, `deadline`, `stream_cut`, `stream_truncated`,
                 `stream_error`, `too_large`, ...
-            AnswerRefused: the body is no stream; it stands in the record as a whole.
+            AnswerRefused: the body is not a stream; the record holds it as a whole.
         """
-        if self.stamps_ns:  # while nobody asked for more, the silence was ours
+        if self.stamps_ns:  # while the reader wanted nothing more, the silence was ours
             self._received_at = time.monotonic()
         while not self._over:
             if deltas := await self._step():
@@ -222,10 +222,10 @@ class StreamParser:
         if name == "chunk":
             data = _unpack_chunk(data)
         try:
-            value, mended = decode_json(data)
+            value, had_surrogates = decode_json(data)
         except BadJson as error:
             raise self._record.fail("stream_error", str(error)) from None
-        if mended:
+        if had_surrogates:
             self.reading.flags.add("lone_surrogate")
         if not isinstance(value, dict):
             if name == "error":
@@ -351,7 +351,7 @@ def _decode_body(body: bytes) -> tuple[Any, bool]:
 
 
 def _read_events(body: bytes, reader: ResponseParser) -> None:
-    """A server that streams though nobody asked for it: read its events as one answer."""
+    """A server that streams without being asked to: its events are one answer."""
     splitter, reading = EventSplitter(len(body) + 1), reader.reading
     is_marked = False
     for event in (*splitter.feed(body), *splitter.finish()):

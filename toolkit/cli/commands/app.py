@@ -14,7 +14,7 @@ import typer
 
 from toolkit.cli.output import JsonFlag, new_app, notice, opened_toolkit, print_json
 from toolkit.cli.spinner import status_line
-from toolkit.errors import InvalidInput, ToolkitError
+from toolkit.errors import AppFailed, InvalidInput
 from toolkit.local.detached_process import start_apart
 
 app = new_app("Serve the app on this machine until interrupted.")
@@ -24,12 +24,6 @@ _PORTS_TRIED: Final = 20
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _READY_S: Final = 60.0
 _END_S: Final = 10.0
-
-
-class AppFailed(ToolkitError):
-    """The app could not be served."""
-
-    code = "APP_FAILED"
 
 
 @app.command("app")

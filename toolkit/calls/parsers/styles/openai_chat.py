@@ -21,7 +21,7 @@ from toolkit.calls.parsers.styles.think_tags import ThinkTags
 from toolkit.calls.parsers.styles.tool_assembly import ToolAssembly
 from toolkit.records import Part
 
-# Members that are read here, and those that are known to say nothing about the answer itself.
+# Members that are read here, and those that say nothing about the answer itself.
 _BODY: Final = name_set(
     "id object created model choices usage error system_fingerprint service_tier obfuscation "
     "p provider x_groq citations search_results related_questions images "
@@ -344,7 +344,7 @@ class OpenAIChatParser(ResponseParser):
             return (("text", text),)
         pieces = tags.feed(text)
         self._add_pieces(draft, pieces)
-        # Half a tag is content that has arrived, though nobody knows yet of which kind.
+        # Half a tag is content too, though it is not known yet of which kind.
         return pieces or (("reasoning", ""),)
 
     def _add_pieces(self, draft: ChoiceDraft, pieces: Sequence[Piece]) -> None:

@@ -189,7 +189,7 @@ class ResponsesParser(ResponseParser):
                 held = self.reading.as_object(part, f"output[].{name}[]")
                 if held is not None and "text" in held:
                     pieces += self._add("reasoning", held, "text")
-        self.reading.has_other = True  # encrypted reasoning is content that nobody can read
+        self.reading.has_other = True  # encrypted reasoning is content, too
         return pieces
 
     def _read_call(self, item: Mapping[str, Any]) -> list[Piece]:
