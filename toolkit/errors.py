@@ -152,9 +152,7 @@ class KeyRequired(CallError):
     code: ClassVar[str] = "API_KEY_REQUIRED"
     failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
-    default_hint: ClassVar[str] = (
-        "Set one with `toolkit keys set NAME` or the provider's environment variable."
-    )
+    default_hint: ClassVar[str] = "Set a key for this provider, or use its environment variable."
 
 
 class AuthenticationFailed(CallError):

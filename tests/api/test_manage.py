@@ -84,6 +84,108 @@ def test_calls_and_health_can_be_read(served):
     assert checked.status_code == 200
 
 
+def test_a_removed_provider_is_listed_and_restored(served):
+    add(served)
+    served.ask("DELETE", "/api/providers/mine")
+    removed = served.ask("GET", "/api/providers?removed=true").json()["data"]
+    assert [row["name"] for row in removed] == ["mine"]
+    assert "mine" not in {
+        row["provider"] for row in served.ask("GET", "/api/health").json()["data"]
+    }
+    assert served.ask("POST", "/api/providers/mine/restore").status_code == 200
+    assert served.ask("GET", "/api/providers/mine").status_code == 200
+
+
+def test_keys_are_managed_over_http_and_never_returned(served):
+    add(served, test=False)
+    stored = served.ask("PUT", "/api/providers/mine/keys", json={"value": f'"{KEY}"'})
+    assert stored.status_code == 200, stored.text
+    answers = [
+        stored,
+        served.ask("PUT", "/api/providers/mine/keys", json={"value": KEY + "w", "name": "work"}),
+        served.ask("GET", "/api/providers/mine/keys"),
+        served.ask("GET", "/api/keys"),
+        served.ask("POST", "/api/providers/mine/keys/check"),
+        served.ask(
+            "POST", "/api/providers/mine/keys/rotate", json={"value": KEY + "x", "call": True}
+        ),
+        served.ask("DELETE", "/api/providers/mine/keys"),
+        served.ask("DELETE", "/api/providers/mine/keys?all=true"),
+    ]
+    assert not [answer for answer in answers if KEY in answer.text]
+    assert answers[2].json()["has_key"] is True
+    assert answers[6].json()["now_used"]["name"] == "work"
+    assert answers[7].json()["now_used"] is None
+
+
+def test_a_vault_serves_a_machine_without_keyring(served, monkeypatch):
+    from keyring.backends import fail
+
+    monkeypatch.setattr("keyring.get_keyring", fail.Keyring)
+    refused = add(served, api_key=KEY, test=False)
+    assert refused.status_code == 503
+    served.toolkit.keys.unlock_vault("a passphrase that is long enough")
+    headers = {"x-team-token": "s" * 30}
+    stored = add(served, api_key=KEY, headers=headers, key_store="vault", test=False)
+    assert stored.status_code == 201, stored.text
+    assert stored.json()["key"]["source"] == "vault"
+
+
+def test_one_broken_entry_never_takes_the_list_down(served):
+    add(served, api_key=KEY)
+    other = "http://127.0.0.2:9999/v1"
+    moved = served.ask("PUT", "/api/providers/mine", json={"base_url": other, "test": False})
+    assert moved.status_code == 200, moved.text
+    path = served.toolkit.settings.registry_path
+    path.write_text(path.read_text() + '\n[providers.bad]\nbase_url = "ftp://x"\n')
+    listed = served.ask("GET", "/api/providers?limit=200")
+    assert listed.status_code == 200
+    assert [row["name"] for row in listed.json()["problems"]] == ["bad"]
+
+
+def test_a_preset_needs_no_address_and_an_update_is_tested(served):
+    body = {"name": "groq", "test": False, "rpm": 5, "params": {"temperature": 0}}
+    added = served.ask("POST", "/api/providers", json=body)
+    assert added.status_code == 201, added.text
+    assert added.json()["base_url"] == "https://api.groq.com/openai/v1"
+    dead = served.ask("PUT", "/api/providers/mock", json={"base_url": "http://127.0.0.1:9999/v1"})
+    assert dead.status_code >= 400
+    assert "`test: false` in the body" in dead.json()["error"]["hint"]
+    kept = served.ask("GET", "/api/providers/mock").json()
+    assert kept["base_url"] == served.provider.base_url
+    assert kept["models"] == [] and kept["sync"] is None
+
+
+def test_settings_of_a_model_are_set_over_http(served):
+    changed = served.ask(
+        "PUT",
+        "/api/providers/mock",
+        json={"model_settings": {"m": {"params": {"seed": 7}}}, "max_input_tokens": 100},
+    )
+    assert changed.json()["model_settings"] == {"m": {"params": {"seed": 7}}}
+    body = {"model": "mock/m", "messages": [{"role": "user", "content": "hi"}]}
+    served.ask("POST", "/v1/chat/completions", json=body)
+    assert served.provider.requests[-1].json["seed"] == 7
+
+
+def test_providers_are_exported_and_imported_with_their_keys(served):
+    add(served, api_key=KEY)
+    exported = served.ask(
+        "POST", "/api/providers/export", json={"names": ["mine"], "passphrase": "long enough 123"}
+    ).json()
+    assert exported["has_keys"] and KEY not in exported["document"]
+    served.ask("DELETE", "/api/providers/mine/keys?all=true")
+    body = {"document": exported["document"], "on_conflict": "replace"}
+    wrong = served.ask("POST", "/api/providers/import", json={**body, "passphrase": "not this one"})
+    assert wrong.status_code >= 400
+    done = served.ask(
+        "POST", "/api/providers/import", json={**body, "passphrase": "long enough 123"}
+    )
+    assert done.status_code == 200, done.text
+    assert done.json()["keys"] == 1
+    assert served.ask("GET", "/api/providers/mine/keys").json()["has_key"] is True
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -116,6 +218,15 @@ def test_the_reference_is_complete_and_the_page_needs_no_script(served):
         "/api/providers/{name}/sync",
         "/api/providers/sync-all",
         "/api/providers/test",
+        "/api/providers/discover",
+        "/api/providers/export",
+        "/api/providers/import",
+        "/api/providers/{name}/restore",
+        "/api/providers/{name}/keys",
+        "/api/providers/{name}/keys/check",
+        "/api/providers/{name}/keys/rotate",
+        "/api/keys",
+        "/api/presets",
         "/api/providers/{name}/models",
         "/api/providers/{name}/models/{model_id}/enable",
         "/api/models",

@@ -204,3 +204,52 @@ def test_rows_are_judged_by_code_and_blame():
 def test_the_rules_can_be_changed():
     strict = Rules(down_after=1, down_apart_s=0)
     assert step(Health(), see("bad", 0), strict).state == "down"
+
+
+def _call(second, outcome, reason="STREAM_ERROR cut"):
+    return Evidence(
+        evidence_id=f"c{second}",
+        at=START + timedelta(seconds=second),
+        outcome=outcome,
+        reason=reason if outcome == "bad" else "",
+        model="flaky/m",
+    )
+
+
+def _listing(second):
+    return Evidence(
+        evidence_id=f"l{second}",
+        at=START + timedelta(seconds=second),
+        outcome="good",
+        is_probe=True,
+    )
+
+
+def test_a_good_listing_does_not_outvote_calls_that_all_failed():
+    calls = [_call(n, "bad") for n in range(4)]
+    listings = [_listing(60 + 60 * n) for n in range(40)]
+    for end in (60, 300, 2_400):
+        seen = [*calls, *(item for item in listings if item.at <= START + timedelta(seconds=end))]
+        health = derive(seen, START + timedelta(seconds=end))
+        assert health.state in ("degraded", "down"), health
+        assert "4" in health.reason
+    answered = [*calls, *listings, _call(2_500, "good"), _call(2_540, "good")]
+    assert derive(answered, START + timedelta(seconds=2_541)).state == "healthy"
+
+
+def test_failed_calls_that_never_arrived_are_over_when_the_listing_answers():
+    calls = [_call(n * 10, "bad", "REQUEST_FAILED connect") for n in range(4)]
+    seen = [*calls, *(_listing(100 + 40 * n) for n in range(6))]
+    assert derive(seen, START + timedelta(seconds=301)).state == "healthy"
+
+
+def test_old_failed_calls_do_not_hold_for_ever():
+    calls = [_call(n, "bad") for n in range(4)]
+    listings = [_listing(600 * n) for n in range(1, 40)]
+    assert derive([*calls, *listings], START + timedelta(seconds=600 * 39)).state == "healthy"
+
+
+def test_one_failed_call_among_good_ones_is_a_single_failure():
+    seen = [_call(0, "good"), _call(10, "bad"), _listing(60)]
+    health = derive(seen, START + timedelta(seconds=61))
+    assert (health.state, health.reason) == ("healthy", "answers, with single failures")

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from starlette.responses import JSONResponse
 
 from toolkit import errors
+from toolkit.api.management.hints import http_hint
 
 ErrorFormat = Literal["toolkit", "openai", "anthropic", "ollama"]
 
@@ -139,7 +140,7 @@ def body_of(error: errors.ToolkitError, form: ErrorFormat = "toolkit") -> dict[s
         code = last.code  # a client acts on what happened, not on how often it was tried
     message = error.message
     if form in ("anthropic", "ollama") and error.hint:  # their clients show nothing else
-        message = f"{message}. {error.hint}"
+        message = f"{message.rstrip('.')}. {http_hint(error.hint)}"
     return error_body(
         message,
         code,
@@ -147,7 +148,7 @@ def body_of(error: errors.ToolkitError, form: ErrorFormat = "toolkit") -> dict[s
         form=form,
         param=getattr(error, "param", None),
         provider=error.provider,
-        hint=error.hint or None,
+        hint=http_hint(error.hint),
         request_id=error.request_id,
         provider_message=error.provider_message,
     )

@@ -17,8 +17,8 @@ from toolkit.api.bearer_tokens import BearerTokens
 from toolkit.api.error_format import error_body, error_format, respond
 from toolkit.api.gateway import build_gateway
 from toolkit.api.guard import Guard
+from toolkit.api.management.provider_routes import build_management
 from toolkit.api.openapi import add_reference
-from toolkit.api.provider_routes import build_management
 from toolkit.api.request_parsers import build_parsers
 from toolkit.api.token_limits import Limits
 from toolkit.errors import ToolkitError

@@ -178,7 +178,7 @@ class _Test:
             self.note_failure(error)
             return
         finally:
-            self.latency_ms = (time.perf_counter() - began) * 1000
+            self.latency_ms = round((time.perf_counter() - began) * 1000, 1)
         self.models = tuple(model.model_id for model in listing.models)
         base = self.provider.base_url.rstrip("/")
         # The listing may have been found below /v1 although calls go below the base URL itself.

@@ -104,8 +104,9 @@ class HealthService:
         rows = []
         for name in (provider.name for provider in self._toolkit.providers.list(active=True)):
             items = seen.get(name, [])
-            health = _held(derive(items, now, rules), paused.get(name))
             troubled = find_troubled(items, now, rules)
+            health = _with_models(derive(items, now, rules), troubled)
+            health = _held(health, paused.get(name))
             rows.append({"provider": name, **_describe(health), "models_in_trouble": troubled})
         return rows
 
@@ -262,6 +263,17 @@ def _held(health: Health, held: Pause | None) -> Health:
     if held is None:
         return health
     return replace(pause(health, held.since, held.words), until=held.until)
+
+
+def _with_models(health: Health, troubled: Sequence[str]) -> Health:
+    """A provider one of whose models is in trouble is degraded, so that all views agree."""
+    if health.state != "healthy" or not troubled:
+        return health
+    first, others = troubled[0].partition("/")[2], len(troubled) - 1
+    subject = first if not others else f"{first} and {others} more"
+    verb = "is" if not others else "are"
+    reason = f"{subject} {verb} in trouble; its other models answer"
+    return replace(health, state="degraded", reason=reason)
 
 
 def _describe(health: Health) -> dict[str, Any]:

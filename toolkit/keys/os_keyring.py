@@ -20,8 +20,8 @@ from toolkit.settings import Settings
 T = TypeVar("T")
 
 CHOICES: Final = (
-    "On a machine without a keyring choose one: an environment variable, a `.env` file (0600) in "
-    "the project, or the encrypted vault (`toolkit keys set NAME --store vault`)."
+    "On a machine without a keyring use an environment variable, a `.env` file (0600) in the "
+    "project, or the encrypted vault (`--store vault`)."
 )
 
 _KNOWN: Final = (

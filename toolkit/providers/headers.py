@@ -65,13 +65,13 @@ def check_header_name(name: str) -> str:
         raise InvalidProvider(
             f"the header {name} is set by the toolkit itself",
             cause="header",
-            hint="A key belongs into the key store: `toolkit keys set NAME`.",
+            hint="Keys belong in the key store: leave this header out and set the provider's key.",
         )
     if name.lower() in _KEY_HEADERS:
         raise InvalidProvider(
             f"the header {name} carries the provider's key",
             cause="header",
-            hint="Set the key with `toolkit keys set NAME`; the type decides on its header.",
+            hint="Leave it out and set the provider's key; its type decides on the header.",
         )
     return name
 
@@ -125,7 +125,7 @@ class Headers(Mapping[str, str]):
             raise KeyRequired(
                 f"the value of the header {name} is not in the key store",
                 cause="no_header",
-                hint="Set it with `toolkit keys set NAME --header HEADER`.",
+                hint=f"Set the header {name} again, with its value.",
             )
         return value.reveal()
 

@@ -254,8 +254,9 @@ class Registry(ProviderList):
         raise ProviderExists(
             f"the name {name} is taken" + (" by a removed provider" if removed else ""),
             provider=name,
-            hint=f"`toolkit providers {'restore' if removed else 'update'} {name}`, or another "
-            "name.",
+            hint=f"Restore it with `toolkit providers restore {name}`, or use another name."
+            if removed
+            else f"Change it with `toolkit providers update {name}`, or use another name.",
         )
 
     def _mark(self, name: str, **fields: Any) -> Provider:

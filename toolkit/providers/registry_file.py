@@ -25,7 +25,7 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 _BACKUPS: Final = 10
 _HEADER: Final = (
     "# The providers of the LLM Provider Toolkit. Edit it freely: comments survive.\n"
-    "# No key belongs here: `toolkit keys set NAME` keeps it where it is safe.\n"
+    "# No key belongs here: keys are kept in the key store.\n"
     f"version = {VERSION}\n"
 )
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

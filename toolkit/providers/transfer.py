@@ -131,7 +131,7 @@ def read_document(raw: bytes, passphrase: Secret | None = None) -> Document:
     elif "keys" in told:
         _refuse("it holds keys in the clear", "Keys travel only in a sealed document.")
     if told.get("format") != PLAIN:
-        _refuse("it is no document of providers", "Make one with `toolkit providers export`.")
+        _refuse("it is not an export of providers", "Make one with `toolkit providers export`.")
     _require_version(told)
     if unknown := sorted(set(told) - _TOP):
         _refuse(f"it has a field that nobody knows: {short(unknown[0])}")
@@ -163,7 +163,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
     except (RecursionError, ValueError):
         _refuse("it is nested too deeply or holds impossible numbers")
     if not isinstance(told, dict):
-        _refuse("it is no document of providers", "Make one with `toolkit providers export`.")
+        _refuse("it is not an export of providers", "Make one with `toolkit providers export`.")
     return told
 
 

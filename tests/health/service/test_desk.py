@@ -59,11 +59,12 @@ def test_each_model_has_a_state_of_its_own(toolkit):
     }
 
 
-def test_a_model_that_is_down_is_told_beside_its_healthy_provider(toolkit):
+def test_a_provider_with_a_model_that_is_down_is_degraded(toolkit):
     record(toolkit, 30, minutes_ago=10, apart_ms=20_000)
     record(toolkit, 4, model="acme/large", minutes_ago=9.9, apart_ms=90_000, **BROKEN)
     row = next(row for row in toolkit.health.status() if row["provider"] == "acme")
-    assert (row["state"], row["models_in_trouble"]) == ("healthy", ["acme/large"])
+    assert (row["state"], row["models_in_trouble"]) == ("degraded", ["acme/large"])
+    assert row["reason"] == "large is in trouble; its other models answer"
     assert {row["model"] for row in toolkit.health.model_states("acme")} == {
         "acme/large",
         "acme/small",

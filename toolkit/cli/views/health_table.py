@@ -65,7 +65,7 @@ def status_cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    """Why it is so, and how many of its models are worse off than it is."""
+    """Why it is so, and how many of its models are in trouble."""
     troubled = len(row["models_in_trouble"])
     if not troubled or row["state"] in ("down", "auth_error"):
         return str(row["reason"])

@@ -10,6 +10,8 @@ The rules, each with its reason:
   least 30 s apart (one lucky answer is not a recovery);
 - degraded when the Wilson lower bound of the error share over the last 20 outcomes passes 10 %,
   when half of them are slow, or while the state flaps;
+- calls come first: while the last calls all failed, a provider whose free listing answers is
+  degraded, not healthy, for a listing proves neither generation nor the key;
 - flapping by the scheme of Nagios and Naemon: the weighted share of changes among the last 21
   outcomes, on above 50 %, off below 25 %.
 """
@@ -29,6 +31,7 @@ Outcome = Literal["good", "slow", "bad", "auth", "limited", "neutral"]
 _COUNTS_AGAINST: Final = frozenset({"provider", "network"})
 _AUTH_CODES: Final = frozenset({"AUTHENTICATION_FAILED"})
 _LIMIT_CODES: Final = frozenset({"RATE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"})
+_NEVER_ARRIVED: Final = ("REQUEST_FAILED", "TIMEOUT connect")
 # A listing has one code for all its failures; its cause says which one it was.
 _LISTING_OUTCOMES: Final[Mapping[str, Outcome]] = {"auth": "auth", "rate_limited": "limited"}
 
@@ -49,6 +52,8 @@ class Rules:
         degraded_share: Wilson lower bound of the error share that means degraded.
         slow_share: share of slow outcomes that means degraded.
         flap_on, flap_off: weighted share of changes at which flapping begins and ends.
+        calls_fail_after: failed calls in a row that a good listing does not outweigh; fewer where
+            no call was ever answered: `calls_fail_unproven`.
         stale_after_s: without evidence for so long the state is unknown.
         limited_for_s: how long a rate limit holds when the provider does not say.
     """
@@ -62,6 +67,8 @@ class Rules:
     min_outcomes: int = 5
     degraded_share: float = 0.10
     slow_share: float = 0.5
+    calls_fail_after: int = 3
+    calls_fail_unproven: int = 2
     flap_window: int = 21
     flap_on: float = 0.50
     flap_off: float = 0.25
@@ -113,6 +120,9 @@ class Health:
         recent: newest outcomes that count (good, slow, bad), oldest first, with their times.
         bad_run, good_run: length of the run of equal outcomes that goes on now.
         bad_run_at, good_run_at: when that run began, UTC.
+        failed_calls: calls that reached the provider and failed since the last good one.
+        failed_call_at: the newest of those, UTC.
+        answered_at: the newest call that was answered, UTC.
     """
 
     state: State = "unknown"
@@ -128,6 +138,9 @@ class Health:
     good_run: int = 0
     bad_run_at: datetime | None = None
     good_run_at: datetime | None = None
+    failed_calls: int = 0
+    failed_call_at: datetime | None = None
+    answered_at: datetime | None = None
 
 
 def judge_row(row: Mapping[str, Any], *, slow_ms: float | None = None) -> Outcome:
@@ -226,7 +239,21 @@ def _count(health: Health, seen: Evidence, at: datetime, rules: Rules) -> Health
         last_success_at=health.last_success_at if is_bad else at,
         is_flapping=_is_flapping(kept, health.is_flapping, rules),
     )
-    return _judge(counted, at, rules, (seen,))
+    return _judge(_count_call(counted, seen, at), at, rules, (seen,))
+
+
+def _count_call(health: Health, seen: Evidence, at: datetime) -> Health:
+    """Count the calls that failed in a row; a listing says nothing about them.
+
+    A call that never reached the provider does not count: there a good listing does prove that
+    the fault is over.
+    """
+    is_listing = seen.is_probe and seen.model is None
+    if is_listing or seen.reason.startswith(_NEVER_ARRIVED):
+        return health
+    if seen.outcome == "bad":
+        return replace(health, failed_calls=health.failed_calls + 1, failed_call_at=at)
+    return replace(health, failed_calls=0, failed_call_at=None, answered_at=at)
 
 
 def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...]) -> Health:
@@ -237,11 +264,12 @@ def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...
         return _enter(health, "down", f"{health.bad_run} failures in a row{last}", at, newest)
     if health.state == "down" and not _has_recovered(health, at, rules):
         return health
-    trouble = _why_degraded(health, at, rules)
+    trouble = _why_degraded(health, at, rules) or _why_calls_fail(health, at, rules)
     if trouble:
         return _enter(health, "degraded", trouble, at, newest)
     if health.good_run or (health.recent and health.state in ("healthy", "degraded")):
-        reason = "answers as it should" if health.good_run else "answers, with single failures"
+        is_flawless = health.good_run and not health.failed_calls
+        reason = "answers as it should" if is_flawless else "answers, with single failures"
         return _enter(health, "healthy", reason, at, newest)
     if newest is not None:
         return health
@@ -280,6 +308,18 @@ def _why_degraded(health: Health, at: datetime, rules: Rules) -> str | None:
     if slow >= rules.slow_share * n:
         return f"{slow} of the last {n} were slow"
     return None
+
+
+def _why_calls_fail(health: Health, at: datetime, rules: Rules) -> str | None:
+    """Why a provider is not healthy although its listing answers, or None where calls work."""
+    oldest = at - timedelta(seconds=rules.window_s)
+    if health.failed_call_at is None or health.failed_call_at < oldest:
+        return None
+    is_proven = health.answered_at is not None and health.answered_at >= oldest
+    needed = rules.calls_fail_after if is_proven else rules.calls_fail_unproven
+    if health.failed_calls < needed:
+        return None
+    return f"the last {health.failed_calls} calls failed, although it lists its models"
 
 
 def _is_flapping(

@@ -6,6 +6,7 @@ Keys come in and never go out.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,14 +14,18 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from toolkit.api.access import require_scope
 from toolkit.api.bearer_tokens import BearerToken
-from toolkit.api.paging import Page, page_of, page_rows
-from toolkit.api.request_bodies import (
+from toolkit.api.management.hints import http_hint
+from toolkit.api.management.key_routes import add_key_routes
+from toolkit.api.management.request_bodies import (
     Enabled,
     HealthCheck,
     ProviderCreate,
     ProviderTrial,
     ProviderUpdate,
 )
+from toolkit.api.management.transfer_routes import add_transfer_routes
+from toolkit.api.paging import Page, page_of, page_rows
+from toolkit.providers.checks import ProbeResult
 from toolkit.providers.provider import Provider
 
 if TYPE_CHECKING:
@@ -44,34 +49,66 @@ def build_management(toolkit: Toolkit) -> APIRouter:
     router = APIRouter()
     _add_provider_routes(router, toolkit)
     _add_change_routes(router, toolkit)
+    add_transfer_routes(router, toolkit)
+    add_key_routes(router, toolkit)
     _add_model_routes(router, toolkit)
     _add_reading_routes(router, toolkit)
     return router
 
 
+class ProviderPage(Page):
+    """A page of providers, with the entries that could not be read.
+
+    Attributes:
+        problems: `name`, `message` and `hint` of each entry that is not acceptable.
+    """
+
+    problems: list[dict[str, Any]]
+
+
 def _add_provider_routes(router: APIRouter, toolkit: Toolkit) -> None:
     read, manage = Depends(require_scope("read")), Depends(require_scope("manage"))
 
+    @router.get("/presets", tags=["providers"], summary="Built-in presets and where to get a key")
+    def list_presets(token: BearerToken = read) -> dict[str, Any]:
+        return {"data": [preset.as_dict() for preset in toolkit.providers.presets()]}
+
     @router.get("/providers", tags=["providers"], summary="Presets and custom providers")
-    def list_providers(
+    def list_providers(  # noqa: PLR0913, PLR0917 - one parameter per filter
         type: Text = None,
         place: Literal["cloud", "local"] | None = None,
         active: bool | None = None,
         search: Text = None,
+        removed: bool = False,
         limit: Limit = 100,
         offset: Offset = 0,
         token: BearerToken = read,
-    ) -> Page:
-        found = toolkit.providers.list(type=type, place=place, active=active, search=search)
-        return page_of([describe(toolkit, provider) for provider in found], limit, offset)
+    ) -> ProviderPage:
+        found = toolkit.providers.list(
+            type=type, place=place, active=active, search=search, removed=removed
+        )
+        problems = [
+            {"name": name, "message": error.message, "hint": http_hint(error.hint)}
+            for name, error in toolkit.providers.registry.problems().items()
+        ]
+        rows = [describe(toolkit, provider) for provider in found]
+        return ProviderPage(**page_of(rows, limit, offset).model_dump(), problems=problems)
 
     @router.post("/providers", tags=["providers"], summary="Add a provider", status_code=201)
     def add_provider(body: ProviderCreate, token: BearerToken = manage) -> dict[str, Any]:
-        key = body.api_key.get_secret_value() if body.api_key else None
+        tests, notes = list[ProbeResult](), list[str]()
+        fields = {name: value for name, value in body.given().items() if value is not None}
         added = toolkit.providers.add(
-            body.name, api_key=key, local=body.local, test=body.test, **body.given()
+            body.name,
+            api_key=body.key,
+            local=body.local,
+            test=body.test,
+            key_store=body.key_store,
+            on_test=tests.append,
+            on_note=notes.append,
+            **fields,
         )
-        return describe(toolkit, added)
+        return _saved(toolkit, added, tests, notes)
 
     @router.post("/providers/test", tags=["providers"], summary="Test without saving")
     def test_provider(body: ProviderTrial, token: BearerToken = manage) -> dict[str, Any]:
@@ -80,10 +117,14 @@ def _add_provider_routes(router: APIRouter, toolkit: Toolkit) -> None:
         if body.local:
             values["local"] = True
         key = body.api_key.get_secret_value() if body.api_key else None
-        result = toolkit.providers.test(
+        tested = toolkit.providers.test(
             body.name, api_key=key, call=body.call, model=model, **values
         )
-        return result.as_dict()
+        return _described(tested)
+
+    @router.post("/providers/discover", tags=["providers"], summary="Find and add local servers")
+    def discover_providers(token: BearerToken = manage) -> dict[str, Any]:
+        return {"data": [asdict(found) for found in toolkit.providers.discover()]}
 
     @router.post("/providers/sync-all", tags=["models"], summary="List the models of all again")
     def sync_all(token: BearerToken = manage) -> dict[str, Any]:
@@ -91,7 +132,7 @@ def _add_provider_routes(router: APIRouter, toolkit: Toolkit) -> None:
 
     @router.get("/providers/{name}", tags=["providers"], summary="One provider")
     def show_provider(name: Name, token: BearerToken = read) -> dict[str, Any]:
-        return describe(toolkit, toolkit.providers.require(name))
+        return _detail(toolkit, toolkit.providers.require(name))
 
 
 def _add_change_routes(router: APIRouter, toolkit: Toolkit) -> None:
@@ -101,21 +142,31 @@ def _add_change_routes(router: APIRouter, toolkit: Toolkit) -> None:
     def update_provider(
         name: Name, body: ProviderUpdate, token: BearerToken = manage
     ) -> dict[str, Any]:
-        changes = body.given()
-        is_active, is_default = changes.pop("is_active", None), changes.pop("is_default", None)
-        key = body.api_key.get_secret_value() if body.api_key else None
-        if changes or key:
-            toolkit.providers.update(name, api_key=key, **changes)
-        if is_active is not None:
-            (toolkit.providers.enable if is_active else toolkit.providers.disable)(name)
-        if is_default is not None:
+        tests, notes = list[ProbeResult](), list[str]()
+        if (changes := body.given()) or body.key:
+            toolkit.providers.update(
+                name,
+                api_key=body.key,
+                test=body.test,
+                key_store=body.key_store,
+                on_test=tests.append,
+                on_note=notes.append,
+                **changes,
+            )
+        if body.is_active is not None:
+            (toolkit.providers.enable if body.is_active else toolkit.providers.disable)(name)
+        if body.is_default is not None:
             toolkit.providers.require(name)
-            toolkit.providers.set_default(name if is_default else None)
-        return describe(toolkit, toolkit.providers.require(name))
+            toolkit.providers.set_default(name if body.is_default else None)
+        return _saved(toolkit, toolkit.providers.require(name), tests, notes)
 
     @router.delete("/providers/{name}", tags=["providers"], summary="Remove it; it can be restored")
     def remove_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
         return describe(toolkit, toolkit.providers.remove(name))
+
+    @router.post("/providers/{name}/restore", tags=["providers"], summary="Undo a removal")
+    def restore_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
+        return describe(toolkit, toolkit.providers.restore(name))
 
     @router.post("/providers/{name}/sync", tags=["models"], summary="List its models again")
     def sync_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
@@ -183,26 +234,59 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
         sql = f"SELECT {_CALL_COLUMNS} FROM calls WHERE {where} ORDER BY started_at DESC, seq DESC"  # noqa: S608 - columns of a fixed list, values bound
         return page_rows(toolkit.store, sql, list(named.values()), (limit, offset))
 
-    @router.get("/health", tags=["health"], summary="The newest probe of every provider")
+    @router.get("/health", tags=["health"], summary="The state of every provider in use")
     def read_health(token: BearerToken = read) -> dict[str, Any]:
-        sql = """
-            SELECT provider, state, reason, outcome, error_code, latency_ms, probed_at
-            FROM probes
-            QUALIFY row_number() OVER (PARTITION BY provider ORDER BY probed_at DESC) = 1
-            ORDER BY provider"""
-        return {"data": toolkit.store.rows(sql)}
+        return {"data": toolkit.health.status()}
 
     @router.post("/health/check", tags=["health"], summary="Probe now, by a free listing only")
     def check_health(body: HealthCheck, token: BearerToken = manage) -> dict[str, Any]:
-        names = [body.name] if body.name else [p.name for p in toolkit.providers.list(active=True)]
-        return {"data": [toolkit.providers.test(name).as_dict() for name in names]}
+        rows = toolkit.health.check(body.name)
+        return {"data": [{**row, "ok": row["status"] != "error"} for row in rows]}
 
 
 def describe(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
-    """A provider with the fingerprint and source of its key, never the key."""
-    key = toolkit.keys.resolve(provider)
-    shown = None if key is None else {"fingerprint": key.fingerprint, "source": key.source}
+    """A provider with the fingerprint and source of its active key, never the key.
+
+    No key store is opened: one that is locked must not make the whole list fail.
+    """
+    active = toolkit.keys.active(provider)
+    shown = None
+    if active is not None:
+        shown = {"fingerprint": active.fingerprint, "source": active.source, "name": active.name}
     return {**provider.as_dict(), "key": shown}
+
+
+def _detail(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
+    """A provider with what its last sync said and the ids of its models."""
+    syncs = toolkit.catalog.syncs()
+    last = syncs[syncs["provider"] == provider.name].drop(columns="provider")
+    page = _models(toolkit, provider.name, None, None, (1000, 0))
+    return {
+        **describe(toolkit, provider),
+        "sync": json.loads(last.to_json(orient="records", date_format="iso"))[0]
+        if len(last)
+        else None,
+        "models": [row["model_id"] for row in page.data],
+        "model_count": page.total,
+    }
+
+
+def _saved(
+    toolkit: Toolkit, provider: Provider, tests: list[ProbeResult], notes: list[str]
+) -> dict[str, Any]:
+    """A saved provider with what its test said and what the caller should know."""
+    tested = _described(tests[-1]) if tests else None
+    return {**describe(toolkit, provider), "test": tested, "notes": notes}
+
+
+def _described(result: ProbeResult) -> dict[str, Any]:
+    """A test with hints that can be followed over HTTP."""
+    found = result.as_dict()
+    for check in found["checks"]:
+        check["hint"] = http_hint(check["hint"]) or ""
+    if found["error"]:
+        found["error"]["hint"] = http_hint(found["error"].get("hint"))
+    return found
 
 
 def _models(

@@ -1,0 +1,1 @@
+"""The management routes under `/api`: providers, keys, models, health and calls."""
