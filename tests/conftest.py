@@ -10,10 +10,30 @@ from typing import Any
 
 import keyring
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
 from toolkit.keys import os_keyring
+
+# One profile for all property tests. No deadline and no check of how fast examples are made: both
+# fail on a busy machine and say nothing of the code. The same examples in every run, so that a
+# failure is found where it was made; `make fuzz` draws new ones.
+hypothesis_settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=5000,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+hypothesis_settings.load_profile(os.environ.get("TOOLKIT_TEST_PROFILE", "repeatable"))
 
 _KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
 _LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")

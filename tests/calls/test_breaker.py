@@ -108,7 +108,7 @@ class AgainstReference(RuleBasedStateMachine):
 
 
 TestBreaker = AgainstReference.TestCase
-TestBreaker.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestBreaker.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 def opened(breaker, at=0.0, **stated):

@@ -45,7 +45,7 @@ def test_requests_go_in_order_and_no_minute_holds_more_than_the_limit():
     assert order[-1][1] - order[0][1] < 3 * MINUTE_S + 30, "and no slower than it must be"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 20),
     st.integers(50, 500),

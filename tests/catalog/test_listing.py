@@ -372,7 +372,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(_NAMES, _JSON, max_size=12) | _JSON)
 def test_no_item_of_any_shape_crashes_a_reader(raw: Any) -> None:
     model = read_item(raw)
@@ -386,7 +386,7 @@ def test_no_item_of_any_shape_crashes_a_reader(raw: Any) -> None:
     "".join(text for text in texts if text).encode()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_JSON)
 def test_no_answer_of_any_shape_crashes_the_search_for_items_and_cursors(payload: Any) -> None:
     items = find_items(payload)

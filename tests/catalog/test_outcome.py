@@ -158,7 +158,7 @@ def _listed(drawn: dict[str, Any]) -> list[ListedModel]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_MODELS, min_size=2, max_size=5))
 def test_replaying_the_changes_leads_from_each_listing_to_the_next(listings: list[Any]) -> None:
     """What is told is enough to rebuild who is there, their prices, windows and capabilities."""
@@ -195,7 +195,7 @@ def test_replaying_the_changes_leads_from_each_listing_to_the_next(listings: lis
         assert again.changes == [] and again.prices == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_MODELS)
 def test_the_order_of_a_listing_does_not_matter(drawn: dict[str, Any]) -> None:
     known = stored({}, compare_listing(step(*_listed(drawn)), {}, {}))

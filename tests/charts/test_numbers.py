@@ -58,7 +58,7 @@ def test_a_column_of_durations_has_one_unit(values):
 @given(finite)
 def test_no_duration_reads_sixty_seconds_or_a_thousand_milliseconds(ms):
     text = duration(ms)
-    assert not re.search(r"\b60(\.0+)? s|\b1,?000 ms", text)
+    assert not re.search(r"(?<![\d.])60(\.0+)? s|(?<![\d.])1,?000 ms", text)
 
 
 @pytest.mark.parametrize(

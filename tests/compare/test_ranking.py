@@ -106,7 +106,7 @@ def test_no_votes_are_an_empty_table_and_nonsense_is_refused():
         leaderboard([], confidence=2)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(games, st.randoms())
 def test_ratings_depend_on_neither_the_order_of_votes_nor_the_sides(rows, dice):
     turned = [
@@ -124,7 +124,7 @@ def test_ratings_depend_on_neither_the_order_of_votes_nor_the_sides(rows, dice):
         assert before[column].tolist() == pytest.approx(after[column].tolist(), abs=1e-3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(games)
 def test_an_interval_is_in_order_and_every_vote_is_counted_twice(rows):
     table = leaderboard(rows, resamples=20)

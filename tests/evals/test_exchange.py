@@ -60,9 +60,7 @@ def as_read(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])
 @given(rows=st.lists(FOUND, min_size=1, max_size=4))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_export_comes_back_as_it_was(kind, rows, tmp_path):
     """CSV alone reads an empty text as unknown."""
     file = tmp_path / f"out.{kind}"

@@ -173,7 +173,7 @@ class ReferenceOutages:
                 is_down = is_down and (len(good) < 2 or (good[-1] - good[0]).total_seconds() < 30)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(traces)
 def test_every_outage_of_the_reference_lies_in_exactly_one_incident(steps):
     seen = trace_of(steps)
@@ -192,7 +192,7 @@ def test_every_outage_of_the_reference_lies_in_exactly_one_incident(steps):
     assert len(spans) <= sum(item.outcome in ("bad", "auth") for item in seen)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(traces)
 def test_incidents_found_bit_by_bit_are_written_once_each(steps):
     """However often the evidence is looked at, each incident is one row with one end."""

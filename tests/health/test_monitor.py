@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.health.monitoring.schedule import Pace, Schedule
@@ -73,7 +73,6 @@ def test_probes_that_hang_do_not_pile_up():
     assert len(starts) == Pace().most_at_once
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_jitter_stays_within_its_share(seed):
     schedule = schedule_of(1, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.health.analysis.offline import discount_offline, has_route
@@ -58,7 +58,6 @@ def test_two_names_of_one_origin_are_one_witness():
     assert outcomes(judged["one"]) == ["bad"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3600), min_size=3, max_size=40))
 def test_nobody_is_down_after_an_hour_offline(moments):
     seen = {name: [see(at_s, "bad") for at_s in sorted(moments)] for name in ("one", "two")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.health.analysis.slo import (
@@ -60,14 +60,12 @@ def test_both_windows_must_burn():
     assert find_alert(calm, 0.99) is None
 
 
-@settings(deadline=None)
 @given(st.integers(0, MIN_EVENTS - 1), st.integers(0, MIN_EVENTS - 1))
 def test_few_events_never_alert(total, bad):
     good = max(total - bad, 0)
     assert find_alert(everywhere(good, total), 0.99) is None
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000), st.floats(0.5, 0.999))
 def test_all_good_is_never_at_risk(total, target):
     told = judge_objective(Count(total, total), everywhere(total, total), target)

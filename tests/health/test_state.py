@@ -64,7 +64,7 @@ outcomes = st.sampled_from(["good", "good", "good", "slow", "bad", "bad", "neutr
 traces = st.lists(st.tuples(outcomes, st.integers(0, 3) | st.integers(1, 600)), max_size=80)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(traces)
 def test_down_is_what_the_reference_says(trace):
     health, reference, at_s = Health(), ReferenceDown(), 0
@@ -75,7 +75,6 @@ def test_down_is_what_the_reference_says(trace):
         assert (health.state == "down") == reference.is_down
 
 
-@settings(deadline=None)
 @given(traces)
 def test_no_state_changes_without_evidence_or_the_end_of_a_limit(trace):
     health, at_s = Health(), 0

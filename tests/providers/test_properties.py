@@ -94,10 +94,8 @@ def document_is_judged(providers: dict, registry: Registry) -> None:
         assert not plan_import(again, registry, "replace").refused
 
 
-fast = settings(max_examples=200, deadline=None)
-thorough = settings(
-    max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+fast = settings(max_examples=200)
+thorough = settings(max_examples=5000, suppress_health_check=list(HealthCheck), database=None)
 NAMES = st.text(max_size=70) | st.from_regex(r"[a-z0-9-]{0,70}", fullmatch=True)
 HEADERS = st.dictionaries(
     st.text(max_size=20) | st.from_regex(r"[A-Za-z-]{1,12}", fullmatch=True),

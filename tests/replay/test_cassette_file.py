@@ -40,7 +40,7 @@ bodies = texts | st.binary(max_size=80)
 
 
 @given(bodies, bodies, st.sampled_from(["text/event-stream", "application/json"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_bodies_come_back_as_they_were(tmp_path_factory, asked, body, kind):
     """Whatever the bytes: line ends, control characters, emoji, no text at all."""
     path = tmp_path_factory.mktemp("file") / "a.yaml"
@@ -69,7 +69,6 @@ def test_bodies_come_back_as_they_were(tmp_path_factory, asked, body, kind):
 
 
 @given(json_values)
-@settings(deadline=None)
 def test_laid_out_json_means_the_same(value):
     body = json.dumps(value, ensure_ascii=False).encode()
     laid_out = lay_out_json(body)

@@ -7,7 +7,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.replay.cassettes.cassette_file import CassetteFile
@@ -47,7 +47,6 @@ def test_a_known_key_is_found_in_each_written_form(write):
 
 
 @given(keys, noise, noise)
-@settings(deadline=None)
 def test_whatever_the_key_is_nothing_of_it_is_left(key, before, after):
     scrubber = Scrubber([Secret(key)])
     body = f"{before}{key}{after}".encode()
@@ -57,7 +56,6 @@ def test_whatever_the_key_is_nothing_of_it_is_left(key, before, after):
 
 
 @given(noise, st.lists(st.integers(0, 200), max_size=6))
-@settings(deadline=None)
 def test_pieces_put_together_are_the_scrubbed_whole(text, cuts):
     body = f"{text} {KEY} {text} Bearer {'b' * 30}".encode()
     ends = sorted({min(cut, len(body)) for cut in cuts} | {len(body)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import comb
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.replay.regression.baseline import Accepted
@@ -81,7 +81,6 @@ def test_a_case_accepted_as_failing_says_so():
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.data())
-@settings(deadline=None)
 def test_fishers_test_is_the_hypergeometric_tail(n, m, data):
     a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
     total = sum(

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.store.binding import execute, find_literal, require_literal
@@ -36,7 +36,6 @@ _PLAIN = st.one_of(
 _LISTS = st.one_of(st.lists(st.text(max_size=5)), st.lists(st.integers(-(2**63), 2**63 - 1)))
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(_PLAIN, _LISTS), min_size=1, max_size=4))
 def test_values_come_back_as_they_went_in_and_with_the_types_of_a_bound_value(
     values: list[Any],

@@ -245,7 +245,7 @@ def test_sums_beyond_64_bits_end_there_and_stop_nothing(store):
     assert store._journal.count() == 0
 
 
-@hypothesis_settings(max_examples=6, deadline=None)
+@hypothesis_settings(max_examples=6)
 @given(
     st.lists(st.floats(0.01, 1e7), min_size=1, max_size=150),
     st.integers(1, 4),

@@ -236,9 +236,7 @@ def plain(value: str | None) -> str | None:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-@hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(CALLS, min_size=1, max_size=8))
 def test_any_call_comes_back_as_it_was_or_flagged(tmp_path_factory, rows):
     store = Store(Settings(home=tmp_path_factory.mktemp("home")))

@@ -110,9 +110,7 @@ _calls = some.fixed_dictionaries(
 )
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=some.lists(_calls, max_size=40))
 def test_error_rates_equal_a_plain_reading_of_the_rows(
     toolkit: Toolkit, drawn: list[dict[str, Any]]
