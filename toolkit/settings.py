@@ -53,7 +53,8 @@ class Settings(BaseSettings):
         daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
         budgets: more caps, USD per UTC day, by `provider:NAME`, `model:PROVIDER/MODEL` or
             `tag:KEY=VALUE`.
-        proxy: corporate HTTP proxy, used only when set here.
+        proxy: HTTP proxy of all cloud providers, before `HTTPS_PROXY` of the environment.
+            `NO_PROXY` holds for both; local providers never go through a proxy.
         keyring_timeout_s: longest wait for the OS keyring, seconds.
         chains: failover chains by name, each a list of `provider/model_id`.
         processors: names of processors of installed packages that every request passes, in order.

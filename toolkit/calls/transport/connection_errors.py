@@ -78,4 +78,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
+    about = "the proxy cannot be reached: " if is_proxy else ""
+    return f"{about}{type(error).__name__}: {str(error)[:300]}"

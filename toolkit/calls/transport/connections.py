@@ -15,36 +15,53 @@ import time
 import weakref
 from collections.abc import AsyncGenerator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.calls.transport.exchange_record import MAX_HEADER_BYTES, MAX_HEADERS, WireRecord
+from toolkit.calls.transport.proxies import find_proxy
 
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp.abc import ResolveResult
+
+_Route = Literal["local", "cloud", "proxy"]
 
 _KEEP_ALIVE_S = 60.0
 _DNS_CACHE_S = 60
 
 
 class Sessions:
-    """aiohttp sessions by event loop and by whether private addresses are allowed."""
+    """aiohttp sessions by event loop and by which addresses are allowed.
+
+    Args:
+        proxy: the setting `proxy`; None: that of the environment, if there is one.
+    """
 
     def __init__(self, proxy: str | None = None) -> None:
-        self.proxy = proxy
+        self._proxy = proxy
         self._loops: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[bool, tuple[aiohttp.ClientSession, Any]]
+            asyncio.AbstractEventLoop, dict[_Route, tuple[aiohttp.ClientSession, Any]]
         ] = weakref.WeakKeyDictionary()
 
-    async def require_session(self, *, local: bool) -> aiohttp.ClientSession:
-        """The running loop's session; `local` allows private and loopback addresses."""
+    def find_proxy(self, url: str, *, local: bool) -> str | None:
+        """The proxy for a request; a local provider is never reached through one."""
+        return None if local else find_proxy(url, self._proxy)
+
+    async def require_session(self, *, local: bool, proxied: bool = False) -> aiohttp.ClientSession:
+        """The running loop's session.
+
+        Args:
+            local: private and loopback addresses are allowed.
+            proxied: for requests through a proxy, which resolves the names itself.
+        """
         sessions = self._loops.setdefault(asyncio.get_running_loop(), {})
-        held = sessions.get(local)
+        route: _Route = "proxy" if proxied else "local" if local else "cloud"
+        held = sessions.get(route)
         if held is None or held[0].closed:
-            session = _make_session(local=local, through_proxy=self.proxy is not None)
+            session = _make_session(local=local, through_proxy=proxied)
             guard = _closed_with_loop(session)
             await anext(guard)
-            held = sessions[local] = (session, guard)
+            held = sessions[route] = (session, guard)
         return held[0]
 
     async def aclose(self) -> None:
@@ -88,8 +105,18 @@ def _make_session(*, local: bool, through_proxy: bool) -> aiohttp.ClientSession:
 
 
 def _trust() -> ssl.SSLContext:
-    """The system's authorities (`SSL_CERT_FILE` included), or certifi's where it has none."""
+    """The authorities that are trusted.
+
+    Those of the system (OpenSSL reads `SSL_CERT_FILE` and `SSL_CERT_DIR` itself), and those of
+    `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`; certifi's where the system has none.
+    """
     context = ssl.create_default_context()
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if bundle:
+        is_folder = os.path.isdir(bundle)
+        context.load_verify_locations(
+            cafile=None if is_folder else bundle, capath=bundle if is_folder else None
+        )
     if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_DIR"):
         import certifi
 

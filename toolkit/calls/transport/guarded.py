@@ -102,7 +102,8 @@ class Guard:
         import aiohttp
         from yarl import URL
 
-        session = await self._sessions.require_session(local=self._local)
+        proxy = self._sessions.find_proxy(url, local=self._local)
+        session = await self._sessions.require_session(local=self._local, proxied=proxy is not None)
         deadlines = record.deadlines
         wait_s = deadlines.left_s()
         if record.stream:
@@ -116,7 +117,7 @@ class Guard:
                         headers=_headers(headers, record),
                         data=body or None,
                         allow_redirects=False,
-                        proxy=self._sessions.proxy,
+                        proxy=proxy,
                         timeout=aiohttp.ClientTimeout(
                             total=None, connect=min(deadlines.connect_s, wait_s)
                         ),

@@ -1,0 +1,109 @@
+"""Proxies and authorities of the environment are respected as the ecosystem does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.calls.asking import Asking, make_provider, quick_settings
+from tests.servers.mock_provider import MockProvider
+from toolkit import errors
+from toolkit.calls.transport.proxies import find_proxy
+
+PROXY = "http://proxy.example:3128"
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "url", "is_proxied"),
+    [
+        ("", "https://api.example.com/v1", True),
+        ("example.com", "https://api.example.com/v1", False),
+        (".example.com", "https://api.example.com/v1", False),
+        ("*.example.com", "https://api.example.com/v1", False),
+        ("notexample.com", "https://api.example.com/v1", True),
+        ("ample.com", "https://api.example.com/v1", True),
+        ("other, api.example.com:8443", "https://api.example.com:8443/v1", False),
+        ("api.example.com:8443", "https://api.example.com/v1", True),
+        ("10.0.0.0/8", "https://10.1.2.3/v1", False),
+        ("10.0.0.0/8", "https://11.1.2.3/v1", True),
+        ("[::1]", "https://[::1]:8443/v1", False),
+        ("::1/128", "https://[::1]/v1", False),
+        ("*", "https://api.example.com/v1", False),
+    ],
+)
+def test_no_proxy_is_read_in_every_form(monkeypatch, exceptions, url, is_proxied):
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    assert (find_proxy(url, None) == PROXY) is is_proxied
+
+
+def test_the_setting_stands_above_the_environment(monkeypatch):
+    assert find_proxy("https://a.example/v1", None) is None
+    monkeypatch.setenv("https_proxy", "other.example:1")
+    assert find_proxy("https://a.example/v1", None) == "http://other.example:1"
+    assert find_proxy("https://a.example/v1", PROXY) == PROXY
+    assert find_proxy("http://a.example/v1", None) is None
+
+
+@pytest.fixture
+def proxy():
+    """A proxy that answers by itself and remembers what it was asked for."""
+    asked = []
+    body = (
+        b'{"object":"chat.completion","choices":[{"index":0,"finish_reason":"stop",'
+        b'"message":{"role":"assistant","content":"through the proxy"}}]}'
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+
+
+def test_a_cloud_provider_goes_through_the_proxy_of_the_environment(monkeypatch, proxy):
+    url, asked = proxy
+    monkeypatch.setenv("HTTP_PROXY", url)
+    provider = make_provider("http://provider.example/v1", is_local=False)
+    reply = asyncio.run(Asking(provider).complete())
+    assert reply.text == "through the proxy"
+    assert asked == ["http://provider.example/v1/chat/completions"]
+
+
+def test_a_local_provider_never_goes_through_a_proxy(monkeypatch, proxy):
+    url, asked = proxy
+    monkeypatch.setenv("HTTP_PROXY", url)
+    with MockProvider() as server:
+        server.enqueue("straight")
+        local = Asking(make_provider(server.base_url), quick_settings(proxy=url))
+        assert asyncio.run(local.complete()).text == "straight"
+    assert asked == []
+
+
+def test_a_proxy_that_is_down_is_named_in_the_error(monkeypatch):
+    provider = make_provider("http://provider.example/v1", is_local=False)
+    by = Asking(provider, quick_settings(proxy="http://127.0.0.1:9"))
+    with pytest.raises(errors.ConnectionFailed, match="proxy"):
+        asyncio.run(by.complete())
