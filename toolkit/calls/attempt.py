@@ -20,7 +20,7 @@ from toolkit.calls.adapters.request import UnsupportedParams
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
-from toolkit.calls.parsers.parsed_response import ParsedResponse
+from toolkit.calls.parsers.parsed_response import ParsedResponse, ResponseParser
 from toolkit.calls.parsers.stream_parser import Delta, StreamParser, choose_reader, read_body
 from toolkit.calls.recorder import AttemptResult, CallRecorder
 from toolkit.calls.timing import LagMeter, LoopLag
@@ -105,7 +105,7 @@ class Attempt:
             written = await self._send()
             assert self.record.stream_body is not None
             self.listener = StreamParser(
-                self.record.stream_body, self.record, written.style, self._expected_choices()
+                self.record.stream_body, self.record, self._make_parser(written)
             )
             self.reading = self.listener.reading
             self._first = await self.listener.next()
@@ -201,14 +201,18 @@ class Attempt:
             self._read_vectors()
             return
         assert self.written is not None
-        reader = choose_reader(self.written.style, self._expected_choices())
+        reader = self._make_parser(self.written)
         self.reading = reader.reading
         read_body(self.record.body or b"", reader)
         self._require_sound()
 
-    def _expected_choices(self) -> int:
+    def _make_parser(self, written: HttpRequest) -> ResponseParser:
+        """The parser of the answer: the style's, or litellm's where there is none of ours."""
+        if written.make_parser is not None:
+            return written.make_parser()
         asked = self.request.params.get("n")
-        return asked if type(asked) is int and asked > 0 else 1
+        choices = asked if type(asked) is int and asked > 0 else 1
+        return choose_reader(written.style, choices)
 
     def _read_vectors(self) -> None:
         """One sound vector for each text, of the length that was requested."""

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -262,7 +262,7 @@ class CallRecorder:
             key_fingerprint=attempt.key.fingerprint if attempt.key else None,
             toolkit_version=__version__,
             litellm_version=litellm_version(),
-            parsed_by="toolkit" if record.status is not None and record.status < 400 else None,
+            parsed_by=_parsed_by(attempt),
         )
 
     def _is_cold(self, attempt: RecordedAttempt) -> bool:
@@ -406,6 +406,14 @@ def _difference_notes(attempt: RecordedAttempt) -> tuple[str, ...]:
 
 def _added(attempt: RecordedAttempt) -> tuple[tuple[str, str], ...]:
     return attempt.written.added if attempt.written is not None else ()
+
+
+def _parsed_by(attempt: RecordedAttempt) -> Literal["toolkit", "litellm"] | None:
+    status = attempt.record.status
+    if status is None or status >= 400:
+        return None
+    is_litellm = attempt.written is not None and attempt.written.style == "litellm"
+    return "litellm" if is_litellm else "toolkit"
 
 
 def _digest(text: str) -> str:

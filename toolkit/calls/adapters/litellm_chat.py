@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from toolkit.calls.adapters.attachments import find_fetched
 from toolkit.calls.adapters.differences import find_added, find_left_out
 from toolkit.calls.adapters.library import load
+from toolkit.calls.adapters.litellm_parser import LiteLLMParser, ParsedRequest
 from toolkit.calls.adapters.openai_requests import USER_AGENT
 from toolkit.calls.adapters.request import (
     NO_KEY,
@@ -97,14 +98,28 @@ class _Writer:
         if left_out and self._style == "openai":
             body, url, headers = self._write_with(allowed=left_out)
             left_out = find_left_out(self._style, given, body)
+        url = _at_origin(url, request.base_url)
         return HttpRequest(
-            url=_at_origin(url, request.base_url),
+            url=url,
             headers=without_placeholder_key({"user-agent": USER_AGENT, **headers}),
             body=encode_body(body),
             style=self._style,
             left_out=tuple(left_out),
             added=tuple(find_added(self._style, given, request.messages, body)),
+            make_parser=self._parser_maker(url, body) if self._style == "litellm" else None,
         )
+
+    def _parser_maker(self, url: str, body: Mapping[str, Any]) -> Callable[[], LiteLLMParser]:
+        request = ParsedRequest(
+            config=self._config,
+            model=self._model,
+            messages=[dict(message) for message in self._request.messages],
+            optional={},
+            litellm_params={k: v for k, v in self._litellm_params.items() if k != "api_key"},
+            url=url,
+            body=body,
+        )
+        return lambda: LiteLLMParser(request)
 
     def _write_with(
         self, allowed: Sequence[str] = ()

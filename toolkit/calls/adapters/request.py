@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from toolkit.calls.adapters.styles import ApiStyle
+from toolkit.calls.parsers.parsed_response import ResponseParser
 from toolkit.records import Message, Operation
 from toolkit.secret import Secret
 
@@ -88,6 +89,7 @@ class HttpRequest:
         style: how the answer is to be read.
         left_out: parameters that were given and are not in the request.
         added: what is in the request and was not given, as `(name, value)`.
+        make_parser: makes the parser of the answer, where the style has none of ours.
         method: the HTTP method.
     """
 
@@ -97,6 +99,7 @@ class HttpRequest:
     style: ApiStyle = "openai"
     left_out: tuple[str, ...] = ()
     added: tuple[tuple[str, str], ...] = ()
+    make_parser: Callable[[], ResponseParser] | None = field(default=None, repr=False)
     method: str = "POST"
 
 

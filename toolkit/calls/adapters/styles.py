@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
-ApiStyle = Literal[
-    "openai",
-    "responses",
-    "anthropic",
-    "gemini",
-    "converse",
-    "cohere",
-    "ollama",
-    "litellm",
-]
+from toolkit.calls.parsers.parsed_response import Style as ApiStyle
+
+__all__ = ["ApiStyle", "api_style", "is_plain", "needs_responses_api"]
 
 RESPONSES_PREFIX: Final = "responses/"
 """Before a model id it requests the Responses API, as in litellm."""

@@ -17,13 +17,21 @@ from typing import Any, ClassVar, Final, Literal
 
 import orjson
 
-from toolkit.calls.adapters.styles import ApiStyle
 from toolkit.calls.parsers.error_messages import ProviderWords, normalize_finish
 from toolkit.records import Choice, Part, ToolCall, Usage
 
 Kind = Literal["text", "reasoning", "tool_call"]
 Piece = tuple[Kind, str]
-Style = ApiStyle
+Style = Literal[
+    "openai",
+    "responses",
+    "anthropic",
+    "gemini",
+    "converse",
+    "cohere",
+    "ollama",
+    "litellm",
+]
 
 FIELDS_NOT_READ: Final = "fields_not_read"
 WRONG_TYPES: Final = "wrong_types"
