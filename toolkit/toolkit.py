@@ -250,9 +250,22 @@ class Toolkit:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Evaluations: run, resume, compare and list."""
+        from toolkit.evals.running.dependencies import EvalDependencies
         from toolkit.evals.service import Evaluation
 
-        return Evaluation(self)
+        return Evaluation(
+            EvalDependencies(
+                settings=self.settings,
+                store=self.store,
+                client=lambda: self.client,
+                portal=lambda: self.portal,
+                prices=self.prices,
+                budgets=lambda: self.budgets,
+                resolve=lambda model: self.resolver.resolve(model),
+                embed=self.aembed,
+                capabilities_of=lambda model: self.catalog.capabilities(model),
+            )
+        )
 
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""

@@ -156,6 +156,13 @@ class Catalog:
             "elsewhere": self.shelf.find_elsewhere(row["provider"], row["model_id"]),
         }
 
+    def capabilities(self, model: str) -> Sequence[str]:
+        """What a model can do (`tools`, `json_schema`, ...); empty where the catalog has no row."""
+        try:
+            return tuple(self._require_row(model)["capabilities"] or ())
+        except ModelNotFound:
+            return ()
+
     def changes(
         self,
         since: Moment = None,

@@ -110,7 +110,7 @@ class Column:
     Attributes:
         key: key of the row.
         title: heading, with the unit where the cells have none.
-        show: value to text; None values become a dash before it is asked.
+        show: value to text; a missing value becomes a dash where it has no text for None.
         is_number: right-aligned.
         is_optional: left out, the last one first, where the terminal is too narrow for all.
     """
@@ -194,8 +194,20 @@ def _that_fit(
 
 def _cell(column: Column, value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return UNKNOWN if column.show is str else plain(column.show(None))
+        return UNKNOWN if column.show is str else plain(_show_missing(column))
     return plain(column.show(value))
+
+
+def _show_missing(column: Column) -> str:
+    """What a column shows for a missing value: its own text for None, else a dash.
+
+    Most formatters expect a number. One that is given None must never end a command whose
+    work is done in a traceback.
+    """
+    try:
+        return column.show(None)
+    except (TypeError, ValueError, AttributeError, ArithmeticError):
+        return UNKNOWN
 
 
 def print_json(value: Any) -> None:

@@ -16,7 +16,7 @@ from toolkit.evals.scoring.scoring import check_targets, describe_scorers, read_
 from toolkit.evals.solvers import check_prompts, read_solvers
 
 if TYPE_CHECKING:
-    from toolkit.toolkit import Toolkit
+    from toolkit.store.store import Store
 
 OPTIONS: Final = (
     "name",
@@ -99,7 +99,7 @@ def read_order(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Eva
     )
 
 
-def read_file(path: Path, toolkit: Toolkit) -> tuple[Dataset, Any, dict[str, Any]]:
+def read_file(path: Path, store: Store) -> tuple[Dataset, Any, dict[str, Any]]:
     """Dataset, models and options of an evaluation's TOML file; paths stand relative to it.
 
     Raises:
@@ -114,12 +114,12 @@ def read_file(path: Path, toolkit: Toolkit) -> tuple[Dataset, Any, dict[str, Any
     for needed in ("dataset", "models"):
         if needed not in raw:
             raise InvalidInput(f"{path.name} has no `{needed}`")
-    dataset = find_dataset(raw.pop("dataset"), toolkit, folder=path.parent)
+    dataset = find_dataset(raw.pop("dataset"), store, folder=path.parent)
     raw.setdefault("name", path.stem)
     return dataset, raw.pop("models"), raw
 
 
-def find_dataset(given: Any, toolkit: Toolkit, folder: Path | None = None) -> Dataset:
+def find_dataset(given: Any, store: Store, folder: Path | None = None) -> Dataset:
     """A dataset from what stands for one: itself, a file, a bundled name, a frame, `{"sql": ...}`.
 
     Raises:
@@ -133,7 +133,7 @@ def find_dataset(given: Any, toolkit: Toolkit, folder: Path | None = None) -> Da
     if isinstance(given, Mapping):
         columns = dict(given)
         if "sql" in columns:
-            return Dataset.from_frame(toolkit.store.user_frame(columns.pop("sql")), **columns)
+            return Dataset.from_frame(store.user_frame(columns.pop("sql")), **columns)
         if "path" in columns:
             return Dataset.from_file((folder or Path()) / columns.pop("path"), **columns)
     if any(hasattr(given, name) for name in ("to_dict", "to_dicts", "to_pylist")):

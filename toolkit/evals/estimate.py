@@ -1,4 +1,4 @@
-"""What a run will cost, before it is begun: from the lengths of our own recorded answers."""
+"""The cost of a run, estimated before it begins from the lengths of recorded answers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from toolkit.pricing.token_estimate import estimate_output_tokens, estimate_toke
 from toolkit.records import PriceClass
 
 if TYPE_CHECKING:
+    from toolkit.evals.running.dependencies import EvalDependencies
     from toolkit.evals.running.plan import Plan, Task
-    from toolkit.toolkit import Toolkit
 
-_LOOKED_AT: Final = 200
+_SAMPLED: Final = 200
 _ENOUGH: Final = 20
 
 
@@ -32,7 +32,7 @@ class Estimate:
         input_tokens: all of them together.
         low_usd, expected_usd, high_usd: by the 10th, 50th and 90th percentile of the lengths of
             its answers; None: it has no price.
-        basis: where the lengths come from, in words.
+        basis: where the lengths come from.
     """
 
     model: str
@@ -44,25 +44,25 @@ class Estimate:
     basis: str
 
 
-async def estimate(toolkit: Toolkit, plan: Plan) -> list[Estimate]:
+async def estimate(deps: EvalDependencies, plan: Plan) -> list[Estimate]:
     """One estimate per model; a solver that is a function is counted as one call per answer.
 
     The first 200 requests stand for all; what is sent is counted by its bytes.
     """
     found = []
     for model in plan.models:
-        await toolkit.prices.prepare(model)
-        found.append(await asyncio.to_thread(_estimate_one, toolkit, plan, model))
+        await deps.prices.prepare(model)
+        found.append(await asyncio.to_thread(_estimate_one, deps, plan, model))
     return found
 
 
-def _estimate_one(toolkit: Toolkit, plan: Plan, model: str) -> Estimate:
+def _estimate_one(deps: EvalDependencies, plan: Plan, model: str) -> Estimate:
     calls = plan.total // len(plan.models)
-    looked_at = list(islice(plan.tasks(model), _LOOKED_AT))
-    inputs = sum(map(_input_tokens, looked_at)) * calls // max(len(looked_at), 1)
-    lengths, basis = _lengths(toolkit, model, [dict(s.params) for s in plan.solvers])
-    provider, model_id = toolkit.resolver.resolve(model)
-    price = toolkit.prices.prices_for(provider.name, model_id, datetime.now(UTC)).in_force
+    sampled = list(islice(plan.tasks(model), _SAMPLED))
+    inputs = sum(map(_input_tokens, sampled)) * calls // max(len(sampled), 1)
+    lengths, basis = _lengths(deps, model, [dict(s.params) for s in plan.solvers])
+    provider, model_id = deps.resolve(model)
+    price = deps.prices.prices_for(provider.name, model_id, datetime.now(UTC)).in_force
     mean_input = inputs // max(calls, 1)
 
     def cost(length: float) -> Decimal | None:
@@ -94,9 +94,9 @@ def _input_tokens(task: Task) -> int:
 
 
 def _lengths(
-    toolkit: Toolkit, model: str, params: list[dict[str, Any]]
+    deps: EvalDependencies, model: str, params: list[dict[str, Any]]
 ) -> tuple[tuple[float, float, float], str]:
-    found = read_answer_lengths(toolkit.store, model)
+    found = read_answer_lengths(deps.store, model)
     if found.count >= _ENOUGH:
         lengths = (found.low, found.expected, found.high)
         return lengths, f"{found.count:,} recorded answers of this model"

@@ -1,4 +1,4 @@
-"""One evaluation as a person holds it: what it came to, its rows, and how it stands to another."""
+"""One evaluation: its summary, its rows, its transcripts, and how it compares to another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidInput
+from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.results.summary import (
     compare_by_unit,
     describe,
@@ -16,14 +17,15 @@ from toolkit.evals.results.summary import (
     short_names,
     unit_of,
 )
+from toolkit.stats.agreement import Agreement, Weights, cohens_kappa, pass_at_k
 from toolkit.stats.comparison import holm
+from toolkit.stats.intervals import SHARE, mean_interval
+from toolkit.store.queries import evals as queries
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.toolkit import Toolkit
-
-ROWS = "SELECT * FROM eval_samples WHERE run_id = ?"
+    from toolkit.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class EvalRun:
     Attributes:
         run_id: its id, `origin_id` of its calls.
         name: for people.
-        status: `running`, `done`, `stopped` (by a cap or a person) or `failed` (no answer came).
+        status: `running`, `interrupted` (its process ended: resume it), `done`, `stopped` (by a
+            cap or a user) or `failed` (no answer came).
         summary: `sentence`, `scores`, `comparisons` by scorer, `errors` by code, `thresholds`.
         facts: its row of `eval_runs`.
     """
@@ -43,7 +46,7 @@ class EvalRun:
     status: str
     summary: Mapping[str, Any]
     facts: Mapping[str, Any]
-    toolkit: Toolkit
+    store: Store
 
     @property
     def passed(self) -> bool:
@@ -53,7 +56,7 @@ class EvalRun:
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows that count: the newest per answer and scorer."""
-        rows = [dict(row) for row in newest_rows(self.toolkit.store.rows(ROWS, [self.run_id]))]
+        rows = [dict(row) for row in newest_rows(queries.sample_rows(self.store, self.run_id))]
         return sorted(rows, key=lambda r: (r["model"], r["variant"], r["sample_id"], r["epoch"]))
 
     def frame(self) -> pd.DataFrame:
@@ -73,6 +76,124 @@ class EvalRun:
             if row["scorer"] is not None:
                 answer[row["scorer"]] = row["score"]
         return pd.DataFrame(list(kept.values()))
+
+    def transcript(
+        self,
+        sample_id: str,
+        *,
+        model: str | None = None,
+        variant: str | None = None,
+        epoch: int = 1,
+    ) -> list[dict[str, Any]]:
+        """Every call made for a sample, oldest first: messages, answer, tool calls, scorer.
+
+        Args:
+            sample_id: the sample.
+            model, variant: of the answer; None: the first that the run has.
+            epoch: which repeat.
+
+        Raises:
+            InvalidInput: the run has no such sample.
+        """
+        rows = [
+            row
+            for row in self.rows()
+            if row["sample_id"] == sample_id
+            and row["epoch"] == epoch
+            and model in (None, row["model"])
+            and variant in (None, row["variant"])
+        ]
+        if not rows:
+            raise InvalidInput(
+                f"the run {self.name!r} has no answer to the sample {sample_id!r}",
+                hint="Sample ids are in the column `sample_id` of `toolkit eval export`.",
+            )
+        first = rows[0]
+        own = [r for r in rows if (r["model"], r["variant"]) == (first["model"], first["variant"])]
+        known = {r[key] for r in own for key in ("call_id", "judge_call_id") if r[key]}
+        calls = queries.sample_calls(
+            self.store,
+            self.run_id,
+            sample_id=sample_id,
+            variant=first["variant"] or "",
+            epoch=epoch,
+            call_ids=sorted(known),
+        )
+        judges = {r["judge_model"] for r in own}
+        kept = [c for c in calls if c["scorer"] or c["model"] in (first["model"], *judges)]
+        return [
+            {**c, "messages": as_value(c["messages"]), "tool_calls": as_value(c["tool_calls"])}
+            for c in kept
+        ]
+
+    def pass_at(self, k: int, scorer: str | None = None) -> list[dict[str, Any]]:
+        """The chance that one of `k` tries passes, for each model, variant and scorer.
+
+        Needs `epochs` of at least `k`. Source: Chen et al. 2021, eq. 1.
+
+        Returns:
+            One mapping each: `model`, `variant`, `scorer`, `k`, `value` with `low` and `high`
+            (95 %), `n` samples with enough repeats.
+
+        Raises:
+            InvalidInput: no sample has `k` repeats that passed or failed.
+        """
+        rows = self.rows()
+        found = []
+        for name in [scorer] if scorer else scorers_of(rows):
+            for (model, variant), scores in scores_by_side(rows, name).items():
+                tried = {
+                    sample: [pass_at_k([value >= 1 for value in values], k)]
+                    for sample, values in scores.items()
+                    if len(values) >= k and set(values) <= {0.0, 1.0}
+                }
+                if tried:
+                    mean = mean_interval(tried, within=SHARE)
+                    found.append(
+                        {"model": model, "variant": variant, "scorer": name, "k": k}
+                        | {"value": mean.value, "low": mean.low, "high": mean.high, "n": mean.n}
+                    )
+        if not found:
+            raise InvalidInput(
+                f"no sample of the run {self.name!r} has {k} repeats that passed or failed",
+                hint=f"Run it with `epochs` of at least {k}.",
+            )
+        return found
+
+    def agreement(
+        self,
+        labels: Mapping[str, Any],
+        scorer: str,
+        *,
+        model: str | None = None,
+        weights: Weights = "none",
+    ) -> Agreement:
+        """How far a scorer, a judge for example, agrees with people: Cohen's kappa.
+
+        Args:
+            labels: what people decided, by sample id, in the scorer's own values (True and False
+                where it passes or fails).
+            scorer: whose scores.
+            model: of the answers; None: all, where each sample has one answer.
+            weights: `linear` or `quadratic` for graded scores.
+
+        Raises:
+            InvalidInput: there is no common sample, or several answers to one.
+        """
+        scores: dict[str, float] = {}
+        for row in self.rows():
+            if row["scorer"] != scorer or row["score"] is None or model not in (None, row["model"]):
+                continue
+            if row["sample_id"] in scores:
+                raise InvalidInput(
+                    f"the sample {row['sample_id']!r} has several answers",
+                    hint="Name the model, and label a run with one variant and one repeat.",
+                )
+            scores[row["sample_id"]] = float(row["score"])
+        people = {sample: float(label) for sample, label in labels.items()}
+        if not scores.keys() & people.keys():
+            raise InvalidInput(f"no labelled sample has a score of {scorer!r}")
+        return cohens_kappa(people, scores, weights=weights)
 
     def compare(self, other: EvalRun, scorer: str | None = None) -> list[dict[str, Any]]:
         """The other run against this one, over the samples that both have.

@@ -13,6 +13,7 @@ from toolkit.evals.config import EvalConfig, find_dataset, read_order
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.eval_run import EvalRun
 from toolkit.evals.running.background_run import RunningEval
+from toolkit.evals.running.dependencies import EvalDependencies
 from toolkit.evals.running.imported_run import order_of_rows
 from toolkit.evals.running.job import (
     EvalJob,
@@ -20,15 +21,16 @@ from toolkit.evals.running.job import (
     as_run,
     dataset_path,
     read_json,
+    with_real_status,
 )
 from toolkit.evals.running.plan import Key
 from toolkit.evals.running.reuse import find_done
+from toolkit.store.queries import evals as queries
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.evals.estimate import Estimate
-    from toolkit.toolkit import Toolkit
 
 __all__ = ["EvalRun", "Evaluation", "RunningEval"]
 
@@ -38,8 +40,8 @@ _END_S: Final = 10.0
 class Evaluation:
     """The evaluations of one toolkit."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(self, deps: EvalDependencies) -> None:
+        self._deps = deps
         self._under_way: dict[str, RunningEval] = {}
 
     def run(
@@ -53,7 +55,7 @@ class Evaluation:
     ) -> EvalRun:
         """The same as `run`, for use with `await` on the portal's loop or one of your own."""
         order = self.order(dataset, models, **options)
-        return await EvalJob(self._toolkit, str(uuid7()), order, on_progress).run()
+        return await EvalJob(self._deps, str(uuid7()), order, on_progress).run()
 
     def start(self, dataset: Any, models: Any, **options: Any) -> RunningEval:
         """Start a run in the background, as the page does; it goes on until it is over or stopped.
@@ -75,7 +77,7 @@ class Evaluation:
         known = self.get(run)
         order = self._order_of(known, **changes)
         self._refuse_twice(known)
-        done = find_done(self._toolkit.store, known.run_id, with_errors=not retry_errors)
+        done = find_done(self._deps.store, known.run_id, with_errors=not retry_errors)
         return self._start(known.run_id, order, known.facts, done)
 
     def find_under_way(self, run_id: str) -> RunningEval | None:
@@ -90,15 +92,15 @@ class Evaluation:
         done: frozenset[Key] = frozenset(),
     ) -> RunningEval:
         running = RunningEval(run_id)
-        session = EvalJob(self._toolkit, run_id, order, running.note, facts=facts)
-        running.begin(self._toolkit.portal, lambda: session.run(done))
+        session = EvalJob(self._deps, run_id, order, running.note, facts=facts)
+        running.begin(self._deps.portal(), lambda: session.run(done))
         self._under_way[run_id] = running
         return running
 
     def _refuse_twice(self, run: EvalRun) -> None:
         running = self._under_way.get(run.run_id)
         if running is not None and not running.is_over:
-            raise InvalidInput(f"the run {run.name!r} is under way", hint="Stop it first.")
+            raise InvalidInput(f"the run {run.name!r} is in progress", hint="Stop it first.")
 
     def order(self, dataset: Any, models: Any, **options: Any) -> EvalConfig:
         """Read what was ordered, without asking anything; `estimate` takes it.
@@ -106,14 +108,14 @@ class Evaluation:
         Raises:
             InvalidInput: something makes no sense.
         """
-        return read_order(find_dataset(dataset, self._toolkit), models, options)
+        return read_order(find_dataset(dataset, self._deps.store), models, options)
 
     def estimate(self, dataset: Any, models: Any, **options: Any) -> Sequence[Estimate]:
         """What a run would cost: low, expected and high for each model, and where that is from."""
         from toolkit.evals.estimate import estimate
 
         order = self.order(dataset, models, **options)
-        return self._toolkit.portal.run(estimate(self._toolkit, order.plan))
+        return self._deps.portal().run(estimate(self._deps, order.plan))
 
     def resume(
         self,
@@ -137,8 +139,8 @@ class Evaluation:
         known = self.get(run)
         order = self._order_of(known, solvers=solvers, scorers=scorers, **changes)
         self._refuse_twice(known)
-        session = EvalJob(self._toolkit, known.run_id, order, on_progress, facts=known.facts)
-        done = find_done(self._toolkit.store, known.run_id, with_errors=not retry_errors)
+        session = EvalJob(self._deps, known.run_id, order, on_progress, facts=known.facts)
+        done = find_done(self._deps.store, known.run_id, with_errors=not retry_errors)
         return self._wait(lambda: session.run(done))
 
     def rescore(self, run: str, scorers: Any) -> EvalRun:
@@ -151,13 +153,23 @@ class Evaluation:
             order = self._order_of(known, scorers=scorers)
         else:
             order = order_of_rows(known.name, known.rows(), scorers)
-        session = EvalJob(self._toolkit, known.run_id, order, None, facts=known.facts)
+        session = EvalJob(self._deps, known.run_id, order, None, facts=known.facts)
         return self._wait(session.rescore)
 
     def list(self, limit: int | None = None) -> pd.DataFrame:
         """The runs, newest first, one row each."""
-        query = "SELECT * FROM eval_runs ORDER BY started_at DESC, run_id DESC LIMIT ?"
-        return self._toolkit.store.frame(query, [2**62 if limit is None else limit])
+        frame = queries.list_runs(self._deps.store, limit)
+        home = self._deps.settings.home
+        frame["status"] = [
+            with_real_status({"run_id": run_id, "status": status}, home)["status"]
+            for run_id, status in zip(frame["run_id"], frame["status"], strict=True)
+        ]
+        return frame
+
+    def recent(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The same as plain rows."""
+        home = self._deps.settings.home
+        return [with_real_status(row, home) for row in queries.run_rows(self._deps.store, limit)]
 
     def get(self, run: str) -> EvalRun:
         """A run by its id, the begin of its id, or its name (the newest of that name).
@@ -165,17 +177,17 @@ class Evaluation:
         Raises:
             InvalidInput: there is none, or several ids begin like that.
         """
-        rows = self._toolkit.store.rows(
-            "SELECT * FROM eval_runs WHERE name = ? OR starts_with(run_id, ?) "
-            "ORDER BY started_at DESC",
-            [run, run],
-        )
+        rows = queries.find_runs(self._deps.store, run)
         named = [row for row in rows if row["name"] == run or row["run_id"] == run]
         if not rows or not run:
             raise InvalidInput(f"there is no run {run!r}", hint="See `toolkit eval list`.")
         if not named and len(rows) > 1:
-            raise InvalidInput(f"{len(rows)} runs begin with {run!r}", hint="Write more of the id.")
-        return as_run((named or rows)[0], self._toolkit)
+            raise InvalidInput(
+                f"{len(rows)} runs begin with {run!r}", hint="Give a longer prefix of the id."
+            )
+        return as_run(
+            with_real_status((named or rows)[0], self._deps.settings.home), self._deps.store
+        )
 
     def compare(self, a: str, b: str, scorer: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Run B against run A; see `EvalRun.compare`."""
@@ -190,7 +202,9 @@ class Evaluation:
                 "of it can be asked again",
                 hint="Its answers can be read, compared, exported, reported and scored again.",
             )
-        dataset = Dataset.from_file(dataset_path(self._toolkit, run.facts["dataset_sha256"]))
+        dataset = Dataset.from_file(
+            dataset_path(self._deps.settings.home, run.facts["dataset_sha256"])
+        )
         dataset.name = config.pop("dataset")
         models = config.pop("models")
         options = {**config, **{k: v for k, v in given.items() if v is not None}}
@@ -207,7 +221,7 @@ class Evaluation:
                 ended.set()
 
         try:
-            result: EvalRun = self._toolkit.portal.run(whole())
+            result: EvalRun = self._deps.portal().run(whole())
         except KeyboardInterrupt:
             ended.wait(_END_S)
             raise

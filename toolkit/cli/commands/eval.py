@@ -1,4 +1,4 @@
-"""`toolkit eval`: run evaluations from a file, look at them, compare and resume them."""
+"""`toolkit eval`: create, run, inspect, compare and resume evaluations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolkit.charts.numbers import UNKNOWN
 from toolkit.cli.output import (
     Column,
     JsonFlag,
@@ -24,11 +25,14 @@ from toolkit.cli.views.eval_files import add_file_commands
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from toolkit.evals.eval_run import EvalRun
     from toolkit.evals.running.plan import Progress
-    from toolkit.evals.service import EvalRun
+    from toolkit.store.store import Store
 
 app = new_app("Evaluate models on your own data.")
 add_file_commands(app)
+
+RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]
 
 _RUNS = (
     Column("run_id", "Run"),
@@ -42,7 +46,12 @@ _RUNS = (
 )
 
 
-def _share(value: Any) -> str:
+def format_score(value: float | None) -> str:
+    """A mean score or measure for a table; a dash where there is none."""
+    if value is None:
+        return UNKNOWN
+    if value and abs(value) < 0.001:
+        return f"{value:.2g}" if abs(value) >= 1e-9 else "0"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
@@ -50,13 +59,15 @@ _SCORES = (
     Column("model", "Model"),
     Column("variant", "Variant"),
     Column("scorer", "Scorer"),
-    Column("mean", "Mean", _share, is_number=True),
-    Column("low", "95 % low", _share, is_number=True),
-    Column("high", "high", _share, is_number=True),
+    Column("mean", "Mean", format_score, is_number=True),
+    Column("low", "95 % low", format_score, is_number=True),
+    Column("high", "high", format_score, is_number=True),
     Column("n", "Samples", is_number=True),
     Column("answers", "Answers", is_number=True, is_optional=True),
+    Column("unreadable", "Unreadable", is_number=True),
+    Column("unscored", "Not scored", is_number=True),
     Column("failed", "Failed", is_number=True),
-    Column("skipped", "Left out", is_number=True),
+    Column("skipped", "Skipped", is_number=True, is_optional=True),
 )
 _ESTIMATES = (
     Column("model", "Model"),
@@ -64,32 +75,62 @@ _ESTIMATES = (
     Column("low_usd", "Low USD", is_number=True),
     Column("expected_usd", "Expected", is_number=True),
     Column("high_usd", "High", is_number=True),
-    Column("basis", "From"),
+    Column("basis", "Based on"),
 )
+
+
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write the files.")] = Path(),
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Model to evaluate.")
+    ] = "local/smollm2-135m",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a first eval, eval.toml with questions.csv, ready to run on the built-in model."""
+    from toolkit.evals.starter import write_starter
+
+    written = write_starter(folder, model=model, force=force)
+    if as_json:
+        print_json({"files": [str(path) for path in written]})
+        return
+    for path in written:
+        notice(f"Wrote {path}.")
+    notice(f"Run it: toolkit eval run {written[0]}")
 
 
 @app.command("run")
 def run_file(
-    file: Annotated[Path, typer.Argument(help="The evaluation, a TOML file; see docs/evals.md.")],
-    cap: Annotated[
-        float | None, typer.Option(min=0, help="The most that the run may cost, USD.")
+    file: Annotated[
+        Path, typer.Argument(help="Eval config (.toml), or a dataset together with --model.")
+    ],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Model to evaluate; repeatable.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it costs.")] = False,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option("--scorer", "-s", help="Scorer by name, or as JSON; repeatable."),
+    ] = None,
+    cap: Annotated[float | None, typer.Option(min=0, help="Maximum cost of the run, USD.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the cost confirmation.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Estimate the cost, run, and say what it came to.
+    """Estimate cost, run the eval, and print a summary.
 
-    Exit code 1 when a threshold is missed, a cap ended the run, or every call failed.
+    Exits 1 if a threshold is missed, the run was stopped by its cap, or every call failed.
     """
-    from toolkit.evals.config import read_file
-
     with opened_toolkit() as toolkit:
-        dataset, models, options = read_file(file, toolkit)
+        dataset, models, options = _read_job(file, model or [], toolkit.store)
         if cap is not None:
             options["cap_usd"] = cap
+        if scorer:
+            options["scorers"] = [_read_scorer(text) for text in scorer]
         estimates = [
-            _facts_of(entry) for entry in toolkit.evaluation.estimate(dataset, models, **options)
+            _as_row(entry) for entry in toolkit.evaluation.estimate(dataset, models, **options)
         ]
+        for note in dataset.notes:
+            notice(f"Note: {note}.")
         if not _may_go(estimates, yes=yes, is_quiet=as_json):
             raise typer.Exit(1)
         with _progress() as on_progress:
@@ -100,14 +141,14 @@ def run_file(
 
 @app.command("resume")
 def resume(
-    run: Annotated[str, typer.Argument(help="A run's id, the begin of it, or its name.")],
-    cap: Annotated[float | None, typer.Option(min=0, help="Another cap, USD.")] = None,
+    run: RunArgument,
+    cap: Annotated[float | None, typer.Option(min=0, help="New maximum cost, USD.")] = None,
     retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Ask again where a call failed, too.")
+        bool, typer.Option("--retry-errors", help="Also repeat calls that failed.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask only what is missing of a run that was stopped or killed."""
+    """Continue a stopped or interrupted run; only missing answers are requested."""
     with opened_toolkit() as toolkit:
         with _progress() as on_progress:
             ended = toolkit.evaluation.resume(
@@ -119,17 +160,91 @@ def resume(
 
 @app.command("rescore")
 def rescore(
-    run: Annotated[str, typer.Argument(help="A run's id, the begin of it, or its name.")],
+    run: RunArgument,
     scorer: Annotated[
         list[str],
-        typer.Option(help='A scorer\'s name, or JSON: \'{"type": "regex", "pattern": "^P"}\'.'),
+        typer.Option(help='Scorer by name, or as JSON: \'{"type": "regex", "pattern": "^P"}\'.'),
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Score the stored answers of a run again; the models are not asked, a judge is."""
+    """Score the stored answers of a run again; only judges are called."""
     scorers = [_read_scorer(text) for text in scorer]
     with opened_toolkit() as toolkit:
         _show(toolkit.evaluation.rescore(run, scorers), as_json=as_json)
+
+
+@app.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """List runs, newest first."""
+    with opened_toolkit() as toolkit:
+        rows = toolkit.evaluation.recent(limit)
+        show_rows(rows, _RUNS, as_json=as_json, empty="No runs yet.")
+    lost = [row for row in rows if row["status"] == "interrupted"]
+    if lost and not as_json:
+        notice(_how_to_resume(lost[0]["run_id"]))
+
+
+@app.command("show")
+def show_run(
+    run: RunArgument,
+    sample: Annotated[
+        str | None, typer.Option("--sample", help="Show the transcript of this sample id.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Of this model.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Of this variant.")] = None,
+    epoch: Annotated[int, typer.Option("--epoch", min=1, help="Of this repeat.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the summary of a run, or the transcript of one of its samples."""
+    with opened_toolkit() as toolkit:
+        found = toolkit.evaluation.get(run)
+        if sample is None:
+            _show(found, as_json=as_json)
+            return
+        calls = found.transcript(sample, model=model, variant=variant, epoch=epoch)
+    if as_json:
+        print_json(calls)
+        return
+    for call in calls:
+        _print_call(call)
+    if not calls:
+        notice("No calls of this sample are recorded: bodies were not recorded, or it was cached.")
+
+
+@app.command("compare")
+def compare_runs(
+    a: Annotated[str, typer.Argument(help="Baseline run.")],
+    b: Annotated[str, typer.Argument(help="Run to compare with it.")],
+    scorer: Annotated[str | None, typer.Option(help="Only this scorer.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare run B with run A on the samples that both have."""
+    with opened_toolkit() as toolkit:
+        found = toolkit.evaluation.compare(a, b, scorer)
+    if as_json:
+        print_json([dict(entry) for entry in found])
+        return
+    for entry in found:
+        print(f"{entry['scorer']}: {entry['sentence']}{_corrected(entry, len(found))}")
+
+
+def _read_job(file: Path, models: Sequence[str], store: Store) -> tuple[Any, Any, dict[str, Any]]:
+    """Dataset, models and options of a config file, or of a dataset file with `--model`."""
+    from toolkit.errors import InvalidInput
+    from toolkit.evals.config import find_dataset, read_file
+
+    if file.suffix.lower() == ".toml":
+        dataset, named, options = read_file(file, store)
+        return dataset, list(models) or named, options
+    if not models:
+        raise InvalidInput(
+            f"{file.name} is a dataset, and no model is given",
+            hint="Add --model provider/model_id, or write a config with `toolkit eval init`.",
+        )
+    return find_dataset(str(file), store), list(models), {}
 
 
 def _read_scorer(text: str) -> Any:
@@ -142,61 +257,21 @@ def _read_scorer(text: str) -> Any:
     except ValueError as error:
         from toolkit.errors import InvalidInput
 
-        raise InvalidInput(f"the scorer {text!r} is no JSON: {error}") from None
-
-
-@app.command("list")
-def list_runs(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
-    as_json: JsonFlag = False,
-) -> None:
-    """List runs, newest first."""
-    with opened_toolkit() as toolkit:
-        rows = toolkit.store.rows(
-            "SELECT * FROM eval_runs ORDER BY started_at DESC, run_id DESC LIMIT ?", [limit]
-        )
-        show_rows(rows, _RUNS, as_json=as_json, empty="No runs yet.")
-
-
-@app.command("show")
-def show_run(
-    run: Annotated[str, typer.Argument(help="A run's id, the begin of it, or its name.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Show what a run came to."""
-    with opened_toolkit() as toolkit:
-        _show(toolkit.evaluation.get(run), as_json=as_json)
-
-
-@app.command("compare")
-def compare_runs(
-    a: Annotated[str, typer.Argument(help="The run to compare with.")],
-    b: Annotated[str, typer.Argument(help="The other run.")],
-    scorer: Annotated[str | None, typer.Option(help="Only by this scorer.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Compare run B with run A, sample by sample, in words."""
-    with opened_toolkit() as toolkit:
-        found = toolkit.evaluation.compare(a, b, scorer)
-    if as_json:
-        print_json([dict(entry) for entry in found])
-        return
-    for entry in found:
-        print(f"{entry['scorer']}: {entry['sentence']}{_corrected(entry, len(found))}")
+        raise InvalidInput(f"the scorer {text!r} is not valid JSON: {error}") from None
 
 
 def _corrected(entry: Mapping[str, Any], count: int) -> str:
     return f" (corrected for {count}: p = {entry['p_adjusted']:.2g})" if count > 1 else ""
 
 
-def _facts_of(entry: Any) -> dict[str, Any]:
+def _as_row(entry: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(entry)
 
 
 def _may_go(estimates: Sequence[Mapping[str, Any]], *, yes: bool, is_quiet: bool) -> bool:
-    """Tell the estimate; where the run costs money and somebody is there, ask."""
+    """Show the estimate; where the run costs money and a user is present, ask."""
     import sys
 
     if not any(entry["high_usd"] for entry in estimates):
@@ -208,7 +283,7 @@ def _may_go(estimates: Sequence[Mapping[str, Any]], *, yes: bool, is_quiet: bool
     if not sys.stdin.isatty():
         from toolkit.errors import InvalidInput
 
-        raise InvalidInput("this run costs money", hint="Say --yes, and set a --cap.")
+        raise InvalidInput("this run costs money", hint="Confirm with --yes, and set a --cap.")
     return typer.confirm("Run it?", err=True)
 
 
@@ -219,7 +294,7 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
 
     if not sys.stderr.isatty():
         with status_line() as show:
-            yield lambda progress: show(f"asking, {progress.done} of {progress.total}")
+            yield lambda progress: show(f"running, {progress.done} of {progress.total}")
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -227,28 +302,30 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
     from toolkit.cli.output import console
 
     columns = (
-        TextColumn("asking"),
+        TextColumn("running"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[status]}"),
     )
     with Bar(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("asking", total=None, told="")
-        yield lambda p: bar.update(task, total=p.total, completed=p.done, told=say_progress(p))
+        task = bar.add_task("running", total=None, status="")
+        yield lambda p: bar.update(
+            task, total=p.total, completed=p.done, status=describe_progress(p)
+        )
 
 
-def say_progress(progress: Progress) -> str:
+def describe_progress(progress: Progress) -> str:
     """Rate, cost so far and time left, as far as they are known."""
-    told = []
+    parts = []
     if progress.per_s:
-        told.append(f"{progress.per_s:.1f}/s")
+        parts.append(f"{progress.per_s:.1f}/s")
     if progress.cost_usd is not None:
-        told.append(f"${progress.cost_usd:.4f}")
+        parts.append(f"${progress.cost_usd:.4f}")
     if progress.failed:
-        told.append(f"{progress.failed} failed")
+        parts.append(f"{progress.failed} failed")
     if progress.left_s is not None:
-        told.append(f"{progress.left_s:,.0f} s left")
-    return ", ".join(told)
+        parts.append(f"{progress.left_s:,.0f} s left")
+    return ", ".join(parts)
 
 
 def _show(run: EvalRun, *, as_json: bool) -> None:
@@ -256,8 +333,10 @@ def _show(run: EvalRun, *, as_json: bool) -> None:
         facts = {k: v for k, v in run.facts.items() if k not in ("config", "summary", "params")}
         print_json({**facts, "passed": run.passed, "summary": run.summary})
         return
+    if run.status == "interrupted":
+        notice(_how_to_resume(run.run_id))
     if not run.summary:
-        notice("The run has no summary yet: it is under way, or was killed; see `eval resume`.")
+        notice("The run has no summary yet.")
         return
     show_rows(run.summary["scores"], _SCORES, as_json=False, empty="Nothing was scored.")
     for name, pairs in run.summary["comparisons"].items():
@@ -266,8 +345,42 @@ def _show(run: EvalRun, *, as_json: bool) -> None:
                 print(f"{name}: {pair['sentence']}{_corrected(pair, len(pairs))}")
     for entry in run.summary["thresholds"]:
         if not entry["passed"]:
-            notice(f"Missed: {entry}")
+            notice(f"Threshold missed: {describe_threshold(entry)}")
     print(f"{run.name} ({run.run_id}) {run.status}: {run}")
+
+
+def describe_threshold(entry: Mapping[str, Any]) -> str:
+    """A threshold and what was reached, in words."""
+    where = ", ".join(str(entry[k]) for k in ("scorer", "model", "variant") if k in entry)
+    limits = [
+        f"{word} {entry[key]}"
+        for key, word in (("at_least", "at least"), ("at_most", "at most"))
+        if key in entry
+    ]
+    reached = ", ".join(format_score(value) for value in entry["reached"]) or "nothing was scored"
+    return f"{where or 'all scorers'} {' and '.join(limits)}; reached: {reached}"
+
+
+def _print_call(call: Mapping[str, Any]) -> None:
+    from toolkit.evals.results.cell_values import say_value
+
+    role = f"scorer {call['scorer']}" if call["scorer"] else "answer"
+    print(f"--- {role}: {call['model']}, {call['status']} ({call['call_id']})")
+    for message in call["messages"] or []:
+        text = say_value(message.get("content"))
+        if message.get("tool_calls"):
+            text = f"{text} {say_value(message['tool_calls'])}".strip()
+        print(f"[{message.get('role')}] {text}")
+    if call["tool_calls"]:
+        print(f"[assistant calls] {say_value(call['tool_calls'])}")
+    print(f"[assistant] {call['output_text'] or call['error_message'] or ''}\n")
+
+
+def _how_to_resume(run_id: str) -> str:
+    return (
+        f"The process of run {run_id} ended before the run did. Finished answers are kept; "
+        f"continue with: toolkit eval resume {run_id}"
+    )
 
 
 def _leave(run: EvalRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,10 @@ import typer
 from toolkit.cli.output import JsonFlag, notice, opened_toolkit, print_json
 from toolkit.errors import InvalidInput
 from toolkit.evals.exchange.files import Format, read_file, write_run
+from toolkit.files import write_atomic
+from toolkit.store.queries.evals import find_run_name
 
-RunArgument = Annotated[str, typer.Argument(help="Its id, the begin of it, or its name.")]
+RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]
 
 
 def add_file_commands(app: typer.Typer) -> None:
@@ -25,17 +26,17 @@ def add_file_commands(app: typer.Typer) -> None:
 
 def import_run(
     file: Annotated[Path, typer.Argument(help="Inspect AI log, promptfoo results, or an export.")],
-    name: Annotated[str | None, typer.Option("--name", help="What to call the run here.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the imported run.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Read a run from a file of Inspect AI, of promptfoo, or of `export`."""
+    """Import a run from Inspect AI, promptfoo or an earlier export."""
     found = read_file(file)
     run = {**found.run, "name": name or found.run["name"]}
     with opened_toolkit() as toolkit:
-        known = toolkit.store.rows("SELECT name FROM eval_runs WHERE run_id = ?", [run["run_id"]])
-        if known:
+        known = find_run_name(toolkit.store, run["run_id"])
+        if known is not None:
             raise InvalidInput(
-                f"the run of {file.name} is here already, as {known[0]['name']!r}",
+                f"the run of {file.name} was imported already, as {known!r}",
                 hint=f"Look at it with `toolkit eval show {run['run_id']}`.",
             )
         toolkit.store.append_many("eval_samples", found.rows)
@@ -48,15 +49,15 @@ def import_run(
 
 def export_run(
     run: RunArgument,
-    format: Annotated[Format, typer.Option("--format", "-f", help="Kind of file.")] = "jsonl",
+    format: Annotated[Format, typer.Option("--format", "-f", help="File format.")] = "jsonl",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")
+        Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a run's answers and scores, one row per answer and scorer; or as JUnit XML."""
+    """Export answers and scores, one row per answer and scorer, or JUnit XML."""
     if output is None and (as_json or format == "parquet"):
-        raise InvalidInput("this needs a file", hint="Name it with --output.")
+        raise InvalidInput("this format needs an output file", hint="Give one with --output.")
     content, run_id = _render(run, format)
     if output is None:
         sys.stdout.write(content.decode())
@@ -69,7 +70,7 @@ def report_run(
     html: Annotated[Path, typer.Option("--html", help="File to write.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a run as one HTML file that loads nothing and can be sent to anybody."""
+    """Write a run as one self-contained HTML file."""
     content, run_id = _render(run, "html")
     _write(html, content, run_id, as_json=as_json)
 
@@ -81,17 +82,11 @@ def _render(run: str, format: Format) -> tuple[bytes, str]:
 
 
 def _write(file: Path, content: bytes, run_id: str, *, as_json: bool) -> None:
-    """Write a file whole or not at all, readable by its owner only."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    """Write a file, readable by its owner only."""
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        beside.replace(file)
+        write_atomic(file, content)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)
     if as_json:
         print_json({"run_id": run_id, "file": str(file), "bytes": len(content)})
     else:

@@ -1,4 +1,4 @@
-"""One run under way: its row, its rows, its end; and the samples it is about, kept beside it."""
+"""One run in progress: its row of `eval_runs`, its samples' rows, its end, its dataset."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
 
+from toolkit.errors import InvalidInput
 from toolkit.evals.config import EvalConfig
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.eval_run import EvalRun, judge_thresholds
@@ -25,71 +26,81 @@ from toolkit.evals.results.summary import (
     summarize,
 )
 from toolkit.evals.running.client import EvalClient
+from toolkit.evals.running.dependencies import EvalDependencies
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import find_answers, find_reusable
 from toolkit.evals.running.runner import Runner, RunnerDeps
+from toolkit.files import FileLock, is_locked
+from toolkit.store.queries import evals as queries
 
 if TYPE_CHECKING:
-    from toolkit.toolkit import Toolkit
+    from toolkit.store.store import Store
 
 OnProgress = Callable[[Progress], None]
 _MOST: Final = 64
-_MOST_LOCAL: Final = 2  # the built-in server has a core or two; more would only wait inside it
-_TELL_EVERY_S: Final = 2.0
-_SCORED: Final = """
-    SELECT model, variant, sample_id, epoch, scorer, score, status, error_code, scored_at
-    FROM eval_samples WHERE run_id = ?"""
-_SPENT: Final = "SELECT coalesce(sum(cost_usd), 0) AS usd FROM calls WHERE origin_id = ?"
+_MOST_LOCAL: Final = 2  # the built-in server has few cores; more would only wait inside it
+_REPORT_EVERY_S: Final = 2.0
 
 
 class EvalJob:
-    """One run under way: its row, its rows, its end."""
+    """One run in progress."""
 
     def __init__(
         self,
-        toolkit: Toolkit,
+        deps: EvalDependencies,
         run_id: str,
-        order: EvalConfig,
+        config: EvalConfig,
         on_progress: OnProgress | None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        self._toolkit, self._run_id, self._order = toolkit, run_id, order
+        self._deps, self._run_id, self._config = deps, run_id, config
         self._facts, self._on_progress = facts, on_progress
         self._started_at = facts["started_at"] if facts else datetime.now(UTC)
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
         self._spent = Decimal(0)
 
     async def run(self, done: frozenset[Key] = frozenset()) -> EvalRun:
-        """Ask what is not done; whatever happens, the run's row says how it ended."""
-        plan, store = self._order.plan, self._toolkit.store
-        await asyncio.to_thread(_keep_dataset, self._toolkit, plan.dataset)
+        """Ask for what is not done; whatever happens, the run's row says how it ended."""
+        lock = run_lock(self._deps.settings.home, self._run_id)
+        if not await asyncio.to_thread(lock.acquire):
+            raise InvalidInput(
+                f"the run {self._config.name!r} is in progress in another process",
+                hint="Wait for it, or stop that process first.",
+            )
+        try:
+            return await self._run(done)
+        finally:
+            lock.release()
+
+    async def _run(self, done: frozenset[Key]) -> EvalRun:
+        plan, store = self._config.plan, self._deps.store
+        await asyncio.to_thread(_keep_dataset, self._deps, plan.dataset)
         if self._facts is not None:
-            row = (await asyncio.to_thread(store.rows, _SPENT, [self._run_id]))[0]
-            self._spent = Decimal(str(row["usd"]))
+            self._spent = await asyncio.to_thread(queries.spent_usd, store, self._run_id)
         runner = await asyncio.to_thread(
-            self._prepare, lambda model: self._toolkit.resolver.resolve(model)[0].name
+            self._prepare, lambda model: self._deps.resolve(model)[0].name
         )
         self._write("running", runner)
-        self._tell(runner.progress)
+        self._report(runner.progress)
         is_through = False
         try:
-            if self._order.get("reuse", True) and self._facts is None:
+            if self._config.get("reuse", True) and self._facts is None:
                 done = await self._adopt_earlier(runner)
             await runner.run(done)
             is_through = runner.stopped_by is None
         finally:
-            summary = self._summarize(runner, self._order.plan.total)
+            summary = self._summarize(runner, self._config.plan.total)
             ended = "done" if summary["answers"] else "failed"
             self._write(ended if is_through else "stopped", runner, summary)
-        return as_run(self._last, self._toolkit)
+        return as_run(self._last, self._deps.store)
 
     async def rescore(self) -> EvalRun:
         """Score what is stored."""
-        # Nothing is asked, so that the models' providers may be gone, or were never here.
+        # No model is called, so their providers need not exist here any more.
         runner = await asyncio.to_thread(self._prepare, lambda model: model.partition("/")[0])
         revision = str(uuid7())
         found = await asyncio.to_thread(
-            lambda: find_answers(self._toolkit.store, [self._run_id], self._order.plan, is_own=True)
+            lambda: find_answers(self._deps.store, [self._run_id], self._config.plan, is_own=True)
         )
         for task, solved in found:
             await runner.adopt(task, solved, revision)
@@ -98,51 +109,51 @@ class EvalJob:
         row = {
             **facts,
             "summary": self._summarize(runner, int(facts["samples"])),
-            "scorers": list(self._order.scorers),
-            "config": {**read_json(facts["config"]), "scorers": self._order.config["scorers"]},
+            "scorers": list(self._config.scorers),
+            "config": {**read_json(facts["config"]), "scorers": self._config.config["scorers"]},
             "cost_usd": sum(costs, Decimal(0)) if costs else None,
         }
-        self._toolkit.store.append("eval_runs", row)
-        return as_run(row, self._toolkit)
+        self._deps.store.append("eval_runs", row)
+        return as_run(row, self._deps.store)
 
     def _prepare(self, provider_of: Callable[[str], str]) -> Runner:
-        order, toolkit = self._order, self._toolkit
-        cap = order.get("cap_usd")
-        desk = EvalClient(
-            toolkit,
+        config, deps = self._config, self._deps
+        cap = config.get("cap_usd")
+        client = EvalClient(
+            deps,
             self._run_id,
             None if cap is None else Decimal(str(cap)),
-            order.plan.models if order.get("cache") else (),
+            config.plan.models if config.get("cache") else (),
         )
-        means = RunnerDeps(
-            desk=desk,
-            write=lambda rows: toolkit.store.append_many("eval_samples", rows),
+        runner_deps = RunnerDeps(
+            client=client,
+            write=lambda rows: deps.store.append_many("eval_samples", rows),
             provider_of=provider_of,
-            most_of=lambda name: order.get(
+            max_concurrency=lambda name: config.get(
                 "concurrency", _MOST_LOCAL if name == "local" else _MOST
             ),
-            on_progress=self._tell,
+            on_progress=self._report,
         )
-        runner = Runner(self._run_id, order.plan, order.scorers, means)
+        runner = Runner(self._run_id, config.plan, config.scorers, runner_deps)
         self._runner = runner
         return runner
 
     async def _adopt_earlier(self, runner: Runner) -> frozenset[Key]:
-        """Take finished work of earlier runs that asked the same in the same way."""
-        found = await asyncio.to_thread(find_reusable, self._toolkit.store, self._order.plan)
+        """Reuse answers of earlier runs with the same data, models and solvers."""
+        found = await asyncio.to_thread(find_reusable, self._deps.store, self._config.plan)
         for task, solved in found:
             await runner.adopt(task, solved)
         return frozenset(task.key for task, _ in found)
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         if self._on_progress is not None:
             self._on_progress(progress)
-        if time.monotonic() - self._told_at >= _TELL_EVERY_S:
-            self._told_at = time.monotonic()
+        if time.monotonic() - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = time.monotonic()
             self._write("running", self._runner)
 
     def _summarize(self, runner: Runner, planned: int) -> dict[str, Any]:
-        rows = newest_rows(self._toolkit.store.rows(_SCORED, [self._run_id]))
+        rows = newest_rows(queries.score_rows(self._deps.store, self._run_id))
         scores = summarize(rows)
         failed, skipped = (count_status(rows, status) for status in ("error", "skipped"))
         answered = {(row["model"], row["variant"], row["sample_id"], row["epoch"]) for row in rows}
@@ -155,27 +166,27 @@ class EvalJob:
             "errors": count_codes(rows),
             "scores": scores,
             "comparisons": {name: compare_sides(rows, name) for name in scorers_of(rows)},
-            "thresholds": judge_thresholds(self._order.get("thresholds", ()), scores),
+            "thresholds": judge_thresholds(self._config.get("thresholds", ()), scores),
             "stopped_by": runner.stopped_by.as_dict() if runner.stopped_by else None,
         }
         return {**summary, "sentence": _say(summary)}
 
     def _write(self, status: str, runner: Runner, summary: Mapping[str, Any] | None = None) -> None:
-        order, plan = self._order, self._order.plan
+        config, plan = self._config, self._config.plan
         cost = runner.cost_usd
         if self._facts is not None and (self._spent or cost is not None):
             cost = self._spent + (cost or Decimal(0))
         self._last = {
             "run_id": self._run_id,
-            "name": order.name,
+            "name": config.name,
             "dataset_id": plan.dataset.digest,
             "dataset": plan.dataset.name,
             "dataset_sha256": plan.dataset.digest,
             "models": list(plan.models),
-            "scorers": list(order.scorers),
+            "scorers": list(config.scorers),
             "epochs": plan.epochs,
             "params": {},
-            "config": dict(order.config),
+            "config": dict(config.config),
             "seed": plan.seed,
             "status": status,
             "samples": plan.total,
@@ -185,9 +196,9 @@ class EvalJob:
             "started_at": self._started_at,
             "ended_at": None if status == "running" else datetime.now(UTC),
             "summary": summary or {},
-            "tags": dict(order.tags),
+            "tags": dict(config.tags),
         }
-        self._toolkit.store.append("eval_runs", self._last)
+        self._deps.store.append("eval_runs", self._last)
 
 
 def _say(summary: Mapping[str, Any]) -> str:
@@ -208,7 +219,7 @@ def _say(summary: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
-def as_run(row: Mapping[str, Any], toolkit: Toolkit) -> EvalRun:
+def as_run(row: Mapping[str, Any], store: Store) -> EvalRun:
     """A run from its row of `eval_runs`."""
     summary = read_json(row["summary"])
     return EvalRun(
@@ -217,7 +228,7 @@ def as_run(row: Mapping[str, Any], toolkit: Toolkit) -> EvalRun:
         status=row["status"],
         summary=summary,
         facts=row,
-        toolkit=toolkit,
+        store=store,
     )
 
 
@@ -226,22 +237,33 @@ def read_json(value: Any) -> Any:
     return (json.loads(value) if isinstance(value, str) else value) or {}
 
 
-def dataset_path(toolkit: Toolkit, digest: str) -> Path:
+def run_lock(home: Path, run_id: str) -> FileLock:
+    """The lock that the process of a run holds while it lives: without it, the run has ended."""
+    return FileLock(home / "runs" / f"{run_id}.lock", remove=True)
+
+
+def with_real_status(row: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    """The row of a run, whose status is `interrupted` where its process ended without a word."""
+    is_lost = row["status"] == "running" and not is_locked(home / "runs" / f"{row['run_id']}.lock")
+    return {**row, "status": "interrupted" if is_lost else row["status"]}
+
+
+def dataset_path(home: Path, digest: str) -> Path:
     """Where the samples of this digest are kept."""
-    return toolkit.settings.home / "datasets" / f"{digest}.jsonl"
+    return home / "datasets" / f"{digest}.jsonl"
 
 
-def _keep_dataset(toolkit: Toolkit, dataset: Dataset) -> None:
-    """Keep the samples beside the ledger, so that the run can be resumed anywhere on this home."""
-    path, now = dataset_path(toolkit, dataset.digest), datetime.now(UTC)
+def _keep_dataset(deps: EvalDependencies, dataset: Dataset) -> None:
+    """Store the samples in the home folder, so that the run can be resumed from anywhere."""
+    path, now = dataset_path(deps.settings.home, dataset.digest), datetime.now(UTC)
     if path.is_file():
         return
-    toolkit.settings.make_home()
+    deps.settings.make_home()
     path.parent.mkdir(mode=0o700, exist_ok=True)
     dataset.write(path)
     path.chmod(0o600)
     columns: Sequence[str] = sorted({key for sample in dataset for key in sample.metadata})
-    toolkit.store.append(
+    deps.store.append(
         "datasets",
         {
             "dataset_id": dataset.digest,

@@ -32,6 +32,15 @@ class Task:
     epoch: int
 
     @property
+    def tags(self) -> dict[str, str]:
+        """Tags of every call made for it, by which its transcript is found."""
+        return {
+            "sample_id": self.sample.sample_id,
+            "variant": self.solver.name,
+            "epoch": str(self.epoch),
+        }
+
+    @property
     def key(self) -> Key:
         """Its place in the run."""
         return Key(self.model, self.solver.name, self.sample.sample_id, self.epoch)

@@ -1,42 +1,25 @@
-"""Answers that are there already: of the run itself, and of earlier runs that asked the same."""
+"""Answers that exist already: of the run itself, and of earlier runs that asked the same."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from toolkit.evals.running.plan import Key, Plan, Task
 from toolkit.evals.solvers import Solved
 from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
+from toolkit.store.queries import evals as queries
 
 if TYPE_CHECKING:
     from toolkit.store.store import Store
-
-# A few rows with long lists: 100,000 rows one by one would take longer to hand over than to find.
-_KEYS: Final = """
-    SELECT model, variant, epoch, list(sample_id) AS sample_ids
-    FROM (
-        SELECT model, variant, epoch, sample_id FROM eval_samples
-        WHERE run_id = ? GROUP BY ALL
-        HAVING bool_or(scorer IS NOT NULL OR status = 'ok')
-            OR (? AND arg_max(status, scored_at) = 'error'))
-    GROUP BY ALL"""
-_ANSWERS: Final = """
-    SELECT e.*, c.tool_calls, c.finish_reason
-    FROM eval_samples e LEFT JOIN calls c ON c.call_id = e.call_id
-    WHERE list_contains(?, e.run_id) AND (e.scorer IS NOT NULL OR e.status = 'ok')
-    QUALIFY row_number() OVER (
-        PARTITION BY e.model, e.variant, e.sample_id, e.epoch ORDER BY e.scored_at DESC) = 1"""
-_ALIKE: Final = """
-    SELECT run_id, config FROM eval_runs WHERE dataset_sha256 = ? AND status <> 'running'"""
 
 
 def find_done(store: Store, run_id: str, *, with_errors: bool = True) -> frozenset[Key]:
     """What a run has asked already; failed calls count too, `with_errors`. What a cap left out
     was not asked.
     """
-    rows = store.rows(_KEYS, [run_id, with_errors])
+    rows = queries.answered_samples(store, run_id, with_errors=with_errors)
     return frozenset(
         Key(row["model"], row["variant"], sample_id, row["epoch"])
         for row in rows
@@ -53,7 +36,7 @@ def find_answers(
     samples = {sample.sample_id: sample for sample in plan.dataset}
     solvers = {solver.name: solver for solver in plan.solvers}
     found = []
-    for row in store.rows(_ANSWERS, [list(run_ids)]):
+    for row in queries.stored_answers(store, run_ids):
         sample, solver = samples.get(row["sample_id"]), solvers.get(row["variant"])
         is_asked = row["model"] in plan.models and row["epoch"] <= plan.epochs
         if sample is not None and solver is not None and is_asked:
@@ -70,7 +53,7 @@ def find_reusable(store: Store, plan: Plan) -> list[tuple[Task, Solved]]:
     """
     own = {solver.name: _plain(solver.describe()) for solver in plan.solvers}
     found: dict[Key, tuple[Task, Solved]] = {}
-    for row in store.rows(_ALIKE, [plan.dataset.digest]):
+    for row in queries.runs_of_dataset(store, plan.dataset.digest):
         config = json.loads(row["config"]) if isinstance(row["config"], str) else row["config"]
         theirs = {entry["name"]: entry for entry in config.get("solvers", ())}
         same = {
@@ -91,8 +74,8 @@ def _plain(value: Any) -> Any:
 
 def _solved(row: Mapping[str, Any], flags: tuple[str, ...]) -> Solved:
     """The stored answer with the timing it had."""
-    told = row["tool_calls"]
-    calls = json.loads(told) if isinstance(told, str) else told or ()
+    stored = row["tool_calls"]
+    calls = json.loads(stored) if isinstance(stored, str) else stored or ()
     reply = Reply(
         text=row["output"] or "",
         tool_calls=tuple(

@@ -22,7 +22,7 @@ from toolkit.evals.results.sample_rows import Row, build_error_row, build_row, b
 from toolkit.evals.running.concurrency import AdaptiveLimit
 from toolkit.evals.running.plan import Key, Plan, Progress, Task, hash_id
 from toolkit.evals.running.retrying_client import RetryingClient
-from toolkit.evals.scoring.model_client import ModelClient, current_client
+from toolkit.evals.scoring.model_client import ModelClient, TaggingClient, current_client
 from toolkit.evals.scoring.score import Answer, AnyScorer
 from toolkit.evals.scoring.scoring import is_pass, score_answer
 from toolkit.evals.solvers import Ask, Solved, solve
@@ -37,17 +37,17 @@ class RunnerDeps:
     """What a run works with.
 
     Attributes:
-        desk: asks models; the run's cap is held there.
+        client: calls models, within the budget of the run.
         write: keeps rows of `eval_samples`; they are durable when it returns.
         provider_of: the name of a model's provider.
-        most_of: calls under way at a provider (by its name), at most.
-        on_progress: told after every answer.
+        max_concurrency: the most calls in flight at a provider (by its name).
+        on_progress: called after every answer.
     """
 
-    desk: ModelClient
+    client: ModelClient
     write: Callable[[Sequence[Row]], None]
     provider_of: Callable[[str], str]
-    most_of: Callable[[str], int] = lambda provider: 64
+    max_concurrency: Callable[[str], int] = lambda provider: 64
     on_progress: Callable[[Progress], None] | None = None
 
 
@@ -58,11 +58,11 @@ class Runner:
         run_id: the run that the rows belong to.
         plan: what to ask.
         scorers: by name.
-        means: what it works with.
+        deps: what it works with.
     """
 
     def __init__(
-        self, run_id: str, plan: Plan, scorers: Mapping[str, AnyScorer], means: RunnerDeps
+        self, run_id: str, plan: Plan, scorers: Mapping[str, AnyScorer], deps: RunnerDeps
     ) -> None:
         self.run_id = run_id
         self.stopped_by: ToolkitError | None = None
@@ -70,13 +70,13 @@ class Runner:
         self.cost_usd: Decimal | None = None
         self._plan = plan
         self._scorers = scorers
-        self._desk = RetryingClient(means.desk, means.provider_of)
-        self._write = means.write
-        self._provider_of = means.provider_of
-        self._on_progress = means.on_progress
-        names = {means.provider_of(model) for model in plan.models}
-        self._limits = {name: AdaptiveLimit(means.most_of(name)) for name in names}
-        self._again: list[Task] = []
+        self._client = RetryingClient(deps.client, deps.provider_of)
+        self._write = deps.write
+        self._provider_of = deps.provider_of
+        self._on_progress = deps.on_progress
+        names = {deps.provider_of(model) for model in plan.models}
+        self._limits = {name: AdaptiveLimit(deps.max_concurrency(name)) for name in names}
+        self._retries: list[Task] = []
         self._left_out: list[tuple[Task, Sequence[Reply]]] = []
         self._ends: deque[float] = deque()
 
@@ -93,15 +93,15 @@ class Runner:
         tasks: dict[str, list[Iterator[Task]]] = {}
         for model in self._plan.models:
             tasks.setdefault(self._provider_of(model), []).append(self._plan.tasks(model, done))
-        first = {name: _take_turns(of) for name, of in tasks.items()}
+        first = {name: _alternate(of) for name, of in tasks.items()}
         await self._work(first, is_last=False)
         late: dict[str, list[Task]] = {}
-        for task in self._again:
+        for task in self._retries:
             late.setdefault(self._provider_of(task.model), []).append(task)
         second = {name: iter(of) for name, of in late.items()}
         await self._work(second, is_last=True)
         if self.stopped_by is not None:
-            await self._tell_left_out(self.stopped_by, chain(*first.values(), *second.values()))
+            await self._record_skipped(self.stopped_by, chain(*first.values(), *second.values()))
 
     async def adopt(self, task: Task, solved: Solved, revision: Any = 0) -> None:
         """Score an answer that is there already and keep its rows; nothing is asked."""
@@ -146,33 +146,33 @@ class Runner:
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
 
-    async def _tell_left_out(self, error: ToolkitError, never_begun: Iterator[Task]) -> None:
+    async def _record_skipped(self, error: ToolkitError, never_begun: Iterator[Task]) -> None:
         left_out = chain(self._left_out, ((task, ()) for task in never_begun))
-        rows = (build_skipped_row(self.run_id, task, error, seen) for task, seen in left_out)
+        rows = (build_skipped_row(self.run_id, task, error, got) for task, got in left_out)
         while batch := list(islice(rows, _WRITTEN_AT_ONCE)):
             await asyncio.to_thread(self._write, batch)
             self.skipped += len(batch)
 
     async def _finish(self, task: Task, limit: AdaptiveLimit, *, is_last: bool) -> None:
         """Get one answer, score it, keep its rows."""
-        seen: list[Reply] = []
+        replies: list[Reply] = []
         try:
-            solved = await solve(task.solver, task.sample, self._asker(task, seen))
+            solved = await solve(task.solver, task.sample, self._asker(task, replies))
         except BudgetExceeded as error:
             self.stopped_by = self.stopped_by or error
-            self._left_out.append((task, seen))
-            self._spend(reply.cost_usd for reply in seen)
+            self._left_out.append((task, replies))
+            self._spend(reply.cost_usd for reply in replies)
             return
         except ToolkitError as error:
             limit.note(was_limited=_was_limited(getattr(error, "attempts", ())))
             if not is_last and _may_pass(error):
-                self._again.append(task)
+                self._retries.append(task)
                 return
-            rows = [build_error_row(self.run_id, task, error.code, error.message, seen, error)]
+            rows = [build_error_row(self.run_id, task, error.code, error.message, replies, error)]
             self.failed += 1
-        except Exception as error:  # noqa: BLE001 - a person's own function may raise anything
+        except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
             code, message = "SOLVER_ERROR", f"{type(error).__name__}: {error}"
-            rows = [build_error_row(self.run_id, task, code, message, seen)]
+            rows = [build_error_row(self.run_id, task, code, message, replies)]
             self.failed += 1
         else:
             limit.note(was_limited=any(_was_limited(r.attempts) for r in solved.replies))
@@ -180,11 +180,12 @@ class Runner:
         self._write(rows)
         self._count(rows)
 
-    def _asker(self, task: Task, seen: list[Reply]) -> Ask:
+    def _asker(self, task: Task, replies: list[Reply]) -> Ask:
         async def ask(messages: Sequence[Message], **params: Any) -> Reply:
-            asked = {**task.solver.params, **params}
-            reply = await self._desk.complete(task.model, messages, **asked)
-            seen.append(reply)
+            options = {**task.solver.params, **params}
+            options["tags"] = {**task.tags, **(options.get("tags") or {})}
+            reply = await self._client.complete(task.model, messages, **options)
+            replies.append(reply)
             return reply
 
         return ask
@@ -193,8 +194,8 @@ class Runner:
         reply = solved.replies[-1] if solved.replies else None
         answer = Answer(sample=task.sample, text=solved.text, reply=reply)
         rows = []
-        current_client.set(self._desk)
         for name, scorer in self._scorers.items():
+            current_client.set(TaggingClient(self._client, {**task.tags, "scorer": name}))
             found = await score_answer(scorer, answer)
             row = build_row(self.run_id, task, solved, name, found)
             rows.append(row | {"is_pass": is_pass(scorer, found)})
@@ -226,7 +227,7 @@ def _was_limited(attempts: Sequence[Any]) -> bool:
     return any(attempt.http_status == 429 for attempt in attempts)
 
 
-def _take_turns(queues: Sequence[Iterator[Task]]) -> Iterator[Task]:
+def _alternate(queues: Sequence[Iterator[Task]]) -> Iterator[Task]:
     """One task of each model in turn, so that all of them get on."""
     waiting = deque(queues)
     while waiting:

@@ -1,3 +1,52 @@
 """Queries over boards, their panes and votes."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from toolkit.store.store import Store
+
+Row = dict[str, Any]
+
+_BOARDS: Final = """
+    SELECT b.board_id, b.created_at, b.title, b.is_blind, b.messages,
+           (SELECT count(*) FROM panes p WHERE p.board_id = b.board_id) AS panes,
+           (SELECT list(DISTINCT p.model ORDER BY p.model) FROM panes p
+            WHERE p.board_id = b.board_id) AS models,
+           (SELECT count(*) FROM votes v WHERE v.board_id = b.board_id) AS votes
+    FROM boards b
+    ORDER BY b.created_at DESC, b.board_id DESC
+    LIMIT ?"""
+_BOARD: Final = """
+    SELECT * FROM boards
+    WHERE starts_with(board_id, ?) OR ends_with(board_id, ?)
+    ORDER BY created_at DESC LIMIT 5"""
+# A pane that was retried has several rows; the newest one is on the board.
+_PANES: Final = """
+    SELECT p.pane_id, p.position, p.label, p.model, p.params, p.state, p.error_code, p.call_id,
+           c.output_text, c.error_message, c.ttft_ms, c.output_tps, c.output_tokens, c.cost_usd
+    FROM panes p LEFT JOIN calls c ON c.call_id = p.call_id
+    WHERE p.board_id = ?
+    QUALIFY row_number() OVER (PARTITION BY p.position ORDER BY p.ended_at DESC) = 1
+    ORDER BY p.position"""
+
+
+def board_rows(store: Store, limit: int) -> list[Row]:
+    """Boards, newest first, with their models and how many panes and votes they have."""
+    return store.rows(_BOARDS, [limit])
+
+
+def find_boards(store: Store, part_of_id: str) -> list[Row]:
+    """At most five boards whose id begins or ends so."""
+    return store.rows(_BOARD, [part_of_id, part_of_id])
+
+
+def pane_rows(store: Store, board_id: str) -> list[Row]:
+    """The panes of a board in their order, with what their calls answered and measured."""
+    return store.rows(_PANES, [board_id])
+
+
+def vote_rows(store: Store) -> list[Row]:
+    """All votes, oldest first."""
+    return store.rows("SELECT * FROM votes ORDER BY voted_at, vote_id")

@@ -90,7 +90,8 @@ def _choose_calls(toolkit: Toolkit) -> Dataset | None:
     if not query.strip():
         return None
     return _read_once(
-        ("sql", query), lambda: find_dataset({"sql": query, "name": "recorded calls"}, toolkit)
+        ("sql", query),
+        lambda: find_dataset({"sql": query, "name": "recorded calls"}, toolkit.store),
     )
 
 

@@ -1,0 +1,44 @@
+"""What evaluations use of the toolkit: store, client, prices, catalog; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.calls.client import Client
+    from toolkit.calls.sync import Portal
+    from toolkit.pricing.budget import Budgets
+    from toolkit.pricing.price_cache import PriceCache
+    from toolkit.providers.provider import Provider
+    from toolkit.records import Embedding
+    from toolkit.settings import Settings
+    from toolkit.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalDependencies:
+    """The parts that evaluations work with.
+
+    Attributes:
+        settings: the home folder.
+        store: runs, samples and calls.
+        client: sends requests; created when first used, as reading runs needs none.
+        portal: the background event loop; created when first used.
+        prices: prices of models.
+        budgets: caps on what is spent; created when first used.
+        resolve: provider and model id of `provider/model_id`.
+        embed: vectors of texts, by an embedding model.
+        capabilities_of: what the catalog says that a model can do.
+    """
+
+    settings: Settings
+    store: Store
+    client: Callable[[], Client]
+    portal: Callable[[], Portal]
+    prices: PriceCache
+    budgets: Callable[[], Budgets]
+    resolve: Callable[[str], tuple[Provider, str]]
+    embed: Callable[..., Awaitable[Embedding]]
+    capabilities_of: Callable[[str], Sequence[str]]
