@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from toolkit.catalog.service import Catalog
     from toolkit.compare.board import Board
     from toolkit.evals import scorers
+    from toolkit.evals.config import DatasetLike, EvalOptions
     from toolkit.evals.dataset import Dataset
     from toolkit.evals.eval_run import EvalRun
+    from toolkit.evals.running.plan import Progress
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
     from toolkit.pricing.cost_estimate import Estimate
@@ -144,23 +146,29 @@ def compare(
     return _toolkit().compare(prompt, models, **options)
 
 
-def evaluate(dataset: Any, models: str | Sequence[str], **options: Any) -> EvalRun:
+def evaluate(
+    dataset: DatasetLike,
+    models: str | Sequence[str],
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[EvalOptions],
+) -> EvalRun:
     """Run every sample of a dataset through models and score the answers.
 
     Args:
-        dataset: a `Dataset`, a path, the name of a bundled one, or a DataFrame.
+        dataset: a `Dataset`, a file, the name of a bundled one, a DataFrame, a list of rows, or
+            `{"sql": "SELECT ..."}` over the store.
         models: `provider/model_id`, one or several.
-        options: `solvers` (how to ask: prompts, `Solver`s, functions), `scorers` (names,
-            mappings, functions), `epochs`, `params`, `name`, `cap_usd`, `concurrency`, `seed`,
-            `reuse`, `cache`, `on_progress`, `tags`; see docs/evals.md.
+        on_progress: called with a `Progress` after every answer.
+        options: see `toolkit.evals.config.EvalOptions`.
 
     Returns:
-        The `EvalRun`: `summary`, `frame()`, `answers()`, `compare(other)`.
+        The `EvalRun`: `summary`, `frame()`, `answers()`, `transcript(id)`, `compare(other)`.
 
     Raises:
-        toolkit.errors.InvalidInput: an argument is not valid; nothing was called.
+        toolkit.errors.InvalidInput: an argument or a row is not valid; nothing was called.
     """
-    return _toolkit().evaluation.run(dataset, models, **options)
+    return _toolkit().evaluation.run(dataset, models, on_progress=on_progress, **options)
 
 
 def estimate(

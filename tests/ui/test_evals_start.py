@@ -33,7 +33,7 @@ def table(app: Any, column: str) -> Any:
 def started(toolkit: Toolkit) -> Any:
     """The run that the page started, once it is over."""
     run_id = toolkit.store.rows("SELECT run_id FROM eval_runs")[0]["run_id"]
-    running = toolkit.evaluation.find_under_way(run_id)
+    running = toolkit.evaluation.find_background_run(run_id)
     assert running is not None and running.wait(60)
     return toolkit.evaluation.get(run_id)
 
@@ -150,7 +150,7 @@ def test_a_run_under_way_is_watched_stopped_and_resumed(
     app.run()
     assert "not asked yet" in words(app)
     app.button(key="eval-resume").click().run()
-    again = toolkit.evaluation.find_under_way(running.run_id)
+    again = toolkit.evaluation.find_background_run(running.run_id)
     assert again is not None and again is not running and again.wait(60)
     assert toolkit.evaluation.get(running.run_id).summary["answers"] == 60
     assert "60 of 60 answers" in words(app.run())

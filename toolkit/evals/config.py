@@ -1,49 +1,77 @@
-"""What an evaluation is, as a file tells it or a person gives it: read once, kept with the run."""
+"""The configuration of an evaluation, from a file or from arguments; it is stored with the run."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.running.plan import Plan
 from toolkit.evals.scoring.score import AnyScorer
 from toolkit.evals.scoring.scoring import check_targets, describe_scorers, read_scorers
-from toolkit.evals.solvers import check_prompts, read_solvers
+from toolkit.evals.solvers import Solver, SolverFunction, check_prompts, read_solvers
 
 if TYPE_CHECKING:
     from toolkit.store.store import Store
 
-OPTIONS: Final = (
-    "name",
-    "solvers",
-    "scorers",
-    "epochs",
-    "params",
-    "cap_usd",
-    "concurrency",
-    "seed",
-    "reuse",
-    "cache",
-    "tags",
-    "thresholds",
-)
+DatasetLike = Any
+"""A `Dataset`, a file, a bundled name, a DataFrame, a list of rows, or `{"sql": ...}`."""
+SolverLike = str | Solver | SolverFunction | Mapping[str, Any]
+"""A prompt template, a `Solver`, a function of sample and `ask`, or a mapping as in a file."""
+ScorerLike = str | Mapping[str, Any] | AnyScorer
+"""A scorer by name, as `{"type": ..., ...}`, or a function of the answer."""
+
+
+class EvalOptions(TypedDict, total=False):
+    """The options of an evaluation.
+
+    Attributes:
+        name: of the run; default: that of the dataset.
+        solvers: how to ask, one or several; default: the sample's input as it is.
+        scorers: who scores, one or several; default: `contains` where there are targets.
+        epochs: how often each sample is asked.
+        params: model parameters for all solvers.
+        cap_usd: the most that the run may cost.
+        concurrency: the most calls in flight at a provider.
+        seed: shuffles the samples.
+        reuse: take answers of earlier runs with the same data, models and solvers.
+        cache: take earlier answers to exactly the same request.
+        tags: labels of the run.
+        thresholds: conditions on mean scores; see docs/evals.md.
+    """
+
+    name: str
+    solvers: SolverLike | Sequence[SolverLike] | None
+    scorers: ScorerLike | Sequence[ScorerLike] | None
+    epochs: int
+    params: Mapping[str, Any]
+    cap_usd: float | None
+    concurrency: int | None
+    seed: int | None
+    reuse: bool
+    cache: bool
+    tags: Mapping[str, str]
+    thresholds: Sequence[Mapping[str, Any]]
+
+
+OPTIONS: Final = tuple(EvalOptions.__annotations__)
 _PLAIN: Final = ("epochs", "cap_usd", "concurrency", "seed", "reuse", "cache", "thresholds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalConfig:
-    """An evaluation that was ordered.
+    """A configured evaluation.
 
     Attributes:
-        name: for people.
-        plan: what to ask.
-        scorers: who judges, by name.
-        config: all of it as plain values, kept with the run.
+        name: of the run.
+        plan: which samples, models and solvers.
+        scorers: by name.
+        config: all of it as plain values, stored with the run.
         tags: the caller's labels.
     """
 
@@ -59,16 +87,18 @@ class EvalConfig:
         return otherwise if value is None else value
 
 
-def read_order(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> EvalConfig:
-    """An order from a dataset, models and the options of `tk.evaluate`.
+def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> EvalConfig:
+    """Build the configuration from a dataset, models and the options of `tk.evaluate`.
 
     Raises:
         InvalidInput: an option is unknown or makes no sense.
     """
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
+        near = get_close_matches(unknown[0], OPTIONS, n=1)
         raise InvalidInput(
-            f"there is no option {unknown[0]!r}", hint=f"There are {', '.join(OPTIONS)}."
+            f"there is no option {unknown[0]!r}",
+            hint=f"Did you mean {near[0]!r}?" if near else f"Available: {', '.join(OPTIONS)}.",
         )
     names = _read_models(models)
     epochs = _read_count(options.get("epochs", 1), "epochs")
@@ -100,17 +130,17 @@ def read_order(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Eva
 
 
 def read_file(path: Path, store: Store) -> tuple[Dataset, Any, dict[str, Any]]:
-    """Dataset, models and options of an evaluation's TOML file; paths stand relative to it.
+    """Read dataset, models and options of a TOML file; paths in it are relative to it.
 
     Raises:
-        InvalidInput: it is missing, no TOML, or lacks `dataset` or `models`.
+        InvalidInput: it is missing, not TOML, or lacks `dataset` or `models`.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidInput(f"there is no file {path.name}", hint="Check the path.") from None
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path.name} is no TOML file: {error}") from None
+        raise InvalidInput(f"{path.name} is not a valid TOML file: {error}") from None
     for needed in ("dataset", "models"):
         if needed not in raw:
             raise InvalidInput(f"{path.name} has no `{needed}`")
@@ -120,7 +150,7 @@ def read_file(path: Path, store: Store) -> tuple[Dataset, Any, dict[str, Any]]:
 
 
 def find_dataset(given: Any, store: Store, folder: Path | None = None) -> Dataset:
-    """A dataset from what stands for one: itself, a file, a bundled name, a frame, `{"sql": ...}`.
+    """Find a dataset: itself, a file, a bundled name, a frame, rows, or `{"sql": "SELECT ..."}`.
 
     Raises:
         InvalidInput: there is no such dataset, or it cannot be read.
@@ -140,21 +170,24 @@ def find_dataset(given: Any, store: Store, folder: Path | None = None) -> Datase
         return Dataset.from_frame(given)
     if isinstance(given, Sequence):
         return Dataset.from_rows(given)
-    raise InvalidInput("a dataset is a Dataset, a file, a bundled name or a DataFrame")
+    raise InvalidInput(
+        f"a {type(given).__name__} is not a dataset",
+        hint="Use a Dataset, a file, a bundled name, a DataFrame, or a list of rows.",
+    )
 
 
 def _read_models(models: Any) -> tuple[str, ...]:
     names = (models,) if isinstance(models, str) else tuple(models)
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise InvalidInput("no model is given", hint="Name at least one `provider/model_id`.")
+        raise InvalidInput("no model is given", hint="Name at least one as `provider/model_id`.")
     if len(set(names)) < len(names):
-        raise InvalidInput(f"a model stands twice: {', '.join(names)}")
+        raise InvalidInput(f"a model is named twice: {', '.join(names)}")
     return names
 
 
 def _read_count(value: Any, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidInput(f"`{what}` is {value!r} and must be a whole number from 1 on")
+        raise InvalidInput(f"`{what}` is {value!r} and must be a whole number, at least 1")
     return value
 
 
@@ -167,4 +200,4 @@ def _read_seed(value: Any) -> int | None:
 def _check_cap(value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and value >= 0):
-        raise InvalidInput(f"`cap_usd` is {value!r} and must be a number from 0 on")
+        raise InvalidInput(f"`cap_usd` is {value!r} and must be a number, at least 0")

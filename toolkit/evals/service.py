@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from uuid_utils import uuid7
 
 from toolkit.errors import InvalidInput
-from toolkit.evals.config import EvalConfig, find_dataset, read_order
+from toolkit.evals.config import DatasetLike, EvalConfig, EvalOptions, find_dataset, read_config
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.eval_run import EvalRun
 from toolkit.evals.running.background_run import RunningEval
 from toolkit.evals.running.dependencies import EvalDependencies
-from toolkit.evals.running.imported_run import order_of_rows
+from toolkit.evals.running.imported_run import config_of_rows
 from toolkit.evals.running.job import (
     EvalJob,
     OnProgress,
@@ -42,22 +42,34 @@ class Evaluation:
 
     def __init__(self, deps: EvalDependencies) -> None:
         self._deps = deps
-        self._under_way: dict[str, RunningEval] = {}
+        self._in_background: dict[str, RunningEval] = {}
 
     def run(
-        self, dataset: Any, models: Any, *, on_progress: OnProgress | None = None, **options: Any
+        self,
+        dataset: DatasetLike,
+        models: str | Sequence[str],
+        *,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[EvalOptions],
     ) -> EvalRun:
-        """See `toolkit.evaluate`; Ctrl-C stops the run, and what is done is kept."""
+        """Run an evaluation; see `toolkit.evaluate`. Ctrl-C stops it, and what is done is kept."""
         return self._wait(lambda: self.arun(dataset, models, on_progress=on_progress, **options))
 
     async def arun(
-        self, dataset: Any, models: Any, *, on_progress: OnProgress | None = None, **options: Any
+        self,
+        dataset: DatasetLike,
+        models: str | Sequence[str],
+        *,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[EvalOptions],
     ) -> EvalRun:
-        """The same as `run`, for use with `await` on the portal's loop or one of your own."""
-        order = self.order(dataset, models, **options)
-        return await EvalJob(self._deps, str(uuid7()), order, on_progress).run()
+        """The same as `run`, for use with `await`."""
+        config = self.configure(dataset, models, **options)
+        return await EvalJob(self._deps, str(uuid7()), config, on_progress).run()
 
-    def start(self, dataset: Any, models: Any, **options: Any) -> RunningEval:
+    def start(
+        self, dataset: DatasetLike, models: str | Sequence[str], **options: Unpack[EvalOptions]
+    ) -> RunningEval:
         """Start a run in the background, as the page does; it goes on until it is over or stopped.
 
         Args:
@@ -66,7 +78,7 @@ class Evaluation:
         Raises:
             InvalidInput: something makes no sense; nothing was begun.
         """
-        return self._start(str(uuid7()), self.order(dataset, models, **options))
+        return self._start(str(uuid7()), self.configure(dataset, models, **options))
 
     def start_resume(self, run: str, *, retry_errors: bool = False, **changes: Any) -> RunningEval:
         """Start `resume` in the background; the arguments are its own.
@@ -75,47 +87,51 @@ class Evaluation:
             InvalidInput: there is no such run, it cannot be asked again, or it is under way here.
         """
         known = self.get(run)
-        order = self._order_of(known, **changes)
+        config = self._config_of(known, **changes)
         self._refuse_twice(known)
         done = find_done(self._deps.store, known.run_id, with_errors=not retry_errors)
-        return self._start(known.run_id, order, known.facts, done)
+        return self._start(known.run_id, config, known.facts, done)
 
-    def find_under_way(self, run_id: str) -> RunningEval | None:
+    def find_background_run(self, run_id: str) -> RunningEval | None:
         """The run of this id if it was started in the background of this process, else None."""
-        return self._under_way.get(run_id)
+        return self._in_background.get(run_id)
 
     def _start(
         self,
         run_id: str,
-        order: EvalConfig,
+        config: EvalConfig,
         facts: Mapping[str, Any] | None = None,
         done: frozenset[Key] = frozenset(),
     ) -> RunningEval:
         running = RunningEval(run_id)
-        session = EvalJob(self._deps, run_id, order, running.note, facts=facts)
+        session = EvalJob(self._deps, run_id, config, running.note, facts=facts)
         running.begin(self._deps.portal(), lambda: session.run(done))
-        self._under_way[run_id] = running
+        self._in_background[run_id] = running
         return running
 
     def _refuse_twice(self, run: EvalRun) -> None:
-        running = self._under_way.get(run.run_id)
+        running = self._in_background.get(run.run_id)
         if running is not None and not running.is_over:
             raise InvalidInput(f"the run {run.name!r} is in progress", hint="Stop it first.")
 
-    def order(self, dataset: Any, models: Any, **options: Any) -> EvalConfig:
-        """Read what was ordered, without asking anything; `estimate` takes it.
+    def configure(
+        self, dataset: DatasetLike, models: str | Sequence[str], **options: Unpack[EvalOptions]
+    ) -> EvalConfig:
+        """Check the configuration of a run without calling a model.
 
         Raises:
             InvalidInput: something makes no sense.
         """
-        return read_order(find_dataset(dataset, self._deps.store), models, options)
+        return read_config(find_dataset(dataset, self._deps.store), models, options)
 
-    def estimate(self, dataset: Any, models: Any, **options: Any) -> Sequence[Estimate]:
+    def estimate(
+        self, dataset: DatasetLike, models: str | Sequence[str], **options: Unpack[EvalOptions]
+    ) -> Sequence[Estimate]:
         """What a run would cost: low, expected and high for each model, and where that is from."""
         from toolkit.evals.estimate import estimate
 
-        order = self.order(dataset, models, **options)
-        return self._deps.portal().run(estimate(self._deps, order.plan))
+        config = self.configure(dataset, models, **options)
+        return self._deps.portal().run(estimate(self._deps, config.plan))
 
     def resume(
         self,
@@ -137,9 +153,9 @@ class Evaluation:
             changes: other `cap_usd` or `concurrency`.
         """
         known = self.get(run)
-        order = self._order_of(known, solvers=solvers, scorers=scorers, **changes)
+        config = self._config_of(known, solvers=solvers, scorers=scorers, **changes)
         self._refuse_twice(known)
-        session = EvalJob(self._deps, known.run_id, order, on_progress, facts=known.facts)
+        session = EvalJob(self._deps, known.run_id, config, on_progress, facts=known.facts)
         done = find_done(self._deps.store, known.run_id, with_errors=not retry_errors)
         return self._wait(lambda: session.run(done))
 
@@ -150,10 +166,10 @@ class Evaluation:
         """
         known = self.get(run)
         if known.facts["dataset_sha256"]:
-            order = self._order_of(known, scorers=scorers)
+            config = self._config_of(known, scorers=scorers)
         else:
-            order = order_of_rows(known.name, known.rows(), scorers)
-        session = EvalJob(self._deps, known.run_id, order, None, facts=known.facts)
+            config = config_of_rows(known.name, known.rows(), scorers)
+        session = EvalJob(self._deps, known.run_id, config, None, facts=known.facts)
         return self._wait(session.rescore)
 
     def list(self, limit: int | None = None) -> pd.DataFrame:
@@ -193,7 +209,7 @@ class Evaluation:
         """Run B against run A; see `EvalRun.compare`."""
         return self.get(a).compare(self.get(b), scorer)
 
-    def _order_of(self, run: EvalRun, **given: Any) -> EvalConfig:
+    def _config_of(self, run: EvalRun, **given: Any) -> EvalConfig:
         """The order of a stored run, with what is given in place of what was kept."""
         config = dict(read_json(run.facts["config"]))
         if not run.facts["dataset_sha256"]:
@@ -208,7 +224,7 @@ class Evaluation:
         dataset.name = config.pop("dataset")
         models = config.pop("models")
         options = {**config, **{k: v for k, v in given.items() if v is not None}}
-        return read_order(dataset, models, {**options, "name": run.name})
+        return read_config(dataset, models, {**options, "name": run.name})
 
     def _wait(self, work: Callable[[], Any]) -> EvalRun:
         """Run on the background loop; an interrupted wait lets the run put its things in order."""

@@ -13,7 +13,7 @@ _CONFIG: Final = """\
 name = "first eval"
 dataset = "questions.csv"          # columns: input, target; other columns are metadata
 models = ["{model}"]               # any models: ["openai/gpt-5-mini", "anthropic/claude-haiku-4-5"]
-scorers = ["contains"]             # see docs/evals.md: exact, numeric, choice, json_schema, judge, ...
+scorers = ["contains"]             # also: exact, numeric, choice, json_schema, judge, ...
 # epochs = 3                       # ask each question three times
 # cap_usd = 0.50                   # stop before the run costs more than this
 

@@ -16,7 +16,7 @@ def test_a_run_in_the_background_tells_how_far_it_is_and_ends_like_any_other(
 ) -> None:
     running = toolkit.evaluation.start(data(), "mock/mock-model", scorers=["exact"], epochs=2)
     assert toolkit.evaluation.get(running.run_id).facts["samples"] == 8
-    assert toolkit.evaluation.find_under_way(running.run_id) is running
+    assert toolkit.evaluation.find_background_run(running.run_id) is running
     assert running.wait(60) and running.is_over and running.failure is None
     assert running.progress is not None
     assert (running.progress.done, running.progress.total) == (8, 8)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolkit.evals.config import EvalConfig, read_order
+from toolkit.evals.config import EvalConfig, read_config
 from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.solvers import Solver
 
 
-def order_of_rows(name: str, rows: Sequence[Mapping[str, Any]], scorers: Any) -> EvalConfig:
+def config_of_rows(name: str, rows: Sequence[Mapping[str, Any]], scorers: Any) -> EvalConfig:
     """An order whose plan holds every answer of the rows; its solvers are names only.
 
     Raises:
@@ -26,7 +26,7 @@ def order_of_rows(name: str, rows: Sequence[Mapping[str, Any]], scorers: Any) ->
         "epochs": max((int(row["epoch"]) for row in rows), default=1),
         "scorers": scorers,
     }
-    return read_order(dataset, sorted({row["model"] for row in rows}), options)
+    return read_config(dataset, sorted({row["model"] for row in rows}), options)
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:

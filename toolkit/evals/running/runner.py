@@ -18,6 +18,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, ToolkitError
+from toolkit.evals.bounded import TookTooLong
 from toolkit.evals.results.sample_rows import Row, build_error_row, build_row, build_skipped_row
 from toolkit.evals.running.concurrency import AdaptiveLimit
 from toolkit.evals.running.plan import Key, Plan, Progress, Task, hash_id
@@ -25,7 +26,8 @@ from toolkit.evals.running.retrying_client import RetryingClient
 from toolkit.evals.scoring.model_client import ModelClient, TaggingClient, current_client
 from toolkit.evals.scoring.score import Answer, AnyScorer
 from toolkit.evals.scoring.scoring import is_pass, score_answer
-from toolkit.evals.solvers import Ask, Solved, solve
+from toolkit.evals.solvers import Solved, solve
+from toolkit.evals.toolbox import Ask
 from toolkit.records import Message, Reply
 
 _RATE_WINDOW_S: Final = 30.0
@@ -171,7 +173,8 @@ class Runner:
             rows = [build_error_row(self.run_id, task, error.code, error.message, replies, error)]
             self.failed += 1
         except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
-            code, message = "SOLVER_ERROR", f"{type(error).__name__}: {error}"
+            code = "SOLVER_TIMEOUT" if isinstance(error, TookTooLong) else "SOLVER_ERROR"
+            message = f"{type(error).__name__}: {error}"
             rows = [build_error_row(self.run_id, task, code, message, replies)]
             self.failed += 1
         else:

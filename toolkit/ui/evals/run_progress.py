@@ -25,7 +25,7 @@ _SILENT: Final = timedelta(minutes=5)
 def draw_state(toolkit: Toolkit, run: Mapping[str, Any]) -> None:
     """What a run came to; while it goes on, how far it is, looked up again and again."""
     run_id = str(run["run_id"])
-    running = toolkit.evaluation.find_under_way(run_id)
+    running = toolkit.evaluation.find_background_run(run_id)
     if running is not None and not running.is_over:
         _draw_under_way(toolkit, run_id)
         return
@@ -68,7 +68,7 @@ def say_progress(progress: Progress) -> str:
 @st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
 def _draw_under_way(toolkit: Toolkit, run_id: str) -> None:
     """A run of this process: it tells by itself how far it is, and it can be stopped."""
-    running = toolkit.evaluation.find_under_way(run_id)
+    running = toolkit.evaluation.find_background_run(run_id)
     if running is None or running.is_over:
         st.rerun()
         return
