@@ -58,16 +58,16 @@ def _plain_number(value: float | Decimal) -> int | float | None:
 
 def _plain(value: Any, depth: int) -> Any:
     """Times, and the scalars and arrays of numpy and pandas."""
-    if value != value or type(value).__name__ in ("NAType", "NaTType"):  # noqa: PLR0124 - NaN, NaT
+    if type(value).__name__ in ("NAType", "NaTType"):
         return None
+    native = getattr(value, "tolist", None)  # numpy's scalars and arrays
+    if callable(native):
+        return plain_value(native(), depth=depth + 1)
     if isinstance(value, datetime):
         is_day = value.tzinfo is None and value.time() == time()
         return value.date().isoformat() if is_day else value.isoformat()
     if isinstance(value, date | time):
         return value.isoformat()
-    native = getattr(value, "tolist", None)  # numpy's scalars and arrays
-    if callable(native):
-        return plain_value(native(), depth=depth + 1)
     return _check_text(str(value))
 
 

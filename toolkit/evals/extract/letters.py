@@ -26,13 +26,13 @@ _MARKERS: Final = (
     r"risposta|opzione|scelta|antwoord|keuze|odpowied[źz]|opcja|svaret?|svar|vastaus|cevap|yanıt|"
     r"seçenek|đáp án|trả lời|jawaban(?:nya)?|pilihan|ответ|вариант|відповідь|odpověď|απάντηση|"
     r"الإجابة|الجواب|उत्तर)\b|(?:最终)?(?:答案|选项|選項|选择|選擇|应选|故选|所以选|选|解答|"
-    r"答え|正解|回答|正答|選択肢)|정답|답|선택"
+    r"答え|正解|回答|正答|選択肢)|정답|답|선택|\bcorrect(?=\s*[:=])"
 )
 _VERBS: Final = (
     r"\b(?:I(?:'d| would| will|'ll)?\s+(?:say|go\s+(?:with|for)|choose|pick|select|opt\s+for|"
     r"answer|vote\s+for|guess)|(?:choose|select|choosing|selecting|pick|chose|selected|picked)|"
-    r"(?:it|this|that)(?:'s| is| must be| should be| would be)|must be|"
-    r"(?:so|thus|hence|therefore|definitely|probably|clearly|definitively|finally)[:,]?|"
+    r"(?:I'm|I am)\s+going\s+(?:with|for)|(?:it|this|that)(?:'s| is| must be| should be| would be)|"
+    r"must be|(?:so|thus|hence|therefore|definitely|probably|clearly|definitively|finally)[:,]?|"
     r"ich\s+wähle|je\s+choisis|elijo|escolho|scelgo)(?!\w)"
 )
 _FILLER: Final = (
@@ -41,8 +41,8 @@ _FILLER: Final = (
     r"thus|clearly|definitely|indeed|letter|option|choice|answer|to|this|question|that|for|given|"
     r"by|here|below|above|among|these|ist|lautet|die|richtige|Buchstabe|Antwort|est|la|l'|bonne|"
     r"correcte|réponse|lettre|es|correcta|opción|letra|correta|alternativa|corretta|lettera|het|"
-    r"juiste|jest|là|adalah|doğru|şıkkı|är|er|правильный|верный|это|вариант|هي|है)|é|a|è)\b(?!\s*$)"
-    r"|(?:はい|为|為|是|は|が|은|는|项|項))"
+    r"juiste|jest|là|adalah|doğru|şıkkı|är|er|правильный|верный|это|вариант|هي|है)|é|a(?=\s)|è)\b(?!\s*$)"
+    r"|(?:应该|應該|应当|应|はい|为|為|是|は|が|은|는|项|項))"
 )
 _NEXT_WORDS: Final = (
     "because|since|as|and|but|for|which|where|so|due|given|not|with|based|that|from|according|"
@@ -140,10 +140,12 @@ def _find_stated(text: str, allowed: str) -> str:
     for match in regex.finditer(
         rf"(?<![\w'.])[(\[]?(?P<letter>[{allowed}])[)\]]?(?![\w'])\W{{0,3}}"
         r"(?:is|would be|seems(?: to be)?|appears to be)\s+(?:(?:the|most|clearly|definitely|"
-        r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b",
+        r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b"
+        rf"|(?<![\w'.])(?P<works>[{allowed}])\s+(?:works|fits|holds|matches)\b",
         text,
     ):
-        found.append((match.start("letter"), match["letter"]))
+        name = "letter" if match["letter"] else "works"
+        found.append((match.start(name), match[name]))
     return max(found)[1] if found else ""
 
 
@@ -187,11 +189,13 @@ def _with_second(text: str, at: int, allowed: str) -> str:
     """The letter at a place, and another that the same statement names: "B or C"."""
     second = regex.match(
         rf"[)\]]?\s*(?:or|and|/|&|oder|und|ou|et|o|y)\s*[(\[]?(?P<letter>[{allowed}])(?![\w'])"
-        r"(?!\s+(?:is|are|was)\b)[)\]]?",
+        rf"(?!\s+(?:is|are|was)\b)[)\]]?"
+        rf"|[)\]]?,\s*[(\[]?(?P<listed>[{allowed}])[)\]]?(?=\s*(?:[,.;]|$|\n|and\b|or\b))",
         text[at + 1 : at + 20],
     )
     first = text[at].upper()
-    return first + second["letter"] if second and second["letter"] != first else first
+    other = (second["letter"] or second["listed"]) if second else first
+    return first + other if other != first else first
 
 
 def _from_lines(text: str, allowed: str) -> str:

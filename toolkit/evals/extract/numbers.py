@@ -23,6 +23,7 @@ _VULGAR: Final = {
     "⅑": Fraction(1, 9), "⅒": Fraction(1, 10),
 }  # fmt: skip
 _SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_FULL_WIDTH: Final = {0xFF01 + i: 0x21 + i for i in range(94)}
 _SCALES: Final = {
     "thousand": 3, "k": 3, "tausend": 3, "mille": 3, "mil": 3,
     "million": 6, "millions": 6, "millionen": 6, "millones": 6, "milioni": 6, "mio": 6, "mn": 6,
@@ -99,6 +100,7 @@ _STATED: Final = regex.compile(
     r"|\#{4,}",
     regex.I,
 )
+_CALLED_ANSWER: Final = regex.compile(r"\W{0,4}is\s+(?:the|my)\s+(?:\w+\s+)?answer\b", regex.I)
 _ITEM_MARK: Final = regex.compile(r"(?m)^\s*\d{1,2}[.)]\s+(?=[^\W\d])")
 _DIGIT_WORD: Final = regex.compile(
     rf"\b(?:(?<minus>minus|negative)\s+)?(?<words>(?:{'|'.join(_WORDS)}|hundred)"
@@ -151,6 +153,9 @@ def find_stated_number(text: str, *, take: str = "last") -> Number | None:
     for marker in reversed(list(_STATED.finditer(tidy))):
         if stated := _number_after(tidy, marker.end()):
             return stated
+    called = [number for number in find_numbers(text) if _CALLED_ANSWER.match(tidy, number.end)]
+    if called:
+        return called[-1]
     numbers = find_numbers(_ITEM_MARK.sub(" ", text)) or find_numbers(text)
     if not numbers:
         return _read_words(text)
@@ -168,7 +173,13 @@ def _number_after(text: str, at: int) -> Number | None:
 
 
 def _tidy(text: str) -> str:
-    text = text.replace("{,}", ",").replace("\\,", "").replace("\\!", "").replace("\\%", "%")
+    text = (
+        text.translate(_FULL_WIDTH)
+        .replace("{,}", ",")
+        .replace("\\,", "")
+        .replace("\\!", "")
+        .replace("\\%", "%")
+    )
     return strip_markup(text).replace("\\$", "$")
 
 

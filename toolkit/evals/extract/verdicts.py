@@ -28,23 +28,33 @@ _SCORE_LABEL: Final = regex.compile(
 _RANGE: Final = regex.compile(r"\s*(?:-|to|or|bis|oder|\.\.+)\s*\d", regex.I)
 _WINNER_LABEL: Final = regex.compile(
     r"(?:\b(?:winner|verdict|better\s+(?:answer|response|one)|preferred(?:\s+\w+)?|judge?ment|"
-    r"decision|choice|preference|Gewinner|Sieger|ganador|vincitore|gagnant)(?!\w)|胜者|获胜者|赢家)",
+    r"decision|choice|preference|prefer|Gewinner|Sieger|ganador|vincitore|gagnant)(?!\w)|胜者|获胜者|赢家)",
     regex.I,
 )
 _GAP: Final = (
-    r"(?:[ \t:：=\-–>#*_`|(\[{\"'$]|\n(?!\n)|\\boxed|\b(?:is|it|it's|(?-i:a)|the|answer|response|"
-    r"assistant|option|model|candidate|overall|clearly|be|would)(?:_|\b))*"
+    r"(?:[ \t:：=\-–>#*_`|(\[{\"'$]|\n(?!\n)|\n\n(?=\W*(?:A|B|TIE)\W*(?:\n|$))|\\boxed|"
+    r"\b(?:is|it|it's|(?-i:a)|the|answer|response|assistant|option|model|candidate|"
+    r"overall|clearly|be|would)(?:_|\b))*"
 )
 _SIDE: Final = (
-    r"(?<![^\W_])(?<side>A|B|TIE|TIED|DRAW|EQUAL|NEITHER|BOTH|EQUALLY\s+GOOD|C(?=\]\]))(?![\w'])"
+    r"(?<![^\W_])(?<side>A|B|TIE|TIED|DRAW|EQUAL|NEITHER|BOTH|EQUALLY\s+GOOD|C(?=\]\]))(?!\w|'\w)"
 )
 _BRACKETS: Final = regex.compile(r"\[\[\s*(A|B|C|TIE|DRAW)\s*\]\]", regex.I)
 _ARENA: Final = regex.compile(
     r"\[\[\s*A\s*(>>?|<<?|=)\s*B\s*\]\]|\[\[\s*B\s*(>>?|<<?|=)\s*A\s*\]\]"
 )
 _CALLED: Final = regex.compile(
-    r"\b(?:answer|response|assistant|option)[\s_]*(?<side>A|B)\s+(?:is\s+(?:clearly\s+|slightly\s+|"
-    r"much\s+|overall\s+)*(?:better|best|preferable|superior|stronger|the\s+winner|preferred)|wins)\b",
+    r"\b(?:(?:answer|response|assistant|option|model|candidate)[\s_]*(?<side>A|B)|(?-i:(?<bare>[AB])))"
+    r"\s+(?:is\s+(?:clearly\s+|slightly\s+|much\s+|overall\s+|the\s+)*(?:better|best|preferable|"
+    r"superior|stronger|winner|preferred)|wins)\b",
+    regex.I,
+)
+_EQUAL: Final = regex.compile(
+    r"\b(?:it'?s|it is|call it|end in)\s+a\s+(?:tie|draw)\b|\bequally\s+good\b", regex.I
+)
+_UNLABELLED: Final = regex.compile(
+    r"(?<![\d.])-?\d+(?:\.\d+)?\s*(?:/|out\s+of)\s*\d+(?![\d/])"
+    r"|(?<=\b(?:gets?|give it|give this|deserves|award|earns?)\s)\d+(?:\.\d+)?(?=\s+points?\b)",
     regex.I,
 )
 
@@ -66,6 +76,11 @@ def read_points(text: str, *, low: float = 0, top: float) -> float | None:
             found = _first_number(line)
             if found is not None:
                 return _on_scale(line, found, low, top)
+    stated = {match[0] for match in _UNLABELLED.finditer(tidy)}
+    if len(stated) == 1:
+        text = stated.pop()
+        number = _first_number(text)
+        return None if number is None else _on_scale(text, number, low, top)
     if labels and not isinstance(given, str):
         return None
     return _lone_points(tidy, low, top)
@@ -88,7 +103,11 @@ def read_winner(text: str) -> Winner | None:
         )
         if match and _is_decided(match):
             found.append((match.start("side"), _side(match["side"])))
-    found += [(match.start("side"), _side(match["side"])) for match in _CALLED.finditer(tidy)]
+    for match in _CALLED.finditer(tidy):
+        name = "side" if match["side"] else "bare"
+        found.append((match.start(name), _side(match[name])))
+    if not found and _EQUAL.search(tidy):
+        return "TIE"
     if found:
         return max(found)[1]
     boxed = find_boxed(text)
