@@ -60,7 +60,7 @@ def test_a_run_from_a_file_is_listed_shown_resumed_and_compared(file: Path) -> N
 def test_a_missed_threshold_has_exit_code_1(file: Path) -> None:
     file.write_text(FILE.replace("at_least = 0.9", "at_least = 1.1"))
     done = run("eval", "run", str(file))
-    assert done.returncode == 1 and "Missed" in done.stderr
+    assert done.returncode == 1 and "Threshold missed" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_a_missed_threshold_has_exit_code_1(file: Path) -> None:
     [
         ('"exact"', '"exakt"', "no scorer"),
         ("epochs = 2", "epochs = 0", "epochs"),
-        ("epochs = 2", "epoch = 2", "no option"),
+        ("epochs = 2", "epoch = 2", "Did you mean 'epochs'"),
         ('"data.jsonl"', '"none.jsonl"', "no file"),
         ("{{ input }}", "{{ nothing }}", "nothing"),
-        ("epochs = 2", "epochs = = 2", "no TOML"),
+        ("epochs = 2", "epochs = = 2", "not a valid TOML"),
     ],
 )
 def test_a_wrong_file_is_wrong_usage(file: Path, old: str, new: str, words: str) -> None:
@@ -79,3 +79,55 @@ def test_a_wrong_file_is_wrong_usage(file: Path, old: str, new: str, words: str)
     done = run("eval", "run", str(file))
     assert done.returncode == 2, done.stderr
     assert words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_scores_that_are_missing_are_a_dash_and_never_a_traceback(file: Path) -> None:
+    """No target and an unpriced model: nothing can be scored, and every command says so."""
+    file.write_text(
+        'dataset = "data.jsonl"\nmodels = ["mock/mock-model"]\nname = "bare"\n'
+        'scorers = ["contains", "cost_usd"]\n'
+    )
+    (file.parent / "data.jsonl").write_text('{"input": "q1"}\n{"input": "q2"}\n')
+    done = run("eval", "run", str(file), "--yes")
+    assert done.returncode == 0 and "Traceback" not in done.stderr + done.stdout
+    assert "TARGET_MISSING" in json.dumps(run_json("eval", "show", "bare"))
+    for command in (["show", "bare"], ["resume", "bare"], ["rescore", "bare", "--scorer", "exact"]):
+        shown = run("eval", *command)
+        assert shown.returncode == 0 and "Traceback" not in shown.stderr
+    html = file.parent / "report.html"
+    assert run("eval", "report", "bare", "--html", str(html)).returncode == 0
+
+
+def test_no_interval_shows_a_rounding_error(file: Path) -> None:
+    (file.parent / "data.jsonl").write_text('{"input": "q", "target": "x"}\n')
+    done = run(
+        "eval", "run", str(file.parent / "data.jsonl"), "-m", "mock/mock-model", "-s", "exact"
+    )
+    assert "e-" not in done.stdout and done.returncode == 0
+
+
+def test_unreadable_answers_are_counted_apart(file: Path) -> None:
+    (file.parent / "data.jsonl").write_text('{"input": "q", "target": "4"}\n')
+    arguments = ["-m", "mock/mock-model", "-s", "numeric"]
+    done = run_json("eval", "run", str(file.parent / "data.jsonl"), *arguments)
+    (score,) = done["summary"]["scores"]
+    assert (score["mean"], score["unreadable"], score["unscored"]) == (0.0, 1, 0)
+    assert "1 unreadable" in done["summary"]["sentence"]
+
+
+def test_init_writes_an_eval_that_runs(file: Path) -> None:
+    folder = file.parent / "new"
+    assert run("eval", "init", str(folder), "-m", "mock/mock-model").returncode == 0
+    done = run_json("eval", "run", str(folder / "eval.toml"))
+    assert done["status"] == "done" and done["samples"] == 8
+    again = run("eval", "init", str(folder))
+    assert again.returncode == 2 and "already exists" in again.stderr
+
+
+def test_the_transcript_of_a_sample_is_shown(file: Path) -> None:
+    run_json("eval", "run", str(file))
+    calls = run_json("eval", "show", "first", "--sample", "1", "--variant", "terse", "--epoch", "2")
+    (call,) = [call for call in calls if call["model"] == "mock/mock-model"]
+    assert call["messages"][-1]["content"] == "One word. q1" and call["output_text"] == "Paris"
+    assert "[assistant] Paris" in run("eval", "show", "first", "--sample", "1").stdout
+    assert run("eval", "show", "first", "--sample", "99").returncode == 2

@@ -34,14 +34,14 @@ def test_an_imported_run_is_scored_again_and_says_that_it_cannot_be_asked(import
     again = run_json("eval", "rescore", imported, "--scorer", "contains", "--scorer", mine)
     assert {entry["scorer"] for entry in again["summary"]["scores"]} >= {"contains", "mine"}
     wrong = run("eval", "rescore", imported, "--scorer", "{nonsense")
-    assert wrong.returncode == 2 and "no JSON" in wrong.stderr
+    assert wrong.returncode == 2 and "not valid JSON" in wrong.stderr
     asked = run("eval", "resume", imported)
     assert asked.returncode == 2 and "imported" in asked.stderr
 
 
 def test_the_same_file_is_not_taken_twice(imported: str) -> None:
     again = run("eval", "import", str(FIXTURES / "inspect-ten-questions.eval"))
-    assert again.returncode == 2 and "here already" in again.stderr
+    assert again.returncode == 2 and "imported already" in again.stderr
     assert len(run_json("eval", "list")) == 1
 
 

@@ -11,6 +11,7 @@ from tests.evals.service.conftest import data
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import InvalidInput
+from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.scoring.judge import judge, judge_pair
 from toolkit.evals.scoring.measures import duration_ms, similarity
 from toolkit.evals.solvers import Solver
@@ -200,3 +201,46 @@ def test_two_runs_are_compared_in_words(toolkit: Toolkit, server: MockProvider) 
 def test_an_estimate_says_where_it_is_from(toolkit: Toolkit) -> None:
     (told,) = toolkit.evaluation.estimate(data(), "mock/mock-model", params={"max_tokens": 10})
     assert told.calls == 4 and told.expected_usd is None and "at most 10 tokens" in told.basis
+
+
+def test_a_wrong_target_is_refused_by_row_before_anything_is_asked(
+    toolkit: Toolkit, server: MockProvider
+) -> None:
+    rows = [{"input": "a", "target": "4"}, {"input": "b", "target": "Paris"}]
+    with pytest.raises(
+        InvalidInput, match=r"row 2 \(id .*\), column 'target': 'Paris' is not a num"
+    ):
+        toolkit.evaluation.run(rows, "mock/mock-model", scorers="numeric")
+    with pytest.raises(InvalidInput, match="no value for the variable 'colour'"):
+        toolkit.evaluation.run(rows, "mock/mock-model", solvers="{{ colour }}")
+    assert not server.requests
+
+
+def test_pass_at_k_and_agreement_with_people(toolkit: Toolkit, server: MockProvider) -> None:
+    run = toolkit.evaluation.run(data(4), "mock/mock-model", scorers="exact", epochs=3)
+    (found,) = run.pass_at(2)
+    assert (found["value"], found["n"], found["k"]) == (1.0, 4, 2)
+    with pytest.raises(InvalidInput, match="4 repeats"):
+        run.pass_at(4)
+    server.default = Answer(text="Rome")
+    half = [*data(2), *(Sample(sample_id=f"r{i}", input="q", target="Rome") for i in range(2))]
+    judged = toolkit.evaluation.run(Dataset(half), "mock/mock-model", scorers="exact")
+    agreed = judged.agreement({"s0": False, "s1": False, "r0": True, "r1": True}, "exact")
+    assert (agreed.kappa, agreed.n) == (1.0, 4)
+
+
+def test_a_transcript_holds_every_turn_and_the_judge(
+    toolkit: Toolkit, server: MockProvider
+) -> None:
+    server.default = Answer(text="Fine. SCORE: 4")
+    run = toolkit.evaluation.run(
+        data(2),
+        "mock/mock-model",
+        solvers={"name": "two", "turns": ["And again?"]},
+        scorers=judge("mock/mock-large", "Right?"),
+    )
+    calls = run.transcript("s1")
+    assert [(c["model"], c["scorer"]) for c in calls] == [
+        ("mock/mock-model", None), ("mock/mock-model", None), ("mock/mock-large", "judge")
+    ]  # fmt: skip
+    assert [m["content"] for m in calls[1]["messages"]][-1] == "And again?"

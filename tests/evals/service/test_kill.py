@@ -37,6 +37,9 @@ def test_kill_in_the_middle_then_resume_asks_only_what_is_missing(home: Path) ->
             time.sleep(0.01)
         child.kill()
         child.wait()
+        lost = toolkit.evaluation.get("killed")
+        assert lost.status == "interrupted"
+        assert list(toolkit.evaluation.list()["status"]) == ["interrupted"]
         before = len(server.requests)
         kept = toolkit.store.rows("SELECT count(DISTINCT sample_id) AS n FROM eval_samples")[0]["n"]
         assert before - _WIDTH <= kept <= before < _SAMPLES

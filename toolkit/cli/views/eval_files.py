@@ -83,6 +83,8 @@ def _render(run: str, format: Format) -> tuple[bytes, str]:
 
 def _write(file: Path, content: bytes, run_id: str, *, as_json: bool) -> None:
     """Write a file, readable by its owner only."""
+    if not file.parent.is_dir():  # a mistyped path must not make folders
+        raise InvalidInput(f"{file} cannot be written: there is no folder {file.parent}")
     try:
         write_atomic(file, content)
     except OSError as error:

@@ -207,6 +207,9 @@ def _say(summary: Mapping[str, Any]) -> str:
     if summary["failed"]:
         codes = ", ".join(f"{code} {n:,}" for code, n in summary["errors"].items())
         text += f", {summary['failed']:,} failed ({codes})"
+    unreadable = sum(entry["unreadable"] for entry in summary["scores"])
+    if unreadable:
+        text += f", {unreadable:,} unreadable"
     if summary["not_asked"]:
         text += f", {summary['not_asked']:,} not asked yet"
     if summary["skipped"]:

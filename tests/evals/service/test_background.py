@@ -32,7 +32,7 @@ def test_a_stopped_run_leaves_no_row_for_what_was_not_asked_and_goes_on_when_res
     running = toolkit.evaluation.start(data(40), "mock/mock-model", concurrency=1)
     while running.progress is None or not running.progress.done:
         assert not running.wait(0.01), "it is over before it could be stopped"
-    with pytest.raises(InvalidInput, match="under way"):
+    with pytest.raises(InvalidInput, match="in progress"):
         toolkit.evaluation.start_resume(running.run_id)
     running.stop()
     assert running.wait(60) and running.failure is None
