@@ -37,7 +37,7 @@ class EvalDependencies:
     store: Store
     client: Callable[[], Client]
     portal: Callable[[], Portal]
-    prices: PriceCache
+    prices: PriceCache[Provider]
     budgets: Callable[[], Budgets]
     resolve: Callable[[str], tuple[Provider, str]]
     embed: Callable[..., Awaitable[Embedding]]

@@ -36,6 +36,7 @@ class RetryingClient:
         self._began_at = time.monotonic()
         self._answered_at: dict[str, float] = {}
         self._in_flight = 0
+        self._exhausted: BudgetExceeded | None = None
         self._settled = asyncio.Event()
 
     async def complete(self, model: str, messages: Sequence[Message], **params: Any) -> Reply:
@@ -75,13 +76,17 @@ class RetryingClient:
             is_refused = False
             try:
                 return await self._client.complete(model, messages, **params)
-            except BudgetExceeded:
+            except BudgetExceeded as error:
                 is_refused = True
                 if self._in_flight == 1:
+                    # Nothing in flight can give anything back: whoever waits would wait for ever.
+                    self._exhausted = error
                     raise
             finally:
                 self._in_flight -= 1
-                if not is_refused:
+                if not is_refused or self._exhausted is not None:
                     self._settled.set()
                     self._settled = asyncio.Event()
             await settled.wait()
+            if self._exhausted is not None:
+                raise self._exhausted

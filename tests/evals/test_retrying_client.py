@@ -13,7 +13,7 @@ from toolkit.records import Reply
 
 
 class Scripted:
-    """A desk that does what it is told, one thing after the other, and then answers."""
+    """A client that raises what its script says, then answers."""
 
     def __init__(self, *script: Exception) -> None:
         self.script = list(script)
@@ -27,37 +27,37 @@ class Scripted:
         return Reply(text="yes", call_id="c", request_id="r", model=model)
 
 
-def left_alone(wait_s: float | None = 0.01) -> NoProviderAvailable:
-    return NoProviderAvailable("left alone", cause="breaker_open", retry_after=wait_s)
+def breaker_open(wait_s: float | None = 0.01) -> NoProviderAvailable:
+    return NoProviderAvailable("breaker open", cause="breaker_open", retry_after=wait_s)
 
 
-def ask(desk: Scripted, patience_s: float = 60.0) -> Reply:
+def ask(client: Scripted, max_wait_s: float = 60.0) -> Reply:
     async def run() -> Reply:
-        patient = RetryingClient(desk, lambda model: model.split("/")[0], patience_s)
-        return await patient.complete("p/m", [])
+        retrying = RetryingClient(client, lambda model: model.split("/")[0], max_wait_s)
+        return await retrying.complete("p/m", [])
 
     return asyncio.run(run())
 
 
-def test_a_provider_that_is_left_alone_is_waited_for() -> None:
-    desk = Scripted(left_alone(), left_alone(), left_alone())
-    assert ask(desk).text == "yes"
-    assert desk.asked == 4
+def test_an_open_circuit_breaker_is_waited_for() -> None:
+    client = Scripted(breaker_open(), breaker_open(), breaker_open())
+    assert ask(client).text == "yes"
+    assert client.asked == 4
 
 
-@pytest.mark.parametrize("error", [left_alone(None), ServerError("no")])
+@pytest.mark.parametrize("error", [breaker_open(None), ServerError("no")])
 def test_what_waiting_does_not_help_is_raised_at_once(error: Exception) -> None:
-    desk = Scripted(error)
+    client = Scripted(error)
     with pytest.raises(type(error)):
-        ask(desk)
-    assert desk.asked == 1
+        ask(client)
+    assert client.asked == 1
 
 
-def test_patience_has_an_end() -> None:
-    desk = Scripted(*[left_alone() for _ in range(1000)])
+def test_waiting_has_an_end() -> None:
+    client = Scripted(*[breaker_open() for _ in range(1000)])
     with pytest.raises(NoProviderAvailable):
-        ask(desk, patience_s=0.1)
-    assert 1 < desk.asked < 1000
+        ask(client, max_wait_s=0.1)
+    assert 1 < client.asked < 1000
 
 
 def test_a_cap_that_refuses_is_asked_again_while_a_call_is_under_way() -> None:
@@ -78,8 +78,8 @@ def test_a_cap_that_refuses_is_asked_again_while_a_call_is_under_way() -> None:
                 self.inside -= 1
 
     async def run() -> list[Reply]:
-        patient = RetryingClient(Capped(), lambda model: "p")
-        return await asyncio.gather(*(patient.complete("p/m", []) for _ in range(5)))
+        retrying = RetryingClient(Capped(), lambda model: "p")
+        return await asyncio.gather(*(retrying.complete("p/m", []) for _ in range(5)))
 
     assert [reply.text for reply in asyncio.run(run())] == ["yes"] * 5
 
@@ -87,3 +87,19 @@ def test_a_cap_that_refuses_is_asked_again_while_a_call_is_under_way() -> None:
 def test_a_cap_that_refuses_alone_ends_it() -> None:
     with pytest.raises(BudgetExceeded):
         ask(Scripted(BudgetExceeded("full")))
+
+
+def test_calls_that_are_all_refused_at_once_all_end() -> None:
+    """The budget is looked up beside the loop, so that many wait for it when it refuses all."""
+
+    class Empty(Scripted):
+        async def complete(self, model: str, messages: Any, **params: Any) -> Reply:
+            await asyncio.sleep(0.001)
+            raise BudgetExceeded("nothing is left")
+
+    async def run() -> list[Any]:
+        client = RetryingClient(Empty(), lambda model: "p")
+        calls = [client.complete("p/m", []) for _ in range(20)]
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+
+    assert {type(found) for found in asyncio.run(run())} == {BudgetExceeded}
