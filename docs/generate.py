@@ -161,7 +161,50 @@ def command_page() -> str:
     return "".join(parts)
 
 
+def tables_page() -> str:
+    """Every table and column of the database, from the comments of the migrations."""
+    parts = [
+        "# Tables\n\n",
+        "<!-- Produced by `python docs/generate.py`; edit the comments in\n"
+        "toolkit/store/migrations/ instead. -->\n\n",
+        "The columns that `tk.sql(...)` and `toolkit store sql` read. Times are UTC, ids are\n"
+        "UUIDv7 text, durations are milliseconds unless the name says otherwise, money is USD.\n"
+        "NULL means unknown, never zero. [The store](../store.md) says how rows get there.\n",
+    ]
+    for table, (meaning, columns) in _tables().items():
+        parts.append(f"\n## {table}\n\n{meaning}\n\n| column | type | meaning |\n|---|---|---|\n")
+        for name, kind, text in columns:
+            parts.append(f"| `{name}` | {kind} | {text} |\n")
+    return "".join(parts)
+
+
+def _tables() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """Meaning and columns (name, type, meaning) of each table."""
+    column = r"(\w+)\s+((?:\w+)(?:\([^)]*\))?(?:\[\])?)(?: NOT NULL)?[,;]?\s*(?:--\s*(.*))?$"
+    tables: dict[str, tuple[str, list[tuple[str, str, str]]]] = {}
+    for path in sorted((ROOT / "toolkit" / "store" / "migrations").glob("*.sql")):
+        comment: list[str] = []
+        table = ""
+        for line in path.read_text("utf-8").splitlines():
+            if found := re.match(r"CREATE TABLE (\w+)", line):
+                table = found.group(1)
+                tables[table] = (" ".join(comment), [])
+            elif found := re.match(rf"ALTER TABLE (\w+) ADD COLUMN {column}", line):
+                tables[found.group(1)][1].append(_column(found.groups()[1:]))
+            elif table and (found := re.match(rf" +{column}", line)):
+                tables[table][1].append(_column(found.groups()))
+            table = "" if line.startswith(")") else table
+            comment = [*comment, line[3:]] if line.startswith("-- ") else []
+    return tables
+
+
+def _column(found: tuple[str | Any, ...]) -> tuple[str, str, str]:
+    name, kind, meaning = found
+    return name, kind, (meaning or "").replace("|", "\\|")
+
+
 PAGES: Final = {
+    "tables.md": tables_page,
     "python.md": python_page,
     "errors.md": errors_page,
     "settings.md": settings_page,

@@ -36,6 +36,17 @@ def test_every_setting_is_explained():
     assert not [name for name, meaning in rows if not meaning.strip()]
 
 
+def test_every_column_is_explained():
+    from toolkit.store.tables import TABLES
+
+    explained = _generator()._tables()
+    for name, table in TABLES.items():
+        meaning, columns = explained[name]
+        assert meaning
+        assert {column for column, _, _ in columns} == set(table.columns), name
+        assert not [column for column, _, text in columns if not text]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page):
     text = page.read_text("utf-8")

@@ -59,6 +59,11 @@ if sys.platform == "win32":  # pragma: no cover - the counterpart of flock
             return False
         return True
 
+    def unlock(descriptor: int) -> None:
+        """Release the lock of an open file that stays open."""
+        os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -70,6 +75,10 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def unlock(descriptor: int) -> None:
+        """Release the lock of an open file that stays open."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class FileLock:

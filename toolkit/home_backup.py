@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from toolkit.errors import StoreError
 from toolkit.files import locked, write_atomic
-
-if TYPE_CHECKING:
-    from toolkit.toolkit import Toolkit
+from toolkit.settings import Settings
+from toolkit.store.store import Store
 
 
 def registry_copy(path: Path) -> Path:
-    """Where the registry of a store backup at `path` is kept."""
+    """Return where the provider registry is kept for a backup of the store at `path`."""
     return path.with_name(f"{path.name}.providers.toml")
 
 
-def back_up(toolkit: Toolkit, path: Path) -> Path:
-    """Write a checked copy of the store to `path`, and the registry beside it; returns `path`.
+def back_up(store: Store, settings: Settings, path: Path) -> Path:
+    """Write a checked copy of the store to `path`, and the registry next to it; returns `path`.
 
     Raises:
         StoreError: one of them could not be written.
     """
-    written = toolkit.store.backup(path)
-    _copy(toolkit.settings.registry_path, registry_copy(written), toolkit.settings.lock_wait_s)
+    written = store.backup(path)
+    _copy(settings.registry_path, registry_copy(written), settings.lock_wait_s)
     return written
 
 
-def restore(toolkit: Toolkit, path: Path) -> None:
+def restore(store: Store, settings: Settings, path: Path) -> None:
     """Restore the database and the registry from a backup; current files are kept as `.bak`.
 
     A backup without a registry leaves the present one as it is.
@@ -36,11 +34,11 @@ def restore(toolkit: Toolkit, path: Path) -> None:
     Raises:
         StoreError: the backup cannot be used.
     """
-    toolkit.store.restore(path)
-    saved, present = registry_copy(path.expanduser().absolute()), toolkit.settings.registry_path
+    store.restore(path)
+    saved, present = registry_copy(path.expanduser().absolute()), settings.registry_path
     if saved.is_file():
-        _copy(present, present.with_name(f"{present.name}.bak"), toolkit.settings.lock_wait_s)
-        _copy(saved, present, toolkit.settings.lock_wait_s)
+        _copy(present, present.with_name(f"{present.name}.bak"), settings.lock_wait_s)
+        _copy(saved, present, settings.lock_wait_s)
 
 
 def _copy(source: Path, target: Path, wait_s: float) -> None:

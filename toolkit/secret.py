@@ -41,6 +41,14 @@ _FINGERPRINT_MIN_LENGTH: Final = 20
 _MIN_REDACTABLE: Final = 6
 
 
+_revealed: Final[dict[str, None]] = {}
+
+
+def revealed_values() -> tuple[str, ...]:
+    """Every secret value that was revealed in this process, oldest first; never show it."""
+    return tuple(_revealed)
+
+
 class Secret:
     """A secret text. It has no readable `repr`, `str`, format, pickle or JSON form.
 
@@ -54,6 +62,9 @@ class Secret:
 
     def reveal(self) -> str:
         """Return the plain value (`str`)."""
+        # Whatever left once may come back in an answer: `secret_forms` keeps it out of rows.
+        if self._value not in _revealed:
+            _revealed[self._value] = None
         return self._value
 
     @property

@@ -1,12 +1,12 @@
 """Proves that no key is where none may be: in the home folder, the store's rows, any given file.
 
-Known keys are looked for in every written form, and beside them whatever has the shape of a key.
+Known keys are looked for in every written form (`secret_forms`), and besides whatever has the
+shape of a key.
 A finding names the file and the place, never the value.
 """
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 import mmap
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidInput
-from toolkit.secret import KEY_PATTERNS, Secret, encodings
+from toolkit.secret import KEY_PATTERNS, Secret
+from toolkit.secret_forms import SecretMatcher
 
 if TYPE_CHECKING:
     from toolkit.settings import Settings
@@ -30,6 +31,8 @@ Content = bytes | mmap.mmap
 _SKIPPED_FOLDERS: Final = frozenset({".git", ".venv", "node_modules", "__pycache__", "models"})
 _MIN_SECRET_CHARS: Final = 6
 _BATCH_ROWS: Final = 20_000
+_WINDOW_BYTES: Final = 16 * 1024 * 1024
+_OVERLAP_BYTES: Final = 64 * 1024  # more than the longest form of any key
 _PLACEHOLDER: Final = re.compile(rb"(?i)\W*(redacted|\*{3,}|your[-_ ]|example)|[$<{\[]")
 
 
@@ -97,50 +100,38 @@ def scan(toolkit: Toolkit, paths: Sequence[Path] = ()) -> ScanReport:
 
 
 class _Search:
-    """Known keys in every form, and shapes of keys, as compiled patterns over bytes."""
+    """Known keys in every form, and shapes of keys."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        forms = sorted(
-            {form for s in secrets for form in _forms(s.reveal())}, key=len, reverse=True
-        )
-        known = b"|".join(re.escape(form) for form in forms)
-        self._known = re.compile(known) if forms else None
+        self._known = SecretMatcher((s.reveal() for s in secrets), min_chars=_MIN_SECRET_CHARS)
         self._shapes = [
             (name, re.compile(pattern.pattern.encode(), pattern.flags & re.IGNORECASE))
             for name, pattern in KEY_PATTERNS
         ]
 
     def __call__(self, content: Content) -> Iterator[tuple[int, str]]:
-        """Offsets and what stands there; a known key is not told again as a shape."""
-        told: list[tuple[int, int]] = []
-        for match in self._known.finditer(content) if self._known else ():
-            told.append(match.span())
-            yield match.start(), "known key"
+        """Offsets and what is there; a known key is not reported again as a shape."""
+        seen: list[tuple[int, int]] = []
+        for begin, end in self._known_spans(content):
+            seen.append((begin, end))
+            yield begin, "known key"
         for name, pattern in self._shapes:
             for match in pattern.finditer(content):
                 begin, end = match.span()
-                if any(begin < b and a < end for a, b in told) or _PLACEHOLDER.match(match[0]):
+                if any(begin < b and a < end for a, b in seen) or _PLACEHOLDER.match(match[0]):
                     continue
-                told.append((begin, end))
+                seen.append((begin, end))
                 yield begin, f"shape of a key ({name})"
 
-
-def _forms(value: str) -> set[bytes]:
-    """Every form of a key: as `secret.encodings` writes it, inside base64, and in UTF-16."""
-    raw = value.encode("utf-8", "surrogatepass")
-    forms = {form.encode("utf-8", "surrogatepass") for form in encodings(value)}
-    forms.add(value.encode("utf-16-le", "surrogatepass"))
-    # JSON of writers that leave letters beyond ASCII as they are.
-    forms.add(json.dumps(value, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
-    # Base64 of a longer text (`user:key`): what the key's own bytes alone decide, at each of the
-    # three places where it can begin within a group.
-    for lead in range(3):
-        whole = base64.b64encode(bytes(lead) + raw).rstrip(b"=")
-        first = -(-lead * 8 // 6)
-        last = (lead + len(raw)) * 8 // 6
-        core = whole[first:last]
-        forms |= {core, core.replace(b"+", b"-").replace(b"/", b"_")}
-    return {form for form in forms if len(form) >= _MIN_SECRET_CHARS}
+    def _known_spans(self, content: Content) -> Iterator[tuple[int, int]]:
+        """In windows that overlap: a file may be larger than the memory."""
+        last_end = -1
+        for start in range(0, len(content), _WINDOW_BYTES):
+            window = bytes(content[start : start + _WINDOW_BYTES + _OVERLAP_BYTES])
+            for begin, end in self._known.spans(window):
+                if start + begin >= last_end and begin < _WINDOW_BYTES:
+                    last_end = start + end
+                    yield start + begin, last_end
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -188,7 +179,7 @@ def _scan_rows(store: Store, settings: Settings, search: _Search, report: ScanRe
     with store.reading() as reader:
         for table in TABLES:
             for begin in range(0, 2**62, _BATCH_ROWS):
-                sql = f'SELECT * FROM "{table}" LIMIT {_BATCH_ROWS} OFFSET {begin}'  # noqa: S608 - the house's own table names
+                sql = f'SELECT * FROM "{table}" LIMIT {_BATCH_ROWS} OFFSET {begin}'  # noqa: S608 - the toolkit's own table names
                 rows = reader.rows(sql)
                 for row in rows:
                     found = {what for _, what in search(_as_text(row))}
@@ -203,5 +194,5 @@ def _scan_rows(store: Store, settings: Settings, search: _Search, report: ScanRe
 
 
 def _as_text(value: Any) -> bytes:
-    """Values as JSON; `_forms` knows how a key is written in it."""
+    """Values as JSON; the matcher knows how a key is written in it."""
     return json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.store.rows import call_row
 from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
+from toolkit.store import backup as backup_module
 from toolkit.store.store import Store
 
 pytestmark = pytest.mark.slow
@@ -97,3 +98,61 @@ def test_a_backup_to_nowhere_is_told_in_words(filled, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="could not be written"):
         filled.backup(tmp_path / "file" / "one.duckdb")
+
+
+# Appends without a pause; its own background thread ingests.
+WRITES = """
+store = Store(settings)
+number = 0
+while True:
+    store.append("calls", call_row(call_id=f"{sys.argv[2]}-{number:06d}", output_text="x" * 2000))
+    os.write(1, f"{sys.argv[2]}-{number:06d}\\n".encode())
+    number += 1
+"""
+
+
+def test_a_backup_while_others_write_has_all_that_was_acknowledged(start, store, tmp_path):
+    writers = [start(WRITES, name) for name in "ab"]
+    before = [writer.stdout.readline().strip() for writer in writers for _ in range(20)]
+    path = store.backup(tmp_path / "copy.duckdb")
+    for writer in writers:
+        writer.kill()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        found = [row[0] for row in connection.execute("SELECT call_id FROM calls").fetchall()]
+        (rolled,) = connection.execute("SELECT sum(calls) FROM rollup_hourly").fetchone()
+    assert set(before) <= set(found)
+    assert len(found) == len(set(found)) == rolled
+
+
+def test_a_restore_while_others_write_keeps_what_waits(start, store, tmp_path):
+    store.append("calls", call_row(call_id="saved"))
+    path = store.backup(tmp_path / "copy.duckdb")
+    writer = start(WRITES, "a")
+    for _ in range(20):
+        writer.stdout.readline()
+    store.restore(path)
+    after = [writer.stdout.readline().strip() for _ in range(5)]
+    writer.kill()
+    writer.wait()
+    store.ingest()
+    found = ids(store)
+    assert "saved" in found and set(after[1:]) <= set(found)
+    assert store.audit() == [], "what the user replaced was not lost"
+    assert all(check.is_ok for check in store.verify()), store.verify()
+
+
+def test_a_copy_that_differs_is_not_put_in_place(filled, settings, tmp_path, monkeypatch):
+    path = filled.backup(tmp_path / "one.duckdb")
+    filled.ingest()
+    before = settings.store_path.read_bytes()
+    copied = backup_module._copy_file
+
+    def spoil(source, target):
+        copied(source, target)
+        with duckdb.connect(str(target)) as connection:
+            connection.execute("UPDATE calls SET input_tokens = 7 WHERE call_id = '3'")
+
+    monkeypatch.setattr(backup_module, "_copy_file", spoil)
+    with pytest.raises(StoreCorrupt, match="calls"):
+        filled.restore(path)
+    assert settings.store_path.read_bytes() == before

@@ -180,7 +180,7 @@ def test_rows_that_differ_from_what_was_put_in_are_not_dropped(store, monkeypatc
 
     monkeypatch.setattr(ingest_module, "_insert", spoil)
     store.append("calls", call_row(input_tokens=5))
-    with pytest.raises(StoreCorrupt, match="otherwise than they went in"):
+    with pytest.raises(StoreCorrupt, match="differ from the journal"):
         store.ingest()
     assert store._journal.count() == 1
 

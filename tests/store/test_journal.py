@@ -7,11 +7,12 @@ import sqlite3
 import stat
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
+from toolkit.errors import StoreError, StoreTooNew
 from toolkit.store.journal import Journal
 
 
@@ -45,10 +46,18 @@ def test_a_record_can_be_seen_from_elsewhere_as_soon_as_append_returns(journal, 
     assert Journal(path).count() == 1
 
 
-def test_many_at_once_are_all_or_none(journal):
-    with pytest.raises(StoreError):
-        journal.append_many("calls", ["1", None])  # type: ignore[list-item]
-    assert journal.count() == 0
+def test_many_at_once_are_all_or_none(journal, path):
+    journal.append("calls", "0")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN NEW.row = '2' "
+            "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    with pytest.raises(StoreError, match="refused"):
+        journal.append_many("calls", ["1", "2"])
+    assert [entry.row for entry in journal.read()] == ["0"]
+    journal.append("calls", "3")
+    assert [(entry.number, entry.row) for entry in journal.read()] == [(1, "0"), (2, "3")]
 
 
 def test_numbers_are_never_given_twice_even_when_all_is_dropped(journal):
@@ -131,13 +140,15 @@ def test_another_process_may_append_while_one_is_in_a_transaction_for_a_moment(j
     assert journal.count() == 2
 
 
-def test_a_file_of_another_kind_is_called_damaged_and_left_alone(journal, path):
+def test_a_file_of_another_kind_is_set_aside_and_kept(journal, path, caplog):
     path.parent.mkdir()
     path.write_bytes(b"these are no tables" * 100)
-    for use in (lambda: journal.append("calls", "x"), journal.count):
-        with pytest.raises(StoreCorrupt, match="Move it away"):
-            use()
-    assert path.read_bytes() == b"these are no tables" * 100
+    journal.append("calls", "x")
+    assert [entry.row for entry in journal.read()] == ["x"]
+    (kept,) = path.parent.glob("journal.sqlite.damaged-*")
+    assert kept.read_bytes() == b"these are no tables" * 100
+    assert "The journal was damaged and is kept as" in caplog.text
+    assert "how many is not known" in str(journal.audit()[0])
 
 
 def test_a_journal_of_a_newer_version_is_refused_untouched(journal, path):

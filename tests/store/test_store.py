@@ -124,7 +124,7 @@ print("done")
 def test_app_notebook_and_command_line_work_at_once(start, store):
     programs = [start(APP, name) for name in ("app", "notebook", "cli")]
     for program in programs:
-        out, err = program.communicate(timeout=90)
+        out, err = program.communicate(timeout=170)
         assert (out, err) == ("done\n", "")
     assert store.rows("SELECT count(*) AS n, count(DISTINCT call_id) AS ids FROM calls") == [
         {"n": 90, "ids": 90}

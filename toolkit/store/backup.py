@@ -9,37 +9,52 @@ copies a consistent state; the copy is opened again and compared row by row befo
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import StoreCorrupt, StoreError
+from toolkit.files import PRIVATE_FOLDER
 from toolkit.store import migrate
 from toolkit.store.database import Database, explain
+from toolkit.store.ingest import add_entries, raise_mark, read_mark
+from toolkit.store.journal import Entry, Journal
+from toolkit.store.reader import PendingEntries
 from toolkit.store.tables import TABLES
 
 if TYPE_CHECKING:
     import duckdb
 
-_ALL_TABLES = (*TABLES, "journal_marks", "rollup_hourly", "rollup_daily_histogram")
+Contents = dict[str, tuple[Any, ...] | None]
+
+# A backup is worth waiting for: a move of large rows may keep the file for some seconds.
+_PATIENCE_S: Final = 120.0
+_ALL_TABLES: Final = (*TABLES, "journal_marks", "rollup_hourly", "rollup_daily_histogram")
 
 
-def back_up(database: Database, path: Path) -> Path:
-    """Write a checked copy of the ledger to `path` (replaced when it is there); returns it.
+def back_up(database: Database, journal: Journal, path: Path) -> Path:
+    """Write a checked copy of the store, journal included, to `path`; returns it.
+
+    Writers go on meanwhile: the database is read like for any query, and what waits in the
+    journal is added to the copy.
 
     Raises:
-        StoreError: it could not be written, or differs from the ledger.
+        StoreError: it could not be written, or differs from the store.
     """
     path = path.expanduser().absolute()
     aside = path.with_name(f"{path.name}.new")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         migrate.remove_database(aside)
-        with database.reading_apart() as connection:
-            wanted = _contents(connection, "ledger")
+        pending = PendingEntries(journal)
+        with database.reading_apart(_PATIENCE_S, pending.remember) as connection:
             _copy(connection, aside)
-        if _contents_of(aside) != wanted:
-            raise StoreCorrupt(f"the copy {aside} differs from the store", hint="Try again.")
+            _require_equal(_contents_of(aside), _contents(connection, "ledger"), aside)
+            entries, journal_id = _pending_of(connection, journal, pending)
+        if entries:
+            put_in = _add(aside, journal_id, entries)
+            _require_equal(_contents_of(aside), put_in, aside)
         migrate.put_in_place(aside, path, keep_old=False)
     except OSError as error:
         raise StoreError(
@@ -52,8 +67,10 @@ def back_up(database: Database, path: Path) -> Path:
     return path
 
 
-def restore(database: Database, path: Path) -> None:
-    """Let the backup at `path` take the place of the ledger, which is kept as `.bak`.
+def restore(database: Database, journal: Journal, path: Path) -> None:
+    """Replace the database by the backup at `path`; the present one is kept as `.bak`.
+
+    Records that still wait in the journal are ingested into it afterwards.
 
     Raises:
         StoreError: the backup cannot be used; nothing was changed.
@@ -63,13 +80,40 @@ def restore(database: Database, path: Path) -> None:
         raise StoreError(f"there is no backup {path}")
     wanted = _contents_of(path)
     aside = database.path.with_name(f"{database.path.name}.new")
-    with database.alone():
+    with database.alone(_PATIENCE_S):
         migrate.remove_database(aside)
         _copy_file(path, aside)
-        if _contents_of(aside) != wanted:
-            raise StoreCorrupt(f"the copy {aside} differs from the backup", hint="Try again.")
+        _require_equal(_contents_of(aside), wanted, aside)
+        _take_part(aside, journal)
         _set_aside(database.path)
         migrate.put_in_place(aside, database.path, keep_old=False)
+
+
+def _require_equal(found: Contents, wanted: Contents, path: Path) -> None:
+    if found != wanted:
+        tables = ", ".join(name for name in wanted if found.get(name) != wanted[name])
+        raise StoreCorrupt(
+            f"{path} differs from what was copied ({tables})",
+            hint="Nothing was replaced. Try again; if it happens again, check the disk.",
+        )
+
+
+def _pending_of(
+    connection: duckdb.DuckDBPyConnection, journal: Journal, pending: PendingEntries
+) -> tuple[list[Entry], str]:
+    journal_id = journal.identity()
+    if journal_id is None:
+        return [], ""
+    return pending.above(read_mark(connection, journal_id, "ledger.main")), journal_id
+
+
+def _take_part(path: Path, journal: Journal) -> None:
+    """Mark what left the journal after the backup was made: its user chose to do without it."""
+    journal_id = journal.identity()
+    if journal_id is not None:
+        with _open(str(path), {}) as connection:
+            raise_mark(connection, journal_id, journal.dropped())
+            connection.execute("CHECKPOINT")
 
 
 def _set_aside(path: Path) -> None:
@@ -101,7 +145,16 @@ def _copy(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     connection.execute("DETACH copy")
 
 
-def _contents_of(path: Path) -> dict[str, Any]:
+def _add(path: Path, journal_id: str, entries: Sequence[Entry]) -> Contents:
+    """Add entries of the journal to a copy; returns what it holds, before it is read back."""
+    with _open(str(path), {}) as connection:
+        add_entries(connection, journal_id, entries)
+        contents = _contents(connection)
+        connection.execute("CHECKPOINT")
+    return contents
+
+
+def _contents_of(path: Path) -> Contents:
     import duckdb
 
     try:
@@ -117,18 +170,20 @@ def _contents_of(path: Path) -> dict[str, Any]:
         raise explain(error, path) from None
 
 
-def _contents(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict[str, Any]:
-    """Count and hash of each table's rows, whatever their order."""
+def _contents(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> Contents:
+    """Count and hash of each table's rows, whatever their order; of `catalog` or the open file."""
     found = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = 'main' "
+        "SELECT table_name FROM duckdb_tables() "
+        "WHERE database_name = coalesce(?, current_database()) AND schema_name = 'main' "
         "ORDER BY table_name",
         [catalog],
     ).fetchall()
-    contents: dict[str, Any] = {}
+    schema = f"{catalog}.main" if catalog else "main"
+    contents: Contents = {}
     for (name,) in found:
         if name in _ALL_TABLES:
             contents[name] = connection.execute(
-                f"SELECT count(*), bit_xor(hash(t)) FROM {catalog}.main.{name} AS t"
+                f"SELECT count(*), bit_xor(hash(t)) FROM {schema}.{name} AS t"
             ).fetchone()
     return contents
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
+from toolkit.errors import StoreCorrupt, StoreError, StoreLocked, StoreTooNew
 from toolkit.store import migrate
 from toolkit.store.fair_lock import FairFileLock, Kind, locked
 from toolkit.store.migrate import OnStep
 from toolkit.store.read_connection import Viewer, look_at_ledger, start_engine
+from toolkit.store.snapshot import SnapshotCache
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,9 +50,25 @@ _DAMAGE_WORDS: Final = (
     "Could not read enough bytes",
     "Failure while replaying WAL",
 )
-_DISK_WORDS: Final = ("No space left", "disk full", "File too large", "Could not write")
+_DISK_WORDS: Final = (
+    *("No space left", "disk full", "File too large", "Could not write"),
+    *("Disk quota exceeded", "Input/output error"),
+)
 _NEWER_WORDS: Final = ("we can only read version", "newer version of DuckDB", "storage version")
 _RETRY_S: Final = 0.02
+# A move of another process lasts about half a second; a reader does not wait longer than this
+# before it takes a copy.
+_FREE_WAIT_S: Final = 0.6
+_KEPT_S: Final = 5.0
+# For its own process a reader waits until it is done: its work is bounded. Raising after the usual
+# wait made pages fail with "in use by this process" while a row of 25 MB was moved.
+_OWN_WAIT_S: Final = 120.0
+
+_Live = Callable[[float, float], AbstractContextManager["duckdb.DuckDBPyConnection"]]
+
+
+def _pass() -> None:
+    """Do nothing."""
 
 
 class Database:
@@ -66,7 +85,9 @@ class Database:
         self.wait_s = wait_s
         self.turns = FairFileLock(path.with_name(f"{path.name}.queue"), f"the store {path}")
         self._on_step = on_step
-        self._viewer = Viewer(self._attach)
+        self._viewer = Viewer(lambda connection: self._attach(connection, self.path))
+        self._snapshots = SnapshotCache(path)
+        self._kept_until = 0.0
         self._known_file: tuple[int, int] | None = None
 
     @contextmanager
@@ -85,7 +106,7 @@ class Database:
         """
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
-        with self._explained(), self._turn("w", wait_s):
+        with self._explained(), self._turn("w", wait_s), _opened(self.path):
             self._prepare(deadline)
             connection = self._patiently(lambda: _connect(self.path), deadline)
             try:
@@ -95,15 +116,57 @@ class Database:
                 connection.close()
 
     @contextmanager
-    def reading(self, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(
+        self, wait_s: float | None = None, before_copy: Callable[[], object] = _pass
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the process's engine, which has the file attached as `ledger`.
 
-        Where there is no file yet, `ledger` has the same tables, empty. Errors as `writing`.
+        Where there is no file yet, `ledger` has the same tables, empty. While another process
+        keeps the file, it is a copy of it. Errors as `writing`.
+
+        Args:
+            wait_s: longest wait for the file where it cannot be copied; None: the setting.
+            before_copy: called before the file is copied: what the journal holds then is either
+                in the copy or can be read from the journal, and nothing is in neither.
         """
-        wait_s = self._wait(wait_s)
+        with ExitStack() as stack:
+            yield self._open(stack, self._shared, self._wait(wait_s), before_copy)
+
+    @contextmanager
+    def reading_apart(
+        self, wait_s: float | None = None, before_copy: Callable[[], object] = _pass
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The same on an engine of its own, which can be locked down without affecting others."""
+        with ExitStack() as stack:
+            yield self._open(stack, self._separate, self._wait(wait_s), before_copy)
+
+    def _open(
+        self, stack: ExitStack, live: _Live, wait_s: float, before_copy: Callable[[], object]
+    ) -> duckdb.DuckDBPyConnection:
+        """Open the file, or a copy of it where another process does not let go of it."""
+        quick_s = min(wait_s, 0.0 if time.monotonic() < self._kept_until else _FREE_WAIT_S)
+        try:
+            self._upgrade_if_old(quick_s)
+            return stack.enter_context(live(quick_s, 0.0))
+        except StoreLocked:
+            before_copy()
+            copy = self._take_copy()
+            if copy is None:
+                self._upgrade_if_old(wait_s)
+                return stack.enter_context(live(wait_s, _OWN_WAIT_S))
+            self._kept_until = time.monotonic() + _KEPT_S
+            return stack.enter_context(self._copied(copy))
+
+    def _take_copy(self) -> Path | None:
+        # The lock is kept while copying: nobody in this process may open the file meanwhile, since
+        # closing the file that is copied would release DuckDB's lock on it.
+        with _open_here_lock:
+            return None if _open_here[self.path] else self._snapshots.take()
+
+    @contextmanager
+    def _shared(self, wait_s: float, own_wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + wait_s
-        self._upgrade_if_old(wait_s)
-        with self._explained(), self._turn("r", wait_s):
+        with self._explained(), self._turn("r", wait_s, own_wait_s), _opened(self.path):
             connection = self._patiently(self._viewer.lend, deadline)
             try:
                 look_at_ledger(connection)
@@ -112,32 +175,42 @@ class Database:
                 self._viewer.take_back(connection)
 
     @contextmanager
-    def reading_apart(self, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The same on an engine of its own, which can be locked down without hindering others."""
-        wait_s = self._wait(wait_s)
+    def _separate(self, wait_s: float, own_wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + wait_s
-        self._upgrade_if_old(wait_s)
-        with self._explained(), self._turn("r", wait_s), closing(start_engine()) as connection:
-            self._patiently(lambda: self._attach(connection), deadline)
+        with (
+            self._explained(),
+            self._turn("r", wait_s, own_wait_s),
+            _opened(self.path),
+            closing(start_engine()) as connection,
+        ):
+            self._patiently(lambda: self._attach(connection, self.path), deadline)
+            look_at_ledger(connection)
+            yield connection
+
+    @contextmanager
+    def _copied(self, copy: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._explained(), closing(start_engine()) as connection:
+            self._attach(connection, copy)
             look_at_ledger(connection)
             yield connection
 
     def close(self) -> None:
         """Stop the process's engine; it starts again when needed."""
         self._viewer.close()
+        self._snapshots.close()
 
     def _wait(self, wait_s: float | None) -> float:
         return self.wait_s if wait_s is None else wait_s
 
     @contextmanager
-    def _turn(self, kind: Kind, wait_s: float) -> Iterator[None]:
+    def _turn(self, kind: Kind, wait_s: float, own_wait_s: float = 0.0) -> Iterator[None]:
         if not self._can_queue(kind):
             # A folder that we may only read, or that is not there yet: nobody to queue with.
             yield
             return
         with ExitStack() as stack:
             try:
-                stack.enter_context(self.turns.turn(kind, wait_s))
+                stack.enter_context(self.turns.turn(kind, wait_s, own_wait_s))
             except OSError:
                 # A full disk has no room for a ticket; reading must work all the same.
                 if kind == "w":
@@ -183,15 +256,15 @@ class Database:
         with duckdb.connect(str(self.path), read_only=True) as connection:
             return migrate.find_version(connection)
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        if not self.path.exists():
+    def _attach(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        if not path.exists():
             connection.execute("ATTACH ':memory:' AS ledger")
             connection.execute("USE ledger")
             migrate.apply(connection)
             connection.execute("USE memory")
             return
         # A path is no value that can be bound here; quotes are doubled.
-        quoted = str(self.path).replace("'", "''")
+        quoted = str(path).replace("'", "''")
         connection.execute(f"ATTACH '{quoted}' AS ledger (READ_ONLY)")
         try:
             self._require_current(migrate.find_version(connection, "ledger.main"))
@@ -240,6 +313,22 @@ class Database:
                 f"the store {self.path} cannot be used: {error.strerror or error}",
                 hint="Check that its folder is writable and has free space.",
             ) from None
+
+
+_open_here: Final[Counter[Path]] = Counter()
+_open_here_lock: Final = threading.Lock()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Count the file as open in this process, whichever `Database` opens it."""
+    with _open_here_lock:
+        _open_here[path] += 1
+    try:
+        yield
+    finally:
+        with _open_here_lock:
+            _open_here[path] -= 1
 
 
 def explain(error: Exception, path: Path) -> StoreError:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH_ROWS: Final = 20_000
+# About half a second of a core; a row may be larger than this and then goes alone.
+BATCH_BYTES: Final = 8 * 1024 * 1024
 # Others wait for the file meanwhile: a catalog of 100,000 models is moved in several turns.
-LONGEST_TURN_S: Final = 1.0
+LONGEST_TURN_S: Final = 0.5
 _PREFIX: Final = "incoming_"
 
 
@@ -81,6 +83,30 @@ def ingest(
     )
 
 
+def add_entries(
+    connection: duckdb.DuckDBPyConnection, journal_id: str, entries: Sequence[Entry]
+) -> None:
+    """Put journal entries into an open database that is not the journal's own, such as a backup.
+
+    Raises:
+        StoreCorrupt: what was put in differs from the journal.
+    """
+    catalog = connection.execute("SELECT current_database()").fetchone()
+    assert catalog is not None
+    structures = staging.read_structures(connection, catalog[0])
+    size, batch = 0, list[Entry]()
+    for entry in entries:
+        batch.append(entry)
+        size += len(entry.row)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_ROWS or entry is entries[-1]:
+            _move(connection, batch, structures, journal_id, _pass)
+            size, batch = 0, []
+
+
+def _pass(step: str) -> None:
+    """Do nothing."""
+
+
 class _Mover:
     """One run over one journal, in as many turns at the ledger as it needs."""
 
@@ -110,7 +136,8 @@ class _Mover:
         until = time.monotonic() + LONGEST_TURN_S
         mark = read_mark(connection, journal_id)
         self._settle(journal_id, mark)
-        while entries := self._journal.read(after=mark, upto=self._last, limit=BATCH_ROWS):
+        self._journal.report_database_loss(mark)
+        while entries := self._read(mark, self._last):
             mark = entries[-1].number
             self.entries += len(entries)
             for table, count in self._move(entries, journal_id, mark).items():
@@ -119,14 +146,18 @@ class _Mover:
                 break
         connection.execute("CHECKPOINT")
         self._on_step("ingest:checkpointed")
+        self._journal.quarantine()
         self._journal.drop(mark)
         self._on_step("ingest:dropped")
         return not entries
 
+    def _read(self, after: int, upto: int) -> list[Entry]:
+        return self._journal.read(after=after, upto=upto, limit=BATCH_ROWS, limit_bytes=BATCH_BYTES)
+
     def _settle(self, journal_id: str, mark: int) -> None:
         """Look again at entries at or below the mark: a run that moved them died too early."""
         after = 0
-        while entries := self._journal.read(after=after, upto=mark, limit=BATCH_ROWS):
+        while entries := self._read(after, mark):
             after = entries[-1].number
             found = self._move(entries, journal_id, mark)
             # Rows that replace always count as put in; missing is told by the others alone.
@@ -135,22 +166,35 @@ class _Mover:
             self.recovered += missing
 
     def _move(self, entries: Sequence[Entry], journal_id: str, mark: int) -> dict[str, int]:
-        """One batch in one transaction; returns how many rows were new, by table."""
-        connection = self._connection
-        connection.execute("BEGIN")
-        self._on_step("ingest:begun")
-        tables = staging.load(connection, entries, self._structures, _PREFIX)
-        counts = {table.name: _insert(connection, table) for table in tables}
-        if counts.get("calls"):
-            rollup.add(connection, f"{_PREFIX}calls")
-        self._on_step("ingest:inserted")
-        _write_mark(connection, journal_id, mark)
-        self._on_step("ingest:marked")
-        connection.execute("COMMIT")
-        self._on_step("ingest:committed")
-        for table in tables:
-            _require_same(connection, table)
-        return counts
+        return _move(
+            self._connection, entries, self._structures, journal_id, self._on_step, mark=mark
+        )
+
+
+def _move(
+    connection: duckdb.DuckDBPyConnection,
+    entries: Sequence[Entry],
+    structures: Structures,
+    journal_id: str,
+    on_step: OnStep,
+    *,
+    mark: int | None = None,
+) -> dict[str, int]:
+    """Move one batch in one transaction; returns how many rows were new, by table."""
+    connection.execute("BEGIN")
+    on_step("ingest:begun")
+    tables = staging.load(connection, entries, structures, _PREFIX)
+    counts = {table.name: _insert(connection, table) for table in tables}
+    if counts.get("calls"):
+        rollup.add(connection, f"{_PREFIX}calls")
+    on_step("ingest:inserted")
+    _write_mark(connection, journal_id, entries[-1].number if mark is None else mark)
+    on_step("ingest:marked")
+    connection.execute("COMMIT")
+    on_step("ingest:committed")
+    for table in tables:
+        _require_same(connection, table)
+    return counts
 
 
 def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: str = "main") -> int:
@@ -159,6 +203,12 @@ def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: st
         f"SELECT journal_id, max(high_water) FROM {schema}.journal_marks GROUP BY ALL"
     ).fetchall()
     return int(dict(marks).get(journal_id, 0))
+
+
+def raise_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int) -> None:
+    """Let a database take part in a journal whose entries up to `mark` are gone."""
+    if read_mark(connection, journal_id) < mark:
+        _write_mark(connection, journal_id, mark)
 
 
 def _write_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int) -> None:
@@ -211,6 +261,6 @@ def _require_same(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     ).fetchone()
     if wanted != stored:
         raise StoreCorrupt(
-            f"rows of {table.name} came out of the ledger otherwise than they went in",
+            f"verification failed: rows in {table.name} differ from the journal",
             hint="Nothing is lost: the journal keeps them. Run `toolkit store verify`.",
         )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from toolkit.store import rollup, staging
 from toolkit.store.binding import execute
 from toolkit.store.database import Database, explain
 from toolkit.store.ingest import read_mark
-from toolkit.store.journal import Journal
+from toolkit.store.journal import Entry, Journal
 from toolkit.store.tables import Table
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 USER_SQL_TIMEOUT_S: Final = 60.0
-USER_SQL_MEMORY: Final = "2GB"
+USER_SQL_MEMORY: Final = "1GB"
+# DuckDB's limit ends where pandas begins: `repeat(1, 1e11)` took 123 s and 5.3 GB here.
+USER_SQL_ROWS: Final = 5_000_000
+USER_SQL_BYTES: Final = 1024 * 1024 * 1024
+_CHUNK_VECTORS: Final = 50
 
 _PREFIX: Final = "pending_"
 # Table functions that change the engine's state or run text that nobody has looked at.
@@ -70,15 +75,16 @@ class LockedDownReader:
     def frame(
         self, sql: str, params: Sequence[Any] = (), timeout_s: float = USER_SQL_TIMEOUT_S
     ) -> pd.DataFrame:
-        """A person's SQL: one reading statement, without files, network or settings.
+        """Run a user's SQL: one reading statement, without files, network or settings.
 
         Raises:
-            StoreError: it is not one reading statement, not allowed, failed, or took too long.
+            StoreError: it is not one reading statement, not allowed, failed, took too long, or
+                has a result of too many rows or bytes.
         """
         with _told():
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
-                return _frame(self._connection.execute(sql, list(params)))
+                return _bounded_frame(self._connection.execute(sql, list(params)), timeout_s)
 
 
 @contextmanager
@@ -89,8 +95,9 @@ def reading(journal: Journal, database: Database, wait_s: float | None = None) -
         StoreLocked: a writer held the ledger for `wait_s` seconds (default: the setting).
         StoreError: it cannot be read.
     """
-    with database.reading(wait_s) as connection:
-        _lay_over(connection, journal)
+    pending = PendingEntries(journal)
+    with database.reading(wait_s, pending.remember) as connection:
+        _lay_over(connection, journal, pending)
         yield Reader(connection)
 
 
@@ -99,24 +106,46 @@ def reading_locked_down(
     journal: Journal, database: Database, wait_s: float | None = None
 ) -> Iterator[LockedDownReader]:
     """The same for a person's SQL: no file, no network, no setting can be reached any more."""
-    with database.reading_apart(wait_s) as connection:
-        _lay_over(connection, journal)
+    pending = PendingEntries(journal)
+    with database.reading_apart(wait_s, pending.remember) as connection:
+        _lay_over(connection, journal, pending)
         connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield LockedDownReader(connection)
 
 
-def _lay_over(connection: duckdb.DuckDBPyConnection, journal: Journal) -> None:
-    """Views of the ledger's names that add the entries above its mark.
+class PendingEntries:
+    """What the journal holds and the database does not.
 
-    The file cannot change while we have it open, and entries leave the journal only at or below
-    the mark: what is read here is exactly what is missing there.
+    While the file is open it cannot change, and entries leave the journal only at or below the
+    mark: what is read then is exactly what is missing there. A copy of the file may be out of date
+    at once, so for a copy the journal is read before it is taken.
     """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._remembered: list[Entry] | None = None
+
+    def remember(self) -> None:
+        """Read the journal now, before the file is copied."""
+        self._remembered = self._journal.read()
+
+    def above(self, mark: int) -> list[Entry]:
+        """Return the entries numbered above the mark of the file or copy that was opened."""
+        if self._remembered is None:
+            return self._journal.read(after=mark)
+        return [entry for entry in self._remembered if entry.number > mark]
+
+
+def _lay_over(
+    connection: duckdb.DuckDBPyConnection, journal: Journal, pending: PendingEntries
+) -> None:
+    """Create views with the names of the tables that add the entries above the mark."""
     journal_id = journal.identity()
     if journal_id is None:
         return
-    entries = journal.read(after=read_mark(connection, journal_id, "ledger.main"))
+    entries = pending.above(read_mark(connection, journal_id, "ledger.main"))
     if not entries:
         return
     structures = staging.read_structures(connection, "ledger")
@@ -201,6 +230,46 @@ def _frame(result: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return result.df()
 
 
+def _bounded_frame(result: duckdb.DuckDBPyConnection, timeout_s: float) -> pd.DataFrame:
+    """The result as a DataFrame, fetched in pieces and given up when it is too large or too slow.
+
+    Raises:
+        StoreError: which bound was exceeded.
+    """
+    import pandas as pd
+
+    deadline = time.monotonic() + timeout_s
+    chunks: list[pd.DataFrame] = []
+    rows = size = 0
+    while chunk := _next_chunk(result, is_first=not chunks):
+        chunks.append(chunk[0])
+        rows += len(chunk[0])
+        size += int(chunk[0].memory_usage(index=False, deep=True).sum())
+        if rows > USER_SQL_ROWS or size > USER_SQL_BYTES:
+            raise StoreError(
+                f"the result has more than {USER_SQL_ROWS:,} rows or {USER_SQL_BYTES >> 20:,} MB",
+                hint="Add a LIMIT, aggregate, or select fewer columns.",
+                cause="too_large",
+            )
+        if time.monotonic() > deadline:
+            raise _too_slow()
+    return chunks[0] if len(chunks) == 1 else pd.concat(chunks, ignore_index=True)
+
+
+def _next_chunk(result: duckdb.DuckDBPyConnection, *, is_first: bool) -> list[pd.DataFrame]:
+    """The next rows; an empty list at the end, but a result without rows has its columns."""
+    chunk = result.fetch_df_chunk(_CHUNK_VECTORS)
+    return [chunk] if is_first or len(chunk) else []
+
+
+def _too_slow() -> StoreError:
+    return StoreError(
+        "the query took too long and was stopped",
+        hint="Select fewer rows, or restrict `started_at`.",
+        cause="timeout",
+    )
+
+
 @contextmanager
 def _time_limit(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
     timer = threading.Timer(timeout_s, connection.interrupt)
@@ -220,11 +289,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
-        raise StoreError(
-            "the query took too long and was stopped",
-            hint="Ask for fewer rows, or restrict `started_at`.",
-            cause="timeout",
-        ) from None
+        raise _too_slow() from None
     except duckdb.PermissionException:
         raise StoreError(
             "files, network and extensions cannot be reached from here",

@@ -14,10 +14,18 @@ from typing import Any, Final
 import orjson
 
 from toolkit.errors import StoreError
+from toolkit.secret_forms import current_matcher, redact_shapes
 from toolkit.store.tables import TABLES, Table
 
 SURROGATES_REPLACED: Final = "surrogates_replaced"
 NUMBER_OUT_OF_RANGE: Final = "number_out_of_range"
+REDACTED_FLAG: Final = "secret_redacted"
+
+# Texts of users and models: they may speak of keys in general, an address or an example.
+_BODIES: Final = frozenset(
+    {"messages", "output_text", "reasoning_text", "tool_calls", "params", "choices", "parts"}
+    | {"input", "target", "output", "explanation", "description", "note", "title"}
+)
 
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**63 - 1
@@ -40,13 +48,33 @@ def require_table(name: str) -> Table:
 
 
 def encode_row(table: Table, row: Mapping[str, Any]) -> str:
-    """`row` as JSON text without its unknown values.
+    """`row` as JSON text without its unknown values, and without any secret.
+
+    Every row of every table passes here, so redaction in this one place covers all columns: a
+    provider that echoed its key had it stored in ten of them. Known secrets are removed
+    everywhere, what only looks like a key everywhere but in the bodies of prompts and answers.
 
     Raises:
         StoreError: a column that the table lacks, a key without a value, or a value that has
             no form in JSON.
     """
     _check_columns(table, row)
+    text = _encode(table, row)
+    matcher = current_matcher()
+    redacted = {
+        name: redact_shapes(value)
+        for name, value in row.items()
+        if name not in _BODIES and isinstance(value, str)
+    }
+    if not matcher.spans(text.encode()) and all(row[n] == v for n, v in redacted.items()):
+        return text
+    clean = {name: matcher.redact_value(value) for name, value in {**row, **redacted}.items()}
+    if "flags" in _COLUMNS[table.name] and any(row[name] != v for name, v in clean.items()):
+        clean["flags"] = sorted({*(clean.get("flags") or ()), REDACTED_FLAG})
+    return _encode(table, clean)
+
+
+def _encode(table: Table, row: Mapping[str, Any]) -> str:
     kept: dict[str, Any] = {}
     for name, value in row.items():
         if value is None:

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
     from toolkit.store.database import Database
     from toolkit.store.ingest import IngestReport
+    from toolkit.store.journal import Loss
     from toolkit.store.reader import Reader
     from toolkit.store.store_info import Check, StoreInfo
 
 _CLOSE_WAIT_S: Final = 2.0
+# Whoever waits to write keeps later readers waiting; in the background there is always a next try.
+_BACKGROUND_WAIT_S: Final = 0.25
 # So many waiting entries slow a read down more than moving them first.
 _MANY_PENDING: Final = 5_000
 
@@ -141,6 +144,22 @@ class Store:
 
         return verify(self._journal, self._database)
 
+    def audit(self) -> list[Loss]:
+        """Look for acknowledged records that are gone; returns all that nobody has acknowledged.
+
+        Raises:
+            StoreError: the journal cannot be used.
+        """
+        return self._journal.audit()
+
+    def losses(self) -> list[Loss]:
+        """Return the losses that were noticed and that nobody has acknowledged."""
+        return self._journal.losses.read()
+
+    def forget_losses(self) -> int:
+        """Acknowledge all losses, so that they are not reported again; returns how many."""
+        return self._journal.forget_losses()
+
     def backup(self, path: Path) -> Path:
         """Write a consistent copy of the ledger, journal included, to `path` and check it.
 
@@ -149,8 +168,7 @@ class Store:
         """
         from toolkit.store.backup import back_up
 
-        self.ingest(wait_s=_CLOSE_WAIT_S)
-        return back_up(self._database, path)
+        return back_up(self._database, self._journal, path)
 
     def restore(self, path: Path) -> None:
         """Put a backup in the place of the ledger; the present file stays beside it as `.bak`.
@@ -160,7 +178,7 @@ class Store:
         """
         from toolkit.store.backup import restore
 
-        restore(self._database, path)
+        restore(self._database, self._journal, path)
 
     def close(self) -> None:
         """Publish what can be published now and close; whatever is left waits in the journal."""
@@ -172,7 +190,7 @@ class Store:
             self._database.close()
 
     def _publish(self) -> None:
-        self.ingest(wait_s=_CLOSE_WAIT_S)
+        self.ingest(wait_s=_BACKGROUND_WAIT_S)
 
 
 def _file_of(settings: Settings) -> Path:

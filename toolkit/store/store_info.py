@@ -13,7 +13,7 @@ from typing import Any
 from toolkit.errors import StoreError
 from toolkit.store.database import Database
 from toolkit.store.ingest import read_mark
-from toolkit.store.journal import Journal
+from toolkit.store.journal import Journal, Loss
 from toolkit.store.reader import Reader
 from toolkit.store.tables import TABLES
 
@@ -30,6 +30,7 @@ class StoreInfo:
         schema_version: of the file, as far as it can be read.
         duckdb_version: the library's.
         holder_pid: process that holds the file right now, or None.
+        losses: acknowledged records that are gone, see `Store.losses`.
         error: why the file cannot be read, or None.
     """
 
@@ -42,6 +43,7 @@ class StoreInfo:
     schema_version: int | None
     duckdb_version: str
     holder_pid: int | None
+    losses: list[Loss]
     error: str | None = None
 
 
@@ -82,6 +84,7 @@ def read_info(
         schema_version=version,
         duckdb_version=duckdb.__version__,
         holder_pid=holder_pid,
+        losses=journal.losses.read(),
         error=error,
     )
 
@@ -102,12 +105,20 @@ def _size(path: Path) -> int:
 def verify(journal: Journal, database: Database) -> list[Check]:
     """Every check of the store, worst news included; failures are entries, not exceptions."""
     checks = [_run("journal", lambda: "; ".join(journal.check()))]
+    checks.append(_run("losses", lambda: "; ".join(map(str, _audited(journal)))))
     try:
         with database.reading() as connection:
             checks += _ledger_checks(connection, journal)
     except StoreError as error:
         checks.append(Check(name="ledger", is_ok=False, detail=str(error)))
     return checks
+
+
+def _audited(journal: Journal) -> list[Loss]:
+    try:
+        return journal.audit()
+    except StoreError:  # a home that can only be read: what was noticed before
+        return journal.losses.read()
 
 
 def _ledger_checks(connection: Any, journal: Journal) -> list[Check]:

@@ -1,4 +1,4 @@
-"""`toolkit store`: look into the store, publish the journal, verify, back up, ask in SQL."""
+"""`toolkit store`: inspect the database, ingest the journal, verify, back up, query in SQL."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from toolkit.cli.output import (
 if TYPE_CHECKING:
     import pandas as pd
 
-app = new_app("Look into the store and take care of it.")
+app = new_app("Inspect and maintain the database.")
 
 
 @app.command()
 def info(as_json: JsonFlag = False) -> None:
-    """Tell where the store is, its size, version and rows; exit code 1 when it cannot be read."""
+    """Show paths, sizes, version, rows and losses; exits 1 if the database cannot be read."""
     with opened_toolkit() as toolkit:
         found = toolkit.store.info()
     show_facts(asdict(found), as_json=as_json)
@@ -40,25 +40,33 @@ def info(as_json: JsonFlag = False) -> None:
 @app.command()
 def ingest(
     wait_s: Annotated[
-        float | None, typer.Option("--wait", help="Longest wait for the store, seconds.")
+        float | None, typer.Option("--wait", help="Longest wait for the database, in seconds.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Move what the journal holds into the store now."""
+    """Move the records that wait in the journal into the database."""
     with opened_toolkit() as toolkit:
         report = asdict(toolkit.store.ingest(wait_s=wait_s))
     show_facts(report, as_json=as_json)
 
 
 @app.command()
-def verify(as_json: JsonFlag = False) -> None:
-    """Check the store and its journal; exit code 1 when something is wrong."""
+def verify(
+    forget_losses: Annotated[
+        bool,
+        typer.Option("--forget-losses", help="Do not report the losses known so far again."),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check the database and its journal for damage and losses; exits 1 if a check fails."""
     with opened_toolkit() as toolkit:
+        if forget_losses:
+            toolkit.store.forget_losses()
         checks = toolkit.store.verify()
     columns = (
-        Column("is_ok", "", lambda is_ok: "ok" if is_ok else "WRONG"),
+        Column("is_ok", "", lambda is_ok: "ok" if is_ok else "FAILED"),
         Column("name", "Check"),
-        Column("detail", "What was found"),
+        Column("detail", "Result"),
     )
     show_rows([asdict(check) for check in checks], columns, as_json=as_json)
     if not all(check.is_ok for check in checks):
@@ -67,10 +75,13 @@ def verify(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def backup(
-    path: Annotated[Path | None, typer.Argument(help="Where to; else the home's backups/.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Target file. Default: a dated file in the home folder's backups/."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Copy the store, journal included, and the registry beside it, for `restore`."""
+    """Copy the database, journal included, and the provider registry, for `restore`."""
     from toolkit.home_backup import back_up
 
     with opened_toolkit() as toolkit:
@@ -78,32 +89,35 @@ def backup(
             folder = toolkit.settings.make_home() / toolkit.settings.backups_path
             folder.mkdir(mode=0o700, exist_ok=True)
             path = folder / f"toolkit-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
-        written = back_up(toolkit, path)
-    _tell({"backup": written}, f"The backup is {written}.", as_json=as_json)
+        written = back_up(toolkit.store, toolkit.settings, path)
+    _report({"backup": written}, f"Backup written to {written}.", as_json=as_json)
 
 
 @app.command()
 def restore(
-    path: Annotated[Path, typer.Argument(help="A backup.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    path: Annotated[Path, typer.Argument(help="A backup file.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put a backup in the place of store and registry; the present files stay as .bak."""
+    """Restore the database and registry from a backup; current files are kept as .bak."""
     from toolkit.home_backup import restore as put_back
 
     with opened_toolkit() as toolkit:
         if not yes and not typer.confirm(f"Replace {toolkit.settings.store_path}?", err=True):
             raise typer.Exit(1)
-        put_back(toolkit, path)
-    _tell({"restored": path}, f"The store is now that of {path}.", as_json=as_json)
+        put_back(toolkit.store, toolkit.settings, path)
+    _report({"restored": path}, f"Restored {path}.", as_json=as_json)
 
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help='One SELECT; "-" reads it from stdin.')],
+    query: Annotated[str, typer.Argument(help='One SELECT statement; "-" reads it from stdin.')],
     as_json: JsonFlag = False,
 ) -> None:
-    """Run one read-only SQL query, without file or network access."""
+    """Run one read-only SQL query over the tables of docs/store.md.
+
+    It has no access to files or the network, and is limited to 60 seconds, 5 million rows and 1 GB.
+    """
     text = sys.stdin.read() if query == "-" else query
     with opened_toolkit() as toolkit:
         frame = toolkit.store.user_frame(text)
@@ -113,14 +127,14 @@ def sql(
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows with None where something is missing; whole numbers stay whole beside a None."""
+    """The rows with None where a value is missing; integers stay integers beside a None."""
     whole = frame.convert_dtypes(convert_string=False, convert_floating=False).astype(object)
     rows = whole.where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
-def _tell(facts: Mapping[str, Any], words: str, *, as_json: bool) -> None:
+def _report(facts: Mapping[str, Any], message: str, *, as_json: bool) -> None:
     if as_json:
         show_facts(facts, as_json=True)
     else:
-        notice(words)
+        notice(message)

@@ -1,4 +1,4 @@
-"""What a failure of the journal means for a person, and what to do about it."""
+"""What a failure of the journal means, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from typing import Final
 from toolkit.errors import StoreCorrupt, StoreError, StoreLocked, StoreTooNew
 
 BUSY_S: Final = 5.0
+# A short read is a file that was cut; an I/O error of the disk has other names.
+_DAMAGE: Final = (
+    "SQLITE_NOTADB",
+    "SQLITE_CORRUPT",
+    "SQLITE_IOERR_SHORT_READ",
+    "SQLITE_IOERR_CORRUPTFS",
+    "SQLITE_IOERR_DATA",
+)
 
 
 def too_new(path: Path) -> StoreTooNew:
@@ -23,7 +31,7 @@ def too_new(path: Path) -> StoreTooNew:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say what a failure of the journal means and what to do about it."""
+    """Raise a failure of the journal as an error that says what it means and what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -41,13 +49,13 @@ def _explain(error: sqlite3.Error, path: Path) -> StoreError:
     if name.startswith("SQLITE_BUSY") or name.startswith("SQLITE_LOCKED"):
         return StoreLocked(
             f"the journal {path} was busy for {BUSY_S:.0f} s",
-            hint="Another process writes to it without pause; try again.",
+            hint="Another process keeps writing to it; try again.",
         )
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+    if name.startswith(_DAMAGE):
         return StoreCorrupt(
             f"the journal {path} is damaged: {error}",
-            hint="Move it away (keep it) and go on: a new one is made. What was moved into the "
-            "store before is safe; `toolkit store verify` tells what is there.",
+            hint="It is set aside and a new one is made when the folder can be written. What was "
+            "ingested before is safe; `toolkit store verify` shows what is missing.",
         )
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return StoreError(

@@ -1,0 +1,118 @@
+"""A secret is found and removed in every written form, and nothing else is touched."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.store.rows import call_row, model_row
+from toolkit.secret import Secret
+from toolkit.secret_forms import SecretMatcher, redact_shapes
+from toolkit.settings import Settings
+from toolkit.store.store import Store
+
+KEYS = [
+    "sk-" + "proj-" + "a1B2c3D4" * 5,
+    "AI" + "za" + "Sy9_-xYz" * 4 + "abc",
+    "0123456789abcdef" * 2,
+    'quo"te\\back/slash+plus=é-long-enough',
+    "gsk" + "_" + "Zz9" * 14,
+]
+FORMS = {
+    "raw": lambda key: key,
+    "upper": lambda key: key.encode().upper().decode(),
+    "lower": lambda key: key.encode().lower().decode(),
+    "reversed": lambda key: key[::-1],
+    "hex": lambda key: key.encode().hex(),
+    "hex upper": lambda key: key.encode().hex().upper(),
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "base64 url-safe": lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
+    "basic auth": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
+    "url": lambda key: quote(key, safe=""),
+    "json": json.dumps,
+    "cut at the end": lambda key: key[: len(key) * 3 // 4 + 1],
+    "cut at the front": lambda key: key[len(key) // 4 :],
+}
+# What may remain of a form: the ends of base64 belong to the bytes around the key as well.
+LEFT_OVER = {"basic auth": 12, "base64": 4, "base64 url-safe": 4, "json": 2}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("key", KEYS)
+def test_every_form_is_removed(key, form):
+    written = FORMS[form](key)
+    text = f"before {written} after"
+    redacted = SecretMatcher([key]).redact(text)
+    assert redacted.startswith("before ") and redacted.endswith(" after")
+    assert "[redacted]" in redacted
+    kept = redacted.removeprefix("before ").removesuffix(" after").replace("[redacted]", "")
+    assert len(kept) <= LEFT_OVER.get(form, 0), kept
+
+
+@given(st.text(max_size=400))
+def test_a_text_without_the_key_stays_as_it_is(text):
+    assert SecretMatcher(KEYS).redact(text) == text
+
+
+@pytest.mark.parametrize("word", ["key", "sk-1", "EMPTY", "ollama"])
+def test_a_short_secret_is_not_looked_for_in_texts(word):
+    assert SecretMatcher([word]).redact(f"a {word} in a sentence") == f"a {word} in a sentence"
+
+
+def test_what_has_the_shape_of_a_key_is_removed():
+    assert redact_shapes("id sk-" + "a1B2" * 10) == "id [redacted]"
+    assert redact_shapes("https://user:password1@host/") == "https://[redacted]@host/"
+    assert redact_shapes("nothing here") == "nothing here"
+
+
+@pytest.fixture
+def store(home):
+    opened = Store(Settings(home=home))
+    opened._publisher.notice = lambda count=1: None
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_column_of_any_row_keeps_a_key_that_was_used(store, home, form):
+    key = "tk-" + form.replace(" ", "-") + "-Qw3rty" * 5
+    Secret(key).reveal()
+    written = FORMS[form](key)
+    store.append(
+        "calls",
+        call_row(
+            response_model=written,
+            finish_reason=written,
+            provider_request_id=written,
+            system_fingerprint=written,
+            error_message=f"401: {written}",
+            output_text=f"you sent {written}",
+            reasoning_text=written,
+            tool_calls=[{"name": written, "arguments": {written: [written]}}],
+            messages=[{"role": "user", "content": written}],
+            tags={written: written},
+        ),
+    )
+    store.append("models", model_row(owner=written, raw={"id": written}, aliases=[written]))
+    store.ingest()
+    (row,) = store.rows("SELECT * FROM calls")
+    assert "secret_redacted" in row["flags"]
+    assert "[redacted]" in row["output_text"]
+    shown = json.dumps([row, *store.rows("SELECT * FROM models")], default=str)
+    assert not SecretMatcher([key]).spans(shown.encode())
+    store.close()
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert not [path for path in files if SecretMatcher([key]).spans(path.read_bytes())]
+
+
+def test_an_example_key_in_an_answer_stays_but_not_in_an_id(store):
+    example = "sk-" + "exAmple1" * 5
+    store.append("calls", call_row(output_text=f"use {example}", provider_request_id=example))
+    (row,) = store.rows("SELECT output_text, provider_request_id, flags FROM calls")
+    assert row["output_text"] == f"use {example}"
+    assert row["provider_request_id"] == "[redacted]"
