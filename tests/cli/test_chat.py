@@ -181,3 +181,12 @@ def test_what_cannot_be_sent_is_refused_before_any_call(provider, args, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert provider.requests == []
+
+
+def test_an_estimate_calls_nothing(provider):
+    (estimate,) = run_json("chat", "Hello", "-m", "mock/mock-model", "--estimate")
+    assert estimate["input_tokens"] > 0
+    assert estimate["most_usd"] is None  # the mock has no price, and unknown is never 0
+    done = run("chat", "Hello", "-m", "mock/mock-model", "--estimate")
+    assert done.returncode == 0, done.stderr
+    assert provider.requests == []

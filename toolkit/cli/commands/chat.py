@@ -72,6 +72,9 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
     go_on: Annotated[
         bool, typer.Option("--continue", "-c", help="Continue the last conversation.")
     ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Show what it would cost, and call nothing.")
+    ] = False,
     stream: Annotated[
         bool, typer.Option("--stream/--no-stream", help="Print the answer as it arrives.")
     ] = True,
@@ -91,12 +94,15 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
         options["response_format"] = _read_schema(schema)
     with opened_toolkit() as toolkit:
         models = model or ["default"]
-        _start_local(toolkit, models)
+        if not estimate:
+            _start_local(toolkit, models)
         if file is not None:
             _run_prompts(toolkit, _read_prompts(file, template), models, options, as_json=as_json)
             return
         conversation = _build_conversation(toolkit, prompt, template, image or [], go_on=go_on)
-        if len(models) > 1:
+        if estimate:
+            _show_estimates(toolkit, conversation, models, options, as_json=as_json)
+        elif len(models) > 1:
             _chat_side_by_side(toolkit, conversation, models, options, as_json=as_json)
         else:
             _chat_alone(toolkit, conversation, models[0], options, stream=stream, as_json=as_json)
@@ -215,6 +221,28 @@ def _run_prompts(
         show_rows(rows, columns, as_json=False)
     if any(answer.get("status") not in (None, "ok") for answer in answers):
         raise typer.Exit(1)
+
+
+def _show_estimates(
+    toolkit: Toolkit,
+    conversation: str | list[Message],
+    models: list[str],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from toolkit.charts.numbers import money
+
+    rows = [asdict(toolkit.estimate(model, conversation, **options)) for model in models]
+    columns = (
+        Column("model", "Model"),
+        Column("input_tokens", "Input tokens", is_number=True),
+        Column("output_tokens", "Output tokens", lambda low_to_high: f"~{low_to_high[1]:,}"),
+        Column("expected_usd", "Expected", money, is_number=True),
+        Column("most_usd", "At most", money, is_number=True),
+        Column("note", "Note", is_optional=True),
+    )
+    show_rows(rows, columns, as_json=as_json)
 
 
 def _start_local(toolkit: Toolkit, models: list[str]) -> None:
