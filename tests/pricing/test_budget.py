@@ -286,7 +286,7 @@ def dear(home: Path) -> Iterator[tuple[Toolkit, MockProvider]]:
     """A provider whose answers of 1,000 tokens cost $0.10 each, and a budget of $1 a day."""
     answer = Answer(text="word " * 1000, usage={"prompt_tokens": 10, "completion_tokens": 1000})
     with MockProvider(answer) as server:
-        toolkit = Toolkit(Settings(home=home, daily_budget_usd=1.0))
+        toolkit = Toolkit(settings=Settings(home=home, daily_budget_usd=1.0))
         toolkit.providers.registry.add(
             "dear", base_url=server.base_url, is_local=True, needs_key=False
         )
@@ -343,7 +343,7 @@ def test_a_price_of_the_users_own_holds_for_a_local_provider_and_counts_after_a_
     reply = toolkit.complete("dear/m", "hello", max_tokens=1000)
     assert reply.receipt.price_source == "override"
     assert reply.cost_usd == Decimal("0.1001")
-    again = Toolkit(Settings(home=toolkit.settings.home, daily_budget_usd=0.1))
+    again = Toolkit(settings=Settings(home=toolkit.settings.home, daily_budget_usd=0.1))
     with pytest.raises(BudgetExceeded, match=r"0\.1001"):
         again.complete("dear/m", "hello", max_tokens=10)
     again.close()
@@ -352,7 +352,7 @@ def test_a_price_of_the_users_own_holds_for_a_local_provider_and_counts_after_a_
 def test_a_stream_that_ignores_its_limit_is_cut(home: Path) -> None:
     answer = Answer(text="word " * 5000)
     with MockProvider(answer) as server:
-        toolkit = Toolkit(Settings(home=home, daily_budget_usd=1.0))
+        toolkit = Toolkit(settings=Settings(home=home, daily_budget_usd=1.0))
         toolkit.providers.registry.add(
             "dear", base_url=server.base_url, is_local=True, needs_key=False
         )

@@ -1,7 +1,5 @@
 """Named questions to the catalog, each answered with a DataFrame: list, changes, truth, prices."""
 
-# ruff: noqa: S608 - conditions are assembled from fixed parts, values are always bound.
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -15,6 +13,15 @@ from toolkit.catalog.sources.hosts_of_url import UNKNOWN, host_of
 from toolkit.errors import InvalidInput
 from toolkit.store import queries
 from toolkit.store.queries.calls import latency_from_rollups
+from toolkit.store.queries.models import (
+    LAST_SYNCS,
+    MODEL_CHANGES,
+    MODEL_OVERVIEW,
+    MODEL_RETIREMENTS,
+    MODEL_VERIFICATION,
+    PRICE_HISTORY,
+    models_where,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,16 +35,6 @@ _HISTORY_COLUMNS: Final = (
     "valid_from", "token_class", "tier", "above_tokens", "usd_per_million", "source",
     "recorded_at",
 )  # fmt: skip
-_PROOFS: Final = """
-    SELECT provider, substr(model, length(provider) + 2) AS model_id,
-           max(started_at) FILTER (status = 'ok') AS called_at,
-           max(started_at) AS last_tried_at,
-           arg_max(status, started_at) AS last_status,
-           arg_max(error_code, started_at) FILTER (status = 'error') AS error_code,
-           arg_max(key_fingerprint, started_at) FILTER (status = 'ok') AS key_fingerprint,
-           count(*) AS calls
-    FROM calls WHERE source = 'live' GROUP BY ALL"""
-_SEARCHED: Final = "concat_ws(' ', model, display_name, owner, family, description)"
 
 
 def models_df(
@@ -59,17 +56,8 @@ def models_df(
         filters: by column, as in `toolkit.store.queries.models_df`.
     """
     condition, values = queries.columns_where("models", filters or {})
-    for word in (search or "").split():
-        condition += f" AND contains(lower({_SEARCHED}), lower(?))"
-        values.append(word)
-    if callable is not None:
-        condition += f" AND called_at IS {'NOT ' if callable else ''}NULL"
-    sql = f"""
-        SELECT models.*, called_at, last_status, error_code, key_fingerprint,
-               coalesce(calls, 0) AS calls
-        FROM models LEFT JOIN ({_PROOFS}) AS proofs USING (provider, model_id)
-        WHERE {condition} ORDER BY provider, model_id"""
-    return store.frame(sql, values)
+    words = (search or "").split()
+    return store.frame(models_where(condition, len(words), callable), [*values, *words])
 
 
 def overview_df(store: Store) -> pd.DataFrame:
@@ -79,18 +67,7 @@ def overview_df(store: Store) -> pd.DataFrame:
     answer), `ttft_ms` and `output_tps` (medians of your own live calls, within 1 %).
     """
     with store.reading() as reader:
-        models = reader.frame(
-            """
-            SELECT model, provider, model_id, display_name, owner, kind, context_window,
-                   max_output_tokens, input_usd_per_mtok, output_usd_per_mtok, capabilities,
-                   status, is_enabled, is_local, first_seen_at, gone_at, deprecation_date,
-                   successor, flags, answered_at
-            FROM models LEFT JOIN (
-                SELECT provider, model, max(hour_at) AS answered_at
-                FROM rollup_hourly WHERE status = 'ok' GROUP BY ALL
-            ) AS answers USING (provider, model)
-            ORDER BY provider, model_id"""
-        )
+        models = reader.frame(MODEL_OVERVIEW)
         ttft = latency_from_rollups("ttft_ms").frame(reader)
         tpot = latency_from_rollups("tpot_ms").frame(reader)
     keys = ["provider", "model"]
@@ -120,15 +97,7 @@ def changes_df(
         model: only this `provider/model_id`.
     """
     frame = store.frame(
-        """
-        SELECT changed_at, provider, model_id, model, kind, field, old, new, source, sync_id,
-               is_first_listing
-        FROM (SELECT *, changed_at = min(changed_at) OVER (PARTITION BY provider)
-                        AND kind = 'new' AS is_first_listing
-              FROM model_changes WHERE provider = coalesce(?, provider))
-        WHERE changed_at >= coalesce(?, '-infinity'::TIMESTAMPTZ) AND list_contains(?, kind)
-          AND coalesce(model, '') = coalesce(?, model, '')
-        ORDER BY changed_at DESC, change_id""",
+        MODEL_CHANGES,
         [provider, since, list(kinds), model],
     )
     plain = frame.astype(object).where(frame.notna(), None)
@@ -146,22 +115,7 @@ def truth_df(store: Store, *, provider: str | None = None) -> pd.DataFrame:
     `conflicts`. Models that were called but never listed have a row, too.
     """
     return store.frame(
-        f"""
-        SELECT coalesce(models.model, proofs.provider || '/' || proofs.model_id) AS model,
-               provider, model_id,
-               models.model_id IS NOT NULL AND gone_at IS NULL AS listed,
-               last_seen_at AS listed_at,
-               json_extract_string(facts, '$.sources.litellm.key') AS litellm_key,
-               litellm_key IS NOT NULL AS in_litellm,
-               json_extract_string(facts, '$.sources."genai-prices".key') IS NOT NULL
-                   AS in_genai_prices,
-               CASE WHEN last_tried_at IS NOT NULL THEN called_at IS NOT NULL END AS called,
-               called_at, last_status, error_code, key_fingerprint,
-               from_json(coalesce(json_extract(facts, '$.conflicts'), '[]'), '["VARCHAR"]')
-                   AS conflicts
-        FROM models FULL JOIN ({_PROOFS}) AS proofs USING (provider, model_id)
-        WHERE provider = coalesce(?, provider)
-        ORDER BY provider, model_id""",
+        MODEL_VERIFICATION,
         [provider],
     )
 
@@ -173,16 +127,7 @@ def retirements_df(store: Store, *, within_days: int = 90, today: date) -> pd.Da
     `successor`, `is_enabled`, `calls_30d` (your live calls in the last 30 days).
     """
     frame = store.frame(
-        """
-        SELECT model, deprecation_date AS retires_on, deprecation_date - ?::DATE AS days_left,
-               successor, is_enabled,
-               (SELECT count(*) FROM calls
-                WHERE calls.provider = models.provider AND calls.model = models.model
-                  AND source = 'live' AND origin IS DISTINCT FROM 'health'
-                  AND started_at >= ?::DATE - INTERVAL 30 DAY) AS calls_30d
-        FROM models
-        WHERE gone_at IS NULL AND deprecation_date <= ?::DATE + ?::INTEGER
-        ORDER BY retires_on, model""",
+        MODEL_RETIREMENTS,
         [today, today, today, within_days],
     )
     frame["warning"] = frame["days_left"].map(_warning).astype("Int64")
@@ -208,7 +153,7 @@ def price_history_df(
 
     columns = list(_HISTORY_COLUMNS)
     rows = store.rows(
-        f"SELECT {', '.join(columns)} FROM prices WHERE provider = ? AND model_id = ?",
+        PRICE_HISTORY,
         [row["provider"], row["model_id"]],
     )
     rows = [recorded for recorded in rows if recorded["source"] != "genai-prices"]
@@ -224,17 +169,7 @@ def price_history_df(
 
 def syncs_df(store: Store) -> pd.DataFrame:
     """The last sync of each provider: `provider`, `synced_at`, `status`, `models`, `error`."""
-    return store.frame(
-        """
-        SELECT provider, max(changed_at) FILTER (field <> 'error') AS synced_at,
-               max(changed_at) AS tried_at,
-               arg_max(CASE field WHEN 'models' THEN 'ok' ELSE field END, changed_at) AS status,
-               arg_max(CASE field WHEN 'error' THEN NULL ELSE new END, changed_at)
-                   FILTER (field <> 'error') AS models,
-               nullif(arg_max(CASE field WHEN 'error' THEN new ELSE '' END, changed_at), '')
-                   AS error
-        FROM model_changes WHERE kind = 'sync' GROUP BY provider ORDER BY provider"""
-    )
+    return store.frame(LAST_SYNCS)
 
 
 def require_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:

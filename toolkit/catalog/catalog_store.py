@@ -15,6 +15,18 @@ from toolkit.catalog.changes import Change
 from toolkit.catalog.sources.sourced_values import Row
 from toolkit.errors import StoreError
 from toolkit.files import locked
+from toolkit.store.queries.models import (
+    COUNT_LISTED,
+    LAST_SYNC_TRIES,
+    MODEL_CHOICES,
+    MODEL_NAMES,
+    MODELS_BY_NAME,
+    MODELS_OF_PROVIDER,
+    ONE_MODEL,
+    PRESENCE_CHANGES,
+    PRICES_ON_DAY,
+    SAME_MODEL_ELSEWHERE,
+)
 
 if TYPE_CHECKING:
     from toolkit.catalog.sync_diff import SyncDiff, SyncInput
@@ -54,77 +66,49 @@ class CatalogStore:
 
     def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:
         """All rows of a provider by model id, gone ones included; `facts` is read as JSON."""
-        rows = self.store.rows("SELECT * FROM models WHERE provider = ?", [provider])
+        rows = self.store.rows(MODELS_OF_PROVIDER, [provider])
         return {row["model_id"]: _with_facts(row) for row in rows}
 
     def find_row(self, provider: str, model_id: str) -> dict[str, Any] | None:
         """The row of one model, or None."""
-        query = "SELECT * FROM models WHERE provider = ? AND model_id = ?"
-        rows = self.store.rows(query, [provider, model_id])
+        rows = self.store.rows(ONE_MODEL, [provider, model_id])
         return _with_facts(rows[0]) if rows else None
 
     def rows_named(self, models: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of some `provider/model_id`."""
-        query = "SELECT * FROM models WHERE list_contains(?, model)"
-        return [_with_facts(row) for row in self.store.rows(query, [list(models)])]
+        return [_with_facts(row) for row in self.store.rows(MODELS_BY_NAME, [list(models)])]
 
     def find_names(self) -> list[str]:
         """`provider/model_id` of every model, gone ones included."""
-        rows = self.store.rows("SELECT model FROM models ORDER BY model")
+        rows = self.store.rows(MODEL_NAMES)
         return [row["model"] for row in rows]
 
     def find_choices(self) -> list[str]:
         """`provider/model_id` of the models that can be picked: enabled, listed, for chat."""
-        rows = self.store.rows(
-            "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL "
-            "AND coalesce(kind, 'chat') = 'chat' AND status <> 'offline' ORDER BY model"
-        )
+        rows = self.store.rows(MODEL_CHOICES)
         return [row["model"] for row in rows]
 
     def last_tries(self) -> dict[str, datetime]:
         """When each provider was last asked for its models, in vain or not."""
-        rows = self.store.rows(
-            "SELECT provider, max(changed_at) AS tried_at FROM model_changes "
-            "WHERE kind = 'sync' GROUP BY provider"
-        )
+        rows = self.store.rows(LAST_SYNC_TRIES)
         return {row["provider"]: row["tried_at"] for row in rows}
 
     def find_elsewhere(self, provider: str, model_id: str) -> list[dict[str, Any]]:
         """The same model at other providers: ids that end alike, listed ones only."""
-        query = """
-            SELECT model, context_window, input_usd_per_mtok, output_usd_per_mtok, status
-            FROM models
-            WHERE provider <> ? AND gone_at IS NULL
-              AND lower(regexp_extract(model_id, '[^/]*$')) =
-                  lower(regexp_extract(?, '[^/]*$'))
-            ORDER BY output_usd_per_mtok NULLS LAST, model"""
-        return self.store.rows(query, [provider, model_id])
+        return self.store.rows(SAME_MODEL_ELSEWHERE, [provider, model_id])
 
     def count_listed(self, provider: str) -> int:
         """How many models of a provider are known and not gone."""
-        query = "SELECT count(*) AS n FROM models WHERE provider = ? AND gone_at IS NULL"
-        return int(self.store.rows(query, [provider])[0]["n"])
+        return int(self.store.rows(COUNT_LISTED, [provider])[0]["n"])
 
     def count_flips(self, provider: str) -> dict[str, int]:
         """By model id, how often it came or went within the last `RECENT_SYNCS` syncs."""
-        query = """
-            SELECT model_id, count(*) AS n FROM model_changes
-            WHERE provider = ? AND kind IN ('gone', 'back') AND changed_at >= coalesce((
-                SELECT min(changed_at) FROM (
-                    SELECT changed_at FROM model_changes WHERE provider = ? AND kind = 'sync'
-                    ORDER BY changed_at DESC LIMIT ?)), 'epoch'::TIMESTAMPTZ)
-            GROUP BY model_id"""
-        rows = self.store.rows(query, [provider, provider, RECENT_SYNCS])
+        rows = self.store.rows(PRESENCE_CHANGES, [provider, provider, RECENT_SYNCS])
         return {row["model_id"]: int(row["n"]) for row in rows}
 
     def price_rows(self, provider: str, model_id: str, on: date) -> list[dict[str, Any]]:
         """The price rows of a model that hold on a day, later ones last."""
-        query = """
-            SELECT * FROM prices
-            WHERE provider = ? AND model_id = ? AND valid_from <= ?
-              AND (valid_to IS NULL OR valid_to >= ?)
-            ORDER BY valid_from, recorded_at, price_id"""
-        return self.store.rows(query, [provider, model_id, on, on])
+        return self.store.rows(PRICES_ON_DAY, [provider, model_id, on, on])
 
     def write_sync(self, step: SyncInput, outcome: SyncDiff) -> None:
         """Write a sync. The models come last: cut short, a sync is told again, never lost."""
