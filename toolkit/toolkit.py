@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from toolkit.pricing.budget import Budgets
     from toolkit.pricing.cost_estimate import Estimate
     from toolkit.pricing.price_cache import PriceCache
-    from toolkit.pricing.spend import SpendKey
+    from toolkit.pricing.spend import Forecast, SpendKey
     from toolkit.providers.model_resolver import Resolver
     from toolkit.providers.provider import Provider
     from toolkit.providers.registry import Registry
@@ -238,7 +238,17 @@ class Toolkit:
         """The catalog: every model with facts, prices and history."""
         from toolkit.catalog.service import Catalog
 
-        return Catalog(self)
+        return Catalog(
+            settings=self.settings,
+            store=self.store,
+            registry=lambda: self.providers.registry,
+            key_for=lambda provider: (
+                None if (key := self.keys.resolve(provider)) is None else key.secret
+            ),
+            local=lambda: self.local,
+            run=lambda syncing: self.portal.run(syncing),
+            on_edit=lambda: self.prices.clear(),
+        )
 
     @cached_property
     def health(self) -> HealthService:
@@ -346,6 +356,12 @@ class Toolkit:
         from toolkit.pricing.spend import read_spend
 
         return read_spend(self.store, by, since=read_moment(since), until=read_moment(until))
+
+    def forecast_spend(self) -> Forecast:
+        """Forecast what this calendar month (UTC) will have cost at its end."""
+        from toolkit.pricing.spend import forecast_month
+
+        return forecast_month(self.store)
 
     def compare(
         self,

@@ -136,7 +136,7 @@ def test_the_matrix_says_which_maps_know_a_model(toolkit: Toolkit) -> None:
     openai = toolkit.providers.registry.require("openai")
     models = (ListedModel(model_id="gpt-5-mini"), ListedModel(model_id="gpt-unheard-of"))
     step = SyncInput(openai, Listing(models=models), NOON, "sync")
-    toolkit.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
+    toolkit.catalog.catalog_store.write_sync(step, compare_listing(step, {}, {}))
     truth = tk.catalog.truth("openai").set_index("model_id")
     known, unheard = truth.loc["gpt-5-mini"], truth.loc["gpt-unheard-of"]
     assert known["in_litellm"] and known["in_genai_prices"]

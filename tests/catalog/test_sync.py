@@ -180,8 +180,8 @@ def test_a_cloud_provider_that_suddenly_lists_nothing_is_not_believed(
     store: Store, server: ListingServer
 ) -> None:
     """A key of another project lists nothing; that does not make every model gone."""
-    shelf = CatalogStore(store)
-    syncer = Syncer(store.settings, shelf, lambda _: None)
+    catalog_store = CatalogStore(store)
+    syncer = Syncer(store.settings, catalog_store, lambda _: None)
     put(server, "m")
     sync(store, provider(server))
     put(server)
@@ -221,10 +221,10 @@ def test_a_model_that_flickers_is_flagged_in_the_store(store: Store, server: Lis
 def test_a_switched_off_model_stays_off_through_syncs(store: Store, server: ListingServer) -> None:
     put(server, "a", "b")
     sync(store, provider(server))
-    shelf = CatalogStore(store)
-    row = shelf.find_row("acme", "a")
+    catalog_store = CatalogStore(store)
+    row = catalog_store.find_row("acme", "a")
     assert row is not None
-    shelf.write_edits([{**row, "is_enabled": False}], [], row["synced_at"])
+    catalog_store.write_edits([{**row, "is_enabled": False}], [], row["synced_at"])
     put(server, "b")
     sync(store, provider(server))
     put(server, "a", "b")

@@ -181,3 +181,34 @@ def test_prices_are_read_without_importing_litellm(home):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_disabled_model_is_refused_at_once_and_answers_again_when_enabled(home):
+    with MockProvider() as server:
+        tk.providers.add("mine", base_url=server.base_url, local=True, test=False)
+        tk.catalog.sync("mine")
+        assert tk.complete("mine/mock-model", "hello").text
+        assert tk.catalog.disable("mine/mock-model") == 1
+        sent = len(server.requests)
+        with pytest.raises(tk.errors.PermissionDenied, match="disabled") as caught:
+            tk.complete("mine/mock-model", "hello")
+        assert "toolkit models enable mine/mock-model" in caught.value.hint
+        with pytest.raises(tk.errors.PermissionDenied, match="disabled"):
+            list(tk.stream("mine/mock-model", "hello"))
+        assert len(server.requests) == sent, "nothing was sent"
+        assert "mine/mock-model" not in tk.catalog.choices()
+        tk.catalog.enable("mine/mock-model")
+        assert tk.complete("mine/mock-model", "hello").text
+
+
+def test_a_price_of_the_users_own_may_be_in_another_currency_and_is_never_counted_as_usd(toolkit):
+    list_by_hand(toolkit, {"price:input": "1", "price:output": "2"})
+    toolkit.catalog.override(MODEL, {"price:output": "2.50 EUR", "price:output@flex": "1"})
+    price = look_up(toolkit, MODEL).in_force
+    usage = Usage(input_tokens=10, output_tokens=10, source="provider")
+    receipt = build_receipt(usage, price)
+    assert receipt.cost_usd is None
+    assert "EUR" in receipt.note
+    for wrong in ({"price:output": "much"}, {"price:words": "1"}, {"price:input": "2 EURO"}):
+        with pytest.raises(tk.errors.InvalidInput):
+            toolkit.catalog.override(MODEL, wrong)

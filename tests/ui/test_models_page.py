@@ -267,7 +267,7 @@ def test_three_thousand_models_are_filtered_in_a_real_browser(
         "sync",
     )
     toolkit = Toolkit(settings=Settings(home=tmp_path / "home"))
-    toolkit.catalog.shelf.write_sync(step, compare_listing(step, {}, {}))
+    toolkit.catalog.catalog_store.write_sync(step, compare_listing(step, {}, {}))
     toolkit.close()
     app = RunningApp(tmp_path / "home", tmp_path)
     try:

@@ -106,7 +106,9 @@ def served_models(toolkit: Toolkit) -> list[str]:
         for provider in toolkit.providers.registry.list(active=True)
         if provider.default_model
     ]
-    return list(dict.fromkeys([*chains, *(row["model"] for row in rows), *defaults]))
+    disabled = set(toolkit.catalog.disabled())
+    names = [*chains, *(row["model"] for row in rows), *defaults]
+    return [name for name in dict.fromkeys(names) if name not in disabled]
 
 
 def resolve_models(toolkit: Toolkit, name: str) -> list[str]:

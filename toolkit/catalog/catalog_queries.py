@@ -106,8 +106,8 @@ def changes_df(
     return frame.assign(words=words)
 
 
-def truth_df(store: Store, *, provider: str | None = None) -> pd.DataFrame:
-    """The truth matrix: one row per model, who knows it and whether it was really called.
+def verify_df(store: Store, *, provider: str | None = None) -> pd.DataFrame:
+    """Which sources list each model, one row per model, and whether it was called.
 
     Columns: `model`, `provider`, `model_id`, `listed`, `listed_at`, `in_litellm`,
     `litellm_key`, `in_genai_prices`, `called` (True: it answered; False: it was tried and

@@ -17,6 +17,7 @@ from toolkit.errors import StoreError
 from toolkit.files import locked
 from toolkit.store.queries.models import (
     COUNT_LISTED,
+    DISABLED_MODELS,
     LAST_SYNC_TRIES,
     MODEL_CHOICES,
     MODEL_NAMES,
@@ -87,6 +88,10 @@ class CatalogStore:
         """`provider/model_id` of the models that can be picked: enabled, listed, for chat."""
         rows = self.store.rows(MODEL_CHOICES)
         return [row["model"] for row in rows]
+
+    def find_disabled(self) -> list[str]:
+        """`provider/model_id` of the models that a person switched off."""
+        return [row["model"] for row in self.store.rows(DISABLED_MODELS)]
 
     def last_tries(self) -> dict[str, datetime]:
         """When each provider was last asked for its models, in vain or not."""

@@ -29,11 +29,11 @@ class PriceLookup:
     """Prices of any model on any day.
 
     Attributes:
-        shelf: the catalog's rows.
+        catalog_store: the catalog's rows.
         find_provider: a provider by name, or None where it is no longer configured.
     """
 
-    shelf: CatalogStore
+    catalog_store: CatalogStore
     find_provider: Callable[[str], Provider | None]
 
     def find_costs(self, provider: Provider, model_id: str) -> ModelCosts:
@@ -58,6 +58,7 @@ class PriceLookup:
             context_window_tokens=window,
             max_output_tokens=longest,
             surplus_usd=surplus,
+            is_enabled=row.get("is_enabled") is not False,
         )
 
     def find_price(self, provider: str, model_id: str, on: date | None) -> Price | None:
@@ -68,11 +69,11 @@ class PriceLookup:
         read.
         """
         if on is None:
-            row = self.shelf.find_row(provider, model_id)
+            row = self.catalog_store.find_row(provider, model_id)
             if row is not None:
                 return _price_of_row(row)
             return self._dated(provider, model_id, datetime.now(UTC).date())
-        rows = self.shelf.price_rows(provider, model_id, on)
+        rows = self.catalog_store.price_rows(provider, model_id, on)
         host = self._host_of(provider)
         dated = genai_map.find_facts(host, model_id, on)
         said: list[tuple[str, Iterable[Rate], date | None]] = [
@@ -94,8 +95,10 @@ class PriceLookup:
     def _read(self, provider: str, model_id: str) -> tuple[dict[str, Any] | None, Decimal | None]:
         since = datetime.now(UTC) - _SURPLUS_DAYS
         try:
-            row = self.shelf.find_row(provider, model_id)
-            found = self.shelf.store.rows(LARGEST_SURPLUS, [f"{provider}/{model_id}", since])
+            row = self.catalog_store.find_row(provider, model_id)
+            found = self.catalog_store.store.rows(
+                LARGEST_SURPLUS, [f"{provider}/{model_id}", since]
+            )
         except ToolkitError:
             return None, None
         return row, None if found[0]["usd"] is None else Decimal(str(found[0]["usd"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -20,18 +20,23 @@ from toolkit.catalog.reprice import Question, Repricer
 from toolkit.catalog.sources.overrides import override_row
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
 from toolkit.errors import ModelNotFound, ToolkitError
-from toolkit.local.autostart import LOCAL, ensure_local
+from toolkit.providers.presets import LOCAL
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toolkit.local.local_server import LocalServer
     from toolkit.providers.provider import Provider
+    from toolkit.providers.registry import Registry
     from toolkit.secret import Secret
-    from toolkit.toolkit import Toolkit
+    from toolkit.settings import Settings
+    from toolkit.store.store import Store
 
 SYNC_EVERY: Final = timedelta(hours=24)
 """A provider with `auto_sync` is listed again when its last listing is older than this."""
 
+
+_LOCAL_IDLE_TIMEOUT_S: Final = 300.0
 
 Names = list[str]
 
@@ -39,18 +44,45 @@ Names = list[str]
 class Catalog:
     """The models of one toolkit."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        registry: Callable[[], Registry],
+        key_for: Callable[[Provider], Secret | None],
+        local: Callable[[], LocalServer],
+        run: Callable[[Coroutine[Any, Any, SyncReport]], SyncReport],
+        on_edit: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make the catalog of one home folder.
+
+        Args:
+            settings: proxy and deadlines of listings.
+            store: the database.
+            registry: gives the registry of providers.
+            key_for: the active key of a provider, or None.
+            local: gives the built-in model's server.
+            run: runs a coroutine for a synchronous caller.
+            on_edit: called after a person changed a model, so that it has effect at once.
+        """
+        self._settings = settings
+        self._store = store
+        self._registry = registry
+        self._key_for = key_for
+        self._local = local
+        self._run = run
+        self._on_edit = on_edit
 
     @cached_property
-    def shelf(self) -> CatalogStore:
-        """The catalog's rows in the store."""
-        return CatalogStore(self._toolkit.store)
+    def catalog_store(self) -> CatalogStore:
+        """The catalog's rows in the database."""
+        return CatalogStore(self._store)
 
     @cached_property
     def prices(self) -> PriceLookup:
         """Prices of any model on any day."""
-        return PriceLookup(self.shelf, self._find_provider)
+        return PriceLookup(self.catalog_store, self._find_provider)
 
     def sync(
         self,
@@ -70,7 +102,7 @@ class Catalog:
         Raises:
             ProviderNotFound: no provider of such a name.
         """
-        return self._toolkit.portal.run(self.async_sync(names, on_result=on_result))
+        return self._run(self.async_sync(names, on_result=on_result))
 
     async def async_sync(
         self,
@@ -80,7 +112,7 @@ class Catalog:
     ) -> SyncReport:
         """The same as `sync`, for use with `await`."""
         chosen = await asyncio.to_thread(self._choose, names)
-        syncer = Syncer(self._toolkit.settings, self.shelf, self._key_for)
+        syncer = Syncer(self._settings, self.catalog_store, self._key_for)
         return SyncReport(tuple(await syncer.sync(chosen, on_result)))
 
     async def sync_due(self, now: datetime | None = None) -> SyncReport:
@@ -99,10 +131,10 @@ class Catalog:
             await asyncio.sleep(look_every_s)
 
     def _find_due(self, now: datetime) -> Names:
-        tried = self.shelf.last_tries()
+        tried = self.catalog_store.last_tries()
         return [
             provider.name
-            for provider in self._toolkit.providers.registry.list(active=True)
+            for provider in self._registry().list(active=True)
             if provider.auto_sync
             and provider.name != LOCAL
             and (provider.name not in tried or now - tried[provider.name] >= SYNC_EVERY)
@@ -119,21 +151,21 @@ class Catalog:
             filters: by column, for example `provider="openai"`, `is_enabled=True`.
         """
         return catalog_queries.models_df(
-            self._toolkit.store, search=search, callable=callable, filters=filters
+            self._store, search=search, callable=callable, filters=filters
         )
 
     list = frame
 
     def overview(self) -> pd.DataFrame:
         """The catalog without facts and raw items, with your own median TTFT and speed beside."""
-        return catalog_queries.overview_df(self._toolkit.store)
+        return catalog_queries.overview_df(self._store)
 
     def show(self, model: str) -> dict[str, Any]:
         """Everything about one model.
 
         Returns:
             Its row, `claims` (every source's word by fact), `conflicts`, `proof` (its row of
-            the truth matrix), `changes` (newest first) and `elsewhere` (the same model at
+            `verify`), `changes` (newest first) and `elsewhere` (the same model at
             other providers, with their prices).
 
         Raises:
@@ -141,11 +173,9 @@ class Catalog:
         """
         row = self._require_row(model)
         facts = row.pop("facts") or {}
-        truth = catalog_queries.truth_df(self._toolkit.store, provider=row["provider"])
-        proof = truth[truth["model"] == model].astype(object)
-        changes = (
-            catalog_queries.changes_df(self._toolkit.store, model=model).head(20).astype(object)
-        )
+        verified = catalog_queries.verify_df(self._store, provider=row["provider"])
+        proof = verified[verified["model"] == model].astype(object)
+        changes = catalog_queries.changes_df(self._store, model=model).head(20).astype(object)
         return {
             **row,
             "claims": facts.get("claims", {}),
@@ -153,7 +183,7 @@ class Catalog:
             "sources": facts.get("sources", {}),
             "proof": proof.where(proof.notna(), None).to_dict("records")[0],
             "changes": changes.where(changes.notna(), None).to_dict("records"),
-            "elsewhere": self.shelf.find_elsewhere(row["provider"], row["model_id"]),
+            "elsewhere": self.catalog_store.find_elsewhere(row["provider"], row["model_id"]),
         }
 
     def capabilities(self, model: str) -> Sequence[str]:
@@ -180,23 +210,23 @@ class Catalog:
             model: only this `provider/model_id`.
         """
         return catalog_queries.changes_df(
-            self._toolkit.store,
+            self._store,
             since=read_moment(since),
             kinds=catalog_queries.require_kinds(tuple(kinds)),
             provider=provider,
             model=model,
         )
 
-    def truth(self, provider: str | None = None) -> pd.DataFrame:
-        """Who knows each model (provider, litellm, genai-prices), and was it really called."""
-        return catalog_queries.truth_df(self._toolkit.store, provider=provider)
+    def verify(self, provider: str | None = None) -> pd.DataFrame:
+        """Return which sources list each model, and whether a call with your key succeeded."""
+        return catalog_queries.verify_df(self._store, provider=provider)
+
+    truth = verify
 
     def retirements(self, within_days: int = 90, *, today: date | None = None) -> pd.DataFrame:
         """Models that end within so many days, soonest first, with their successors."""
         day = today or datetime.now(UTC).date()
-        return catalog_queries.retirements_df(
-            self._toolkit.store, within_days=within_days, today=day
-        )
+        return catalog_queries.retirements_df(self._store, within_days=within_days, today=day)
 
     def price_history(self, model: str) -> pd.DataFrame:
         """Dated prices of a model: what was recorded here, and what genai-prices dates back.
@@ -206,7 +236,7 @@ class Catalog:
         """
         row = self._require_row(model)
         provider = self._find_provider(row["provider"])
-        return catalog_queries.price_history_df(self._toolkit.store, provider, row)
+        return catalog_queries.price_history_df(self._store, provider, row)
 
     def reprice(
         self,
@@ -233,7 +263,7 @@ class Catalog:
             on=read_day(at),
             as_model=None if as_ is None else split_model(as_),
         )
-        return Repricer(self._toolkit.store, self.prices).reprice(question)
+        return Repricer(self._store, self.prices).reprice(question)
 
     def enable(self, *models: str) -> int:
         """Switch models on by `provider/model_id` or pattern (`openrouter/anthropic/*`).
@@ -244,13 +274,11 @@ class Catalog:
         Raises:
             ModelNotFound: a name or pattern fits no model.
         """
-        with self.shelf.editing():
-            return self._switch(models, True)
+        return self._switch(models, True)
 
     def disable(self, *models: str) -> int:
-        """Switch models off; they stay in the catalog. See `enable`."""
-        with self.shelf.editing():
-            return self._switch(models, False)
+        """Switch models off: they stay in the catalog, and calls to them are refused."""
+        return self._switch(models, False)
 
     def override(self, model: str, values: dict[str, Any], *, on: date | str | None = None) -> None:
         """Set your own facts or prices of a model; they stand before every other source.
@@ -266,43 +294,44 @@ class Catalog:
             InvalidInput: no such fact, or a value that it cannot have.
         """
         now = datetime.now(UTC)
-        with self.shelf.editing():
+        with self.catalog_store.editing():
             row = self._require_row(model)
             edited = override_row(row, values, read_day(on) or now.date())
             prices = build_price_rows(row, edited, now)
             found = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
-            self.shelf.write_edits([edited], found, now, prices)
+            self.catalog_store.write_edits([edited], found, now, prices)
+        self._on_edit()
 
     def syncs(self) -> pd.DataFrame:
         """The last sync of each provider: when, how it ended, and why it failed."""
-        return catalog_queries.syncs_df(self._toolkit.store)
+        return catalog_queries.syncs_df(self._store)
 
     def choices(self) -> Sequence[str]:
         """`provider/model_id` of every model that a person can pick: enabled, listed, for chat."""
-        return self.shelf.find_choices()
+        return self.catalog_store.find_choices()
+
+    def disabled(self) -> Sequence[str]:
+        """`provider/model_id` of every model that was switched off."""
+        return self.catalog_store.find_disabled()
 
     def _choose(self, names: Sequence[str] | str | None) -> Sequence[Provider]:
         """The providers to ask; the built-in one is started when it is asked for by name."""
-        registry = self._toolkit.providers.registry
+        registry = self._registry()
         if names is None:
-            is_running = self._toolkit.local.status() is not None
+            is_running = self._local().status() is not None
             used = registry.list(active=True)
             return [registry.locate(p) for p in used if p.name != LOCAL or is_running]
         names = [names] if isinstance(names, str) else names
         if LOCAL in names:
-            ensure_local(self._toolkit)
+            self._local().start(None, idle_timeout_s=_LOCAL_IDLE_TIMEOUT_S)
         return [registry.locate(registry.require(name)) for name in names]
 
-    def _key_for(self, provider: Provider) -> Secret | None:
-        resolved = self._toolkit.keys.resolve(provider)
-        return None if resolved is None else resolved.secret
-
     def _find_provider(self, name: str) -> Provider | None:
-        return self._toolkit.providers.registry.find(name)
+        return self._registry().find(name)
 
     def _require_row(self, model: str) -> dict[str, Any]:
         provider, model_id = split_model(model)
-        row = self.shelf.find_row(provider, model_id)
+        row = self.catalog_store.find_row(provider, model_id)
         if row is None:
             raise ModelNotFound(
                 f"the catalog has no model {model}",
@@ -312,17 +341,23 @@ class Catalog:
         return row
 
     def _switch(self, names: Sequence[str], enabled: bool) -> int:
+        with self.catalog_store.editing():
+            switched = self._write_switches(names, enabled)
+        self._on_edit()
+        return switched
+
+    def _write_switches(self, names: Sequence[str], enabled: bool) -> int:
         rows: dict[str, dict[str, Any]] = {}
-        known = self.shelf.find_names()
+        known = self.catalog_store.find_names()
         for name in names:
             fitting = [model for model in known if model == name or fnmatchcase(model, name)]
             if not fitting:
                 self._require_row(name)
-            rows |= {row["model"]: row for row in self.shelf.rows_named(fitting)}
+            rows |= {row["model"]: row for row in self.catalog_store.rows_named(fitting)}
         turned = [row for row in rows.values() if row["is_enabled"] is not enabled]
         word = {True: "on", False: "off"}
         change = Change(kind="enabled", old=word[not enabled], new=word[enabled], source="person")
-        self.shelf.write_edits(
+        self.catalog_store.write_edits(
             [{**row, "is_enabled": enabled} for row in turned],
             [(row["provider"], row["model_id"], change) for row in turned],
             datetime.now(UTC),

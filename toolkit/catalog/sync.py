@@ -98,17 +98,17 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class Syncer:
-    """Asks providers for their models and keeps the shelf of rows up to date.
+    """Asks providers for their models and keeps the catalog_store of rows up to date.
 
     Attributes:
         settings: proxy and connect deadline.
-        shelf: the catalog's rows in the store.
+        catalog_store: the catalog's rows in the store.
         key_for: the key of a provider, or None.
         deadline_s: longest wait for one provider's whole listing, seconds.
     """
 
     settings: Settings
-    shelf: CatalogStore
+    catalog_store: CatalogStore
     key_for: Callable[[Provider], Secret | None]
     deadline_s: float = DEADLINE_S
 
@@ -135,7 +135,7 @@ class Syncer:
         litellm_map.bundled_map()
         genai_map.load()
         with suppress(StoreError):  # whoever needs the store next will say why
-            self.shelf.count_listed("")
+            self.catalog_store.count_listed("")
 
     async def sync_one(self, provider: Provider) -> SyncResult:
         """Ask one provider and write what is new; what fails is told in the result."""
@@ -170,7 +170,7 @@ class Syncer:
         """A cloud provider does not lose all its models at once; a local server may."""
         if listing.models or provider.is_local:
             return
-        known = self.shelf.count_listed(provider.name)
+        known = self.catalog_store.count_listed(provider.name)
         if known:
             raise CatalogSyncFailed(
                 f"{provider.name} answered with an empty list, though {known:,} models are known",
@@ -194,16 +194,18 @@ class Syncer:
 
     def _write(self, step: SyncInput) -> SyncDiff:
         name = step.provider.name
-        with self.shelf.editing():
-            outcome = compare_listing(step, self.shelf.rows_of(name), self.shelf.count_flips(name))
-            self.shelf.write_sync(step, outcome)
+        with self.catalog_store.editing():
+            outcome = compare_listing(
+                step, self.catalog_store.rows_of(name), self.catalog_store.count_flips(name)
+            )
+            self.catalog_store.write_sync(step, outcome)
         return outcome
 
     def _write_failure(self, provider: Provider, result: SyncResult) -> None:
-        with self.shelf.editing():
-            rows = self.shelf.rows_of(provider.name).values()
+        with self.catalog_store.editing():
+            rows = self.catalog_store.rows_of(provider.name).values()
             failed = [mark_failed(row, result.message or "") for row in rows]
-            self.shelf.write_failure(provider.name, result.at, result.message, failed)
+            self.catalog_store.write_failure(provider.name, result.at, result.message, failed)
 
 
 def _counted(step: SyncInput, outcome: SyncDiff, began: float, asked: float) -> SyncResult:

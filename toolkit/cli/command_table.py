@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("health", "Configure", "Check providers, and see states and incidents"),
     Command("local", "Configure", "Start and stop the built-in local model"),
     Command("calls", "Inspect", "List, show, count and export recorded calls"),
+    Command("spend", "Inspect", "Show what calls have cost, a forecast, and budgets"),
     Command("store", "Inspect", "Inspect, verify and back up the database; query it with SQL"),
     Command("scan", "Inspect", "Check that no known key is in any file"),
     Command("board", "Evaluate", "Comparisons, votes and the leaderboard"),

@@ -40,6 +40,7 @@ class ModelCosts:
         prices: what sources say it costs.
         context_window_tokens: input window, tokens.
         max_output_tokens: longest answer, tokens.
+        is_enabled: whether calls to it are allowed; a person can switch a model off.
         surplus_usd: the most by which the provider's own figure was above the computed one in
             recorded calls: fees that no price list has.
     """
@@ -48,6 +49,7 @@ class ModelCosts:
     context_window_tokens: int | None = None
     max_output_tokens: int | None = None
     surplus_usd: Decimal | None = None
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

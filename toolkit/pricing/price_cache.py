@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import PermissionDenied, ToolkitError
 from toolkit.pricing.budget import Worst
 from toolkit.pricing.cost_estimate import ModelCosts, most_output_tokens, most_usd
 from toolkit.pricing.price import Price, Prices
@@ -78,10 +78,27 @@ class PriceCache(Generic[Provider]):
         self._kept: set[str] = set()
 
     async def prepare(self, model: str) -> None:
-        """Look a model up, unless that was done within the last minute."""
+        """Look a model up, unless that was done within the last minute.
+
+        Raises:
+            PermissionDenied: the model is disabled.
+        """
         entry = self._entries.get(model)
         if entry is None or time.monotonic() - entry.looked_up_at >= FRESH_S:
             await asyncio.to_thread(self.look_up, model)
+            entry = self._entries[model]
+        if not entry.costs.is_enabled:
+            raise PermissionDenied(
+                f"the model {model} is disabled in the catalog; nothing was sent",
+                model=model,
+                blame="policy",
+                cause="disabled",
+                hint=f"Enable it with `toolkit models enable {model}`, or call another model.",
+            )
+
+    def clear(self) -> None:
+        """Forget what was looked up: the catalog was edited."""
+        self._entries.clear()
 
     def look_up(self, model: str) -> ModelCosts:
         """Look a model up now; see `prepare`."""

@@ -48,7 +48,7 @@ def sync(
     provider: Provider = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask providers for their models; exit code 1 when one of them could not be read."""
+    """Fetch the model listings of providers; exits 1 when one of them could not be read."""
     chosen = [*(names or ()), *([provider] if provider else ())]
     with opened_toolkit() as toolkit, status_line() as progress:
         progress("Asking for models")
@@ -186,11 +186,12 @@ def retiring(
     show_rows(rows, columns, as_json=as_json, empty=f"No model ends within {days} days.")
 
 
+@app.command("truth", hidden=True)
 @app.command()
-def truth(provider: Provider = None, as_json: JsonFlag = False) -> None:
-    """Say for each model who knows it, and whether your key really called it."""
+def verify(provider: Provider = None, as_json: JsonFlag = False) -> None:
+    """Show which sources list each model and whether a call with your key has succeeded."""
     with opened_toolkit() as toolkit:
-        rows = text_rows(toolkit.catalog.truth(provider))
+        rows = text_rows(toolkit.catalog.verify(provider))
     columns = (
         Column("model", "Model"),
         Column("listed", "Listed", _yes),
@@ -212,7 +213,7 @@ def enable(models: Names, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def disable(models: Names, as_json: JsonFlag = False) -> None:
-    """Switch models off; they stay in the catalog and stay off through syncs."""
+    """Switch models off: calls to them are refused, and syncs leave them off."""
     _switch(models, "off", as_json=as_json)
 
 
@@ -236,7 +237,7 @@ def reprice(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell what past calls would have cost on another day or elsewhere; rewrites nothing."""
+    """Show what past calls would have cost on another day or at another model."""
     with opened_toolkit() as toolkit:
         frame = toolkit.catalog.reprice(read_since(since), at, as_, until=read_since(until))
     rows = text_rows(frame)
@@ -246,6 +247,7 @@ def reprice(
         Column("unpriced_calls", "Unpriced", count, is_number=True),
         Column("input_tokens", "In", count, is_number=True),
         Column("output_tokens", "Out", count, is_number=True),
+        Column("cached_share", "Cached", _percent, is_number=True),
         Column("recorded_usd", "Cost", money, is_number=True),
         Column("repriced_as", "Priced as"),
         Column("repriced_usd", "Would cost", money, is_number=True),
@@ -260,7 +262,11 @@ def reprice(
 def override(
     model: Annotated[str, typer.Argument(help="provider/model_id.")],
     facts: Annotated[
-        list[str], typer.Argument(help="input=0.20 output=0.60 context=32768 tools=yes; x= undoes.")
+        list[str],
+        typer.Argument(
+            help="input=0.20 output=0.60 web_search=10000 input@flex=0.1 context=32768 tools=yes; "
+            "x= removes yours. Prices: USD per million tokens (or requests, searches)."
+        ),
     ],
     on: Annotated[str | None, typer.Option("--on", help="From this day; today without.")] = None,
     as_json: JsonFlag = False,
@@ -272,15 +278,21 @@ def override(
     if as_json:
         show_facts({"model": model, "set": values}, as_json=True)
     else:
-        notice(f"{model}: {len(values)} of your own facts are in force.")
+        notice(f"{model}: {len(values)} of your own values are now used.")
 
 
 def _yes(value: Any) -> str:
     return "–" if value is None else "yes" if value else "no"
 
 
-def _day(value: date | datetime | None) -> str:
-    return "–" if value is None else f"{value:%Y-%m-%d}"
+def _day(value: date | datetime | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or "–"
+    return f"{value:%Y-%m-%d}"
+
+
+def _percent(part: float | None) -> str:
+    return "–" if part is None else f"{part:.0%}"
 
 
 def _signed(usd: Any) -> str:

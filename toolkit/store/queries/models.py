@@ -31,6 +31,10 @@ MODEL_CHOICES: Final = """
     ORDER BY model"""
 """Models to choose from: enabled, listed, for chat."""
 
+DISABLED_MODELS: Final = """
+    SELECT model FROM models WHERE NOT is_enabled ORDER BY model"""
+"""Models that a person switched off."""
+
 LAST_SYNC_TRIES: Final = """
     SELECT provider, max(changed_at) AS tried_at FROM model_changes
     WHERE kind = 'sync' GROUP BY provider"""
