@@ -178,6 +178,9 @@ class Toolkit:
         return PriceCache(
             self.resolver.resolve,
             lambda provider, model_id: self.catalog.prices.find_costs(provider, model_id),
+            lambda provider, model_id: self.catalog.prices.find_costs(
+                provider, model_id, is_stored=False
+            ),
             lambda: self.store,
         )
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from toolkit.cli import main
+from toolkit.pricing.budget import Cap
 from toolkit.toolkit import current
 
 
@@ -50,8 +51,8 @@ def test_an_unknown_grouping_is_a_usage_error_that_names_the_known_ones(recorded
     assert "provider, model, day, token, origin, tag" in err
 
 
-def test_budgets_show_what_is_left(recorded, capsys, monkeypatch):
-    monkeypatch.setenv("TOOLKIT_DAILY_BUDGET_USD", "1.5")
+def test_budgets_show_what_is_left(recorded, capsys):
+    current().budgets.set(Cap(kind="day", limit_usd=Decimal("1.5")))
     code, out, _ = run(capsys, "--budgets", "--json")
     (row,) = json.loads(out)
     assert code == 0

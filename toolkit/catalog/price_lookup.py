@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from toolkit.catalog.sources import genai_map, litellm_map
 from toolkit.catalog.sources.hosts_of_url import UNKNOWN, Host, host_of
 from toolkit.catalog.sources.sourced_values import Row, read_claims, read_price
-from toolkit.errors import ToolkitError
 from toolkit.pricing.cost_estimate import ModelCosts
 from toolkit.pricing.price import Price, Prices, Rate, find_outliers, make_price
 from toolkit.store.queries.spend import LARGEST_SURPLUS
@@ -36,17 +35,27 @@ class PriceLookup:
     catalog_store: CatalogStore
     find_provider: Callable[[str], Provider | None]
 
-    def find_costs(self, provider: Provider, model_id: str) -> ModelCosts:
+    def find_costs(
+        self, provider: Provider, model_id: str, *, is_stored: bool = True
+    ) -> ModelCosts:
         """Return what is known of a model before it is called.
 
         The catalog's rule decides the price: the user's own, the provider's listing, litellm's
-        map, genai-prices. A store that cannot be read leaves the bundled maps.
+        map, genai-prices.
+
+        Args:
+            provider: who serves the model.
+            model_id: its id there.
+            is_stored: False: leave the database alone, and take the bundled maps only.
+
+        Raises:
+            StoreError: the database cannot be read.
         """
         today = datetime.now(UTC).date()
         name = f"{provider.name}/{model_id}"
         facts = litellm_map.find_facts(host_of(provider), model_id)
         by_litellm = _price(name, facts.prices, "litellm", None) if facts else None
-        row, surplus = self._read(provider.name, model_id)
+        row, surplus = self._read(provider.name, model_id) if is_stored else (None, None)
         in_force = None if row is None else _price_of_row(row)
         if in_force is None and not provider.is_local:
             in_force = by_litellm or self._dated(provider.name, model_id, today)
@@ -94,13 +103,9 @@ class PriceLookup:
 
     def _read(self, provider: str, model_id: str) -> tuple[dict[str, Any] | None, Decimal | None]:
         since = datetime.now(UTC) - _SURPLUS_DAYS
-        try:
-            row = self.catalog_store.find_row(provider, model_id)
-            found = self.catalog_store.store.rows(
-                LARGEST_SURPLUS, [f"{provider}/{model_id}", since]
-            )
-        except ToolkitError:
-            return None, None
+        row = self.catalog_store.find_row(provider, model_id)
+        name = f"{provider}/{model_id}"
+        found = self.catalog_store.store.rows(LARGEST_SURPLUS, [name, since])
         return row, None if found[0]["usd"] is None else Decimal(str(found[0]["usd"]))
 
     def _dated(self, provider: str, model_id: str, on: date) -> Price | None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from toolkit.errors import PermissionDenied, ToolkitError
+from toolkit.errors import PermissionDenied, StoreError, ToolkitError
 from toolkit.pricing.budget import Worst
 from toolkit.pricing.cost_estimate import ModelCosts, most_output_tokens, most_usd
 from toolkit.pricing.price import Price, Prices
@@ -62,6 +62,7 @@ class PriceCache(Generic[Provider]):
     Args:
         resolve: `provider/model_id`, or a short name -> provider and model id.
         find_costs: looks a model up in the catalog; may be slow.
+        find_bundled: the same from what is installed, without the database.
         store: where the prices that calls were charged at are kept.
     """
 
@@ -69,10 +70,12 @@ class PriceCache(Generic[Provider]):
         self,
         resolve: Callable[[str], tuple[Provider, str]],
         find_costs: Callable[[Provider, str], ModelCosts],
+        find_bundled: Callable[[Provider, str], ModelCosts],
         store: Callable[[], Store],
     ) -> None:
         self._resolve = resolve
         self._find_costs = find_costs
+        self._find_bundled = find_bundled
         self._store = store
         self._entries: dict[str, _Entry] = {}
         self._kept: set[str] = set()
@@ -103,7 +106,13 @@ class PriceCache(Generic[Provider]):
     def look_up(self, model: str) -> ModelCosts:
         """Look a model up now; see `prepare`."""
         provider, model_id = self._resolve(model)
-        costs = self._find_costs(provider, model_id)
+        known = self._entries.get(f"{provider.name}/{model_id}")
+        try:
+            costs = self._find_costs(provider, model_id)
+        except StoreError as error:
+            # A busy database stops no call; the last known price stays, so budgets still hold.
+            _log.warning("the price of %s was not looked up: %s", model, error.message)
+            costs = known.costs if known else self._find_bundled(provider, model_id)
         price = costs.prices.in_force
         if price is not None:
             self._keep(price, provider.name, model_id)
