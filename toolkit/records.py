@@ -232,7 +232,7 @@ class ToolCall:
     """A tool that the model wants called.
 
     Attributes:
-        id: the provider's id of the call, where it gave one.
+        id: the provider's id of the call; one made from the call where it gave none.
         name: name of the tool.
         arguments: JSON text exactly as it came; the free text of a custom tool.
         type: `function`, or `custom` for OpenAI's tools that take free text.

@@ -63,11 +63,11 @@ class Asking:
         return ResolvedKey(secret=secret, source="argument", name="default", fingerprint="f" * 8)
 
     def request(
-        self, prompt: str = "hello", *, stream: bool = False, **options: Any
+        self, prompt: Any = "hello", *, stream: bool = False, **options: Any
     ) -> ChatRequest:
         return build_request("mock/m", prompt, options, stream=stream)
 
-    async def complete(self, prompt: str = "hello", **options: Any) -> Any:
+    async def complete(self, prompt: Any = "hello", **options: Any) -> Any:
         return await self.client.complete(self.request(prompt, **options))
 
     def stream(self, prompt: str = "hello", **options: Any) -> Any:

@@ -94,10 +94,16 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
             "output": _plain_text(message.get("content")),
         }
         return
+    for item in message.get("reasoning_items") or ():  # of `Reply.as_message`
+        yield {name: value for name, value in item.items() if name != "status"}
     content = message.get("content")
     if content:
         yield {"role": role, "content": _content(str(role), content)}
     for call in message.get("tool_calls") or ():
+        if call.get("type") == "custom":
+            custom = call.get("custom") or {}
+            yield {"type": "custom_tool_call", "call_id": call.get("id") or "", **custom}
+            continue
         function = call.get("function") or {}
         yield {
             "type": "function_call",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Final, Literal
 
@@ -139,8 +140,19 @@ class ChoiceDraft:
         return bool(self.text or self.reasoning or self.tools or is_other)
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls in the order in which they were begun."""
-        return tuple(draft.finished() for draft in self.tools.values())
+        """The tool calls in the order in which they were begun.
+
+        Gemini and Ollama give calls no id, and the result of a tool is sent with the id of its
+        call. So a call without one gets an id made from its place and its arguments.
+        """
+        calls = []
+        for place, draft in enumerate(self.tools.values()):
+            call = draft.finished()
+            if call.id is None:
+                digest = zlib.crc32(f"{call.name} {call.arguments}".encode("utf-8", "replace"))
+                call = replace(call, id=f"call_{place}_{digest:08x}")
+            calls.append(call)
+        return tuple(calls)
 
     def all_parts(self) -> tuple[Part, ...]:
         """The parts, audio included."""

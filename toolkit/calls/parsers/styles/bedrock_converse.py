@@ -116,14 +116,12 @@ class ConverseParser(ResponseParser):
             reading.service_tier = tier["type"]
         trace = value.get("trace")
         guardrail = trace.get("guardrail") if isinstance(trace, dict) else None
-        reason = guardrail.get("actionReason") if isinstance(guardrail, dict) else None
-        is_masked = isinstance(reason, str) and "masked" in reason.lower()
-        if is_masked and "blocked" not in str(reason).lower():
-            # Only names and the like were replaced: the answer is there, and is not refused.
-            reading.flags.add("guardrail_masked")
-            reading.finish = (
-                "end_turn" if reading.finish == "guardrail_intervened" else reading.finish
-            )
+        if reading.finish == "guardrail_intervened" and guardrail:
+            actions = as_json(guardrail)
+            if '"ANONYMIZED"' in actions and '"BLOCKED"' not in actions:
+                # Names and the like were replaced; the answer is there and was not refused.
+                reading.flags.add("guardrail_masked")
+                reading.finish = "end_turn"
 
     def _read_block(self, index: int, block: Mapping[str, Any]) -> None:
         reading = self.reading

@@ -67,6 +67,7 @@ class ResponsesParser(ResponseParser):
         self._read_response(value)
         for item in reading.as_list(value.get("output"), "output"):
             if (held := reading.as_object(item, "output[]")) is not None:
+                self._items.append(held)
                 self._read_item(held)
         reading.is_null = value.get("output") is None
         reading.is_ended = True
