@@ -32,8 +32,8 @@ from toolkit.store import rollup
 from toolkit.store.queries import Query
 from toolkit.store.store import Store
 from toolkit.toolkit import Toolkit
-from toolkit.ui.calls import page_queries as calls
-from toolkit.ui.home.news import news_since
+from toolkit.store.queries import call_list as calls
+from toolkit.store.queries.app_pages import news_since
 
 FIRST_MS: Final = 600.0
 AGAIN_MS: Final = 100.0

@@ -64,7 +64,7 @@ def recorded(toolkit: Toolkit, mock: MockProvider) -> Toolkit:
 def open_page() -> Callable[..., AppTest]:
     """Draw a page by its file name; `query` is the address's query."""
 
-    def draw(name: str, **query: str) -> AppTest:
+    def draw(name: str, **query: str | list[str]) -> AppTest:
         app = AppTest.from_file(str(PAGES / "frame.py"), default_timeout=30)
         app.switch_page(f"{name}.py")
         for key, value in query.items():

@@ -8,33 +8,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.ui.calls import page_queries as ask
+from toolkit.store.queries import call_list as ask
+from toolkit.store.queries.filters import CallFilter
 
 NOW = datetime(2026, 11, 21, 14, tzinfo=UTC)
 
 
-def test_no_filter_means_everything():
-    assert ask.CallFilter().where() == ("true", ())
-    assert ask.CallFilter().words == "all models, all time"
+def test_a_filter_takes_one_value_or_several():
+    one = CallFilter(provider="p", status=("error", "cancelled"), tag=("team=a",))
+    where, values = one.where()
+    assert where.count("?") == len(values) == 3 and "'" not in where.replace("'='", "")
+    assert values == ("p", ["error", "cancelled"], ["team=a"])
+    assert CallFilter(provider=(), model=()).where() == ("true", ())
+    assert CallFilter(model=("a/b", "c")).label == "a/b, c"
 
 
-def test_each_filter_is_a_bound_value():
-    chosen = ask.CallFilter(provider="p", model="m", status="error", origin="compare", board="b")
-    where, values = chosen.where()
-    assert where.count("?") == len(values) == 5
-    assert "'" not in where
-    assert chosen.words == "m, compare, error, one board, all time"
-
-
-def test_a_time_span_counts_back_from_now():
-    _, values = ask.CallFilter(span="last hour").where(NOW)
-    assert values == (NOW - timedelta(hours=1),)
+def test_facets_count_within_the_time_and_not_within_the_other_filters():
+    chosen = CallFilter(provider=("p",), since=timedelta(hours=1), origin_id="b")
+    where, values = ask.everything_of(chosen).where(NOW)
+    assert "provider" not in where and values == ("b", NOW - timedelta(hours=1))
 
 
 @given(st.text(), st.text(min_size=1))
 def test_no_text_of_a_person_ever_becomes_sql(provider, text):
-    query = ask.requests(ask.CallFilter(provider=provider, text=text))
-    bare = ask.requests(ask.CallFilter(provider="p", text="t"))
+    query = ask.requests(CallFilter(provider=provider, text=text))
+    bare = ask.requests(CallFilter(provider="p", text="t"))
     assert query.sql == bare.sql
 
 
@@ -47,7 +45,7 @@ def test_the_shown_sql_quotes_every_value(text):
 
 def test_only_known_columns_enter_sql():
     with pytest.raises(ValueError, match="no such column"):
-        ask.latencies(ask.CallFilter(), "ttft_ms; DROP TABLE calls")
+        ask.latencies(CallFilter(), "ttft_ms; DROP TABLE calls")
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=4_000)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.ui.components.format import NEVER, ago, at, duration_column
+from toolkit.ui.components.format import NEVER, ago, at, duration_column, exactly
 
 NOW = datetime(2026, 11, 21, 14, 3, 7, tzinfo=UTC)
 
@@ -32,15 +32,15 @@ def test_how_long_ago(seconds, text):
 
 
 def test_no_time_is_never():
-    assert ago(None) == at(None) == NEVER
+    assert ago(None) == at(None) == exactly(None) == NEVER
 
 
 def test_a_time_stands_in_the_users_zone_and_a_naive_one_is_utc():
-    assert at(NOW, "Europe/Berlin") == "2026-11-21 15:03:07 CET"
-    assert at(NOW.replace(tzinfo=None)) == "2026-11-21 14:03:07 UTC"
-    assert at(NOW, "Nowhere/Place") == "2026-11-21 14:03:07 UTC"
+    assert exactly(NOW, "Europe/Berlin") == "2026-11-21 15:03:07 CET"
+    assert exactly(NOW.replace(tzinfo=None)) == "2026-11-21 14:03:07 UTC"
+    assert exactly(NOW, "Nowhere/Place") == "2026-11-21 14:03:07 UTC"
     shifted = NOW.astimezone(timezone(timedelta(hours=5)))
-    assert at(shifted) == "2026-11-21 14:03:07 UTC"
+    assert exactly(shifted) == "2026-11-21 14:03:07 UTC"
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3000)))
@@ -49,4 +49,4 @@ def test_every_age_reads_as_one_number_and_one_unit(age):
 
 
 def test_a_column_shares_the_unit_of_its_largest_value():
-    assert duration_column([20.0, None, 1_500.0]) == ["0.02 s", "–", "1.50 s"]
+    assert duration_column([20.0, None, 1_500.0]) == ["20 ms", "–", "1,500 ms"]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.servers import Answer
+from toolkit.compare.board_history import votes_of
 from toolkit.errors import StoreCorrupt
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("home", "compare", "health", "calls", "models", "evals", "regressions", "providers")
+PAGES = (
+    *("home", "compare", "leaderboard", "evals", "regressions", "health", "calls", "spend"),
+    *("providers", "models", "settings"),
+)
 
 
 def words(app):
@@ -41,62 +45,82 @@ def test_an_empty_page_offers_the_one_button_that_fills_it(name, open_page):
     assert "Ask two models now, no key needed" in labels(open_page(name))
 
 
-def test_home_counts_what_happened(recorded, open_page):
+def metrics(app):
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def requests_of(app):
+    return next((f.value for f in app.dataframe if "Prompt" in f.value.columns), None)
+
+
+def test_home_counts_what_happened_and_says_what_needs_somebody(recorded, open_page):
     app = open_page("home")
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Calls"] == "4" and shown["Failed attempts"] == "1"
-    assert shown["Spend"] == "unpriced"
+    shown = metrics(app)
+    assert shown["Requests"] == "4" and shown["Failed"] == "1" and shown["Spend"] == "–"
+    needs = app.dataframe[0].value
+    assert "1 failed: no such model" in list(needs["Why"])
 
 
-def test_calls_lists_requests_and_sums_them_up(recorded, open_page):
+def test_reading_home_does_not_mark_the_news_as_seen(recorded, open_page):
+    assert metrics(open_page("home"))["Requests"] == "4"
+    app = open_page("home")
+    assert metrics(app)["Requests"] == "4"
+    next(button for button in app.button if button.label == "Mark as seen").click().run()
+    assert metrics(open_page("home"))["Requests"] == "0"
+
+
+def test_calls_lists_requests_with_prompt_and_answer_and_sums_them_up(recorded, open_page):
     app = open_page("calls")
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Requests"] == "4" and shown["Failed attempts"] == "1"
-    table = app.dataframe[0].value
+    assert "**4** requests" in words(app) and "**1** failed" in words(app)
+    table = requests_of(app)
     assert len(table) == 4
-    assert any("MODEL_NOT_FOUND" in state for state in table["state"])
-    assert len(app.get("plotly_chart")) == 3
-    assert "quantile_cont" in "".join(code.value for code in app.code)
+    assert "✕ no such model" in list(table["State"])
+    assert "Why is the sky blue?" in list(table["Prompt"])
+    assert "The sky is blue." in list(table["Answer"])
+    assert "time_bucket" in "".join(code.value for code in app.code)
 
 
 @pytest.mark.parametrize(
     ("query", "rows"),
     [
-        ({"status": "error"}, 1),
+        ({"state": "error"}, 1),
         ({"origin": "compare"}, 2),
         ({"text": "Why is the sky"}, 2),
         ({"text": "no such text anywhere"}, 0),
         ({"model": "mock/mock-large"}, 1),
-        ({"provider": "mock", "time": "last hour"}, 4),
-        ({"status": "nonsense"}, 4),
+        ({"provider": "mock", "span": "1 h"}, 4),
+        ({"cause": "MODEL_NOT_FOUND"}, 1),
+        ({"span": "…", "from": "2020-01-01", "to": "2020-01-02"}, 0),
     ],
 )
 def test_filters_live_in_the_address(query, rows, recorded, open_page):
     app = open_page("calls", **query)
     assert not app.exception
-    tables = [frame.value for frame in app.dataframe if "TTFT" in frame.value.columns]
-    assert sum(len(table) for table in tables) == rows
+    table = requests_of(app)
+    assert (0 if table is None else len(table)) == rows
+    if not rows:
+        assert "None of 4 calls fits" in words(app)
 
 
 def test_one_request_opens_with_its_whole_story(recorded, open_page):
     call = recorded.store.rows("SELECT request_id FROM calls WHERE origin = 'compare'")[0]
-    app = open_page("calls", request=call["request_id"])
+    app = open_page("calls", call=call["request_id"])
     assert not app.exception
     shown = words(app)
-    for part in ("Why is the sky blue", "The sky is blue.", "Think of light.", "└ first"):
+    for part in ("Why is the sky blue", "The sky is blue.", "Think of light.", "tk.complete("):
         assert part in shown
-    assert call["request_id"] in shown
+    assert "curl " in shown and "Bearer $TOOLKIT_TOKEN" in shown
 
 
-def test_a_failed_request_says_what_the_provider_said(recorded, open_page):
+def test_a_failed_request_says_what_the_provider_said_and_what_to_do(recorded, open_page):
     call = recorded.store.rows("SELECT request_id FROM calls WHERE status = 'error'")[0]
-    app = open_page("calls", request=call["request_id"])
+    app = open_page("calls", call=call["request_id"])
     assert not app.exception and app.error
-    assert "MODEL" in words(app)
+    assert "What to do" in words(app)
 
 
 def test_a_request_that_is_not_recorded_is_said_to_be_so(recorded, open_page):
-    app = open_page("calls", request="nothing")
+    app = open_page("calls", call="nothing")
     assert not app.exception
     assert "No such request" in words(app)
 
@@ -123,15 +147,45 @@ def test_two_models_are_asked_and_their_answers_stand_side_by_side(toolkit, mock
     assert [text.value for text in app.text].count("Because of <b>light</b>.") == 2
     assert len([c for c in app.caption if c.value.startswith("TTFT ")]) == 2
     assert app.get("plotly_chart") and app.dataframe
-    assert "tk.compare(" in words(app)
+
+
+def test_a_board_has_an_address_that_shows_it_again(toolkit, mock, open_page):
+    mock.default = Answer(text="Because of light.")
+    app = wait_for_board(ask(open_page("compare"), "mock/a", "mock/b"))
+    board_id = app.session_state["compare"].board_id
+    again = open_page("compare", board=board_id)
+    assert not again.exception and not again.error
+    assert [text.value for text in again.text].count("Because of light.") == 2
+    assert again.text_area(key="compare-prompt").value == "Why?"
+
+
+def test_a_link_opens_the_page_filled_in(toolkit, open_page):
+    app = open_page("compare", model=["mock/a", "mock/b"], prompt="Why is it so?")
+    assert [choice.model for choice in app.session_state["compare"].choices] == ["mock/a", "mock/b"]
+    assert app.text_area(key="compare-prompt").value == "Why is it so?"
+
+
+def test_a_follow_up_goes_on_with_each_conversation(toolkit, mock, open_page):
+    mock.default = Answer(text="Because of light.")
+    app = wait_for_board(ask(open_page("compare"), "mock/a", "mock/b"))
+    app.text_area(key="compare-prompt").set_value("And at night?")
+    next(button for button in app.button if button.label == "Follow up").click()
+    wait_for_board(app.run())
+    sent = mock.requests[-1].json["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+    assert sent[-1]["content"] == "And at night?"
 
 
 def test_a_vote_is_recorded_and_shown(toolkit, mock, open_page):
     app = wait_for_board(ask(open_page("compare"), "mock/a", "mock/b"))
     app.button(key="vote-1").click().run()
     assert not app.exception
-    assert "won" in app.success[0].value
-    assert toolkit.store.rows("SELECT outcome FROM votes") == [{"outcome": "b"}]
+    assert "2 mock/b" in words(app).replace("\\", "")
+    assert [vote["outcome"] for vote in votes_of(toolkit.store)] == ["b"]
+    app.button(key="vote-undo").click().run()
+    assert votes_of(toolkit.store) == []
+    app.button(key="vote-0").click().run()
+    assert [vote["outcome"] for vote in votes_of(toolkit.store)] == ["a"]
 
 
 def test_blind_panes_hide_the_models_until_the_vote(toolkit, mock, open_page):
@@ -139,7 +193,7 @@ def test_blind_panes_hide_the_models_until_the_vote(toolkit, mock, open_page):
     app.toggle(key="compare-blind").set_value(True)
     app = wait_for_board(ask(app, "mock/first-one", "mock/second-one"))
     panes = [m.value for m in app.markdown]
-    assert "**Answer A**" in panes and not any("first" in value for value in panes)
+    assert "**1 Answer A**" in panes and not any("first" in value for value in panes)
     assert not app.dataframe
     app.button(key="vote-tie").click().run()
     assert any("first" in m.value for m in app.markdown) and app.dataframe
@@ -152,7 +206,7 @@ def test_a_failed_pane_is_a_card_with_a_retry(toolkit, mock, open_page):
     assert not app.exception and len(app.error) == 2
     assert "What to do" in app.error[0].value
     mock.default = Answer(text="now it works")
-    retry = next(button for button in app.button if button.label == "Retry")
+    retry = next(button for button in app.button if button.label == "Ask again")
     app = wait_for_board(retry.click().run())
     assert "now it works" in words(app)
 

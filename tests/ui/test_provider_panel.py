@@ -101,7 +101,7 @@ def test_one_provider_is_the_default_until_it_is_no_more(toolkit: Toolkit, open_
     assert not app.exception and toolkit.providers.require("mock").is_default
     app = open_page("providers", provider="mock")
     assert "default" in words(app)
-    press(app, "Default no more")
+    press(app, "Not the default any more")
     assert not toolkit.providers.require("mock").is_default
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _HOMES: Mapping[str, str] = {
+    "calls_by_time": "over_time",
     "ecdf": "distribution",
     "errors_over_time": "over_time",
     "eval_scores": "evals",
@@ -22,12 +23,14 @@ _HOMES: Mapping[str, str] = {
     "price_against": "prices",
     "price_steps": "prices",
     "pane_bars": "bars",
+    "spend_bars": "spend",
     "timeline": "wire",
     "uptime_bars": "health",
     "waterfall": "wire",
 }
 
 __all__ = [
+    "calls_by_time",
     "ecdf",
     "errors_over_time",
     "eval_scores",
@@ -39,6 +42,7 @@ __all__ = [
     "percentiles_over_time",
     "price_against",
     "price_steps",
+    "spend_bars",
     "timeline",
     "uptime_bars",
     "waterfall",

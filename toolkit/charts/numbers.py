@@ -13,6 +13,7 @@ from typing import Literal
 UNKNOWN = "–"
 UNPRICED = "unpriced"
 MIN_FOR_SHARE = 5
+_WITH_CENTS = Decimal("99.995")
 
 Unit = Literal["ms", "s", "min"]
 
@@ -50,7 +51,10 @@ def rate(per_s: float | None, of: str = "tok", *, digits: int = 1) -> str:
 
 
 def money(usd: Decimal | float | None) -> str:
-    """`$0.000412`, `$1.84`, `$214`: three significant digits; unknown is `unpriced`, never `$0`."""
+    """`$0.000412`, `$1.84`, `$15.90`, `$214`; unknown is `unpriced`, never `$0`.
+
+    Three significant digits, but cents from one dollar to a hundred, and none from there on.
+    """
     if usd is None or not _is_number(usd):
         return UNPRICED
     amount = Decimal(str(usd))
@@ -58,6 +62,8 @@ def money(usd: Decimal | float | None) -> str:
         return "$0"
     sign = "-" if amount < 0 else ""
     amount = abs(amount)
+    if 1 <= amount < _WITH_CENTS:
+        return f"{sign}${amount.quantize(Decimal('0.01'), rounding=ROUND_HALF_EVEN):,f}"
     step = Decimal(1).scaleb(amount.adjusted() - 2)
     rounded = amount.quantize(step, rounding=ROUND_HALF_EVEN) if step < 1 else amount
     if rounded.adjusted() > amount.adjusted():  # 0.9996 became 1.000: one digit less

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from toolkit.charts.numbers import count, duration
-from toolkit.charts.palette import BLUE, CATEGORIES, GREY, ORANGE
+from toolkit.charts.palette import BLUE, CATEGORIES, GREY, ORANGE, QUIET, RED
 from toolkit.charts.style import new_figure, plain, say
 
 if TYPE_CHECKING:
@@ -133,3 +133,38 @@ def _stack(code: str, own: pd.Series[int], width_ms: float, colour: str) -> go.B
         marker={"color": colour},
         hovertemplate=f"{plain(code)}: %{{y}}<br>%{{x}}<extra></extra>",
     )
+
+
+def calls_by_time(buckets: pd.DataFrame, *, height_px: int = 110) -> go.Figure:
+    """Calls by time, the failed ones in red at the foot of each bar.
+
+    Args:
+        buckets: `bucket_at` (UTC), `n`, `failed`, `bucket_s`.
+        height_px: height of the figure.
+    """
+    total = int(buckets["n"].sum()) if len(buckets) else 0
+    failed = int(buckets["failed"].sum()) if len(buckets) else 0
+    title = f"Calls by time, n = {count(total)}, {count(failed)} failed"
+    figure = new_figure(title, x="", y="", height_px=height_px)
+    if not total:
+        return say(figure, "no call")
+    width_ms = float(buckets["bucket_s"].iloc[0]) * 1000
+    parts = (
+        ("failed", buckets["failed"], RED),
+        ("others", buckets["n"] - buckets["failed"], QUIET),
+    )
+    for name, values, colour in parts:
+        figure.add_trace(
+            go.Bar(
+                x=buckets["bucket_at"],
+                y=values,
+                width=width_ms * 0.9,
+                offset=0,
+                name=name,
+                marker={"color": colour, "line": {"width": 0}},
+                hovertemplate="%{x|%d %b %H:%M}: %{y:,} " + name + "<extra></extra>",
+            )
+        )
+    figure.update_layout(barmode="stack", showlegend=False, bargap=0.1)
+    figure.update_yaxes(rangemode="tozero", nticks=3)
+    return figure

@@ -37,7 +37,8 @@ def start_board(
         prompt: the user's text, or a conversation in OpenAI's message form.
         models: 2 to 8 `provider/model_id`; the same one may stand more than once.
         options: as for `tk.compare`; `panes=[{...}, ...]` gives each pane options of its own,
-            `blind=True` marks a board whose names are hidden until it is judged.
+            `blind=True` marks a board whose names are hidden until it is judged, and
+            `histories=[[...], ...]` the earlier messages of each pane, for a follow-up.
 
     Raises:
         InvalidInput: too few or too many models, no prompt, or `panes` of another length.
@@ -46,6 +47,7 @@ def start_board(
     _refuse_bad_boards(prompt, models)
     own = _pane_options(shared.pop("panes", None), len(models))
     is_blind = bool(shared.pop("blind", False))
+    histories = _histories(shared.pop("histories", None), len(models))
     # Keys leave the options here: what is left is shown, recorded and printed.
     shared_key = shared.pop("api_key", None)
     keys = [pane.pop("api_key", shared_key) for pane in own]
@@ -60,7 +62,8 @@ def start_board(
         is_blind=is_blind,
         store=toolkit.store,
     )
-    running = RunningBoard(toolkit, board, shared, [Secret(key) if key else None for key in keys])
+    secrets = [Secret(key) if key else None for key in keys]
+    running = RunningBoard(toolkit, board, shared, secrets, histories)
     running.start()
     return running
 
@@ -71,6 +74,14 @@ def _pane_options(panes: Any, count: int) -> list[dict[str, Any]]:
     if len(panes) != count:
         raise InvalidInput(f"`panes` has {len(panes)} entries for {count} models")
     return [dict(pane or {}) for pane in panes]
+
+
+def _histories(histories: Any, count: int) -> list[tuple[Message, ...]]:
+    if histories is None:
+        return [() for _ in range(count)]
+    if len(histories) != count:
+        raise InvalidInput(f"`histories` has {len(histories)} entries for {count} models")
+    return [tuple(history) for history in histories]
 
 
 def _refuse_bad_boards(prompt: str | Sequence[Message], models: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from toolkit.compare.pane import Pane
-from toolkit.compare.vote import Vote
+from toolkit.compare.vote import RETRACTED, Vote
 from toolkit.errors import StoreError
 from toolkit.records import Message
 
@@ -72,3 +72,14 @@ def append_votes(store: Store, votes: Sequence[Vote]) -> None:
         StoreError: nothing was recorded.
     """
     store.append_many("votes", [asdict(vote) for vote in votes])
+
+
+def retract_votes(store: Store, votes: Sequence[Vote]) -> None:
+    """Undo votes: each gets a second row that says so, since rows are never changed.
+
+    Raises:
+        StoreError: the rows could not be written.
+    """
+    now = datetime.now(UTC)
+    rows = [{**asdict(vote), "voted_at": now, "outcome": RETRACTED} for vote in votes]
+    store.append_many("votes", rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.compare.pane import LivePane, Pane
 from toolkit.errors import ToolkitError
-from toolkit.records import Call
+from toolkit.records import Call, Message
 from toolkit.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,15 +24,19 @@ class PaneRun:
     Attributes:
         live: the pane as it happens.
         key: an explicit key for this pane's calls, if one was given.
+        history: the earlier turns of this pane's conversation.
         over: set when the pane is over and recorded.
         task: the task that asks, once it has begun.
         stream: the call's stream, once it has begun.
         is_cancelled: it was stopped, perhaps before it began.
     """
 
-    def __init__(self, pane: Pane, key: Secret | None = None) -> None:
+    def __init__(
+        self, pane: Pane, key: Secret | None = None, history: tuple[Message, ...] = ()
+    ) -> None:
         self.live = LivePane(pane)
         self.key = key
+        self.history = history
         self.over = threading.Event()
         self.task: asyncio.Task[None] | None = None
         self.stream: ReplyStream | None = None

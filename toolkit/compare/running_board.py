@@ -38,11 +38,15 @@ class RunningBoard:
         board: Board,
         shared: Mapping[str, Any],
         keys: Sequence[Secret | None],
+        histories: Sequence[tuple[Message, ...]],
     ) -> None:
         self._toolkit = toolkit
         self._board = board
         self._shared = dict(shared)
-        self._runs = [PaneRun(pane, key) for pane, key in zip(board.panes, keys, strict=True)]
+        self._runs = [
+            PaneRun(pane, key, history)
+            for pane, key, history in zip(board.panes, keys, histories, strict=True)
+        ]
         self._looked_at = time.monotonic()
         self._idle_stop_s: float | None = None
         self._is_watched: Callable[[], bool] | None = None
@@ -101,6 +105,7 @@ class RunningBoard:
         fresh = PaneRun(
             Pane(pane_id=str(uuid7()), index=pane, model=before.model, params=before.params),
             run.key,
+            run.history,
         )
         self._runs[pane] = fresh
         self._start(fresh)
@@ -167,13 +172,23 @@ class RunningBoard:
         options = {**pane.params, "origin": "compare", "origin_id": self.board_id}
         if run.key is not None:
             options["api_key"] = run.key.reveal()
-        run.stream = self._toolkit.astream(pane.model, self._board.prompt, **options)
+        run.stream = self._toolkit.astream(pane.model, self._messages(run), **options)
         try:
             async for delta in run.stream.deltas():
                 run.live.feed(delta)
             run.live.finish(run.stream.reply)
         finally:
             await run.stream.aclose()
+
+    def _messages(self, run: PaneRun) -> str | Sequence[Message]:
+        """What this pane is asked: the board's prompt after the pane's own earlier turns."""
+        prompt = self._board.prompt
+        if not run.history:
+            return prompt
+        turn: Sequence[Message] = (
+            ({"role": "user", "content": prompt},) if isinstance(prompt, str) else prompt
+        )
+        return [*run.history, *turn]
 
     def _is_unwatched(self) -> bool:
         limit_s = self._idle_stop_s

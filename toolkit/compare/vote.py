@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from uuid_utils import uuid7
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from toolkit.compare.pane import Pane
 
 Outcome = Literal["a", "b", "tie", "both_bad"]
+RETRACTED: Final = "retracted"
+"""Outcome of the second row of a vote that was undone."""
 Choice = int | Literal["tie", "both_bad"]
 
 

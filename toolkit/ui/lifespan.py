@@ -1,28 +1,27 @@
-"""What the app does besides drawing pages: warm up, tend the home, serve the API, close up."""
+"""What the app does besides drawing pages: warm up, work in the background, serve the API."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from toolkit.api.lazy_routes import build_lazy_routes
 from toolkit.background import start_background_tasks
 from toolkit.secret import redact
 from toolkit.toolkit import current
 
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
 _log = logging.getLogger(__name__)
 
 
-def find_routes() -> list[Any]:
-    """The API's routes, or none where the API room is not there."""
-    if importlib.util.find_spec("toolkit.api.http_app") is None:
-        return []
-    build = getattr(importlib.import_module("toolkit.api.http_app"), "build_routes", None)
-    return list(build(current())) if build is not None else []
+def find_routes() -> list[BaseRoute]:
+    """The routes of the provider API and the gateway, over the present home."""
+    return build_lazy_routes(current)
 
 
 @asynccontextmanager
@@ -38,12 +37,13 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 def on_script_error(error: Exception) -> bool | None:
-    """Keep what a page's failure says free of keys: the page shows none of it, the log a part."""
+    """Keep a page's failure free of keys: the page shows none of it, the log a part."""
     _log.error("a page failed: %s: %s", type(error).__name__, redact(str(error)))
     return None
 
 
 async def _warm_up() -> None:
+    """Load what the first call needs, after the first page and not before it."""
     from toolkit.calls.adapters import warm
 
     await warm("openai-compatible")

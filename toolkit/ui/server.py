@@ -22,7 +22,7 @@ _GUARDS = (
     ("browser.serverAddress", HOST),
     ("client.showErrorDetails", "none"),
     ("client.showErrorLinks", "false"),
-    ("client.toolbarMode", "viewer"),
+    ("client.toolbarMode", "minimal"),
 )
 
 

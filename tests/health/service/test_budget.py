@@ -17,8 +17,8 @@ from toolkit.health.monitoring.probe_budget import Spending, read_budget
 from toolkit.pricing.cost_estimate import ModelCosts
 from toolkit.pricing.price import Price, Prices, Rate
 from toolkit.store import queries
+from toolkit.store.queries import call_list as page
 from toolkit.store.queries.calls import latency_from_rollups
-from toolkit.ui.calls import page_queries as page
 
 # One probe with room for 2048 output tokens costs at most 0.0020993 USD.
 PRICE = Price(

@@ -14,7 +14,8 @@ _BOARDS: Final = """
            (SELECT count(*) FROM panes p WHERE p.board_id = b.board_id) AS panes,
            (SELECT list(DISTINCT p.model ORDER BY p.model) FROM panes p
             WHERE p.board_id = b.board_id) AS models,
-           (SELECT count(*) FROM votes v WHERE v.board_id = b.board_id) AS votes
+           (SELECT count(DISTINCT vote_id) - count(*) FILTER (outcome = 'retracted')
+            FROM votes v WHERE v.board_id = b.board_id) AS votes
     FROM boards b
     ORDER BY b.created_at DESC, b.board_id DESC
     LIMIT ?"""
@@ -25,11 +26,18 @@ _BOARD: Final = """
 # A pane that was retried has several rows; the newest one is on the board.
 _PANES: Final = """
     SELECT p.pane_id, p.position, p.label, p.model, p.params, p.state, p.error_code, p.call_id,
-           c.output_text, c.error_message, c.ttft_ms, c.output_tps, c.output_tokens, c.cost_usd
+           c.output_text, c.error_message, c.ttft_ms, c.output_tps, c.output_tokens, c.cost_usd,
+           c.reasoning_text, c.ttfo_ms, c.duration_ms, c.messages, c.http_status
     FROM panes p LEFT JOIN calls c ON c.call_id = p.call_id
     WHERE p.board_id = ?
     QUALIFY row_number() OVER (PARTITION BY p.position ORDER BY p.ended_at DESC) = 1
     ORDER BY p.position"""
+
+# Rows are never changed: a vote that was undone has a second row that says so.
+_VOTES: Final = """
+    SELECT * FROM votes
+    QUALIFY count(*) FILTER (outcome = 'retracted') OVER (PARTITION BY vote_id) = 0
+    ORDER BY voted_at, vote_id"""
 
 
 def board_rows(store: Store, limit: int) -> list[Row]:
@@ -48,5 +56,5 @@ def pane_rows(store: Store, board_id: str) -> list[Row]:
 
 
 def vote_rows(store: Store) -> list[Row]:
-    """All votes, oldest first."""
-    return store.rows("SELECT * FROM votes ORDER BY voted_at, vote_id")
+    """All votes that count, oldest first; one that was undone is left out."""
+    return store.rows(_VOTES)

@@ -38,7 +38,10 @@ _TEXT: Final = (
     " OR contains(lower(coalesce(error_message, '')), lower(?))"
     " OR request_id = ? OR call_id = ?)"
 )
-_MODEL: Final = "(model = ? OR model = provider || '/' || ?)"
+_MODEL: Final = "(list_contains(?, model) OR list_contains(?, substr(model, length(provider) + 2)))"
+_TAG: Final = "list_has_any(?, list_transform(map_entries(tags), e -> e.key || '=' || e.value))"
+
+Values = str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,24 +49,26 @@ class CallFilter:
     """Which calls; None means all. The filter of pages, commands and the API.
 
     Attributes:
-        provider: name of the provider.
+        provider: name of the provider; here and below, a tuple stands for any of its values.
         model: `provider/model_id`, or a model id of any provider.
         status: `ok`, `error` or `cancelled`.
         origin: what made the call.
         origin_id: the board, eval run, ... that the call belongs to.
         error_code: code of the error.
+        tag: `key=value`, a tag that the call carries.
         since: the oldest moment, or how long ago; inclusive.
         until: the end, exclusive.
         text: occurs in the prompt, the answer or an error message, or is a call's or request's id.
         is_user_only: only live user calls; health probes too where `origin` names them.
     """
 
-    provider: str | None = None
-    model: str | None = None
-    status: str | None = None
-    origin: str | None = None
+    provider: Values = None
+    model: Values = None
+    status: Values = None
+    origin: Values = None
     origin_id: str | None = None
-    error_code: str | None = None
+    error_code: Values = None
+    tag: Values = None
     since: datetime | timedelta | None = None
     until: datetime | None = None
     text: str | None = None
@@ -74,12 +79,17 @@ class CallFilter:
         terms: list[str] = []
         values: list[Any] = []
         for column in ("provider", "status", "origin", "origin_id", "error_code"):
-            if (value := getattr(self, column)) is not None:
-                terms.append(f"{column} = ?")
-                values.append(value)
-        if self.model is not None:
+            value: Values = getattr(self, column)
+            if value is not None and value != ():
+                is_one = isinstance(value, str)
+                terms.append(f"{column} = ?" if is_one else f"list_contains(?, {column})")
+                values.append(value if is_one else list(value))
+        if self.model:
             terms.append(_MODEL)
-            values += [self.model, self.model]
+            values += [_listed(self.model)] * 2
+        if self.tag:
+            terms.append(_TAG)
+            values.append(_listed(self.tag))
         if self.since is not None:
             terms.append("started_at >= ?")
             values.append(_moment(self.since, now))
@@ -96,13 +106,22 @@ class CallFilter:
     @property
     def label(self) -> str:
         """What is selected, for the title of a chart; without the time span."""
-        named = [self.model or self.provider or "all models"]
-        named += [value for value in (self.origin, self.status, self.error_code) if value]
+        named = [_joined(self.model or self.provider) or "all models"]
+        chosen = (self.origin, self.status, self.error_code, self.tag)
+        named += [_joined(value) for value in chosen if value]
         if self.origin_id:
-            named.append(f"one {self.origin or 'board'}")
+            named.append(f"one {_joined(self.origin) or 'board'}")
         if self.text:
             named.append(f"“{self.text}”")
         return ", ".join(named)
+
+
+def _listed(value: str | tuple[str, ...]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _joined(value: Values) -> str:
+    return value if isinstance(value, str) else ", ".join(value or ())
 
 
 def columns_where(table: str, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:

@@ -7,63 +7,79 @@ from typing import Any
 
 import streamlit as st
 
-from toolkit.ui.calls.page_queries import REQUESTS_SHOWN
-from toolkit.ui.components.format import ago, count, duration_column, money, rate, share
+from toolkit.charts.states import State, call_state
+from toolkit.ui.components.format import at, count, duration, money, share
+from toolkit.ui.components.table import Column, draw_table
 
-_STATE = {"ok": "● ok", "error": "○ error", "cancelled": "■ cancelled"}
+HEIGHT_PX = 516
 
 
-def draw_summary(totals: Mapping[str, Any]) -> None:
-    """Requests, attempts, errors and spend of the live calls shown."""
+def totals_sentence(totals: Mapping[str, Any]) -> str:
+    """Requests, failed attempts, TTFT and spend of the live calls shown."""
     attempts, unpriced = int(totals["attempts"]), int(totals["unpriced"])
-    quiet = {"border": True, "delta_color": "off", "delta_arrow": "off"}
-    with st.grid(3, min_column_width=150):
-        st.metric("Requests", count(totals["requests"]), f"{count(attempts)} attempts", **quiet)
-        failed = int(totals["errors"])
-        st.metric("Failed attempts", count(failed), share(failed, attempts), **quiet)
-        spent = money(totals["cost_usd"])
-        told = "all priced" if not unpriced else f"{count(unpriced)} unpriced"
-        st.metric("Spend", spent, told, **quiet)
-
-
-def draw_table(records: Sequence[Mapping[str, Any]]) -> str | None:
-    """One row per request, attempts folded in; returns the request that was chosen."""
-    if not records:
-        st.caption("No call matches these filters.")
-        return None
-    shown = {
-        "when": [ago(row["started_at"]) for row in records],
-        "model": [str(row["model"]) for row in records],
-        "state": [_state(row) for row in records],
-        "TTFT": duration_column(row["ttft_ms"] for row in records),
-        "speed": [rate(row["output_tps"]) for row in records],
-        "output tokens": [count(row["output_tokens"]) for row in records],
-        "cost": [money(row["cost_usd"]) for row in records],
-        "duration": duration_column(row["duration_ms"] for row in records),
-        "attempts": [count(row["attempts"]) for row in records],
-        "origin": [str(row["origin"]) for row in records],
-    }
-    right = st.column_config.TextColumn(alignment="right")
-    event = st.dataframe(
-        shown,
-        hide_index=True,
-        height=min(36 * (len(records) + 1) + 4, 420),
-        key="requests",
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={
-            "when": st.column_config.TextColumn(pinned=True),
-            **{name: right for name in ("TTFT", "speed", "output tokens", "cost", "duration")},
-        },
-        alt="Requests, newest first",
+    failed = int(totals["errors"])
+    parts = [f"**{count(totals['requests'])}** requests"]
+    if attempts != int(totals["requests"]):
+        parts[0] += f" in {count(attempts)} attempts"
+    parts.append(
+        f"**{count(failed)}** failed ({share(failed, attempts)})" if failed else "none failed"
     )
-    if len(records) == REQUESTS_SHOWN:
-        st.caption(f"The newest {REQUESTS_SHOWN} are listed; the totals above count all.")
-    chosen = event.selection.rows
-    return str(records[chosen[0]]["request_id"]) if chosen else None
+    if totals["ttft_n"]:
+        slow = f", p95 **{duration(totals['ttft_p95_ms'])}**" if totals["ttft_n"] >= 20 else ""
+        parts.append(f"TTFT p50 **{duration(totals['ttft_p50_ms'])}**{slow}")
+    spent = money(totals["cost_usd"]).replace("$", "\\$")
+    parts.append(f"**{spent}**" + (f", {count(unpriced)} unpriced" if unpriced else ""))
+    return " · ".join(parts)
 
 
-def _state(row: Mapping[str, Any]) -> str:
-    state = _STATE.get(str(row["status"]), str(row["status"]))
-    told = f"{state}: {row['error_code']}" if row["status"] == "error" else state
-    return told if row["source"] == "live" else f"{told} ({row['source']})"
+def draw_requests(
+    records: Sequence[Mapping[str, Any]], *, opened: str | None, is_beside: bool
+) -> str | None:
+    """One row per request, attempts folded in; returns the request that was clicked.
+
+    Args:
+        records: rows of `call_queries.requests`.
+        opened: the request whose panel is open.
+        is_beside: a panel stands beside the table, so that it has less room.
+    """
+    zone = st.context.timezone
+    columns = {
+        "When": Column([at(row["started_at"], zone) for row in records], 84, on_phone=True),
+        "State": Column([request_state(row) for row in records], 112, "state", on_phone=True),
+        "Model": Column([str(row["model"]) for row in records], 178),
+        "Prompt": Column([_line(row["prompt"]) for row in records], 186, on_phone=True),
+        "Answer": Column([_line(row["answer"]) for row in records], 186),
+        "TTFT ms": Column([row["ttft_ms"] for row in records], 66, "number", on_phone=True),
+        "tok/s": Column([row["output_tps"] for row in records], 52, "number", style="%.0f"),
+        "total ms": Column([row["duration_ms"] for row in records], 70, "number"),
+        "in": Column([row["input_tokens"] for row in records], 52, "number", "Input tokens"),
+        "out": Column([row["output_tokens"] for row in records], 48, "number", "Output tokens"),
+        "Cost": Column([row["cost_usd"] for row in records], 84, "money"),
+        "Origin": Column([str(row["origin"]) for row in records], 72),
+    }
+    if is_beside:
+        wanted = ("When", "State", "Model", "Prompt", "TTFT ms", "Cost")
+        columns = {name: columns[name] for name in wanted}
+        columns["Model"].width = columns["Prompt"].width = 150
+    ids = [str(row["request_id"]) for row in records]
+    chosen = draw_table(
+        columns,
+        key=f"requests-{'beside' if is_beside else 'alone'}",
+        opens=("When", "State", "Model", "Prompt", "Answer"),
+        alt="Requests, newest first",
+        height=min(28 * len(records) + 38, HEIGHT_PX),
+        opened=ids.index(opened) if opened in ids else None,
+    )
+    return None if chosen is None else ids[chosen]
+
+
+def request_state(row: Mapping[str, Any]) -> State:
+    """How a request ended; one that was not live says where its answer is from."""
+    state = call_state(str(row["status"]), row["error_code"], int(row["attempts"]))
+    if row["source"] == "live":
+        return state
+    return State(state.symbol, f"{state.word} ({row['source']})", state.colour)
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,55 +1,175 @@
-"""The filters of the Calls page; each lives in the address, so that a view can be linked."""
+"""The filters of the Calls page with their counts; each lives in the address."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from toolkit.ui.calls import page_queries as ask
+from toolkit.charts.numbers import count
+from toolkit.charts.states import call_state, cause_of
+from toolkit.store.queries import call_list as queries
+from toolkit.store.queries.filters import CallFilter
+from toolkit.store.reader import Reader
+from toolkit.ui.components.text import plain
+from toolkit.ui.components.theme import is_phone
 
-FILTERED_BY = ("provider", "model", "origin")
+_FACETS: Final[Mapping[str, tuple[str, str]]] = {
+    "status": ("State", ":material/flag:"),
+    "provider": ("Provider", ":material/dns:"),
+    "model": ("Model", ":material/deployed_code:"),
+    "origin": ("Origin", ":material/route:"),
+    "tag": ("Tag", ":material/sell:"),
+}
+_COLUMNS: Final = (*_FACETS, "error_code")
+_KEYS: Final = {"status": "state", "error_code": "cause"}
+_MOST_VALUES: Final = 40
+
+Counts = Mapping[str, Mapping[str, int]]
 
 
-def chosen_filter(known: Mapping[str, Iterable[str]], *, usual: str) -> ask.CallFilter:
-    """Draw the filters and return what they say.
+def key_of(column: str) -> str:
+    """The name of a filter in the address."""
+    return _KEYS.get(column, column)
 
-    Args:
-        known: the values of each column.
-        usual: the stretch of time while none was chosen.
-    """
-    with st.grid(3, min_column_width=150):
-        text = st.text_input(
-            "Search", key="text", type="search", placeholder="text or id", bind="query-params"
-        )
-        provider = _one_of(known, "provider")
-        model = _one_of(known, "model")
-        status = st.selectbox("Status", ask.STATUSES, **_SELECT, key="status")
-        origin = _one_of(known, "origin")
-        spans = [*ask.SPANS, ask.EVER]
-        span = st.selectbox(
-            "Time", spans, index=spans.index(usual), key="time", bind="query-params"
-        )
-    board = st.query_params.get("board")
-    if board:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption("Only the calls of one board.", width="content")
-            st.button("Show all", on_click=lambda: st.query_params.pop("board", None))
-    return ask.CallFilter(
-        provider=provider,
-        model=model,
-        status=status,
-        origin=origin,
-        span=None if span == ask.EVER else span,
+
+def chosen_time(usual: str) -> CallFilter:
+    """Draw search box and time, and return what they say."""
+    text = st.text_input(
+        "Search", key="text", type="search", live="300ms", bind="query-params", width=280,
+        placeholder="Words of a prompt or answer, or an id", label_visibility="collapsed",
+    )  # fmt: skip
+    spans = [*queries.SPANS, queries.EVER, queries.CHOSEN]
+    span = st.segmented_control(
+        "Time", spans, default=usual, required=True, key="span", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    since, until = _chosen_days() if span == queries.CHOSEN else (None, None)
+    return CallFilter(
         text=text or None,
-        board=board,
+        since=queries.SPANS.get(span) if span in queries.SPANS else since,
+        until=until,
+        origin_id=st.query_params.get("board"),
     )
 
 
-_SELECT = {"index": None, "placeholder": "all", "bind": "query-params"}
+def _chosen_days() -> tuple[datetime | None, datetime | None]:
+    zone = user_zone()
+    today = datetime.now(zone).date()
+    days = st.date_input(
+        "From and to", (_day("from", zone) or today - timedelta(days=7), _day("to", zone) or today),
+        key="days", width=230, label_visibility="collapsed",
+    )  # fmt: skip
+    chosen: Sequence[date] = days if isinstance(days, tuple) else (days,)
+    first, last = chosen[0], chosen[-1]
+    # The address keeps the days, so that the view can be shared.
+    st.query_params["from"], st.query_params["to"] = first.isoformat(), last.isoformat()
+    begins = datetime.combine(first, time.min, zone).astimezone(UTC)
+    return begins, datetime.combine(last + timedelta(days=1), time.min, zone).astimezone(UTC)
 
 
-def _one_of(known: Mapping[str, Iterable[str]], column: str) -> str | None:
-    values = [value for value in known[column] if value]
-    chosen: str | None = st.selectbox(column.capitalize(), values, **_SELECT, key=column)
+def _day(name: str, zone: Any) -> date | None:
+    try:
+        told = datetime.fromisoformat(st.query_params.get(name, ""))
+    except ValueError:
+        return None
+    return told.astimezone(zone).date() if told.tzinfo else told.date()
+
+
+def user_zone() -> Any:
+    """The reader's time zone, UTC where the browser does not say."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def read_counts(reader: Reader, chosen: CallFilter) -> Counts:
+    """How many calls each value of each filter has within the chosen time."""
+    counts: dict[str, dict[str, int]] = {name: {} for name in _COLUMNS}
+    for row in queries.facets(chosen).rows(reader):
+        for column in ("provider", "model", "origin", "status", "error_code"):
+            if row[column] is not None:
+                counts[column][str(row[column])] = int(row["n"])
+    counts["tag"] = {str(row["value"]): int(row["n"]) for row in queries.tags(chosen).rows(reader)}
+    return counts
+
+
+def chosen_facets(chosen: CallFilter, counts: Counts) -> CallFilter:
+    """Draw one popover per filter, all in one on a phone, and return the whole filter."""
+    values: dict[str, tuple[str, ...]] = {}
+    if is_phone():
+        with st.popover("Filter", icon=":material/filter_list:"):
+            for column, (title, _) in _FACETS.items():
+                st.caption(title)
+                values |= _choices(column, title, counts)
+    else:
+        for column, (title, icon) in _FACETS.items():
+            with st.popover(_label(column, title), icon=icon, key=f"filter-{column}"):
+                values |= _choices(column, title, counts)
+    return replace(chosen, **values)  # type: ignore[arg-type]
+
+
+def _label(column: str, title: str) -> str:
+    """The name of a filter, and what is chosen in it."""
+    on = [_word(column, value) for value in _named(column)]
+    if column == "status":
+        on += [_word("error_code", value) for value in _named("error_code")]
+    return f"{title}: {plain(', '.join(on))[:40]}" if on else title
+
+
+def _choices(column: str, title: str, counts: Counts) -> dict[str, tuple[str, ...]]:
+    """The values of one filter; causes stand under the states they belong to."""
+    chosen = {column: _pills(column, title, counts[column])}
+    if column == "status":
+        st.caption("Cause of the failure")
+        chosen["error_code"] = _pills("error_code", "Cause", counts["error_code"])
     return chosen
+
+
+def _pills(column: str, title: str, counts: Mapping[str, int]) -> tuple[str, ...]:
+    named, key = _named(column), key_of(column)
+    options = list(dict.fromkeys([*named, *list(counts)[:_MOST_VALUES]]))
+    if not options:
+        st.caption("No call of this time has one.")
+        return ()
+    # Not bound to the address by Streamlit: it would write the labels there, counts and all.
+    if key not in st.session_state:
+        st.session_state[key] = named
+    chosen = st.pills(
+        title, options, selection_mode="multi", key=key, label_visibility="collapsed",
+        width="stretch",
+        format_func=lambda value: f"{plain(_word(column, value))} {count(counts.get(value, 0))}",
+    )  # fmt: skip
+    if chosen:
+        st.query_params[key] = list(chosen)
+    else:
+        st.query_params.pop(key, None)
+    if len(counts) > _MOST_VALUES:
+        st.caption(f"The {_MOST_VALUES} with most calls; the search box finds the others.")
+    return tuple(chosen or ())
+
+
+def _named(column: str) -> list[str]:
+    """What is chosen already: in the widget, else in the address."""
+    key = key_of(column)
+    if key in st.session_state:
+        return list(st.session_state[key] or ())
+    return list(st.query_params.get_all(key))
+
+
+def _word(column: str, value: str) -> str:
+    if column == "status":
+        return "failed" if value == "error" else call_state(value).word
+    return cause_of(value) if column == "error_code" else value
+
+
+def clear_filters() -> None:
+    """Take every filter away."""
+    for key in ("text", "board", *(key_of(column) for column in _COLUMNS)):
+        st.session_state.pop(key, None)
+        st.query_params.pop(key, None)

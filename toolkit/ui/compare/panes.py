@@ -1,19 +1,26 @@
-"""The panes of a board on the page: streaming text, a footer that counts, a card for a failure."""
+"""The panes of a board: numbered, side by side, with streaming text and a footer that counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import streamlit as st
 
+from toolkit.charts.states import State, pane_state
 from toolkit.compare.pane import Pane
-from toolkit.compare.view import pane_footer, state_mark
-from toolkit.errors import ToolkitError
-from toolkit.ui.components.text import own, plain, show_text
+from toolkit.compare.view import pane_footer
+from toolkit.ui.compare.session import CompareState
+from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.health_marks import Troubles
+from toolkit.ui.components.model_picker import draw_parameters
+from toolkit.ui.components.text import plain, show_text
+from toolkit.ui.components.theme import is_phone
 
-_PER_ROW = 2
-_BODY_HEIGHT_PX = 260
+PER_ROW: Final = 4
+_BODY_PX: Final = {1: 430, 2: 196}  # by rows: eight panes fit 900 pixels
+_BEST: Final = State("▲", "best", "green")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +32,72 @@ class PaneActions:
 
 
 def draw_panes(
-    panes: Sequence[Pane], names: Sequence[str], key: str, actions: PaneActions | None
+    panes: Sequence[Pane],
+    names: Sequence[str],
+    actions: PaneActions | None,
+    *,
+    best: int | None = None,
 ) -> None:
-    """Panes side by side, two per row; the rows keep their height, so nothing jumps."""
-    for first in range(0, len(panes), _PER_ROW):
-        columns = st.columns(_PER_ROW)
-        for column, pane in zip(columns, panes[first : first + _PER_ROW], strict=False):
-            with column, st.container(border=True, key=f"{key}-{pane.index}"):
-                _draw(pane, names[pane.index], actions)
+    """All panes; the rows keep their height, so nothing jumps. One pane at a time on a phone."""
+    if is_phone() and len(panes) > 1:
+        number = st.segmented_control(
+            "Pane", range(len(panes)), default=0, required=True, key="pane-shown",
+            format_func=lambda index: f"{index + 1} {pane_state(panes[index].state).symbol}",
+            label_visibility="collapsed", width="stretch",
+        )  # fmt: skip
+        _card(panes[number], names[number], actions, _BODY_PX[1], is_best=number == best)
+        return
+    per_row = PER_ROW if len(panes) > PER_ROW else len(panes)
+    rows = -(-len(panes) // per_row)
+    for first in range(0, len(panes), per_row):
+        columns = st.columns(per_row, gap="small")
+        for column, pane in zip(columns, panes[first : first + per_row], strict=False):
+            with column:
+                name = names[pane.index]
+                _card(pane, name, actions, _BODY_PX[rows], is_best=pane.index == best)
 
 
-def error_card(error: ToolkitError) -> None:
-    """What happened, the provider's own words, what to do."""
-    lines = [own(error.message)]
-    if error.provider_message:
-        lines.append(f"The provider says: “{plain(error.provider_message, limit=600)}”")
-    if error.hint:
-        lines.append(f"**What to do:** {own(error.hint)}")
-    lines.append(f"`{error.code}`" + (f" · HTTP {error.status}" if error.status else ""))
-    st.error("\n\n".join(lines), title=_headline(error), icon=":material/error:")
+def draw_drafts(state: CompareState, troubles: Troubles) -> None:
+    """The chosen models before they are asked, each with its parameters."""
+    per_row = PER_ROW if len(state.choices) > PER_ROW else max(len(state.choices), 2)
+    for first in range(0, max(len(state.choices), 2), per_row):
+        columns = st.columns(per_row, gap="small")
+        for offset, column in enumerate(columns):
+            index = first + offset
+            with column:
+                if index < len(state.choices):
+                    choice = state.choices[index]
+                    with st.container(border=True, key=f"draft-{choice.uid}"):
+                        draw_parameters(index, choice, state, troubles)
+                elif index < 2:
+                    with st.container(border=True, key=f"draft-empty-{index}"):
+                        st.caption(f"{index + 1} · choose a model with “Add model”")
 
 
-def _draw(pane: Pane, name: str, actions: PaneActions | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        st.markdown(f"**{plain(name)}**")
-        st.caption(state_mark(pane), width="content")
-        _button(pane, actions)
-    with st.container(height=_BODY_HEIGHT_PX, border=False, autoscroll=not pane.is_over):
-        _body(pane)
-    st.caption(plain(pane_footer(pane)), help=_help(pane))
+def _card(
+    pane: Pane, name: str, actions: PaneActions | None, height: int, *, is_best: bool
+) -> None:
+    with st.container(border=True, key=f"pane-{pane.index}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+            shown = name.rpartition("/")[2] if "/" in name else name
+            st.markdown(f"**{pane.index + 1} {plain(shown)}**", width="stretch", help=plain(name))
+            badge = _BEST if is_best else state_of(pane)
+            st.badge(badge.label, color=badge.colour)
+            _button(pane, actions)
+        body = "content" if is_phone() else height
+        with st.container(height=body, border=False, autoscroll=not pane.is_over):
+            _body(pane)
+        st.caption(plain(pane_footer(pane)).replace("$", "\\$"), help=_help(pane))
+
+
+def state_of(pane: Pane) -> State:
+    """The state of a pane, and what a stream does while it is silent."""
+    state = pane_state(pane.state)
+    if pane.state == "streaming" and pane.is_stalled and pane.silent_s is not None:
+        return State("…", f"no token for {pane.silent_s:.0f} s", "orange")
+    if pane.state == "streaming" and pane.reasoning and not pane.text:
+        return State("…", "reasoning", "blue")
+    return state
 
 
 def _button(pane: Pane, actions: PaneActions | None) -> None:
@@ -70,7 +114,7 @@ def _button(pane: Pane, actions: PaneActions | None) -> None:
         )
     elif pane.state in ("failed", "stopped"):
         st.button(
-            "Retry",
+            "Ask again",
             key=f"retry-{pane.pane_id}",
             on_click=actions.retry,
             args=(pane.index,),
@@ -81,7 +125,7 @@ def _button(pane: Pane, actions: PaneActions | None) -> None:
 
 def _body(pane: Pane) -> None:
     if pane.reasoning:
-        with st.expander("Reasoning", expanded=not pane.text and not pane.is_over):
+        with st.expander("Reasoning", expanded=not pane.text and not pane.is_over, type="compact"):
             show_text(pane.reasoning)
     if pane.text:
         show_text(pane.text)
@@ -93,38 +137,31 @@ def _body(pane: Pane) -> None:
     elif pane.state == "waiting":
         st.skeleton(height=80)
     elif pane.is_over and not (pane.text or pane.reasoning or pane.tool_calls):
-        st.caption("No text came." if pane.state == "done" else "Stopped before the first token.")
+        empty = "The answer has no text." if pane.state == "done" else "Stopped before any text."
+        st.caption(empty)
+    if pane.is_over:
+        with st.container(horizontal=True):
+            _links(pane)
+
+
+def _links(pane: Pane) -> None:
+    if pane.text:
+        with st.popover("Copy", type="tertiary", icon=":material/content_copy:",
+                        key=f"copy-{pane.pane_id}"):  # fmt: skip
+            st.code(pane.text, language=None, wrap_lines=True)
+    if pane.call_id:
+        query = {"text": pane.call_id}
+    else:  # a pane read from the database knows its board only
+        query = {"board": st.query_params.get("board", ""), "model": pane.model}
+    icon = ":material/arrow_forward:"
+    st.page_link("calls.py", label="Call", icon=icon, query_params=query)
 
 
 def _help(pane: Pane) -> str:
-    told = ["TTFT: request sent to first token, measured on the wire."]
+    lines = ["TTFT: from the request sent to the first token, measured on the wire."]
     if pane.is_estimate:
-        told.append("~ counts pieces of the stream; the provider has not counted tokens.")
+        lines.append("~ counts pieces of the stream; the provider has not counted tokens.")
     if pane.is_over and pane.cost_usd is None:
         note = pane.reply.receipt.note if pane.reply is not None else None
-        told.append(plain(note or "No price is known for this call."))
-    return " ".join(told)
-
-
-def _headline(error: ToolkitError) -> str:
-    return {
-        "API_KEY_REQUIRED": "No key",
-        "AUTHENTICATION_FAILED": "The key was refused",
-        "PERMISSION_DENIED": "Not allowed",
-        "MODEL_NOT_FOUND": "No such model",
-        "CLIENT_ERROR": "The request was refused",
-        "CONTEXT_WINDOW_EXCEEDED": "The input is too long",
-        "CONTENT_FILTERED": "Refused by a safety system",
-        "RATE_LIMIT_EXCEEDED": "Too many requests",
-        "QUOTA_EXCEEDED": "No credit left",
-        "SERVER_ERROR": "The provider failed",
-        "TIMEOUT": "No answer in time",
-        "REQUEST_FAILED": "No connection",
-        "STREAM_ERROR": "The answer was cut short",
-        "PARSE_ERROR": "Not an answer of this API",
-        "MAX_RETRIES_EXCEEDED": "Every try failed",
-        "NO_PROVIDER": "No provider available",
-        "BUDGET_EXCEEDED": "Over the budget",
-        "PROVIDER_NOT_FOUND": "No such provider",
-        "INVALID_INPUT": "That cannot be asked",
-    }.get(error.code, "It failed")
+        lines.append(plain(note or "No price is known for this call."))
+    return " ".join(lines)

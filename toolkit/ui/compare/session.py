@@ -6,23 +6,26 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
-from toolkit.compare.board import MAX_PANES, RunningBoard, start_board
+from toolkit.compare.board import MAX_PANES, Board, RunningBoard, start_board
 from toolkit.compare.pane import Pane
 from toolkit.compare.view import pane_names
+from toolkit.compare.vote import Vote
 from toolkit.errors import ToolkitError
+from toolkit.records import Message
 from toolkit.toolkit import Toolkit
+from toolkit.ui.compare.saved_board import find_running, histories_of, read_board, remember
 
-UNWATCHED_STOP_S = 10.0
+UNWATCHED_STOP_S: Final = 10.0
 _ids = count(1)
 
 
 @dataclass(slots=True)
 class Choice:
-    """One model chip: `uid` keeps its widgets apart, `params` are the ones set in it."""
+    """One model that will be asked: `uid` keeps its widgets apart, `params` are its own."""
 
     uid: int
     model: str
@@ -34,18 +37,24 @@ class CompareState:
     """The Compare page of one session.
 
     Attributes:
-        choices: the model chips, in order.
-        running: the board asked last, running or over.
+        choices: the models to ask, in order.
+        shared: parameters of all panes that have none of their own.
+        running: the board that is shown, while this process knows it running or over.
+        saved: the board that is shown, read from the database.
         is_blind: names of that board are hidden until it is judged.
-        voted: what was voted on that board, in words; None before.
+        votes: what was voted on that board in this session; they can be undone.
+        voted: the same in words; None before.
         trouble: an expected failure to show on the next run.
         added: how many models were ever added; it names the box that adds the next.
         next_prompt: what to put into the prompt box when it is next drawn.
     """
 
     choices: list[Choice] = field(default_factory=list)
+    shared: dict[str, Any] = field(default_factory=dict)
     running: RunningBoard | None = None
+    saved: Board | None = None
     is_blind: bool = False
+    votes: tuple[Vote, ...] = ()
     voted: str | None = None
     trouble: ToolkitError | None = None
     next_prompt: str | None = None
@@ -61,34 +70,86 @@ class CompareState:
         """Whether the panes' models are still secret."""
         return self.is_blind and self.voted is None
 
+    @property
+    def board_id(self) -> str | None:
+        """Id of the board that is shown."""
+        if self.running is not None:
+            return self.running.board_id
+        return self.saved.board_id if self.saved is not None else None
+
+    @property
+    def board(self) -> Board | None:
+        """The board that is shown, as it stands now."""
+        return self.running.board() if self.running is not None else self.saved
+
     def add(self, model: str, params: Mapping[str, Any] | None = None) -> None:
-        """One more chip, up to the most a board can hold."""
+        """One more model, up to the most a board can hold."""
         self.added += 1
-        if len(self.choices) < MAX_PANES:
+        if len(self.choices) < MAX_PANES and model.strip():
             self.choices.append(Choice(next(_ids), model.strip(), dict(params or {})))
 
     def remove(self, uid: int) -> None:
-        """One chip less."""
+        """One model less."""
         self.choices = [choice for choice in self.choices if choice.uid != uid]
 
-    def ask(self, toolkit: Toolkit, prompt: str, *, is_blind: bool = False) -> None:
-        """Ask every chosen model; what is expected to fail becomes `trouble`."""
-        asked = list(self.choices)
-        if is_blind:
-            random.shuffle(asked)
+    def show(self, toolkit: Toolkit, board_id: str) -> None:
+        """Show the board of this id, and choose its models for the next question.
+
+        Raises:
+            InvalidInput: there is no such board.
+            StoreError: the database cannot be read.
+        """
+        if self.board_id == board_id:
+            return
+        running = find_running(board_id)
+        self.running, self.saved = running, None
+        if running is None:
+            self.saved = read_board(toolkit, board_id)
+        board = self.board
+        assert board is not None
+        self.is_blind, self.votes, self.voted = False, (), None
+        self.choices = [Choice(next(_ids), pane.model, dict(pane.params)) for pane in board.panes]
+
+    def clear(self) -> None:
+        """A new board: the models stay, the answers go."""
+        self.running = self.saved = None
+        self.is_blind, self.votes, self.voted, self.trouble = False, (), None, None
+
+    def ask(
+        self,
+        toolkit: Toolkit,
+        prompt: str | Sequence[Message],
+        *,
+        is_blind: bool = False,
+        follows: bool = False,
+    ) -> None:
+        """Ask every chosen model; what is expected to fail becomes `trouble`.
+
+        Args:
+            toolkit: who asks.
+            prompt: the question.
+            is_blind: names are hidden and the panes shuffled until somebody votes.
+            follows: the question goes on with the conversation of each pane.
+        """
+        chosen = list(self.choices)
+        if is_blind and not follows:
+            random.shuffle(chosen)
         self.trouble = None
         try:
-            self.running = start_board(
-                toolkit,
-                prompt,
-                [choice.model for choice in asked],
-                {"panes": [choice.params for choice in asked], "blind": is_blind},
-            )
+            options: dict[str, Any] = {
+                "panes": [{**self.shared, **choice.params} for choice in chosen],
+                "blind": is_blind,
+            }
+            if follows and self.board is not None:
+                options["histories"] = histories_of(toolkit, self.board)
+            running = start_board(toolkit, prompt, [choice.model for choice in chosen], options)
         except ToolkitError as error:
             self.trouble = error
             return
-        self.running.stop_when_unwatched(UNWATCHED_STOP_S, _session_is_there())
-        self.is_blind, self.voted = is_blind, None
+        running.stop_when_unwatched(UNWATCHED_STOP_S, _session_is_there())
+        remember(running)
+        self.running, self.saved = running, None
+        self.is_blind, self.votes, self.voted = is_blind, (), None
 
 
 def compare_state() -> CompareState:
@@ -107,7 +168,7 @@ def answer_names(panes: Sequence[Pane], *, hidden: bool) -> list[str]:
 
 
 def _session_is_there() -> Callable[[], bool] | None:
-    """Tells whether this browser is still connected: a hidden tab polls rarely, but it is there."""
+    """Whether this browser is still connected: a hidden tab polls rarely, but it is there."""
     from streamlit.runtime import exists, get_instance
     from streamlit.runtime.scriptrunner import get_script_run_ctx
 

@@ -1,98 +1,86 @@
-"""What stands under a board that is over: the timeline, the table, the vote, the way out."""
+"""Votes on a board: by click and by key, blind or not, with tags and a comment, and undo."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import streamlit as st
 
 from toolkit.compare.board import Board
-from toolkit.compare.pane import Pane
-from toolkit.compare.view import pane_names
+from toolkit.compare.board_rows import retract_votes
 from toolkit.compare.vote import Choice as Winner
 from toolkit.errors import ToolkitError
-from toolkit.ui.compare.session import CompareState, answer_names
-from toolkit.ui.components.chart_block import draw_figure
-from toolkit.ui.components.format import UNKNOWN, count, duration_column, money, rate
+from toolkit.ui.compare.session import CompareState
 from toolkit.ui.components.text import plain
 
-
-def draw_verdict(state: CompareState) -> None:
-    """Draw it for the board of this session."""
-    assert state.running is not None
-    board = state.running.board()
-    names = answer_names(board.panes, hidden=state.hides_names)
-    _vote(state, board, names)
-    if state.hides_names:
-        st.caption("Timeline, table and code name the models: they appear once you have voted.")
-        return
-    draw_figure(board.figure(), key="compare-timeline")
-    st.dataframe(_table(board.panes), hide_index=True, alt="One row per pane, with its numbers")
-    _ways_out(board)
+_SAID: Final = {"tie": "a tie", "both_bad": "all bad"}
+_TAGS: Final = ("correct", "clear", "short", "style", "format", "safety")
+MIN_ANSWERS: Final = 2
 
 
-def board_code(board: Board) -> str:
-    """Python that asks the same board again from a notebook."""
-    models = [pane.model for pane in board.panes]
-    panes = [dict(pane.params) for pane in board.panes]
-    own = f",\n    panes={panes!r}" if any(panes) else ""
-    return (
-        "import toolkit as tk\n\n"
-        f"board = tk.compare(\n    {board.prompt!r},\n    {models!r}{own},\n)\n"
-        "board.figure()\nboard.frame()\n\n"
-        f"# what this board measured:\ntk.calls(origin_id={board.board_id!r})"
-    )
-
-
-def _vote(state: CompareState, board: Board, names: list[str]) -> None:
+def draw_vote(state: CompareState, board: Board) -> None:
+    """The row of buttons, or what was voted with its undo."""
     answered = [pane.index for pane in board.panes if pane.text or pane.reasoning]
     if state.voted is not None:
-        st.success(f"Recorded: {plain(state.voted)}", icon=":material/how_to_vote:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"Your vote: **{plain(state.voted)}**", width="content")
+            st.button("Undo", shortcut="U", key="vote-undo", on_click=_undo, args=(state, board))
         return
-    if len(answered) < 2:
+    if len(answered) < MIN_ANSWERS:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Which answer is better?**", width="content")
+        st.markdown("**Best answer**", width="content")
         for index in answered:
-            label = f"{index + 1}: {plain(names[index])}"
-            st.button(label, key=f"vote-{index}", on_click=_cast, args=(state, board, index))
-        st.button("Tie", key="vote-tie", on_click=_cast, args=(state, board, "tie"))
-        st.button("Both bad", key="vote-bad", on_click=_cast, args=(state, board, "both_bad"))
+            st.button(
+                "",
+                key=f"vote-{index}",
+                icon=":material/thumb_up:",
+                shortcut=f"{index + 1}",
+                help=f"Answer {index + 1} is the best",
+                on_click=_cast,
+                args=(state, board, index),
+            )
+        st.button("Tie", key="vote-tie", shortcut="T", on_click=_cast, args=(state, board, "tie"))
+        st.button(
+            "All bad", key="vote-bad", shortcut="B", on_click=_cast, args=(state, board, "both_bad")
+        )
+        with st.popover("Tags and comment", icon=":material/sell:", type="tertiary"):
+            st.pills("Tags", _TAGS, selection_mode="multi", key="vote-tags")
+            st.text_input("Comment", key="vote-comment")
+            st.caption("They are kept with the vote that you give next.")
+
+
+def _note() -> str | None:
+    tags = " ".join(f"#{tag}" for tag in st.session_state.get("vote-tags") or ())
+    comment = (st.session_state.get("vote-comment") or "").strip()
+    return f"{tags} {comment}".strip() or None
 
 
 def _cast(state: CompareState, board: Board, winner: Winner) -> None:
     try:
-        board.vote(winner)
+        votes = board.vote(winner, note=_note())
     except ToolkitError as error:
         state.trouble = error
         return
-    said = {"tie": "a tie", "both_bad": "both bad"}
-    state.voted = said[winner] if isinstance(winner, str) else f"{board.panes[winner].model} won"
+    state.votes = votes
+    if isinstance(winner, str):
+        state.voted = _SAID[winner]
+    else:
+        state.voted = f"{winner + 1} {board.panes[winner].model}"
 
 
-def _table(panes: tuple[Pane, ...]) -> dict[str, list[str]]:
-    replies = [pane.reply for pane in panes]
-    tpot = [reply.timing.tpot_ms if reply else None for reply in replies]
-    usage = [reply.usage if reply else None for reply in replies]
-    return {
-        "model": pane_names(panes),
-        "state": [pane.error.code if pane.error else pane.state for pane in panes],
-        "TTFT": duration_column(pane.ttft_ms for pane in panes),
-        "TPOT": duration_column(tpot),
-        "speed": [rate(pane.output_tps) for pane in panes],
-        "input tokens": [count(used.input_tokens) if used else UNKNOWN for used in usage],
-        "output tokens": [count(used.output_tokens) if used else UNKNOWN for used in usage],
-        "cost": [money(pane.cost_usd) for pane in panes],
-        "finish": [(reply.finish_reason if reply else None) or UNKNOWN for reply in replies],
-        "attempts": [count(len(pane.attempts)) for pane in panes],
-    }
+def _undo(state: CompareState, board: Board) -> None:
+    try:
+        if board.store is not None:
+            retract_votes(board.store, state.votes)
+    except ToolkitError as error:
+        state.trouble = error
+        return
+    state.votes, state.voted = (), None
 
 
-def _ways_out(board: Board) -> None:
-    with st.container(horizontal=True):
-        st.page_link(
-            "calls.py",
-            label="The calls of this board",
-            icon=":material/receipt_long:",
-            query_params={"board": board.board_id},
-        )
-    with st.expander("Open in a notebook", icon=":material/data_object:"):
-        st.code(board_code(board), language="python")
+def winner_of(state: CompareState) -> int | None:
+    """The pane that was voted best, or None."""
+    if not state.voted or not state.voted[0].isdigit():
+        return None
+    return int(state.voted.split(" ", 1)[0]) - 1

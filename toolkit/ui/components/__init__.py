@@ -1,1 +1,1 @@
-"""The package `toolkit.ui.components`."""
+"""Parts that several pages share: head, tables, panels, charts, states, errors."""

@@ -10,7 +10,6 @@ from toolkit.charts.numbers import (
     UNPRICED,
     count,
     duration,
-    duration_unit,
     money,
     price,
     rate,
@@ -27,10 +26,13 @@ __all__ = [
     "count",
     "duration",
     "duration_column",
+    "exactly",
+    "in_zone",
     "money",
     "price",
     "rate",
     "share",
+    "span_of",
     "tokens",
 ]
 
@@ -38,10 +40,8 @@ NEVER = "never"
 
 
 def duration_column(values_ms: Iterable[float | None]) -> list[str]:
-    """Durations of one column, all in the unit of the largest."""
-    values = list(values_ms)
-    unit = duration_unit(values)
-    return [duration(value, unit) for value in values]
+    """Durations of one column in whole milliseconds: 82 and 84 ms stay two numbers."""
+    return [duration(value, "ms") for value in values_ms]
 
 
 def ago(when: datetime | None, now: datetime | None = None) -> str:
@@ -55,17 +55,38 @@ def ago(when: datetime | None, now: datetime | None = None) -> str:
     return f"{span} ago" if seconds > 0 else f"in {span}"
 
 
-def at(when: datetime | None, zone: str | None = None) -> str:
+def span_of(when: datetime | None, now: datetime | None = None) -> str:
+    """How long something has lasted: `38 min`; empty where its beginning is not known."""
+    if when is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - as_utc(when)).total_seconds()
+    return _span(abs(seconds)) or "just now"
+
+
+def exactly(when: datetime | None, zone: str | None = None) -> str:
     """`2026-11-21 14:03:07 CET`, in the user's zone when it is known, else in UTC."""
+    return NEVER if when is None else in_zone(when, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def at(when: datetime | None, zone: str | None = None, now: datetime | None = None) -> str:
+    """`14:03:07` for a time of the last day, `21 Nov 14:03` for an earlier one."""
     if when is None:
         return NEVER
+    local = in_zone(when, zone)
+    age_s = ((now or datetime.now(UTC)) - as_utc(when)).total_seconds()
+    if 0 <= age_s < 86_400:
+        return local.strftime("%H:%M:%S")
+    return local.strftime("%d %b %H:%M" if age_s < 300 * 86_400 else "%d %b %Y")
+
+
+def in_zone(when: datetime, zone: str | None) -> datetime:
+    """The same moment on the user's clock; UTC where the zone is not known."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
-        local = as_utc(when).astimezone(ZoneInfo(zone) if zone else UTC)
+        return as_utc(when).astimezone(ZoneInfo(zone) if zone else UTC)
     except (ZoneInfoNotFoundError, ValueError):
-        local = as_utc(when)
-    return local.strftime("%Y-%m-%d %H:%M:%S %Z")
+        return as_utc(when)
 
 
 def as_utc(when: datetime) -> datetime:

@@ -14,13 +14,13 @@ from toolkit.evals.dataset import Dataset
 from toolkit.evals.estimate import Estimate
 from toolkit.evals.template import find_variables
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import count, money
+from toolkit.ui.components.health_marks import mark_of, read_troubles, warning_of, without_mark
 from toolkit.ui.components.model_picker import LOCAL_MODEL, model_names
 from toolkit.ui.components.text import own
 from toolkit.ui.evals.new_run_data import choose_data, variables_of
 from toolkit.ui.evals.new_run_scorers import choose_scorers
-from toolkit.ui.health.troubles import mark_of, read_troubles, warning_of, without_mark
 
 MOST_PROMPTS: Final = 6
 _STATE: Final = "eval-draft"

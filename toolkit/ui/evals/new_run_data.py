@@ -14,7 +14,7 @@ from toolkit.evals.config import find_dataset
 from toolkit.evals.dataset import Dataset, bundled_names
 from toolkit.evals.results.cell_values import say_value
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import count
 from toolkit.ui.components.text import own, visible
 

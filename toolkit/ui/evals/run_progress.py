@@ -12,7 +12,7 @@ from toolkit.errors import ToolkitError
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.running.plan import Progress
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, as_utc, count, money
 from toolkit.ui.components.text import own
 from toolkit.ui.evals.eval_labels import left_words, say_left, sentence_of

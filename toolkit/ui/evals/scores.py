@@ -14,8 +14,8 @@ from toolkit.evals.results.matrix import read_matrix
 from toolkit.evals.results.run_results import compare_within, join_runs, summarize_sides
 from toolkit.evals.results.summary import Row
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
 from toolkit.ui.components.chart_block import draw_chart
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import UNKNOWN, count, duration_column, money
 from toolkit.ui.components.text import own, plain
 from toolkit.ui.evals.eval_labels import say_score

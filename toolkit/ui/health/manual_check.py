@@ -14,7 +14,7 @@ import streamlit as st
 
 from toolkit.errors import ToolkitError
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import count
 from toolkit.ui.components.text import plain
 

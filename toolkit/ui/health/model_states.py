@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
+from toolkit.charts.states import provider_state, reason_words
 from toolkit.health.view import rank
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import ago, at, count
 from toolkit.ui.components.text import plain
-from toolkit.ui.health.health_labels import mark
 
 _NAMED = 3
 
@@ -36,8 +36,8 @@ def draw_models(toolkit: Toolkit, provider: str) -> None:
     st.dataframe(
         {
             "model": [row["model"].partition("/")[2] for row in rows],
-            "state": [mark(row["state"])[0] for row in rows],
-            "reason": [row["reason"] for row in rows],
+            "state": [provider_state(row["state"]).label for row in rows],
+            "reason": [reason_words(row["reason"]) for row in rows],
             "since": [at(row["since"], zone) for row in rows],
             "last success": [ago(row["last_success_at"]) for row in rows],
             "failed": [f"{count(row['bad'])} of {count(row['n'])}" for row in rows],

@@ -8,16 +8,10 @@ from typing import Any, Final
 
 import streamlit as st
 
+from toolkit.charts.states import OBJECTIVE
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import UNKNOWN, ago, count, duration, money, share
-from toolkit.ui.components.text import plain
 
-_VERDICTS: Final = {
-    "met": "● met",
-    "at_risk": "◐ at risk",
-    "missed": "○ missed",
-    "not enough data": "◌ not enough data",
-}
 _BURNS: Final = ("1h", "6h", "3d")
 _ALERTS: Final = {
     "fast": "Burning fast: at this rate a month's budget is gone within two days.",
@@ -35,7 +29,7 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
     st.dataframe(
         {
             "objective": [_objective(row) for row in rows],
-            "verdict": [_VERDICTS.get(row["verdict"], row["verdict"]) for row in rows],
+            "verdict": [OBJECTIVE[row["verdict"]].label for row in rows],
             f"held, {days}": [share(row["good"], row["total"]) for row in rows],
             "95 %": [_interval(row) for row in rows],
             "error budget": [_budget(row) for row in rows],
@@ -57,26 +51,26 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
         st.caption(f"Goodput: {in_time} asked were answered within both times.")
     st.caption(
         "Of your own live calls. The error budget is what may fail and still hold the objective; a "
-        "burn rate of 1 uses it up exactly in that time, fewer than 20 calls tell none. Set "
+        "burn rate of 1 uses it up exactly in that time; below 20 calls there is none. Set "
         "`objectives` in settings.toml to ask for other values."
     )
     with st.popover("Python", key="health-slo-py", type="tertiary", icon=":material/code:"):
         st.code(f"import toolkit as tk\n\ntk.health.slo({provider!r})", language="python")
 
 
-def draw_watch(toolkit: Toolkit, now: datetime) -> None:
-    """Who checks by itself and when next, and what probes cost today."""
+def watch_words(toolkit: Toolkit, now: datetime) -> str:
+    """Which process checks by itself and when next, and what checks cost today."""
     status, budget = toolkit.health.monitor_status(), toolkit.health.budget()
-    told = [_who_checks(status, now)]
+    parts = [_who_checks(status, now)]
     if status["is_offline"]:
-        told.append("This machine looks offline: nothing is held against anybody.")
-    told.append(_budget_words(budget, now))
-    st.caption(plain(" ".join(told)))
+        parts.append("This machine looks offline: failures are not counted against providers.")
+    parts.append(_budget_words(budget, now))
+    return " ".join(parts)
 
 
 def _who_checks(status: Row, now: datetime) -> str:
     if status["running"] == "nowhere":
-        return "Nobody checks by itself now; the app or “toolkit health watch” does while it runs."
+        return "No process checks regularly now."
     who = (
         "this app" if status["running"] == "here" else f"{status['what']}, process {status['pid']}"
     )
@@ -90,10 +84,10 @@ def _who_checks(status: Row, now: datetime) -> str:
 def _budget_words(budget: Row, now: datetime) -> str:
     spent, limit = budget["spent_usd"], budget["limit_usd"]
     if not limit:
-        return f"Probes today: {money(spent)}, free listings only."
+        return f"Checks cost {money(spent)} today; only free listings are asked."
     due = f", next paid probe {ago(budget['next_at'], now)}" if budget["next_at"] else ""
     left = money(budget["left_usd"])
-    return f"Probes today: {money(spent)} of {money(limit)}, {left} left{due}."
+    return f"Checks cost {money(spent)} of {money(limit)} today, {left} left{due}."
 
 
 def _objective(row: Row) -> str:

@@ -10,22 +10,24 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit import charts
+from toolkit.charts.states import INCIDENT, State, provider_state, reason_words
 from toolkit.health import health_queries as ask
 from toolkit.store.queries import Query
 from toolkit.toolkit import Toolkit
-from toolkit.ui.components.chart_block import draw_chart
-from toolkit.ui.components.format import UNKNOWN, ago, at, count, duration
-from toolkit.ui.health.health_labels import mark, percentile_words, rate_words
-from toolkit.ui.health.uptime_strip import Days
+from toolkit.ui.components.chart_block import draw_chart, draw_figure, draw_sources
+from toolkit.ui.components.format import UNKNOWN, ago, at, count, span_of
+from toolkit.ui.components.head import section
+from toolkit.ui.components.pictures import Days
+from toolkit.ui.components.table import Column, draw_table
+from toolkit.ui.health.health_labels import percentile_words, rate_words
 
 SPANS: Final[Mapping[str, timedelta]] = {
-    "last hour": timedelta(hours=1),
-    "last 24 hours": timedelta(days=1),
-    "last 7 days": timedelta(days=7),
-    "last 30 days": timedelta(days=30),
-    "last 90 days": timedelta(days=90),
+    "1 h": timedelta(hours=1),
+    "24 h": timedelta(days=1),
+    "7 d": timedelta(days=7),
+    "30 d": timedelta(days=30),
 }
-USUAL_SPAN: Final = "last 24 hours"
+USUAL_SPAN: Final = "24 h"
 _METRICS: Final = {"TTFT": "ttft_ms", "duration": "duration_ms"}
 
 
@@ -58,7 +60,7 @@ class Wanted:
     @property
     def of(self) -> str:
         """What the charts are of, for their titles."""
-        return f"{self.provider}, {self.span}"
+        return f"{self.provider}, last {self.span}"
 
 
 def draw_over_time(toolkit: Toolkit, wanted: Wanted) -> None:
@@ -113,8 +115,12 @@ def draw_uptime(toolkit: Toolkit, wanted: Wanted, days: Days) -> None:
 
 def draw_against(toolkit: Toolkit, wanted: Wanted, rows: Sequence[Mapping[str, Any]]) -> None:
     """Two providers: numbers side by side, percentiles by time, distributions."""
+    others = sorted(str(row["provider"]) for row in rows if row["provider"] != wanted.provider)
+    st.selectbox(
+        "Against", others, index=None, key="against", placeholder="choose a provider",
+        bind="query-params",
+    )  # fmt: skip
     if wanted.against is None:
-        st.caption("Choose a provider under “Against” to see both on the same axes.")
         return
     names, stretch = [wanted.provider, wanted.against], wanted.stretch
     pair = [row for name in names for row in rows if row["provider"] == name]
@@ -141,35 +147,68 @@ def draw_against(toolkit: Toolkit, wanted: Wanted, rows: Sequence[Mapping[str, A
     draw_chart(figure, key="health-ecdf", sql=spread.text, python=code)
 
 
-def draw_incidents(toolkit: Toolkit, wanted: Wanted) -> None:
-    """Incidents of all providers in this stretch of time, newest first."""
-    query = ask.incidents(wanted.stretch)
+def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
+    """TTFT, failed calls and incidents of one provider beside one another."""
+    mine, stretch = [wanted.provider], wanted.stretch
+    month = ask.Span(wanted.now - timedelta(days=30), wanted.now)
+    latency, failed = ask.latency(mine, stretch), ask.errors(mine, stretch)
+    marks = {
+        "incidents": ask.incidents(stretch, mine),
+        "changes": ask.catalog_changes(mine, stretch),
+    }
     with toolkit.store.reading() as reader:
-        rows = query.rows(reader)
+        rows, failures = latency.frame(reader), failed.frame(reader)
+        events = tuple(query.rows(reader) for query in marks.values())
+        incidents = ask.incidents(month, mine).rows(reader)
+    if not len(rows) and not len(failures):
+        st.caption(f"No call of yours in the last {wanted.span}.")
+        _draw_incidents(incidents, wanted.now)
+        return
+    left, middle, right = st.columns((38, 25, 37), gap="medium")
+    with left:
+        figure = charts.health_latency(rows, *events, of=wanted.of, ends=wanted.ends)
+        figure.update_layout(height=240)
+        draw_figure(figure, key="now-latency")
+        code = _code("health_latency", latency, marks, wanted)
+        draw_sources(key="now-latency", sql=latency.text, python=code)
+    with middle:
+        if len(failures):
+            figure = charts.health_errors(failures, *events, of=wanted.of, ends=wanted.ends)
+            figure.update_layout(height=240)
+            draw_figure(figure, key="now-errors")
+            code = _code("health_errors", failed, marks, wanted)
+            draw_sources(key="now-errors", sql=failed.text, python=code)
+        else:
+            section("Failed calls")
+            st.caption(f"None in the last {wanted.span}.")
+    with right:
+        _draw_incidents(incidents, wanted.now)
+
+
+def _draw_incidents(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    section("Incidents, last 30 days")
     if not rows:
-        st.caption(f"No incident in the {wanted.span}. Each is a span degraded or down.")
+        st.caption("None: it was never degraded or down for long.")
         return
     zone = st.context.timezone
-    st.dataframe(
+    ends = ["open" if row["closed_at"] is None else "over" for row in rows]
+    draw_table(
         {
-            "began": [at(row["opened_at"], zone) for row in rows],
-            "lasted": [_lasted(row, wanted.now) for row in rows],
-            "provider": [str(row["model"] or row["provider"]) for row in rows],
-            "worst": [mark(row["state"] or "unknown")[0] for row in rows],
-            "sits at": [row["scope"] or UNKNOWN for row in rows],
-            "reason": [row["reason"] or UNKNOWN for row in rows],
-            "failed": [_of(row["failures"], row["probes"]) for row in rows],
+            "State": Column([INCIDENT[end] for end in ends], 66, "state", on_phone=True),
+            "Began": Column([at(row["opened_at"], zone) for row in rows], 96, on_phone=True),
+            "Lasted": Column([_lasted(row, now) for row in rows], 70),
+            "What": Column([reason_words(row["reason"]) for row in rows], 160, on_phone=True),
+            "lost": Column([row["failures"] for row in rows], 44, "number", "Failed calls in it"),
         },
-        hide_index=True,
-        key="health-incidents",
-        column_config={"began": st.column_config.TextColumn(pinned=True)},
+        key="incidents",
         alt="Incidents, newest first",
+        height=min(28 * len(rows) + 38, 240),
     )
 
 
 def _side_by_side(pair: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     facts: dict[str, Any] = {
-        "state": lambda row: mark(row["state"])[0],
+        "state": lambda row: provider_state(row["state"]).label,
         "last success": lambda row: ago(row["last_success_at"]),
         "TTFT p50, 1 day": lambda row: percentile_words(row, "ttft")[0],
         "TTFT p95, 1 day": lambda row: percentile_words(row, "ttft")[1],
@@ -190,9 +229,7 @@ def _of(part: int | None, whole: int | None) -> str:
 
 
 def _lasted(row: Mapping[str, Any], now: datetime) -> str:
-    end = row["closed_at"]
-    took = duration(((end or now) - row["opened_at"]).total_seconds() * 1000)
-    return took if end is not None else f"{took}, open"
+    return span_of(row["opened_at"], row["closed_at"] or now)
 
 
 def _code(

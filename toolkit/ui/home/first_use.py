@@ -6,8 +6,8 @@ import streamlit as st
 
 from toolkit.errors import ToolkitError
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
 from toolkit.ui.compare.session import CompareState
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.local_model import start_local
 from toolkit.ui.components.model_picker import LOCAL_MODEL
 

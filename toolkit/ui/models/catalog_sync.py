@@ -40,8 +40,9 @@ def draw_refresh(toolkit: Toolkit) -> None:
     refresh: Refresh | None = st.session_state.get("models-refresh")
     running = refresh is not None and not refresh.is_over
     st.button(
-        "Refresh", icon=":material/refresh:", key="models-sync", disabled=running,
-        on_click=_start, args=(toolkit,), help="Ask every provider in use for its models.",
+        "List again", icon=":material/refresh:", key="models-sync", disabled=running,
+        on_click=_start, args=(toolkit,),
+        help="Asks every provider in use for its models.  \n" + ages_of(toolkit)[1],
     )  # fmt: skip
     if refresh is not None:
         _watch() if running else _tell(refresh)
@@ -83,17 +84,13 @@ def _reason(result: SyncResult) -> str:
     return f"{result.message}. {result.hint or ''}".strip()
 
 
-def draw_ages(toolkit: Toolkit) -> None:
-    """One badge per provider: how old its listing is, and whether the last try failed."""
+def ages_of(toolkit: Toolkit) -> tuple[str, str]:
+    """How old the listings are, in a word, and one line for each provider."""
     rows: list[dict[str, Any]] = toolkit.catalog.syncs().astype(object).to_dict("records")  # type: ignore[assignment]
-    with st.container(horizontal=True):
-        for row in rows:
-            name = plain(row["provider"])
-            age = ago(None if str(row["synced_at"]) == "NaT" else row["synced_at"])
-            failed = row["status"] == "error"
-            st.badge(
-                f"{name}: {age}",
-                icon=":material/error:" if failed else ":material/check:",
-                color="red" if failed else "gray",
-                help=own(str(row["error"])) if failed else None,
-            )
+    known = [row["synced_at"] for row in rows if str(row["synced_at"]) != "NaT"]
+    lines = []
+    for row in rows:
+        age = ago(None if str(row["synced_at"]) == "NaT" else row["synced_at"])
+        failed = f", then failed: {own(str(row['error']))}" if row["status"] == "error" else ""
+        lines.append(f"{plain(row['provider'])}: {age}{failed}")
+    return ago(max(known) if known else None), "  \n".join(lines)

@@ -8,16 +8,13 @@ from typing import Any
 import streamlit as st
 
 from toolkit.charts import price_steps
+from toolkit.charts.states import call_state
+from toolkit.store.queries.app_pages import last_calls
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_figure
 from toolkit.ui.components.format import ago, count, duration, money, price, rate
 from toolkit.ui.components.text import plain, show_text
 from toolkit.ui.models.model_rows import read_models
-
-_LAST_CALLS = """
-SELECT started_at, status, ttft_ms, output_tps, cost_usd, error_code
-FROM calls WHERE provider = ? AND model = ? ORDER BY started_at DESC LIMIT 10
-"""
 
 
 def draw_model(toolkit: Toolkit, model: str) -> None:
@@ -29,12 +26,14 @@ def draw_model(toolkit: Toolkit, model: str) -> None:
     found = toolkit.catalog.show(model)
     _head(toolkit, found)
     _facts(found)
-    draw_figure(price_steps(toolkit.catalog.price_history(model), model), key="price-steps")
+    history = toolkit.catalog.price_history(model)
+    if len(history) and history["valid_from"].nunique() > 1:
+        draw_figure(price_steps(history, model), key="price-steps")
     _calls(toolkit, found)
     _elsewhere(found)
     _changes(found)
     if found["description"]:
-        with st.expander("The provider's words"):
+        with st.expander("Its description"):
             show_text(str(found["description"]))
 
 
@@ -70,7 +69,7 @@ def _facts(found: Mapping[str, Any]) -> None:
             "in force": _words(said[0]["value"]),
             "by": said[0]["source"],
             "others say": ", ".join(f"{c['source']}: {_words(c['value'])}" for c in said[1:]),
-            "": "≠ conflict" if name in found["conflicts"] else "",
+            "agree": "≠ conflict" if name in found["conflicts"] else "",
         }
         for name, said in found["claims"].items()
     ]
@@ -80,15 +79,16 @@ def _facts(found: Mapping[str, Any]) -> None:
 
 def _calls(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
     st.markdown("**Your last calls**")
-    calls = toolkit.store.rows(_LAST_CALLS, [found["provider"], found["model"]])
+    with toolkit.store.reading() as reader:
+        calls = last_calls(str(found["model"])).rows(reader)
     if not calls:
         st.caption("None yet.")
         return
     rows = [
         {
             "when": ago(call["started_at"]),
-            "state": call["error_code"] or call["status"],
-            "TTFT": duration(call["ttft_ms"]),
+            "state": call_state(call["status"], call["error_code"]).label,
+            "TTFT": duration(call["ttft_ms"], "ms"),
             "speed": rate(call["output_tps"]),
             "cost": money(call["cost_usd"]),
         }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from toolkit.catalog import catalog_queries
 from toolkit.catalog.listings.listed_model import CAPABILITIES
+from toolkit.store.queries.app_pages import measured_models
 from toolkit.toolkit import Toolkit
 
 if TYPE_CHECKING:
@@ -54,7 +56,19 @@ def read_models(_toolkit: Toolkit, home: str) -> pd.DataFrame:
 
     All sessions share these rows: nobody may change them.
     """
-    return catalog_queries.overview_df(_toolkit.store)
+    import pandas as pd
+
+    models = catalog_queries.overview_df(_toolkit.store)
+    with _toolkit.store.reading() as reader:
+        measured = measured_models(datetime.now(UTC)).frame(reader)
+    used = measured[["model", "calls", "answered_at"]].rename(columns={"answered_at": "answer_at"})
+    models = models.merge(used, on="model", how="left")
+    # The roll-up knows an answer's hour only; within a week its own time is read.
+    models["answered_at"] = models["answer_at"].combine_first(models["answered_at"])
+    models["calls"] = models["calls"].fillna(0).astype(int)
+    order = ["calls", "is_enabled", "model"]
+    sorted_models = models.sort_values(order, ascending=[False, False, True])
+    return pd.DataFrame(sorted_models.drop(columns="answer_at")).reset_index(drop=True)
 
 
 def filter_models(models: pd.DataFrame, wanted: ModelFilter) -> pd.DataFrame:
@@ -103,22 +117,33 @@ def _in_state(models: pd.DataFrame, state: str | None) -> pd.Series[bool]:
 
 
 def chosen_filter(models: pd.DataFrame) -> ModelFilter:
-    """Draw the filters, kept in the address, and return what they say."""
+    """Draw the filters in one row, kept in the address, and return what they say."""
     one = {"index": None, "placeholder": "all", "bind": "query-params"}
-    text = st.text_input("Search", key="find", type="search", placeholder="model, name or owner",
-                         bind="query-params")  # fmt: skip
-    providers = st.multiselect(
-        "Provider", sorted(models["provider"].unique()), key="from", bind="query-params"
-    )
-    capabilities = st.multiselect("Can", CAPABILITIES, key="can", bind="query-params")
-    kinds = sorted(models["kind"].dropna().unique())
+    text = st.text_input(
+        "Search", key="find", type="search", placeholder="Name, maker or family", live="200ms",
+        bind="query-params", label_visibility="collapsed", width=260,
+    )  # fmt: skip
+    with st.popover("Provider", icon=":material/dns:"):
+        providers = st.multiselect(
+            "Provider", sorted(models["provider"].unique()), key="from", bind="query-params"
+        )
+    with st.popover("Can", icon=":material/construction:"):
+        capabilities = st.multiselect("Can", CAPABILITIES, key="can", bind="query-params")
+    with st.popover("Price", icon=":material/payments:"):
+        price = st.selectbox("Output price per million", list(PRICES), **one, key="price")
+    with st.popover("Context", icon=":material/width:"):
+        context = st.selectbox("Context", list(CONTEXTS), **one, key="context")
+    with st.popover("More", icon=":material/filter_list:"):
+        kind = st.selectbox("Kind", sorted(models["kind"].dropna().unique()), **one, key="kind")
+        enabled = st.selectbox("Switched", list(ENABLED), **one, key="switched")
+        state = st.selectbox("State", STATES, **one, key="state")
     return ModelFilter(
         text=text or "",
         providers=tuple(providers),
         capabilities=tuple(capabilities),
-        kind=st.selectbox("Kind", kinds, **one, key="kind"),
-        context=st.selectbox("Context", list(CONTEXTS), **one, key="context"),
-        price=st.selectbox("Output price per million", list(PRICES), **one, key="price"),
-        enabled=st.selectbox("Switched", list(ENABLED), **one, key="switched"),
-        state=st.selectbox("State", STATES, **one, key="state"),
+        kind=kind,
+        context=context,
+        price=price,
+        enabled=enabled,
+        state=state,
     )

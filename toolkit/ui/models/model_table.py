@@ -1,70 +1,77 @@
-"""The table of models and what can be done with the chosen rows."""
+"""The table of models: every column at once, the most used first, one click to switch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
 from toolkit.toolkit import Toolkit
-from toolkit.ui.components.format import NEVER, ago, count, duration, price, rate
+from toolkit.ui.components.format import UNKNOWN, ago
+from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.models.model_rows import read_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_STATES = {"preview": "preview", "deprecated": "◐ deprecated", "offline": "○ offline",
-           "gone": "○ gone", "active": "● active"}  # fmt: skip
+_HEIGHT_PX: Final = 640
+_CAN: Final = {"json_mode": "json", "json_schema": "schema", "image_input": "vision"}
+_CAN_ORDER: Final = ("tools", "json", "schema", "vision", "reasoning")
 
 
-def draw_models(toolkit: Toolkit, models: pd.DataFrame) -> str | None:
-    """One row per model; returns the model whose panel is to be shown."""
+def draw_models(toolkit: Toolkit, models: pd.DataFrame, *, is_beside: bool) -> str | None:
+    """One row per model; returns the model that was clicked."""
     if not len(models):
-        st.caption("No model matches these filters.")
+        st.markdown("No model matches these filters.")
         return None
-    right = st.column_config.TextColumn(alignment="right")
-    event = st.dataframe(
-        _shown(models),
-        hide_index=True,
-        height=min(36 * (len(models) + 1) + 4, 560),
-        key="models",
-        on_select="rerun",
-        selection_mode="multi-row",
-        column_config={
-            "model": st.column_config.TextColumn(pinned=True, width="medium"),
-            "can": st.column_config.ListColumn(width="medium"),
-            "on": st.column_config.CheckboxColumn(width="small"),
-            **{name: right for name in ("context", "$/M in / out", "TTFT p50", "speed p50")},
-        },
-        alt="Models",
+    names = [str(name) for name in models["model"]]
+    enabled = [bool(on) for on in models["is_enabled"]]
+
+    def switch(index: int) -> None:
+        catalog = toolkit.catalog
+        (catalog.disable if enabled[index] else catalog.enable)(names[index])
+        read_models.clear()
+
+    columns = {
+        "Model": Column([str(name) for name in models["model_id"]], 222, on_phone=True),
+        "Provider": Column(list(models["provider"]), 92),
+        "On": Column(["✓ on" if on else "turn on" for on in enabled], 68, "button",
+                     on_phone=True, press=switch),
+        "calls, 7 d": Column(list(models["calls"]), 70, "number"),
+        "Last answer": Column([ago(known(when)) for when in models["answered_at"]], 88),
+        "TTFT ms": Column(_numbers(models["ttft_ms"]), 66, "number",
+                          "p50 of your own calls", on_phone=True),
+        "tok/s": Column(_numbers(models["output_tps"]), 52, "number", style="%.0f"),
+        "Context": Column(_numbers(models["context_window"]), 78, "number"),
+        "$/M in": Column(_numbers(models["input_usd_per_mtok"]), 62, "number", style="%.2f"),
+        "$/M out": Column(_numbers(models["output_usd_per_mtok"]), 66, "number",
+                          style="%.2f", on_phone=True),
+        "Can": Column([capabilities(can) for can in models["capabilities"]], 150, "tags"),
+        "Added": Column([_date(when) for when in models["first_seen_at"]], 78),
+        "Note": Column([_note(row) for row in models.to_dict("records")], 96),
+    }  # fmt: skip
+    if is_beside:
+        wanted = ("Model", "Provider", "On", "calls, 7 d", "TTFT ms", "$/M out", "Note")
+        columns = {name: columns[name] for name in wanted}
+    chosen = draw_table(
+        columns,
+        key=f"models-{'beside' if is_beside else 'alone'}",
+        opens=("Model", "Provider", "Last answer", "Added", "Note"),
+        alt="Models, the most used first",
+        height=min(28 * len(models) + 38, _HEIGHT_PX),
     )
-    chosen = [str(models["model"].iloc[row]) for row in event.selection.rows]
-    _draw_switches(toolkit, chosen)
-    return chosen[0] if len(chosen) == 1 else None
+    return None if chosen is None else names[chosen]
 
 
-def _shown(models: pd.DataFrame) -> dict[str, list[Any]]:
-    prices = zip(models["input_usd_per_mtok"], models["output_usd_per_mtok"], strict=True)
-    ended = models["gone_at"].notna()
-    return {
-        "model": list(models["model"]),
-        "on": list(models["is_enabled"]),
-        "context": [count(_known(n)) for n in models["context_window"]],
-        "$/M in / out": [price(_known(usd_in), _known(usd_out)) for usd_in, usd_out in prices],
-        "can": [list(can) for can in models["capabilities"]],
-        "called": [_called(when) for when in models["answered_at"]],
-        "TTFT p50": [duration(_known(ms)) for ms in models["ttft_ms"]],
-        "speed p50": [rate(_known(tps)) for tps in models["output_tps"]],
-        "status": [
-            _STATES.get("gone" if is_gone else str(status), str(status))
-            for status, is_gone in zip(models["status"], ended, strict=True)
-        ],
-        "added": [ago(_known(when)) for when in models["first_seen_at"]],
-        "odd": [" ".join(flags) for flags in models["flags"]],
-    }
+def capabilities(names: Any) -> list[str]:
+    """What a model can do in words, always in the same order."""
+    words = {_CAN.get(str(name), str(name).replace("_", " ")) for name in names}
+    first = [name for name in _CAN_ORDER if name in words]
+    return first + sorted(words - set(first))
 
 
-def _known(value: Any) -> Any:
+def known(value: Any) -> Any:
+    """A value of a frame as Python has it; None where it is missing."""
     import pandas as pd
 
     if value is None or pd.isna(value):
@@ -72,19 +79,23 @@ def _known(value: Any) -> Any:
     return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
 
 
-def _called(when: Any) -> str:
-    known = _known(when)
-    return NEVER if known is None else f"✓ {ago(known)}"
+def _numbers(values: Any) -> list[float | None]:
+    return [None if known(value) is None else float(value) for value in values]
 
 
-def _draw_switches(toolkit: Toolkit, chosen: list[str]) -> None:
-    """Switch the chosen rows on or off."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        told = f"{len(chosen)} chosen" if chosen else "Choose rows to switch them or see one."
-        st.caption(told, width="content")
-        catalog = toolkit.catalog
-        for label, switch in (("Switch on", catalog.enable), ("Switch off", catalog.disable)):
-            if st.button(label, disabled=not chosen, key=label):
-                switch(*chosen)
-                read_models.clear()
-                st.rerun()
+def _date(when: Any) -> str:
+    value = known(when)
+    return UNKNOWN if value is None else f"{value:%d %b %y}"
+
+
+def _note(row: dict[Any, Any]) -> str:
+    """What is special about a model, in words; nothing where nothing is."""
+    if known(row["gone_at"]) is not None:
+        return "not listed any more"
+    if known(row["deprecation_date"]) is not None:
+        return f"ends {row['deprecation_date']:%d %b %y}"
+    status = str(row["status"] or "active")
+    if status != "active":
+        return status
+    flags = list(row["flags"] if row["flags"] is not None else ())
+    return "listing is odd" if flags else ""

@@ -8,7 +8,7 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.evals.results.matrix import find_sample, read_matrix
 from toolkit.toolkit import current
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago
 from toolkit.ui.components.text import plain
 from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix

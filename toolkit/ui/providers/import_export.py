@@ -7,7 +7,7 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.providers.import_plan import OnConflict
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.text import plain
 
 _MAX_BYTES = 1_000_000

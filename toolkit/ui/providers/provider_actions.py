@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolkit.errors import ToolkitError
+from toolkit.keys.os_keyring import OSKeyring
 from toolkit.providers.checks import ProbeResult
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
@@ -22,6 +23,7 @@ class NewProvider:
         name, base_url, type, is_local, default_model: as in `Provider`.
         key: its key, or None; it never stands in a repr.
         store: where the key goes.
+        opens: the passphrase of the vault, where the key goes there.
         insist: save it untested, whatever a test would find.
     """
 
@@ -32,6 +34,7 @@ class NewProvider:
     default_model: str | None = None
     key: Secret | None = None
     store: KeyStore = "keyring"
+    opens: Secret | None = None
     insist: bool = False
 
     def options(self) -> dict[str, Any]:
@@ -79,6 +82,8 @@ def add_provider(toolkit: Toolkit, new: NewProvider) -> Provider | ProbeResult:
     Raises:
         ToolkitError: the name is taken, a field is not acceptable, the key cannot be stored.
     """
+    if new.opens is not None and new.store == "vault":
+        toolkit.keys.unlock_vault(new.opens.reveal())
     providers, options = toolkit.providers, new.options()
     if new.insist:
         return providers.add(new.name, test=False, key_store=new.store, **options)
@@ -89,6 +94,15 @@ def add_provider(toolkit: Toolkit, new: NewProvider) -> Provider | ProbeResult:
         if not result.refusals:  # it was not the test that said no
             raise error from None
         return result
+
+
+def usable_stores(toolkit: Toolkit) -> list[KeyStore]:
+    """Where this machine can keep a key, the best first; the vault always can."""
+    try:
+        name = OSKeyring(toolkit.settings).backend_name().lower()
+    except ToolkitError:
+        return ["vault"]
+    return ["vault"] if "fail" in name or "null" in name else ["keyring", "vault"]
 
 
 def set_in_use(toolkit: Toolkit, name: str, in_use: bool) -> ToolkitError | None:

@@ -1,75 +1,124 @@
-"""The form that adds a provider: paste a URL or choose a preset, the type is seen while typing."""
+"""The form that adds a provider: one address or name, its key, one test, four answers."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import streamlit as st
 
 from toolkit.errors import ToolkitError
+from toolkit.providers.checks import ProbeResult
 from toolkit.providers.presets import presets
 from toolkit.providers.provider import Provider
 from toolkit.providers.type_detection import TYPES, detect_type, find_preset
+from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.head import leave_notice
 from toolkit.ui.components.text import plain
-from toolkit.ui.providers.provider_actions import NewProvider, add_provider
+from toolkit.ui.providers.provider_actions import NewProvider, add_provider, usable_stores
 from toolkit.ui.providers.provider_panel import draw_checks
 from toolkit.ui.providers.provider_rows import suggest_name
 
-OWN = "my own URL"
-AS_SEEN = "as recognised"
+RECOGNISED: Final = "as recognised"
+STORES: Final = {"keyring": "system keyring", "vault": "encrypted file"}
 
 
 def draw_form(toolkit: Toolkit) -> None:
-    """Draw the form, and what its test said."""
-    known = presets()
-    chosen = st.selectbox("Preset", [OWN, *known], key="add-preset")
-    preset = known.get(chosen or "")
-    url = st.text_input(
-        "Base URL",
-        value=preset.base_url if preset else "",
-        key=f"add-url-{chosen}",
-        placeholder="https://api.example.com/v1",
+    """Draw the form, and what its test answered."""
+    typed = st.text_input(
+        "Address, or the name of a known provider",
+        key="add-address",
+        placeholder="https://api.example.com/v1, or groq",
         live=True,
+        help="Known providers: " + ", ".join(sorted(presets())) + ".",
     )
-    seen = preset or (find_preset(url) if url else None)
-    kind = detect_type(url) if url else None
-    if kind:
-        like = f", looks like {plain(seen.display_name)}" if seen else ""
-        st.caption(f"Type: **{kind}**{like}")
-    if seen and seen.key_url:
-        st.link_button("Get a key", seen.key_url, icon=":material/open_in_new:")
-    _send(toolkit, url or "", kind, seen)
+    address = (typed or "").strip()
+    preset = _preset_of(address)
+    url = preset.base_url if preset and "://" not in address else address
+    kind = detect_type(url) if "://" in url else None
+    _draw_recognised(address, url, kind, preset)
+    if preset and preset.key_url:
+        st.link_button("Get a key", preset.key_url, icon=":material/open_in_new:")
+    _draw_fields(toolkit, url, kind, preset)
 
 
-def _send(toolkit: Toolkit, url: str, kind: str | None, seen: Provider | None) -> None:
+def _preset_of(address: str) -> Provider | None:
+    """The known provider that was named, or whose address this is."""
+    if not address:
+        return None
+    if "://" in address:
+        return find_preset(address)
+    known = presets()
+    wanted = address.lower()
+    if wanted in known:
+        return known[wanted]
+    found = [one for one in known.values() if wanted in (one.display_name or "").lower()]
+    return found[0] if len(found) == 1 else None
+
+
+def _draw_recognised(address: str, url: str, kind: str | None, preset: Provider | None) -> None:
+    if preset is not None:
+        st.markdown(f":green[✓ {plain(preset.display_name or preset.name)}] · {plain(preset.type)}")
+    elif kind:
+        where = "on this machine or network" if _looks_local(url) else "in the cloud"
+        st.markdown(f":green[✓ {plain(kind)}], {where}")
+    elif address:
+        st.caption("Not recognised yet: write a whole URL, or the name of a known provider.")
+
+
+def _draw_fields(toolkit: Toolkit, url: str, kind: str | None, preset: Provider | None) -> None:
     registry = toolkit.providers.registry
     taken = [p.name for p in registry.list() if p.created_at is not None]
     taken += [p.name for p in registry.list(removed=True)]
-    wanted = seen.name if seen else (url.split("//")[-1].split("/")[0].split(":")[0] or "")
+    host = url.split("//")[-1].split("/")[0].split(":")[0]
+    wanted = preset.name if preset else host
+    stores = usable_stores(toolkit)
     with st.form("add-provider", border=False, clear_on_submit=False):
-        name = st.text_input(
+        left, right = st.columns(2)
+        name = left.text_input(
             "Name", value=suggest_name(wanted, taken) if wanted else "", key=f"add-name-{wanted}"
         )
-        as_type = st.selectbox("Type", [AS_SEEN, *TYPES], key="add-type")
-        local = st.checkbox(
-            "It runs on this machine or network",
-            value=bool(seen and seen.is_local) or _looks_local(url),
-            key=f"add-local-{wanted}",
+        model = right.text_input(
+            "Default model", key="add-model", placeholder="the first that is listed"
         )
-        model = st.text_input("Default model", key="add-model", placeholder="optional")
-        insist = st.checkbox("Save it untested", key="add-insist")
-        sent = st.form_submit_button("Test and save", type="primary", icon=":material/check:")
-    st.caption("Its key is set in its own panel, or with `toolkit keys set`.")
-    if sent:
-        new = NewProvider(
-            name=name or "",
-            base_url=url,
-            type=None if as_type == AS_SEEN else as_type,
-            is_local=bool(local),
-            default_model=model,
-            insist=bool(insist),
-        )
-        _test_and_save(toolkit, new)
+        key = st.text_input("Key", type="password", key="add-key", autocomplete="off",
+                            placeholder="empty where none is needed")  # fmt: skip
+        store = st.segmented_control(
+            "Keep the key in", stores, default=stores[0], required=True, key="add-store",
+            format_func=STORES.__getitem__,
+            help="Only what this machine has. A key in an environment variable is found by itself.",
+        )  # fmt: skip
+        opens = None
+        if "vault" in stores:
+            opens = st.text_input(
+                "Passphrase of the encrypted file", type="password", key="add-opens",
+                autocomplete="off", help="Only for the encrypted file; chosen at its first use.",
+            )  # fmt: skip
+        with st.expander("More", type="compact"):
+            as_type = st.selectbox("Type", [RECOGNISED, *TYPES], key="add-type")
+            local = st.checkbox(
+                "It runs on this machine or network",
+                value=bool(preset and preset.is_local) or _looks_local(url),
+                key=f"add-local-{wanted}",
+            )
+        with st.container(horizontal=True):
+            tests = st.form_submit_button("Test and save", type="primary", icon=":material/check:")
+            insists = st.form_submit_button("Save untested", type="tertiary")
+    if not tests and not insists:
+        return
+    new = NewProvider(
+        name=name or "",
+        base_url=url,
+        type=None if as_type == RECOGNISED else as_type,
+        is_local=bool(local),
+        default_model=model,
+        key=Secret(key) if key else None,
+        store="vault" if store == "vault" else "keyring",
+        opens=Secret(opens) if key and opens else None,
+        insist=insists,
+    )
+    _test_and_save(toolkit, new)
 
 
 def _test_and_save(toolkit: Toolkit, new: NewProvider) -> None:
@@ -79,12 +128,16 @@ def _test_and_save(toolkit: Toolkit, new: NewProvider) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    if isinstance(came, Provider):
-        st.session_state["provider-told"] = f"{came.name} is saved."
-        st.rerun()
-    else:
-        st.caption("Nothing was saved: a test said no.")
+    if isinstance(came, ProbeResult):
         draw_checks(came)
+        st.markdown("**Nothing is saved yet.** Change what the checks name, or save it untested.")
+        return
+    leave_notice(f"{came.name} is saved.")
+    for field in ("add-key", "add-opens", "add-address"):
+        st.session_state.pop(field, None)
+    st.query_params.clear()
+    st.query_params["provider"] = came.name
+    st.rerun()
 
 
 def _looks_local(url: str) -> bool:

@@ -9,7 +9,7 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.providers.provider import Provider, public_headers
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.text import plain
 from toolkit.ui.providers.provider_actions import KeyStore
 

@@ -7,7 +7,7 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.providers.provider import Provider
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, count, duration, money
 from toolkit.ui.components.text import own, plain, show_text
 from toolkit.ui.models.model_rows import read_models

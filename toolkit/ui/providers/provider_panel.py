@@ -4,54 +4,60 @@ from __future__ import annotations
 
 import streamlit as st
 
+from toolkit.charts.states import CHECK
 from toolkit.errors import ToolkitError
 from toolkit.keys.index import CURRENT
 from toolkit.keys.sources import KeyLocation
 from toolkit.providers.checks import QUESTIONS, ProbeResult
 from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.panes import error_card
+from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago
 from toolkit.ui.components.text import own, plain
-from toolkit.ui.providers.provider_actions import KeyStore, NewKey, save_key
+from toolkit.ui.providers.provider_actions import KeyStore, NewKey, save_key, usable_stores
 from toolkit.ui.providers.provider_headers import draw_headers
 from toolkit.ui.providers.provider_models import choices, draw_models_of
 from toolkit.ui.providers.provider_rows import ProviderRow
 
-_CHECKS = {
-    "works": ("● works", "green"),
-    "refused": ("○ refused", "red"),
-    "could_not_check": ("◌ could not check", "gray"),
-}
-
 
 def draw_panel(toolkit: Toolkit, row: ProviderRow) -> None:
-    """Draw the side panel of one provider."""
+    """Draw the panel of one provider: one tab for each thing that can be changed."""
     provider = row.provider
     usual = " · :blue-badge[default]" if provider.is_default else ""
-    st.markdown(f"**{plain(provider.display_name or provider.name)}** · `{provider.name}`{usual}")
+    st.markdown(
+        f"**{plain(provider.display_name or provider.name)}** · {plain(provider.type)}{usual}"
+    )
     st.text(provider.base_url or "no address yet")
-    _keys(toolkit, row)
-    _test(toolkit, row)
-    draw_models_of(toolkit, row)
-    _settings(toolkit, row)
-    draw_headers(toolkit, provider)
-    _danger(toolkit, row)
+    keys, test, models, settings, headers, remove = st.tabs(
+        ["Keys", "Test", "Models", "Settings", "Headers", "Remove"], key="panel-tab"
+    )
+    with keys:
+        _keys(toolkit, row)
+    with test:
+        _test(toolkit, row)
+    with models:
+        draw_models_of(toolkit, row)
+    with settings:
+        _settings(toolkit, row)
+    with headers:
+        draw_headers(toolkit, provider)
+    with remove:
+        _danger(toolkit, row)
 
 
 def draw_checks(result: ProbeResult) -> None:
-    """The four answers, each with its reason and what to do."""
-    for check in result.checks:
-        word, colour = _CHECKS[check.answer]
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(word, color=colour)
-            st.markdown(f"**{QUESTIONS[check.question]}**", width="content")
-        ending = "" if check.reason.endswith((".", "!", "?")) else "."
-        st.caption(f"{own(check.reason)}{ending} {own(check.hint)}".strip())
+    """The four checks, each with its reason, and what to do about one that failed."""
+    for one in result.checks:
+        state = CHECK[one.answer]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(state.label, color=state.colour)
+            reason = own(one.reason)
+            st.markdown(f"**{QUESTIONS[one.question]}** · {reason}", width="stretch")
+        if one.hint:
+            st.caption(own(one.hint))
 
 
 def _test(toolkit: Toolkit, row: ProviderRow) -> None:
-    st.subheader("Test", divider="gray")
     st.caption("Asks for the free model listing, nothing that costs money.")
     if not st.button("Test now", key=f"test-{row.provider.name}", icon=":material/network_check:"):
         return
@@ -66,7 +72,6 @@ def _test(toolkit: Toolkit, row: ProviderRow) -> None:
 
 def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
     provider = row.provider
-    st.subheader("Keys", divider="gray")
     if row.keys:
         st.dataframe(
             {
@@ -79,9 +84,12 @@ def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
             alt="Places that hold a key of this provider",
         )
     else:
-        st.caption("No key is known." if provider.needs_key else "It answers without a key.")
+        st.caption(
+            "No key is known." if provider.needs_key else "No key is set; it may not need one."
+        )
     if provider.key_url:
         st.link_button("Get a key", provider.key_url, icon=":material/open_in_new:")
+    stores = usable_stores(toolkit)
     with st.form(f"key-form-{provider.name}", clear_on_submit=True, border=False):
         value = st.text_input(
             "New key", type="password", key=f"new-key-{provider.name}", autocomplete="off"
@@ -93,14 +101,16 @@ def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
             help="One of several keys; calls use the one named default where there is one.",
         )
         store = st.segmented_control(
-            "Store in", ["keyring", "vault"], default="keyring", key=f"store-{provider.name}"
-        )
+            "Keep it in", stores, default=stores[0], required=True,
+            key=f"store-{provider.name}",
+            format_func=lambda name: "system keyring" if name == "keyring" else "encrypted file",
+        )  # fmt: skip
         opens = st.text_input(
-            "Passphrase of the vault",
+            "Passphrase of the encrypted file",
             type="password",
             key=f"vault-{provider.name}",
             autocomplete="off",
-            help="Only for the vault, and only once while the app runs.",
+            help="Only for the encrypted file, and only once while the app runs.",
         )
         sent = st.form_submit_button("Save key", icon=":material/key:")
     if sent and value:
@@ -140,7 +150,6 @@ def _save_key(toolkit: Toolkit, row: ProviderRow, new: NewKey) -> None:
 
 def _settings(toolkit: Toolkit, row: ProviderRow) -> None:
     provider = row.provider
-    st.subheader("Settings", divider="gray")
     known = choices(toolkit, provider)
     with st.form(f"settings-{provider.name}", border=False):
         base_url = st.text_input("Base URL", value=provider.base_url)
@@ -171,7 +180,7 @@ def _settings(toolkit: Toolkit, row: ProviderRow) -> None:
 
 def _default(toolkit: Toolkit, row: ProviderRow) -> None:
     provider = row.provider
-    label = "Default no more" if provider.is_default else "Make it the default"
+    label = "Not the default any more" if provider.is_default else "Make it the default"
     if not st.button(
         label,
         key=f"default-{provider.name}",
@@ -185,14 +194,13 @@ def _default(toolkit: Toolkit, row: ProviderRow) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    told = "is the default no more" if provider.is_default else "is the default now"
+    told = "is not the default any more" if provider.is_default else "is the default now"
     st.session_state["provider-told"] = f"{provider.name} {told}."
     st.rerun()
 
 
 def _danger(toolkit: Toolkit, row: ProviderRow) -> None:
     name = row.provider.name
-    st.subheader("Remove", divider="gray")
     st.caption("It leaves the list; its calls stay, and it can be restored. Keys stay stored.")
     sure = st.checkbox(f"Remove {name}", key=f"sure-{name}")
     if st.button("Remove", key=f"remove-{name}", disabled=not sure, icon=":material/delete:"):
@@ -202,5 +210,7 @@ def _danger(toolkit: Toolkit, row: ProviderRow) -> None:
             error_card(error)
             return
         st.query_params.pop("provider", None)
-        st.session_state["provider-told"] = f"{name} is removed; Removed brings it back."
+        st.session_state["provider-told"] = (
+            f"{name} is removed; “removed” in the list brings it back."
+        )
         st.rerun()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
+from toolkit.charts.states import State, provider_state
 from toolkit.errors import ToolkitError
 from toolkit.keys.sources import KeyLocation
 from toolkit.providers.provider import Provider
+from toolkit.store.queries.app_pages import provider_counts
 from toolkit.toolkit import Toolkit
-
-_MODELS: Final = """
-SELECT provider, count(*) AS listed, count(*) FILTER (is_enabled) AS enabled,
-  max(synced_at) AS synced_at
-FROM models WHERE gone_at IS NULL GROUP BY provider
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,26 +43,28 @@ class ProviderRow:
         known = self.provider.created_at is not None or self.provider.source != "preset"
         return known or self.key is not None
 
-    @property
-    def state(self) -> tuple[str, str]:
-        """Its state as shape and word, and the colour of the badge."""
+    def state(self, health: Mapping[str, str]) -> State:
+        """Its state: what its key says first, then what your calls and checks say."""
         if self.provider.needs_key and self.key is None:
-            return "⚿ no key", "violet"
+            return State("◆", "no key", "violet")
         if not self.provider.is_active:
-            return "‖ paused", "gray"
+            return State("‖", "off", "gray")
         check = self.key.last_check if self.key else None
         if check is not None and check.answer == "refused":
-            return "⚿ key refused", "violet"
-        return ("● tested", "green") if self.provider.tested_at else ("◌ untested", "gray")
+            return provider_state("auth_error")
+        known = health.get(self.provider.name, "unknown")
+        if known == "unknown" and not self.provider.tested_at:
+            return State("◌", "untested", "gray")
+        return provider_state(known)
 
     @property
     def key_words(self) -> str:
-        """`…3f2a from environment OPENAI_API_KEY, shadows keyring`."""
+        """`…3f2a from environment OPENAI_API_KEY, over keyring`."""
         if self.key is None:
             return "no key" if self.provider.needs_key else "needs no key"
         variable = f" {self.key.name}" if self.key.source in ("environment", "dotenv") else ""
         shadowed = [place.source for place in self.keys if place.shadowed_by]
-        hides = f", shadows {', '.join(shadowed)}" if shadowed else ""
+        hides = f", over {', '.join(shadowed)}" if shadowed else ""
         return f"{self.key.fingerprint} from {self.key.source}{variable}{hides}"
 
     @property
@@ -76,15 +74,15 @@ class ProviderRow:
 
 
 def read_rows(
-    toolkit: Toolkit, *, local: bool, removed: bool = False
+    toolkit: Toolkit, *, removed: bool = False
 ) -> tuple[list[ProviderRow], list[ToolkitError]]:
-    """The rows of one tab, those in use first, and what could not be read."""
+    """All providers, those in use first, and what could not be read."""
     trouble: list[ToolkitError] = []
-    place = "local" if local else "cloud"
-    found = toolkit.providers.list(place=place, removed=removed)
+    found = toolkit.providers.list(removed=removed)
     counted: dict[str, dict[str, Any]] = {}
     try:
-        counted = {row["provider"]: row for row in toolkit.store.rows(_MODELS)}
+        with toolkit.store.reading() as reader:
+            counted = {row["provider"]: row for row in provider_counts().rows(reader)}
     except ToolkitError as error:
         trouble.append(error)
     rows = [_row(provider, _keys(toolkit, provider, trouble), counted) for provider in found]

@@ -1,108 +1,121 @@
-"""The rows of one tab of the Providers page: name, state, key, models, switch."""
+"""All providers in one table: state, key in force, models, last answer; and the presets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import streamlit as st
 
 from toolkit.errors import ToolkitError
+from toolkit.store.queries.app_pages import provider_calls
 from toolkit.toolkit import Toolkit
-from toolkit.ui.components.text import plain
+from toolkit.ui.components.format import ago
+from toolkit.ui.components.health_marks import states_by_provider
+from toolkit.ui.components.pictures import as_image, letter_tile
+from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.providers.provider_actions import set_in_use
 from toolkit.ui.providers.provider_rows import ProviderRow
 
-Open = Callable[[str], None]
+_PRESETS_SHOWN: Final = 40
 
 
-def draw_rows(toolkit: Toolkit, rows: Sequence[ProviderRow], open_panel: Open) -> None:
-    """Draw providers in use as rows, and presets that nobody set up as short lines below."""
-    ready = [row for row in rows if row.is_set_up]
-    waiting = [row for row in rows if not row.is_set_up]
-    for row in ready:
-        _row(toolkit, row, open_panel)
-    if not ready:
-        st.caption("None is set up yet. Set up a preset below, or add your own.")
-    if waiting:
-        st.subheader("Presets", divider="gray")
-        with st.grid(3, min_column_width=240):
-            for row in waiting:
-                _preset(row, open_panel)
+def draw_providers(toolkit: Toolkit, rows: Sequence[ProviderRow], *, is_beside: bool) -> str | None:
+    """Draw the table and return the provider that was clicked."""
+    health, calls = states_by_provider(toolkit), _read_calls(toolkit)
+    names = [row.provider.name for row in rows]
+    of = [calls.get(name, {}) for name in names]
+
+    def switch(index: int) -> None:
+        provider = rows[index].provider
+        error = set_in_use(toolkit, provider.name, not provider.is_active)
+        if error is not None:
+            st.session_state["provider-trouble"] = error
+
+    letters = [(row.provider.display_name or row.provider.name)[:1] for row in rows]
+    columns = {
+        "·": Column([as_image(letter_tile(letter)) for letter in letters], 38, "image"),
+        "Provider": Column(names, 120, on_phone=True),
+        "State": Column([row.state(health) for row in rows], 114, "state", on_phone=True),
+        "Where": Column(["local" if row.provider.is_local else "cloud" for row in rows], 60),
+        "Key in force": Column([row.key_words for row in rows], 250),
+        "Models on": Column([row.model_words for row in rows], 100),
+        "Listed": Column([ago(row.synced_at) for row in rows], 84),
+        "Last answer": Column([ago(one.get("answered_at")) for one in of], 92),
+        "calls, 1 d": Column([one.get("calls_1d", 0) for one in of], 72, "number"),
+        "On": Column(
+            ["✓ on" if row.provider.is_active else "turn on" for row in rows],
+            70, "button", on_phone=True, press=switch,
+        ),
+    }  # fmt: skip
+    if is_beside:
+        for name in ("Where", "Listed", "calls, 1 d"):
+            del columns[name]
+        columns["Key in force"].width = 130
+    chosen = draw_table(
+        columns,
+        key=f"providers-{'beside' if is_beside else 'alone'}",
+        opens=("Provider", "State", "Where", "Key in force", "Models on", "Last answer"),
+        alt="Providers with state, key, models and last answer",
+        row_px=30,
+        height=min(30 * len(rows) + 38, 620),
+    )
+    return None if chosen is None else names[chosen]
+
+
+def draw_presets(rows: Sequence[ProviderRow]) -> None:
+    """Known providers that nobody set up yet, in one line."""
+    if not rows:
+        return
+    st.caption("Known providers, one click to set up:")
+    with st.container(horizontal=True, gap="small"):
+        for row in rows[:_PRESETS_SHOWN]:
+            name = row.provider.name
+            st.button(
+                row.provider.display_name or name,
+                key=f"preset-{name}",
+                type="tertiary",
+                on_click=_begin,
+                args=(name,),
+            )
 
 
 def draw_removed(toolkit: Toolkit, rows: Sequence[ProviderRow]) -> None:
     """Removed providers, each with the button that brings it back."""
-    for row in rows:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(row.provider.name)
-            st.button(
-                "Restore",
-                key=f"restore-{row.provider.name}",
-                icon=":material/undo:",
-                on_click=_restore,
-                args=(toolkit, row.provider.name),
-            )
+    if not rows:
+        st.caption("No provider is removed.")
+        return
+
+    def restore(index: int) -> None:
+        try:
+            toolkit.providers.restore(rows[index].provider.name)
+        except ToolkitError as error:
+            st.session_state["provider-trouble"] = error
+
+    draw_table(
+        {
+            "Provider": Column([row.provider.name for row in rows], 180, on_phone=True),
+            "Address": Column([row.provider.base_url for row in rows], 320),
+            "Removed": Column([ago(row.provider.deactivated_at) for row in rows], 100),
+            "Bring back": Column(["Restore"] * len(rows), 100, "button", on_phone=True,
+                                 press=restore),
+        },
+        key="removed",
+        alt="Removed providers",
+    )  # fmt: skip
 
 
-def _restore(toolkit: Toolkit, name: str) -> None:
+def _begin(name: str) -> None:
+    st.session_state["add-address"] = name
+    st.query_params.clear()
+    st.query_params["add"] = "yes"
+
+
+def _read_calls(toolkit: Toolkit) -> Mapping[str, Mapping[str, Any]]:
     try:
-        toolkit.providers.restore(name)
-    except ToolkitError as error:
-        st.session_state["provider-trouble"] = error
-
-
-def _row(toolkit: Toolkit, row: ProviderRow, open_panel: Open) -> None:
-    provider = row.provider
-    with st.container(border=True, key=f"row-{provider.name}"):
-        about, facts, acts = st.columns([3, 4, 2], vertical_alignment="center")
-        with about:
-            letter = (provider.display_name or provider.name)[:1].upper()
-            usual = " :blue-badge[default]" if provider.is_default else ""
-            st.markdown(f":gray-badge[{plain(letter)}] **{plain(_title(row))}**{usual}")
-            word, colour = row.state
-            st.badge(word, color=colour)
-        with facts:
-            st.caption(plain(row.key_words))
-            st.caption(plain(f"{row.model_words} · {provider.type} · {provider.origin}"))
-        with acts, st.container(horizontal=True, vertical_alignment="center"):
-            st.toggle(
-                f"Use {plain(provider.name)}",
-                value=provider.is_active,
-                key=f"use-{provider.name}-{provider.is_active}",
-                label_visibility="collapsed",
-                on_change=_switch,
-                args=(toolkit, provider.name, not provider.is_active),
-            )
-            st.button(
-                "Open",
-                key=f"open-{provider.name}",
-                icon=":material/tune:",
-                on_click=open_panel,
-                args=(provider.name,),
-            )
-
-
-def _preset(row: ProviderRow, open_panel: Open) -> None:
-    provider = row.provider
-    with st.container(
-        border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
-        st.markdown(f"**{plain(_title(row))}**", width="content")
-        st.button(
-            "Set up",
-            key=f"open-{provider.name}",
-            type="tertiary",
-            icon=":material/add:",
-            on_click=open_panel,
-            args=(provider.name,),
-        )
-
-
-def _title(row: ProviderRow) -> str:
-    return row.provider.display_name or row.provider.name
-
-
-def _switch(toolkit: Toolkit, name: str, in_use: bool) -> None:
-    error = set_in_use(toolkit, name, in_use)
-    if error is not None:
-        st.session_state["provider-trouble"] = error
+        with toolkit.store.reading() as reader:
+            rows = provider_calls(datetime.now(UTC)).rows(reader)
+    except ToolkitError:
+        return {}
+    return {row["provider"]: row for row in rows}

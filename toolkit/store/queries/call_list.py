@@ -4,28 +4,33 @@ A filter's values are always bound when it runs; the text shown under a chart ha
 so that it can be pasted anywhere.
 """
 
+# ruff: noqa: S608 - conditions are assembled from fixed parts, values are always bound.
+
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
-from toolkit.store.queries import Query
+from toolkit.store.queries.filters import CallFilter
+from toolkit.store.queries.query import Query
 
 SPANS: Final[Mapping[str, timedelta]] = {
-    "last hour": timedelta(hours=1),
-    "last 24 hours": timedelta(days=1),
-    "last 7 days": timedelta(days=7),
-    "last 30 days": timedelta(days=30),
+    "1 h": timedelta(hours=1),
+    "24 h": timedelta(days=1),
+    "7 d": timedelta(days=7),
+    "30 d": timedelta(days=30),
 }
-EVER: Final = "all time"
+EVER: Final = "all"
+CHOSEN: Final = "…"
 STATUSES: Final = ("ok", "error", "cancelled")
-REQUESTS_SHOWN: Final = 200
-_ATTEMPTS_READ: Final = 10 * REQUESTS_SHOWN  # so many attempts hold the requests that are shown
+PER_PAGE: Final = 60
+MOST_PAGES: Final = 200
+TEXT_SHOWN: Final = 160
+_ATTEMPTS_PER_REQUEST: Final = 4
 _LONGEST_REQUEST: Final = "1 day"  # between the first attempt and the last
 MANY_CALLS: Final = 200_000
-USUAL_SPAN: Final = "last 24 hours"
+USUAL_SPAN: Final = "24 h"
 SAMPLE_SHOWN: Final = 20_000
 _LAST_OF_REQUEST: Final = (
     *("provider", "model", "origin", "source", "status", "error_code"),
@@ -35,95 +40,92 @@ _BUCKETS_S: Final = (10, 60, 300, 900, 3_600, 21_600, 86_400, 604_800)
 _BUCKETS_WANTED: Final = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFilter:
-    """What the Calls page shows; None means all.
-
-    Attributes:
-        provider, model, status, origin: equality by column.
-        span: a key of `SPANS`.
-        text: occurs in the prompt, the answer, an error message, or is an id.
-        board: id of the board the calls belong to.
-    """
-
-    provider: str | None = None
-    model: str | None = None
-    status: str | None = None
-    origin: str | None = None
-    span: str | None = None
-    text: str | None = None
-    board: str | None = None
-
-    def where(self, now: datetime | None = None) -> tuple[str, tuple[Any, ...]]:
-        """The condition over `calls`, and the values it binds."""
-        terms: list[str] = []
-        values: list[Any] = []
-        for column in ("provider", "model", "status", "origin"):
-            value = getattr(self, column)
-            if value is not None:
-                terms.append(f"{column} = ?")
-                values.append(value)
-        if self.board is not None:
-            terms.append("origin_id = ?")
-            values.append(self.board)
-        if self.span is not None:
-            terms.append("started_at >= ?")
-            values.append((now or datetime.now(UTC)) - SPANS[self.span])
-        if self.text:
-            terms.append(_TEXT_TERM)
-            values += [self.text] * _TEXT_TERM.count("?")
-        return " AND ".join(terms) or "true", tuple(values)
-
-    @property
-    def words(self) -> str:
-        """What is shown, in words, for the title of a chart."""
-        named = [self.model or self.provider or "all models"]
-        named += [value for value in (self.origin, self.status) if value]
-        if self.board:
-            named.append("one board")
-        if self.text:
-            named.append(f"“{self.text}”")
-        return ", ".join([*named, self.span or EVER])
+def everything_of(chosen: CallFilter) -> CallFilter:
+    """The same stretch of time and board without any other condition."""
+    return CallFilter(since=chosen.since, until=chosen.until, origin_id=chosen.origin_id)
 
 
-_TEXT_TERM: Final = (
-    "(contains(lower(coalesce(output_text, '')), lower(?))"
-    " OR contains(lower(coalesce(CAST(messages AS VARCHAR), '')), lower(?))"
-    " OR contains(lower(coalesce(error_message, '')), lower(?))"
-    " OR request_id = ? OR call_id = ?)"
-)
-
-
-def requests(chosen: CallFilter) -> Query:
+def requests(chosen: CallFilter, page: int = 1) -> Query:
     """One row per request, newest first: its last attempt, and what all attempts cost together."""
     where, values = chosen.where()
     last = ", ".join(f"last({column} ORDER BY attempt) AS {column}" for column in _LAST_OF_REQUEST)
     return Query(
         f"WITH shown AS (\n  FROM calls SELECT request_id, started_at WHERE {where}\n"
-        f"  ORDER BY started_at DESC LIMIT {_ATTEMPTS_READ}\n)\n"
+        "  ORDER BY started_at DESC "
+        f"LIMIT {page * PER_PAGE * _ATTEMPTS_PER_REQUEST}\n)\n"
         f"SELECT request_id, min(started_at) AS started_at, count(*) AS attempts, {last},\n"
+        "  last(coalesce(json_extract_string(messages, '$[#-1].content'), '') ORDER BY attempt)"
+        f"[:{TEXT_SHOWN}] AS prompt,\n"
+        f"  last(coalesce(output_text, '') ORDER BY attempt)[:{TEXT_SHOWN}] AS answer,\n"
         "  sum(duration_ms) AS duration_ms, sum(cost_usd) AS cost_usd\n"
         "FROM calls\nWHERE request_id IN (FROM shown SELECT request_id)\n"
         "  AND started_at >= "
         f"(FROM shown SELECT min(started_at) - INTERVAL '{_LONGEST_REQUEST}')\n"
-        f"GROUP BY request_id\nORDER BY started_at DESC, request_id DESC\nLIMIT {REQUESTS_SHOWN}",
+        "GROUP BY request_id\nORDER BY started_at DESC, request_id DESC\n"
+        f"LIMIT {PER_PAGE} OFFSET {(page - 1) * PER_PAGE}",
         values,
     )
 
 
 def summary(chosen: CallFilter) -> Query:
-    """Counts, spend and errors of what is shown."""
+    """Counts, spend, errors and TTFT of what is shown."""
     where, values = chosen.where()
     return Query(
-        "SELECT count(*) AS attempts, count(DISTINCT request_id) AS requests,\n"
+        "SELECT count(*) AS attempts, count(*) FILTER (attempt = 1) AS requests,\n"
         "  count(*) FILTER (status = 'error') AS errors,\n"
         "  count(*) FILTER (status = 'cancelled') AS cancelled,\n"
         "  sum(cost_usd) AS cost_usd,\n"
         "  count(*) FILTER (status = 'ok' AND cost_usd IS NULL) AS unpriced,\n"
         "  sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,\n"
+        "  quantile_cont(ttft_ms, 0.5) FILTER (status = 'ok') AS ttft_p50_ms,\n"
+        "  quantile_cont(ttft_ms, 0.95) FILTER (status = 'ok') AS ttft_p95_ms,\n"
+        "  count(ttft_ms) FILTER (status = 'ok') AS ttft_n,\n"
         "  min(started_at) AS first_at, max(started_at) AS last_at\n"
         f"FROM calls\nWHERE source = 'live' AND {where}",
         values,
+    )
+
+
+def facets(chosen: CallFilter) -> Query:
+    """How many calls of this stretch of time each value of each filter has."""
+    where, values = everything_of(chosen).where()
+    return Query(
+        "SELECT provider, model, origin, status, error_code, count(*) AS n\nFROM calls\n"
+        f"WHERE {where}\nGROUP BY GROUPING SETS (\n"
+        "  (provider), (model), (origin), (status), (error_code)\n)\nORDER BY n DESC",
+        values,
+    )
+
+
+def tags(chosen: CallFilter) -> Query:
+    """How many calls of this stretch of time carry each tag, of the newest that are looked at."""
+    where, values = everything_of(chosen).where()
+    return Query(
+        "SELECT entry.key || '=' || entry.value AS value, count(*) AS n FROM (\n"
+        "  SELECT unnest(map_entries(tags)) AS entry FROM (\n"
+        f"    FROM calls SELECT tags WHERE {where} ORDER BY started_at DESC LIMIT {SAMPLE_SHOWN}\n"
+        "  )\n)\nGROUP BY ALL ORDER BY n DESC LIMIT 50",
+        values,
+    )
+
+
+def by_time(chosen: CallFilter, bucket_s: int) -> Query:
+    """Calls by time: how many, and how many of them failed."""
+    where, values = chosen.where()
+    return Query(
+        f"SELECT time_bucket(INTERVAL '{bucket_s:d} seconds', started_at) AS bucket_at,\n"
+        f"  {bucket_s:d} AS bucket_s, count(*) AS n,\n"
+        "  count(*) FILTER (status = 'error') AS failed\n"
+        f"FROM calls\nWHERE source = 'live' AND {where}\nGROUP BY 1 ORDER BY 1",
+        values,
+    )
+
+
+def exported(chosen: CallFilter, most: int) -> Query:
+    """The newest calls of a filter with every column, for a file."""
+    where, values = chosen.where()
+    return Query(
+        f"SELECT * FROM calls WHERE {where} ORDER BY started_at DESC LIMIT {most:d}", values
     )
 
 
@@ -174,18 +176,12 @@ def errors(chosen: CallFilter, bucket_s: int) -> Query:
 
 def _asked(chosen: CallFilter) -> str:
     """Health probes are in no statistics but their own."""
-    return "true" if chosen.origin is not None else "origin IS DISTINCT FROM 'health'"
+    return "true" if chosen.origin else "origin IS DISTINCT FROM 'health'"
 
 
 def how_many() -> Query:
     """All calls, counted without reading one."""
     return Query("SELECT count(*) AS n FROM calls")
-
-
-def choices(column: str) -> Query:
-    """The values a filter can take."""
-    name = _checked(column)
-    return Query(f"SELECT DISTINCT {name} AS value FROM calls ORDER BY 1")  # noqa: S608 - a checked name
 
 
 def bucket_of(first_at: datetime | None, last_at: datetime | None) -> int:

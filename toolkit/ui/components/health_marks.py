@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import streamlit as st
 
+from toolkit.charts.states import TROUBLE, provider_state, reason_words
 from toolkit.errors import ToolkitError
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.text import plain
-from toolkit.ui.health.health_labels import TROUBLE, mark
 
 _FRESH_S: Final = 10.0
 _GAP: Final = "  "
@@ -31,15 +31,29 @@ def _read(_toolkit: Toolkit, home: str) -> Troubles:
     return {row["provider"]: row for row in _toolkit.health.status() if row["state"] in TROUBLE}
 
 
+def states_by_provider(toolkit: Toolkit) -> Mapping[str, str]:
+    """The state of every provider in use; providers in no trouble are healthy or unknown."""
+    try:
+        return _read_states(toolkit, str(toolkit.settings.home))  # type: ignore[no-any-return]
+    except ToolkitError:
+        return {}
+
+
+@st.cache_resource(ttl=_FRESH_S, show_spinner=False, max_entries=4)  # type: ignore[untyped-decorator]
+def _read_states(_toolkit: Toolkit, home: str) -> Mapping[str, str]:
+    return {row["provider"]: row["state"] for row in _toolkit.health.status()}
+
+
 def forget_troubles() -> None:
     """Read again at the next question."""
     _read.clear()
+    _read_states.clear()
 
 
 def mark_of(model: str, troubles: Troubles) -> str:
     """`  ○ down` for a model whose provider is in trouble, else nothing."""
     row = troubles.get(model.partition("/")[0])
-    return f"{_GAP}{mark(row['state'])[0]}" if row else ""
+    return f"{_GAP}{provider_state(row['state']).label}" if row else ""
 
 
 def without_mark(shown: str) -> str:
@@ -55,5 +69,7 @@ def warning_of(model: str, troubles: Troubles) -> str | None:
     row = troubles.get(model.partition("/")[0])
     if row is None:
         return None
-    told = f"{row['provider']} is {mark(row['state'])[0]}: {row['reason']}"
+    told = (
+        f"{row['provider']} is {provider_state(row['state']).label}: {reason_words(row['reason'])}"
+    )
     return plain(f"{told}. It can be asked all the same.")

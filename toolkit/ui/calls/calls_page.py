@@ -1,0 +1,148 @@
+"""The Calls page: filters, totals, a histogram, the table and the opened request beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit import charts
+from toolkit.store.queries import call_list as queries
+from toolkit.store.queries.filters import CallFilter
+from toolkit.toolkit import Toolkit
+from toolkit.ui.calls.call_detail import draw_request
+from toolkit.ui.calls.call_export import draw_export
+from toolkit.ui.calls.call_table import draw_requests, totals_sentence
+from toolkit.ui.calls.filters import chosen_facets, chosen_time, clear_filters, read_counts
+from toolkit.ui.compare.session import compare_state
+from toolkit.ui.components.chart_block import draw_bare, draw_sources
+from toolkit.ui.components.format import count
+from toolkit.ui.components.head import empty, page_head
+from toolkit.ui.components.theme import is_phone
+from toolkit.ui.home.first_use import ask_two_models
+
+_PANEL: Final = (59, 41)
+_PANEL_PX: Final = 740
+_OPENED: Final = "call"
+
+
+def draw_calls(toolkit: Toolkit) -> None:
+    """The whole page: one consistent picture of the database."""
+    with toolkit.store.reading() as reader:
+        known = int(queries.how_many().rows(reader)[0]["n"])
+    if not known:
+        with page_head("Calls"):
+            pass
+        empty("Every request made from here, from Python or from the shell is listed here.")
+        ask_two_models(toolkit, compare_state())
+        return
+    # Of millions of calls the newest are wanted first; all of them would be waited for.
+    usual = queries.USUAL_SPAN if known > queries.MANY_CALLS else queries.EVER
+    opened = st.query_params.get(_OPENED)
+    with page_head("Calls"):
+        head = st.container(width="content")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chosen = chosen_time(usual)
+        with toolkit.store.reading() as reader:
+            counts = read_counts(reader, chosen)
+        chosen = chosen_facets(chosen, counts)
+    with head:
+        draw_export(toolkit, chosen)
+    if chosen.origin_id:
+        _draw_board_note()
+    if opened and is_phone():
+        _draw_panel(toolkit, opened)
+        return
+    if opened:
+        left, right = st.columns(_PANEL, gap="medium")
+        with right:
+            _draw_panel(toolkit, opened)
+        with left:
+            _draw_list(toolkit, chosen, known, opened)
+    else:
+        _draw_list(toolkit, chosen, known, None)
+
+
+def _draw_list(toolkit: Toolkit, chosen: CallFilter, known: int, opened: str | None) -> None:
+    page = int(st.session_state.get("page") or st.query_params.get("page") or 1)
+    with toolkit.store.reading() as reader:
+        totals = queries.summary(chosen).rows(reader)[0]
+        width_s = queries.bucket_of(totals["first_at"], totals["last_at"])
+        by_time = queries.by_time(chosen, width_s)
+        drawn = by_time.frame(reader)
+        listed = queries.requests(chosen, page).rows(reader)
+    if not listed and page == 1:
+        st.markdown(f"None of {count(known)} calls fits these filters.")
+        st.button("Take all filters away", on_click=clear_filters)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(totals_sentence(totals), width="stretch")
+        if opened is None:
+            python = f"import toolkit as tk\n\ntk.charts.calls_by_time({by_time.python})"
+            draw_sources(key="calls-by-time", sql=by_time.text, python=python)
+    draw_bare(charts.calls_by_time(drawn), key="calls-by-time")
+    wanted = draw_requests(listed, opened=opened, is_beside=opened is not None)
+    _draw_pages(totals, page, len(listed))
+    if opened is None and not is_phone():
+        _draw_distributions(toolkit, chosen)
+    if wanted and wanted != opened and wanted != st.session_state.get("closed-call"):
+        st.query_params[_OPENED] = wanted
+        st.rerun()
+
+
+def _draw_pages(totals: Mapping[str, Any], page: int, shown: int) -> None:
+    requests = int(totals["requests"])
+    pages = min(max(math.ceil(requests / queries.PER_PAGE), page), queries.MOST_PAGES)
+    first = (page - 1) * queries.PER_PAGE + 1
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.caption(
+            f"{count(first)}–{count(first + shown - 1)} of {count(requests)}, newest first",
+            width="content",
+        )
+        if pages > 1:
+            st.pagination(pages, key="page", bind="query-params")
+
+
+def _draw_distributions(toolkit: Toolkit, chosen: CallFilter) -> None:
+    """Latency as a distribution; drawn when it is opened."""
+    shown = st.expander("TTFT as a distribution", key="ttft-shown", on_change="rerun")
+    if not shown.open:
+        return
+    query = queries.latencies(chosen)
+    with toolkit.store.reading() as reader:
+        rows = query.frame(reader)
+    with shown:
+        figure = charts.ecdf(rows)
+        draw_bare(figure, key="ttft-ecdf")
+        python = f"import toolkit as tk\n\ntk.charts.ecdf({query.python})"
+        draw_sources(key="ttft-ecdf", sql=query.text, python=python)
+
+
+def _draw_panel(toolkit: Toolkit, request_id: str) -> None:
+    query = queries.attempts_of(request_id)
+    with toolkit.store.reading() as reader:
+        rows = query.rows(reader)
+    height = "content" if is_phone() else _PANEL_PX
+    if is_phone():
+        st.button("All calls", icon=":material/arrow_back:", on_click=close_request, key="back")
+    with st.container(border=True, height=height, key="request-panel"):
+        if rows:
+            draw_request(toolkit, rows, query, on_close=close_request)
+        else:
+            st.caption("No such request is recorded here.")
+            st.button("Close", on_click=close_request, key="close-missing")
+
+
+def close_request() -> None:
+    """Close the panel; the click that opened it does not count a second time."""
+    st.session_state["closed-call"] = st.query_params.pop(_OPENED, None)
+    for key in ("requests-beside", "requests-alone"):
+        st.session_state.pop(key, None)
+
+
+def _draw_board_note() -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Only the calls of one board.", width="content")
+        st.button("Show all", type="tertiary", on_click=lambda: st.query_params.pop("board", None))

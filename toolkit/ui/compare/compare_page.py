@@ -1,0 +1,329 @@
+"""The Compare page: one question, two to eight models, side by side while they answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit.charts.numbers import money
+from toolkit.compare.board import MIN_PANES, Board
+from toolkit.errors import ToolkitError
+from toolkit.records import Message
+from toolkit.toolkit import Toolkit
+from toolkit.ui.compare.board_export import as_html, as_json, as_markdown, board_code
+from toolkit.ui.compare.board_list import draw_boards
+from toolkit.ui.compare.panes import PaneActions, draw_drafts, draw_panes
+from toolkit.ui.compare.results import draw_results
+from toolkit.ui.compare.saved_board import prompt_text
+from toolkit.ui.compare.session import CompareState, answer_names, compare_state
+from toolkit.ui.compare.vote_panel import draw_vote, winner_of
+from toolkit.ui.components.chart_block import notebook_of
+from toolkit.ui.components.difference import difference_markdown
+from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.head import empty, page_head
+from toolkit.ui.components.health_marks import read_troubles
+from toolkit.ui.components.model_picker import draw_add_model, draw_params
+from toolkit.ui.components.text import plain
+from toolkit.ui.home.first_use import ask_two_models
+
+POLL_EVERY_S: Final = 0.25
+_PROMPT: Final = "compare-prompt"
+_EXAMPLES: Final = (
+    "Why is the sky blue?",
+    "Explain eventual consistency to a ten-year-old.",
+    "Find the bug: for i in range(len(xs)): xs.pop(i)",
+)
+_IMAGES: Final = ("png", "jpg", "jpeg", "webp", "gif")
+
+
+def draw_compare(toolkit: Toolkit) -> None:
+    """The whole page; everything on it comes from the board that the address names."""
+    state = compare_state()
+    if "boards" in st.query_params:
+        _draw_list(toolkit)
+        return
+    _follow_address(toolkit, state)
+    board = state.board
+    _draw_head(toolkit, state, board)
+    _draw_question(toolkit, state)
+    if state.trouble is not None:
+        error_card(state.trouble)
+    if board is None:
+        _draw_drafts(toolkit, state)
+    elif state.is_running:
+        _panes_live()
+    else:
+        _panes_now(state, best=winner_of(state))
+        _draw_end(state, board)
+
+
+def _follow_address(toolkit: Toolkit, state: CompareState) -> None:
+    """Show what the address asks for: a board, or models and a prompt to start from."""
+    wanted = st.query_params.get("board")
+    if wanted and wanted != state.board_id:
+        try:
+            state.show(toolkit, wanted)
+            state.next_prompt = prompt_text(state.board.prompt) if state.board else None
+        except ToolkitError as error:
+            state.trouble = error
+            st.query_params.pop("board", None)
+    models, prompt = st.query_params.get_all("model"), st.query_params.get("prompt")
+    if models or prompt:
+        state.clear()
+        state.choices.clear()
+        for model in models:
+            state.add(model)
+        state.next_prompt = prompt or state.next_prompt
+        for name in ("model", "prompt", "board"):
+            st.query_params.pop(name, None)
+    if state.board_id:
+        st.query_params["board"] = state.board_id
+
+
+def _draw_head(toolkit: Toolkit, state: CompareState, board: Board | None) -> None:
+    with page_head("Compare", plain(prompt_text(board.prompt), limit=110) if board else ""):
+        if board is not None:
+            _progress(board)
+        st.toggle(
+            "Blind",
+            key="compare-blind",
+            disabled=state.is_running,
+            help="Hides the models' names and shuffles them until you have voted.",
+        )
+        draw_add_model(toolkit, state)
+        with st.popover("For all", icon=":material/tune:", disabled=state.is_running):
+            st.caption("Parameters of every pane that has none of its own.")
+            draw_params(state.shared, "all")
+        _board_menu(board)
+        if board is not None:
+            st.button(
+                "New board",
+                icon=":material/add:",
+                on_click=_new_board,
+                args=(state,),
+                disabled=state.is_running,
+            )
+
+
+def _progress(board: Board) -> None:
+    over = [pane for pane in board.panes if pane.is_over]
+    if len(over) < len(board.panes):
+        st.badge(f"… {len(over)} of {len(board.panes)} done", color="blue")
+        return
+    good = sum(pane.state == "done" for pane in board.panes)
+    colour: Any = "green" if good == len(board.panes) else "orange"
+    st.badge(f"✓ {good} of {len(board.panes)} done", color=colour)
+
+
+def _board_menu(board: Board | None) -> None:
+    with st.popover("Board", icon=":material/dashboard:"):
+        if board is not None:
+            st.caption("Its address")
+            st.code(f"{(st.context.url or '').split('?')[0]}?board={board.board_id}", language=None)
+            name = f"board-{board.board_id[-8:]}"
+            for label, made, ending, mime in (
+                ("Markdown", as_markdown, "md", "text/markdown"),
+                ("JSON", as_json, "json", "application/json"),
+                ("HTML", as_html, "html", "text/html"),
+                ("Notebook", _notebook, "ipynb", "application/x-ipynb+json"),
+            ):
+                st.download_button(
+                    label,
+                    data=lambda made=made: made(board),
+                    file_name=f"{name}.{ending}",
+                    mime=mime,
+                    key=f"board-{ending}",
+                    on_click="ignore",
+                    icon=":material/download:",
+                )
+        if st.button("All boards", icon=":material/list:", key="all-boards"):
+            st.query_params.clear()
+            st.query_params["boards"] = "all"
+            st.rerun()
+
+
+def _notebook(board: Board) -> str:
+    return notebook_of(board_code(board))
+
+
+def _new_board(state: CompareState) -> None:
+    state.clear()
+    st.session_state[_PROMPT] = ""
+    st.query_params.clear()
+
+
+def _draw_question(toolkit: Toolkit, state: CompareState) -> None:
+    if state.next_prompt is not None:
+        st.session_state[_PROMPT], state.next_prompt = state.next_prompt, None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        prompt = st.text_area(
+            "Prompt",
+            key=_PROMPT,
+            height=68,
+            placeholder="What should every model answer? Ctrl+Enter asks.",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        with st.container(width="content", gap="small"):
+            _buttons(toolkit, state)
+            st.caption(_estimate(toolkit, state, prompt or ""))
+
+
+def _buttons(toolkit: Toolkit, state: CompareState) -> None:
+    with st.container(horizontal=True, width="content"):
+        if state.is_running:
+            st.button("Stop", icon=":material/stop:", on_click=_stop, args=(state,))
+            return
+        st.button(
+            "Run",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=_run,
+            args=(toolkit, state, False),
+            disabled=len(state.choices) < MIN_PANES,
+            shortcut="Ctrl+Enter",
+            help="Asks every model at once.",
+        )
+        if state.board is not None:
+            st.button(
+                "Follow up",
+                icon=":material/reply_all:",
+                on_click=_run,
+                args=(toolkit, state, True),
+                disabled=len(state.choices) != len(state.board.panes),
+                help="Asks the same models, each with its own conversation so far.",
+            )
+        with st.popover("Image", icon=":material/image:", type="tertiary"):
+            st.file_uploader(
+                "Images for the question", type=list(_IMAGES), accept_multiple_files=True,
+                key="compare-images",
+            )  # fmt: skip
+
+
+def _estimate(toolkit: Toolkit, state: CompareState, prompt: str) -> str:
+    """What the question will probably cost, before it is asked."""
+    number = len(state.choices)
+    if number < MIN_PANES:
+        return "Choose at least two models."
+    if not prompt.strip():
+        return f"{number} models"
+    total, unpriced = Decimal(0), 0
+    for choice in state.choices:
+        params = {**state.shared, **choice.params}
+        usd = _expected_usd(toolkit, choice.model, prompt, json.dumps(params, sort_keys=True))
+        if usd is None:
+            unpriced += 1
+        else:
+            total += usd
+    if unpriced == number:
+        return f"{number} models · unpriced"
+    more = f", {unpriced} unpriced" if unpriced else ""
+    return f"{number} models · ~{money(total)}{more}".replace("$", "\\$")
+
+
+@st.cache_data(ttl=60, max_entries=256, show_spinner=False)  # type: ignore[untyped-decorator]
+def _expected_usd(_toolkit: Toolkit, model: str, prompt: str, params: str) -> Decimal | None:
+    try:
+        estimate = _toolkit.estimate(model, prompt, **json.loads(params))
+    except ToolkitError:
+        return None  # a model that cannot be asked says so in its own pane
+    return estimate.expected_usd
+
+
+def _stop(state: CompareState) -> None:
+    if state.running is not None:
+        state.running.stop()
+
+
+def _run(toolkit: Toolkit, state: CompareState, follows: bool) -> None:
+    text = st.session_state.get(_PROMPT) or ""
+    images = st.session_state.get("compare-images") or []
+    prompt: str | list[Message] = _with_images(text, images) if images else text
+    is_blind = bool(st.session_state.get("compare-blind"))
+    state.ask(toolkit, prompt, is_blind=is_blind, follows=follows)
+    if state.board_id:
+        st.query_params["board"] = state.board_id
+
+
+def _with_images(text: str, images: Sequence[Any]) -> list[Message]:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
+    for image in images:
+        data = base64.b64encode(image.getvalue()).decode()
+        kind = image.type if str(image.type).startswith("image/") else "image/png"
+        parts.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}})
+    return [{"role": "user", "content": parts}]
+
+
+def _draw_drafts(toolkit: Toolkit, state: CompareState) -> None:
+    draw_drafts(state, read_troubles(toolkit))
+    if len(state.choices) >= MIN_PANES:
+        return
+    empty("The same question to several models: what each says, how fast, for how much.")
+    ask_two_models(toolkit, state)
+    with st.container(horizontal=True):
+        st.caption("Questions to start with:", width="content")
+        for number, example in enumerate(_EXAMPLES):
+            st.button(
+                example, key=f"example-{number}", type="tertiary",
+                on_click=lambda text=example: st.session_state.update({_PROMPT: text}),
+            )  # fmt: skip
+
+
+def _panes_now(state: CompareState, *, best: int | None = None) -> None:
+    """Draw the panes as they are now."""
+    board = state.board
+    if board is None:
+        return
+    names = answer_names(board.panes, hidden=state.hides_names)
+    running = state.running
+    actions = PaneActions(stop=running.stop, retry=running.retry) if running is not None else None
+    draw_panes(board.panes, names, actions, best=best)
+
+
+@st.fragment(run_every=POLL_EVERY_S)  # type: ignore[untyped-decorator]
+def _panes_live() -> None:
+    """The panes over and over; the whole page is drawn once when every pane is over."""
+    state = compare_state()
+    _panes_now(state)
+    if not state.is_running:
+        st.rerun(scope="app")
+
+
+def _draw_end(state: CompareState, board: Board) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(width="stretch"):
+            draw_vote(state, board)
+        if len(board.panes) >= MIN_PANES and not state.hides_names:
+            with st.popover("Difference", icon=":material/difference:", type="tertiary"):
+                _draw_difference(board)
+    if state.hides_names:
+        st.caption("Timeline and numbers name the models: they appear once you have voted.")
+        return
+    draw_results(board)
+
+
+def _draw_difference(board: Board) -> None:
+    names = [f"{pane.index + 1} {pane.model}" for pane in board.panes]
+    left = st.selectbox("From", range(len(names)), format_func=names.__getitem__, key="diff-a")
+    right = st.selectbox(
+        "To", range(len(names)), index=1, format_func=names.__getitem__, key="diff-b"
+    )
+    before, now = board.panes[left].text, board.panes[right].text
+    st.markdown(difference_markdown(before, now) if before != now else "Both texts are the same.")
+
+
+def _draw_list(toolkit: Toolkit) -> None:
+    with page_head("Boards", "Every comparison that was made here."):
+        if st.button("New board", icon=":material/add:", key="list-new"):
+            st.query_params.clear()
+            compare_state().clear()
+            st.rerun()
+    if (chosen := draw_boards(toolkit)) is not None:
+        st.query_params.clear()
+        st.query_params["board"] = chosen
+        st.rerun()

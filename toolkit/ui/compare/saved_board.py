@@ -1,0 +1,136 @@
+"""Boards of the past as the Compare page shows them: from the running ones, else the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit import errors
+from toolkit.compare.board import Board, RunningBoard
+from toolkit.compare.board_history import panes_of, require_board
+from toolkit.compare.pane import Pane
+from toolkit.errors import ToolkitError
+from toolkit.records import Message
+from toolkit.toolkit import Toolkit
+
+_KEPT: Final = 32
+
+
+@st.cache_resource(show_spinner=False)  # type: ignore[untyped-decorator]
+def _running() -> dict[str, RunningBoard]:
+    """The boards of this process: a reload or a second tab finds the one that still runs."""
+    return {}
+
+
+def remember(board: RunningBoard) -> None:
+    """Keep a board that was just asked, so that its address shows it while it runs."""
+    boards = _running()
+    boards[board.board_id] = board
+    for board_id in list(boards)[:-_KEPT]:
+        if boards[board_id].is_over:
+            del boards[board_id]
+
+
+def find_running(board_id: str) -> RunningBoard | None:
+    """The board as it runs in this process, or None."""
+    found: RunningBoard | None = _running().get(board_id)
+    return found
+
+
+def read_board(toolkit: Toolkit, board_id: str) -> Board:
+    """A board from the database.
+
+    Raises:
+        InvalidInput: there is no such board.
+        StoreError: the database cannot be read.
+    """
+    row = require_board(toolkit.store, board_id)
+    panes = panes_of(toolkit.store, row["board_id"])
+    made = tuple(replace(_pane(pane), index=index) for index, pane in enumerate(panes))
+    return Board(
+        board_id=row["board_id"],
+        created_at=row["created_at"],
+        prompt=prompt_of(row["messages"]),
+        panes=made,
+        is_blind=bool(row["is_blind"]),
+        store=toolkit.store,
+    )
+
+
+def prompt_of(messages: Sequence[Mapping[str, Any]]) -> str | list[Message]:
+    """One user message as text, anything else as the conversation it is."""
+    if not messages:
+        return "The question was not recorded."
+    only = messages[0].get("content") if len(messages) == 1 else None
+    return only if isinstance(only, str) else list(messages)
+
+
+def prompt_text(prompt: object) -> str:
+    """A prompt in text: the last message's, where it is a conversation."""
+    if isinstance(prompt, str):
+        return prompt
+    messages = list(prompt) if isinstance(prompt, Sequence) else []
+    content = messages[-1].get("content") if messages else ""
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content or () if isinstance(part, Mapping))
+
+
+def histories_of(toolkit: Toolkit, board: Board) -> list[list[Message]]:
+    """The conversation of each pane so far: what it was asked, and what it answered.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    asked = {
+        row["position"]: json.loads(row["messages"]) if row["messages"] else []
+        for row in panes_of(toolkit.store, board.board_id)
+    }
+    own: list[Message] = (
+        [{"role": "user", "content": board.prompt}]
+        if isinstance(board.prompt, str)
+        else list(board.prompt)
+    )
+    histories = []
+    for pane in board.panes:
+        history = list(asked.get(pane.index) or own)
+        if pane.text:
+            history.append({"role": "assistant", "content": pane.text})
+        histories.append(history)
+    return histories
+
+
+def _pane(row: Mapping[str, Any]) -> Pane:
+    error = None
+    if row["error_code"]:
+        kind = _ERRORS.get(row["error_code"], ToolkitError)
+        message = row["error_message"] or "the request failed"
+        error = kind(message, model=row["model"], status=row["http_status"])
+    params = json.loads(row["params"]) if row["params"] else {}
+    return Pane(
+        pane_id=row["pane_id"],
+        index=row["position"],
+        model=row["model"],
+        params=params,
+        state=row["state"],
+        text=row["output_text"] or "",
+        reasoning=row["reasoning_text"] or "",
+        ttft_ms=row["ttft_ms"],
+        ttfo_ms=row["ttfo_ms"],
+        output_tps=row["output_tps"],
+        output_tokens=row["output_tokens"],
+        duration_ms=row["duration_ms"],
+        cost_usd=row["cost_usd"],
+        error=error,
+    )
+
+
+_ERRORS: Final[Mapping[str, type[ToolkitError]]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ToolkitError)
+}

@@ -1,0 +1,21 @@
+"""An expected failure on a page: what happened, the provider's own message, what to do."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from toolkit.errors import ToolkitError
+from toolkit.ui.components.error_advice import headline
+from toolkit.ui.components.text import own, plain
+
+
+def error_card(error: ToolkitError) -> None:
+    """Draw the card; never a traceback, and never a key: messages come redacted."""
+    lines = [own(error.message)]
+    if error.provider_message:
+        lines.append(f"The provider says: “{plain(error.provider_message, limit=600)}”")
+    if error.hint:
+        lines.append(f"**What to do:** {own(error.hint)}")
+    lines.append(f"`{error.code}`" + (f" · HTTP {error.status}" if error.status else ""))
+    title = headline(error.code)
+    st.error("\n\n".join(lines), title=title[:1].upper() + title[1:], icon=":material/error:")

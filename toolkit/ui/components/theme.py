@@ -1,0 +1,92 @@
+"""What the theme's settings cannot say: colours for pictures and tables, and a short stylesheet.
+
+The measured contrast of each colour stands in `.streamlit/config.toml`, which holds the theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import streamlit as st
+
+from toolkit.charts.states import Colour
+
+STATE_TEXT: Final[Mapping[str, Mapping[Colour, str]]] = {
+    "light": {
+        "green": "#0A6B4E", "orange": "#8A4B00", "red": "#B3261E", "blue": "#0B5CAD",
+        "violet": "#6B3FA0", "gray": "#4F5965",
+    },
+    "dark": {
+        "green": "#62D3A4", "orange": "#F0B860", "red": "#FF9A91", "blue": "#86C0F5",
+        "violet": "#C9ADF5", "gray": "#B0BAC5",
+    },
+}  # fmt: skip
+"""Text in the colour of a state, at least 6.5:1 on the page's ground."""
+
+BARS: Final[Mapping[str, Mapping[str, str]]] = {
+    "light": {
+        "good": "#9CCFBA", "partly": "#E0A030", "bad": "#C93C2B", "none": "#DDE2E7",
+        "quiet": "#9BA1A9", "now": "#5B6470", "faint_bad": "#E3938A", "ink": "#0F141A",
+        "grid": "#E6EAEE", "axis": "#4F5965",
+    },
+    "dark": {
+        "good": "#2C6653", "partly": "#E8A33D", "bad": "#F0766B", "none": "#2C343D",
+        "quiet": "#5C6570", "now": "#B0BAC5", "faint_bad": "#8E4A44", "ink": "#E9EDF2",
+        "grid": "#262D35", "axis": "#B0BAC5",
+    },
+}  # fmt: skip
+"""Colours of the small pictures in tables and tiles."""
+
+# Streamlit has no setting for the padding at the sides, and it always writes white on a primary
+# button: on a dark ground no accent can carry white text and be readable as text itself. Its
+# colours of code were measured at 3.6:1 (light) and 4.3:1 (dark).
+_STYLE: Final = """
+[data-testid="stMainBlockContainer"], [data-testid="stBottomBlockContainer"] {{
+  padding-left: 1.75rem; padding-right: 1.75rem;
+}}
+@media (max-width: 640px) {{
+  [data-testid="stMainBlockContainer"], [data-testid="stBottomBlockContainer"] {{
+    padding-left: 1rem; padding-right: 1rem;
+  }}
+}}
+.token.keyword, .token.boolean, .token.operator {{ color: {keyword} !important; }}
+.token.string, .token.attr-value {{ color: {string} !important; }}
+.token.function, .token.class-name, .token.builtin {{ color: {function} !important; }}
+.token.number, .token.constant {{ color: {number} !important; }}
+.token.comment {{ color: {comment} !important; }}
+{dark}
+"""
+_CODE: Final = {
+    "light": {"keyword": "#6B3FA0", "string": "#0A6B4E", "function": "#0B5CAD",
+              "number": "#8A4B00", "comment": "#4F5965", "dark": ""},
+    "dark": {"keyword": "#C9ADF5", "string": "#62D3A4", "function": "#86C0F5",
+             "number": "#F0B860", "comment": "#B0BAC5",
+             "dark": 'button[kind="primary"], button[kind="primary"] * {'
+                     " color: #08131F !important; }"},
+}  # fmt: skip
+
+
+def theme_name() -> str:
+    """`light` or `dark`, as the reader's browser shows the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def state_colour(colour: Colour) -> str:
+    """The colour of a state as text in this theme."""
+    return STATE_TEXT[theme_name()][colour]
+
+
+def bar_colour(name: str) -> str:
+    """A colour of `BARS` in this theme."""
+    return BARS[theme_name()][name]
+
+
+def draw_style() -> None:
+    """The stylesheet; it takes no space on the page."""
+    st.html(f"<style>{_STYLE.format(**_CODE[theme_name()])}</style>")
+
+
+def is_phone() -> bool:
+    """Whether a telephone asks: Streamlit does not say how wide the window is."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")

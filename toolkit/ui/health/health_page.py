@@ -1,0 +1,183 @@
+"""The Health page: all providers in one table, and the chosen one below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit.charts.states import provider_state, reason_words
+from toolkit.errors import ToolkitError
+from toolkit.health import health_queries
+from toolkit.health.view import blank_days, read_picture
+from toolkit.store.queries import app_pages
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.format import exactly, span_of
+from toolkit.ui.components.head import empty, page_head
+from toolkit.ui.components.health_marks import forget_troubles
+from toolkit.ui.components.pictures import Days
+from toolkit.ui.components.text import plain
+from toolkit.ui.health.health_labels import how_things_are, what_was_lost
+from toolkit.ui.health.manual_check import draw_check, is_checking, start_check
+from toolkit.ui.health.model_states import draw_models
+from toolkit.ui.health.objectives_panel import draw_objectives, watch_words
+from toolkit.ui.health.overview_table import draw_overview
+from toolkit.ui.health.provider_detail import (
+    SPANS,
+    USUAL_SPAN,
+    Wanted,
+    draw_against,
+    draw_now,
+    draw_over_time,
+    draw_uptime,
+)
+
+LOOK_EVERY_S: Final = 10.0
+TABS: Final = ("Now", "Over time", "Models", "Uptime", "Objectives", "Against another")
+_TROUBLE_KEY: Final = "health-trouble"
+
+Row = Mapping[str, Any]
+
+
+def draw_health(toolkit: Toolkit) -> None:
+    """The whole page; it is drawn again when something happened, not by the clock."""
+    if (failed := st.session_state.pop(_TROUBLE_KEY, None)) is not None:
+        error_card(failed)
+    now = datetime.now(UTC)
+    picture = read_picture(toolkit, now)
+    rows = picture.rows
+    with page_head("Health", how_things_are(rows)):
+        st.segmented_control(
+            "Time", list(SPANS), default=USUAL_SPAN, required=True, key="span",
+            bind="query-params", label_visibility="collapsed",
+        )  # fmt: skip
+        st.button(
+            "Check all",
+            key="check-all",
+            icon=":material/network_check:",
+            on_click=start_check,
+            args=(toolkit,),
+            disabled=is_checking() or not rows,
+            help="Asks every provider in use for its model listing, which is free.",
+        )
+    draw_check()
+    if not rows:
+        empty("No provider is in use yet. Every provider that is set up is watched here.")
+        if st.button("Add provider", type="primary", icon=":material/add:"):
+            st.switch_page("providers.py", query_params={"add": "yes"})
+        return
+    _draw_rows(toolkit, rows, picture.strips, now)
+    _look_again(toolkit)
+
+
+def _draw_rows(
+    toolkit: Toolkit, rows: Sequence[Row], strips: Mapping[str, Days], now: datetime
+) -> None:
+    blank = blank_days(now)
+    days = {row["provider"]: strips.get(row["provider"], blank) for row in rows}
+    with toolkit.store.reading() as reader:
+        hourly = app_pages.ttft_courses(now).rows(reader)
+        losses = health_queries.losses(now).rows(reader)[0]
+    courses = {row["provider"]: row["course"] for row in hourly}
+    names = [str(row["provider"]) for row in rows]
+    asked = st.query_params.get("provider")
+    opened = asked if asked in names else names[0]  # the worst one, at the first look
+    chosen = draw_overview(rows, days, courses, now)
+    if chosen and chosen != opened:
+        st.query_params["provider"] = opened = chosen
+    st.caption(f"{what_was_lost(losses)} {plain(watch_words(toolkit, now))}")
+    row = next(row for row in rows if row["provider"] == opened)
+    _draw_chosen(toolkit, row, rows, days[opened], now)
+
+
+def _draw_chosen(
+    toolkit: Toolkit, row: Row, rows: Sequence[Row], days: Days, now: datetime
+) -> None:
+    name, state = str(row["provider"]), provider_state(row["state"])
+    _draw_title(toolkit, row, now)
+    if not row["calls_1d"] and not row["uptime_n"]:
+        st.markdown(f"Nothing was seen of {plain(name)} yet: no call and no check in 90 days.")
+        return
+    span = st.session_state.get("span") or USUAL_SPAN
+    against = st.query_params.get("against")
+    wanted = Wanted(
+        provider=name,
+        against=against if against in {other["provider"] for other in rows} - {name} else None,
+        span=span,
+        now=_end_of_minute(now),
+    )
+    tabs = st.tabs(list(TABS), key="tab", bind="query-params", on_change="rerun")
+    draws: tuple[Callable[[], None], ...] = (
+        lambda: draw_now(toolkit, wanted, state),
+        lambda: draw_over_time(toolkit, wanted),
+        lambda: draw_models(toolkit, name),
+        lambda: draw_uptime(toolkit, wanted, days),
+        lambda: draw_objectives(toolkit, name),
+        lambda: draw_against(toolkit, wanted, rows),
+    )
+    for tab, draw in zip(tabs, draws, strict=True):
+        if tab.open:
+            with tab:
+                draw()
+
+
+def _draw_title(toolkit: Toolkit, row: Row, now: datetime) -> None:
+    name, state = str(row["provider"]), provider_state(row["state"])
+    is_paused = row["state"] == "paused"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header(name, anchor=False, width="content")
+        st.badge(
+            state.label,
+            color=state.colour,
+            help=f"Since {exactly(row['since'], st.context.timezone)}",
+        )
+        since = f", for {span_of(row['since'], now)}" if row["since"] else ""
+        st.markdown(plain(reason_words(row["reason"])) + since, width="stretch")
+        st.button(
+            "Check now", key="check-one", type="tertiary", icon=":material/network_check:",
+            on_click=start_check, args=(toolkit, [name]), disabled=is_checking(),
+        )  # fmt: skip
+        st.button(
+            "Resume checks" if is_paused else "Pause checks", key="hold", type="tertiary",
+            icon=":material/play_arrow:" if is_paused else ":material/pause:",
+            on_click=_hold, args=(toolkit, name, is_paused),
+            help="A paused provider is not checked; it can still be called.",
+        )  # fmt: skip
+        failed = int(row["errors_1d"]) + int(row["other_errors_1d"])
+        if failed:
+            st.page_link(
+                "calls.py",
+                label=f"Its {failed} failed calls",
+                icon=":material/arrow_forward:",
+                query_params={"provider": name, "state": "error", "span": "24 h"},
+            )
+
+
+def _hold(toolkit: Toolkit, name: str, is_paused: bool) -> None:
+    try:
+        (toolkit.health.resume if is_paused else toolkit.health.pause)(name)
+    except ToolkitError as error:
+        st.session_state[_TROUBLE_KEY] = error
+    forget_troubles()
+
+
+@st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
+def _look_again(toolkit: Toolkit) -> None:
+    """Draw the page again when a call, a check or an incident was recorded since."""
+    try:
+        with toolkit.store.reading() as reader:
+            seen = tuple(app_pages.version().rows(reader)[0].values())
+    except ToolkitError:
+        return  # the page itself says so when it is next drawn
+    before = st.session_state.get("health-version")
+    st.session_state["health-version"] = seen
+    if before is not None and before != seen:
+        st.rerun()
+
+
+def _end_of_minute(now: datetime) -> datetime:
+    """The end of the running minute: time axes move once a minute, not with every look."""
+    return now.replace(second=0, microsecond=0) + timedelta(minutes=1)

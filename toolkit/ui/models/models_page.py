@@ -1,0 +1,215 @@
+"""The Models page: all models in one table, one of them beside it, several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+import streamlit as st
+
+from toolkit.catalog.changes import fold_first_listings
+from toolkit.charts import price_against
+from toolkit.errors import ToolkitError
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components.chart_block import draw_chart
+from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.format import ago, at, count, duration, price, rate
+from toolkit.ui.components.head import empty, page_head
+from toolkit.ui.components.table import Column, draw_table
+from toolkit.ui.components.theme import is_phone
+from toolkit.ui.models.catalog_sync import ages_of, draw_refresh
+from toolkit.ui.models.model_panel import draw_model
+from toolkit.ui.models.model_rows import (
+    ModelFilter,
+    chosen_filter,
+    filter_models,
+    find_changes,
+    read_models,
+)
+from toolkit.ui.models.model_table import capabilities, draw_models, known
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHANGES_SHOWN: Final = 500
+_TABS: Final = ("Models", "Side by side", "Prices", "What changed", "Ending soon")
+_PANEL: Final = (56, 44)
+_SQL: Final = """SELECT model, provider, context_window, output_usd_per_mtok
+FROM models WHERE gone_at IS NULL"""
+_LEAST, _MOST = 2, 6
+
+
+def draw_page(toolkit: Toolkit) -> None:
+    """Head, filters, and the tab that is open."""
+    models = read_models(toolkit, str(toolkit.settings.home))
+    with page_head("Models", _sentence(toolkit, models)):
+        draw_refresh(toolkit)
+    if not len(models):
+        empty("Models of your providers with prices and abilities; “List again” asks for them.")
+        return
+    _draw_body(toolkit)
+
+
+def _sentence(toolkit: Toolkit, models: pd.DataFrame) -> str:
+    if not len(models):
+        return ""
+    listed = models[models["gone_at"].isna()]
+    on, providers = int(listed["is_enabled"].sum()), listed["provider"].nunique()
+    return (
+        f"**{count(len(listed))}** models of {count(providers)} providers, **{count(on)}** "
+        f"switched on, listed {ages_of(toolkit)[0]}."
+    )
+
+
+@st.fragment  # type: ignore[untyped-decorator]
+def _draw_body(toolkit: Toolkit) -> None:
+    """A filter draws only this part again; only the open tab is computed."""
+    models = read_models(toolkit, str(toolkit.settings.home))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        wanted = chosen_filter(models)
+        found = filter_models(models, wanted)
+        st.caption(f"{count(len(found))} of {count(len(models))} models", width="content")
+    tabs = st.tabs(list(_TABS), key="tab", bind="query-params", on_change="rerun")
+    listed, beside, priced, changed, ending = tabs
+    if listed.open:
+        with listed:
+            _draw_list(toolkit, found)
+    if beside.open:
+        with beside:
+            _draw_side_by_side(models)
+    if priced.open:
+        with priced:
+            _draw_prices(found)
+    if changed.open:
+        with changed:
+            _draw_changes(toolkit, wanted)
+    if ending.open:
+        with ending:
+            _draw_ending(toolkit)
+
+
+def _draw_list(toolkit: Toolkit, found: pd.DataFrame) -> None:
+    opened = st.query_params.get("model")
+    if opened and is_phone():
+        _draw_card(toolkit, opened)
+        return
+    if opened:
+        left, right = st.columns(_PANEL, gap="medium")
+        with left:
+            chosen = draw_models(toolkit, found, is_beside=True)
+        with right:
+            _draw_card(toolkit, opened)
+    else:
+        chosen = draw_models(toolkit, found, is_beside=False)
+    if chosen and chosen not in (opened, st.session_state.get("closed-model")):
+        st.query_params["model"] = chosen
+        st.rerun()
+
+
+def _draw_card(toolkit: Toolkit, model: str) -> None:
+    with st.container(border=True, key="model-panel"):
+        st.button("Close", icon=":material/close:", type="tertiary", key="close-model",
+                  on_click=_close)  # fmt: skip
+        try:
+            draw_model(toolkit, model)
+        except ToolkitError as error:
+            error_card(error)
+
+
+def _close() -> None:
+    st.session_state["closed-model"] = st.query_params.pop("model", None)
+
+
+def _draw_side_by_side(models: pd.DataFrame) -> None:
+    """Several models fact by fact; what is different stands out by standing in one row."""
+    chosen = st.multiselect(
+        "Models to compare fact by fact", list(models["model"]), key="beside",
+        max_selections=_MOST, bind="query-params",
+    )  # fmt: skip
+    if len(chosen) < _LEAST:
+        st.caption("Choose two to six models.")
+        return
+    rows = [models[models["model"] == name].iloc[0] for name in chosen]
+    facts: dict[str, Sequence[str]] = {
+        "context": [count(known(row["context_window"])) for row in rows],
+        "most output": [count(known(row["max_output_tokens"])) for row in rows],
+        "$/M in / out": [
+            price(known(row["input_usd_per_mtok"]), known(row["output_usd_per_mtok"]))
+            for row in rows
+        ],
+        "can": [", ".join(capabilities(row["capabilities"])) for row in rows],
+        "TTFT p50": [duration(known(row["ttft_ms"]), "ms") for row in rows],
+        "speed": [rate(known(row["output_tps"])) for row in rows],
+        "calls, 7 days": [count(row["calls"]) for row in rows],
+        "last answer": [ago(known(row["answered_at"])) for row in rows],
+        "added": [ago(known(row["first_seen_at"])) for row in rows],
+        "ends": [str(known(row["deprecation_date"]) or "–") for row in rows],
+    }
+    columns = {"Fact": Column(list(facts), 120, on_phone=True)}
+    for index, name in enumerate(chosen):
+        columns[name] = Column([values[index] for values in facts.values()], 180, on_phone=True)
+    draw_table(columns, key="side-by-side", alt=f"{len(chosen)} models fact by fact")
+    st.page_link(
+        "compare.py",
+        label="Ask them all the same question",
+        icon=":material/view_column_2:",
+        query_params={"model": list(chosen)},
+    )
+
+
+def _draw_prices(found: pd.DataFrame) -> None:
+    """What one gets for the money: context windows, and speed as measured."""
+    for column in ("context_window", "output_tps"):
+        call = f"tk.charts.price_against(tk.catalog.overview(), {column!r})"
+        figure = price_against(found, column)
+        draw_chart(
+            figure, key=f"price-{column}", sql=_SQL, python=f"import toolkit as tk\n\n{call}"
+        )
+
+
+def _draw_changes(toolkit: Toolkit, wanted: ModelFilter) -> None:
+    """What changed, by date, in words."""
+    found = find_changes(toolkit.catalog.changes(), wanted)
+    rows: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
+    changes = fold_first_listings(rows)
+    if not changes:
+        st.caption("Each listing is kept with its date; what is different appears here.")
+        return
+    zone = st.context.timezone
+    for day, of_day in groupby(changes[:CHANGES_SHOWN], key=lambda row: row["changed_at"].date()):
+        told = list(of_day)
+        st.markdown(f"**{day}** · {count(len(told))} change{'' if len(told) == 1 else 's'}")
+        draw_table(
+            {
+                "When": Column([at(row["changed_at"].to_pydatetime(), zone) for row in told], 96),
+                "Model": Column([str(row["model"]) for row in told], 300, on_phone=True),
+                "What": Column([str(row["words"]) for row in told], 420, on_phone=True),
+                "Source": Column([str(row["source"]) for row in told], 120),
+            },
+            key=f"changes-{day}",
+            alt=f"Changes of {day}",
+            height=min(28 * len(told) + 38, 400),
+        )
+    if len(changes) > CHANGES_SHOWN:
+        st.caption(f"The newest {count(CHANGES_SHOWN)} of {count(len(changes))} are listed.")
+
+
+def _draw_ending(toolkit: Toolkit) -> None:
+    """Models that end soon, with their successors."""
+    ending = toolkit.catalog.retirements()
+    if not len(ending):
+        st.caption("No listed model ends within 90 days.")
+        return
+    draw_table(
+        {
+            "Model": Column(list(ending["model"]), 300, on_phone=True),
+            "Ends on": Column([f"{day:%d %b %Y}" for day in ending["retires_on"]], 100,
+                              on_phone=True),
+            "days left": Column(list(ending["days_left"]), 80, "number"),
+            "Successor": Column([str(name or "–") for name in ending["successor"]], 240),
+            "your calls, 30 d": Column(list(ending["calls_30d"]), 120, "number"),
+        },
+        key="ending",
+        alt="Models that end soon",
+    )  # fmt: skip

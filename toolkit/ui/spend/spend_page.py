@@ -1,0 +1,194 @@
+"""The Spend page: what calls have cost, by day and by what, and what budgets allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit import charts
+from toolkit.store.queries import app_pages as queries
+from toolkit.toolkit import Toolkit
+from toolkit.ui.components import pictures
+from toolkit.ui.components.chart_block import draw_bare, draw_sources
+from toolkit.ui.components.format import at, count, money
+from toolkit.ui.components.head import empty, page_head, section
+from toolkit.ui.components.table import Column, draw_table
+from toolkit.ui.spend.budgets import draw_budgets
+
+MONTH: Final = "this month"
+SPANS: Final[Mapping[str, int | None]] = {"7 d": 7, "30 d": 30, MONTH: None}
+_TREND_DAYS: Final = 14
+
+
+def draw_spend(toolkit: Toolkit) -> None:
+    """The whole page."""
+    now = datetime.now(UTC)
+    span = st.session_state.get("span") or st.query_params.get("span") or MONTH
+    since = _since(span if span in SPANS else MONTH, now)
+    with toolkit.store.reading() as reader:
+        total = queries.spend_total(since, now + timedelta(hours=1)).rows(reader)[0]
+    with page_head("Spend", _sentence(total, span)):
+        st.segmented_control(
+            "Time", list(SPANS), default=MONTH, required=True, key="span", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        _export(toolkit, since)
+    if not total["calls"]:
+        empty("Nothing was called in this time. What calls cost appears here by day and model.")
+        st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:")
+        return
+    _draw_tiles(toolkit, total, now)
+    left, right = st.columns((60, 40), gap="medium")
+    with left:
+        _draw_days(toolkit, since, span)
+    with right:
+        draw_budgets(toolkit)
+        _draw_dearest(toolkit, since)
+    _draw_models(toolkit, since, Decimal(total["cost_usd"]))
+
+
+def _since(span: str, now: datetime) -> datetime:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = SPANS[span]
+    return midnight.replace(day=1) if days is None else midnight - timedelta(days=days - 1)
+
+
+def _sentence(total: Mapping[str, Any], span: str) -> str:
+    spent = _escaped(money(total["cost_usd"]))
+    priced = int(total["calls"]) - int(total["unpriced"])
+    text = f"**{spent}** {'this month' if span == MONTH else f'in {span}'}"
+    text += f", {count(priced)} priced calls"
+    if total["unpriced"]:
+        text += f"; {count(total['unpriced'])} calls have no known price and are not in the sum"
+    return text + "."
+
+
+def _draw_tiles(toolkit: Toolkit, total: Mapping[str, Any], now: datetime) -> None:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = midnight - timedelta(days=_TREND_DAYS - 1)
+    with toolkit.store.reading() as reader:
+        daily = {row["day"]: row["cost_usd"] for row in queries.by_day(start).rows(reader)}
+        today = queries.spend_total(midnight, now + timedelta(hours=1)).rows(reader)[0]
+        usual = queries.spend_total(
+            midnight - timedelta(days=7), midnight - timedelta(days=6)
+        ).rows(reader)[0]
+    days = [start.date() + timedelta(days=number) for number in range(_TREND_DAYS)]
+    course = [float(daily.get(day) or 0) for day in days]
+    per_call = Decimal(total["cost_usd"]) / max(int(total["calls"]) - int(total["unpriced"]), 1)
+    weekday = f"{now:%A}"
+    tiles = (
+        ("Spent", money(total["cost_usd"]), "in the chosen time"),
+        ("Today", money(today["cost_usd"]), f"last {weekday}: {money(usual['cost_usd'])}"),
+        ("Per 1,000 calls", money(per_call * 1000), "of priced calls"),
+        ("Unpriced", count(total["unpriced"]), f"of {count(total['calls'])} answered calls"),
+    )
+    with st.grid(4, min_column_width=150):
+        for title, value, detail in tiles:
+            with st.container(border=True, gap=4):
+                st.caption(title)
+                st.metric(title, value, label_visibility="collapsed")
+                st.caption(_escaped(detail))
+                alt = f"Spend a day of the last {_TREND_DAYS} days"
+                st.image(pictures.bars(course), width="stretch", alt=alt)
+
+
+def _draw_days(toolkit: Toolkit, since: datetime, span: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        section("US $ a day")
+        st.space("stretch")
+        by = st.segmented_control(
+            "By", queries.SPEND_BY, default="provider", required=True, key="by",
+            bind="query-params", label_visibility="collapsed",
+        )  # fmt: skip
+    query = queries.spend_by_day(str(by), since)
+    with toolkit.store.reading() as reader:
+        rows = query.frame(reader)
+    if not len(rows):
+        st.caption(f"No priced call has a {by} in this time.")
+        return
+    figure = charts.spend_bars(rows, of=f"{span}, by {by}", height_px=300)
+    draw_bare(figure, key="spend-days")
+    python = f"import toolkit as tk\n\ntk.charts.spend_bars({query.python})"
+    draw_sources(key="spend-days", sql=query.text, python=python)
+
+
+def _draw_dearest(toolkit: Toolkit, since: datetime) -> None:
+    with toolkit.store.reading() as reader:
+        rows = queries.dearest_calls(since).rows(reader)
+    if not rows:
+        return
+    section("Most expensive calls")
+    zone = st.context.timezone
+    chosen = draw_table(
+        {
+            "When": Column([at(row["started_at"], zone) for row in rows], 96, on_phone=True),
+            "Model": Column([row["model"] for row in rows], 230, on_phone=True),
+            "Cost": Column([row["cost_usd"] for row in rows], 84, "money", on_phone=True),
+        },
+        key="dearest",
+        opens=("When", "Model"),
+        alt="The calls that cost most",
+    )
+    if chosen is not None:
+        st.switch_page("calls.py", query_params={"call": str(rows[chosen]["request_id"])})
+
+
+def _draw_models(toolkit: Toolkit, since: datetime, total: Decimal) -> None:
+    query = queries.spend_by_model(since)
+    with toolkit.store.reading() as reader:
+        rows = query.rows(reader)
+    if not rows:
+        return
+    section("By model")
+    chosen = draw_table(
+        {
+            "Model": Column([row["model"] for row in rows], 260, on_phone=True),
+            "calls": Column([row["calls"] for row in rows], 70, "number"),
+            "Spend": Column([row["cost_usd"] or None for row in rows], 84, "money", on_phone=True),
+            "Share": Column(_shares(rows, total), 150, "progress"),
+            "tokens in": Column([row["input_tokens"] for row in rows], 100, "number"),
+            "tokens out": Column([row["output_tokens"] for row in rows], 100, "number"),
+            "$ / 1,000 calls": Column(_per_thousand(rows), 110, "number", style="%.2f",
+                                      on_phone=True),
+            "unpriced": Column([row["unpriced"] for row in rows], 80, "number"),
+        },
+        key="spend-models",
+        opens=("Model",),
+        alt="Spend by model",
+        height=min(28 * len(rows) + 38, 480),
+    )  # fmt: skip
+    if chosen is not None:
+        st.switch_page("calls.py", query_params={"model": str(rows[chosen]["model"])})
+
+
+def _shares(rows: Sequence[Mapping[str, Any]], total: Decimal) -> list[float | None]:
+    if not total:
+        return [None for _ in rows]
+    return [float(100 * Decimal(row["cost_usd"]) / total) for row in rows]
+
+
+def _per_thousand(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    priced = [int(row["calls"]) - int(row["unpriced"]) for row in rows]
+    return [
+        1000 * float(row["cost_usd"]) / n if n and row["cost_usd"] else None
+        for row, n in zip(rows, priced, strict=True)
+    ]
+
+
+def _export(toolkit: Toolkit, since: datetime) -> None:
+    def made() -> bytes:
+        with toolkit.store.reading() as reader:
+            return queries.spend_by_model(since).frame(reader).to_csv(index=False).encode()
+
+    st.download_button(
+        "Export", data=made, file_name="spend.csv", mime="text/csv", on_click="ignore",
+        icon=":material/download:", key="spend-export",
+    )  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return text.replace("$", "\\$")
