@@ -30,10 +30,10 @@ from toolkit.providers.headroom_report import read_headroom
 from toolkit.settings import Settings
 from toolkit.store import rollup
 from toolkit.store.queries import Query
+from toolkit.store.queries import app_pages as home
+from toolkit.store.queries import call_list as calls
 from toolkit.store.store import Store
 from toolkit.toolkit import Toolkit
-from toolkit.store.queries import call_list as calls
-from toolkit.store.queries.app_pages import news_since
 
 FIRST_MS: Final = 600.0
 AGAIN_MS: Final = 100.0
@@ -130,9 +130,9 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
     return {
         "home": {
             "any_call": lambda: store.rows("SELECT 1 FROM calls LIMIT 1"),
-            "news_of_a_day": lambda: news_since(store, now - timedelta(days=1)),
+            **_home_page(store, now - timedelta(days=1), now),
         },
-        "home_after_a_quarter": {"news": lambda: news_since(store, quarter.since)},
+        "home_after_a_quarter": _home_page(store, quarter.since, now),
         "health": {
             "picture": lambda: read_picture(toolkit, now),
             "losses": run(health.losses(now)),
@@ -154,7 +154,7 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
             "latencies_90d": run(health.latencies(PROVIDERS[:2], quarter)),
             "objectives_30d": lambda: toolkit.health.slo(PROVIDERS[0]),
         },
-        "calls": _calls_page(store, calls.CallFilter(span="last 24 hours")),
+        "calls": _calls_page(store, calls.CallFilter(since=timedelta(days=1))),
         "calls_of_all_time": _calls_page(store, calls.CallFilter()),
         "models": {
             "overview": lambda: catalog.overview_df(store),
@@ -167,19 +167,29 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
     }
 
 
+def _home_page(store: Store, since: datetime, now: datetime) -> Mapping[str, Question]:
+    """What Home asks: totals since then, days, failures, the models in use."""
+    asked = {
+        "totals": home.totals(since),
+        "days": home.by_day(now - timedelta(days=12)),
+        "failures": home.failures(since),
+        "verdicts": home.newest_verdicts(),
+        "spend": home.spend_by_provider(now - timedelta(days=14)),
+        "models": home.models_in_use(now),
+    }
+    return {name: partial(query.frame, store) for name, query in asked.items()}
+
+
 def _calls_page(store: Store, chosen: calls.CallFilter) -> Mapping[str, Question]:
-    width_s = 3_600 if chosen.span else 86_400
+    width_s = 3_600 if chosen.since else 86_400
     asked = {
         "summary": calls.summary(chosen),
         "requests": calls.requests(chosen),
         "latencies": calls.latencies(chosen),
-        "percentiles": calls.percentiles(chosen, width_s),
-        "errors": calls.errors(chosen, width_s),
+        "facets": calls.facets(chosen),
+        "by_time": calls.by_time(chosen, width_s),
     }
-    choices = {f"choices_{name}": calls.choices(name) for name in ("provider", "model", "origin")}
-    return {
-        name: lambda query=query: query.frame(store) for name, query in (choices | asked).items()
-    }  # type: ignore[misc]
+    return {name: partial(query.frame, store) for name, query in asked.items()}
 
 
 def spread(values: list[float]) -> dict[str, float]:
