@@ -26,12 +26,12 @@ from benchmarks.rounds import ratio, report
 from toolkit.catalog import catalog_queries as catalog
 from toolkit.health import health_queries as health
 from toolkit.health.view import read_picture
-from toolkit.providers.headroom_report import read_headroom
 from toolkit.settings import Settings
 from toolkit.store import rollup
 from toolkit.store.queries import Query
 from toolkit.store.queries import app_pages as home
 from toolkit.store.queries import call_list as calls
+from toolkit.store.queries.health import read_headroom
 from toolkit.store.store import Store
 from toolkit.toolkit import Toolkit
 

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from toolkit.pricing.cost_estimate import Estimate
     from toolkit.pricing.price_cache import PriceCache
     from toolkit.pricing.spend import Forecast, SpendKey
-    from toolkit.providers.model_resolver import Resolver
     from toolkit.providers.provider import Provider
-    from toolkit.providers.registry import Registry
+    from toolkit.providers.registry import Registry, Resolver
     from toolkit.providers.service import Providers
     from toolkit.records import Call, Embedding, Message, Reply
     from toolkit.replay.regression.suite_run import SuiteRun
@@ -112,7 +111,7 @@ class Toolkit:
     def providers(self) -> Providers:
         """The provider registry: add, test, discover, export and import."""
         from toolkit.health.connection_test import ConnectionTest
-        from toolkit.providers.plugin_loader import Plugins
+        from toolkit.providers.plugins.loader import Plugins
         from toolkit.providers.service import Providers
 
         plugins = Plugins(self.registry, self.keys)
@@ -166,7 +165,7 @@ class Toolkit:
     @cached_property
     def resolver(self) -> Resolver:
         """Finds the provider of a `provider/model_id`."""
-        from toolkit.providers.model_resolver import Resolver
+        from toolkit.providers.registry import Resolver
 
         return Resolver(self.providers.registry)
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from toolkit.errors import InvalidInput, InvalidProvider
 from toolkit.providers.base_url import check_base_url
 from toolkit.providers.headers import check_headers
-from toolkit.providers.import_plan import plan_import
 from toolkit.providers.naming import check_name
 from toolkit.providers.provider import origin_of
 from toolkit.providers.registry import Registry
 from toolkit.providers.transfer import read_document, write_plain
+from toolkit.providers.transfer_service import plan_import
 
 PIECES = [
     "https", "http", "file", "://", ":", "/", "//", "\\", "@", "#", "?", "%", "..", ".", "[",

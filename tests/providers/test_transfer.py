@@ -7,7 +7,6 @@ import json
 import pytest
 
 from toolkit.errors import InvalidInput, KeyStoreError
-from toolkit.providers.import_plan import plan_import
 from toolkit.providers.transfer import (
     SharedKey,
     is_sealed,
@@ -15,6 +14,7 @@ from toolkit.providers.transfer import (
     write_plain,
     write_sealed,
 )
+from toolkit.providers.transfer_service import plan_import
 from toolkit.secret import Secret
 
 URL = "https://llm.corp.example/v1"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolkit.errors import InvalidProvider
-from toolkit.providers.base_url import check_base_url
-from toolkit.providers.url_repair import repair_base_url
+from toolkit.providers.base_url import check_base_url, repair_base_url
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.health import health_queries as ask
-from toolkit.providers.headroom_report import read_headroom
 from toolkit.stats.proportion import wilson_interval
+from toolkit.store.queries.health import read_headroom
 
 if TYPE_CHECKING:
     import pandas as pd

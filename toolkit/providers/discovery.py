@@ -1,56 +1,18 @@
-"""What is there already: providers that the environment names, and servers on this machine."""
+"""Finds providers in the environment and local servers on their usual ports."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from toolkit.keys.dotenv_file import read_dotenv
-from toolkit.providers.base_url import looks_local
+from toolkit.errors import ToolkitError
 from toolkit.providers.presets import LOCAL, presets
-from toolkit.providers.provider import Provider, ProviderType, origin_of
-from toolkit.providers.type_detection import complete_base_url, detect_type
-from toolkit.providers.url_repair import repair_base_url
+from toolkit.providers.provider import Provider, ProviderType
+from toolkit.providers.registry import Registry
 
 _MAX_BODY: Final = 4 * 1024 * 1024
-_NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
-
-
-def find_named() -> dict[str, dict[str, Any]]:
-    """Providers that `PROVIDER_<NAME>_URL` names, in the environment and in `./.env`.
-
-    Returns:
-        Fields of an entry by name; presets are left out (they read that variable themselves).
-        Their key is `PROVIDER_<NAME>_KEY` from the same place as the URL: a `.env` in a foreign
-        folder must not lead a key of the environment elsewhere.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for place in (read_dotenv(), os.environ):  # the environment wins
-        for variable, url in place.items():
-            named = _NAMED.fullmatch(variable)
-            if named and url.strip():
-                name = named.group(1).lower().replace("_", "-")
-                if name not in presets():
-                    found[name] = _entry(named.group(1), url.strip(), place)
-    return found
-
-
-def _entry(upper: str, url: str, place: Mapping[str, str]) -> dict[str, Any]:
-    key = f"PROVIDER_{upper}_KEY"
-    is_ours = place is os.environ or key not in os.environ
-    url = repair_base_url(url).url
-    full = complete_base_url(url, detect_type(url))
-    return {
-        "base_url": url,
-        "source": "environment",
-        "is_local": looks_local(url),
-        "key_env": (key,),
-        "key_origin": origin_of(full) if is_ours else "",
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +86,59 @@ def _read_models(response: Any) -> tuple[str, ...] | None:
         return None
     ids = (row.get("id") for row in rows if isinstance(row, dict))
     return tuple(sorted({name for name in ids if isinstance(name, str) and name}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovered:
+    """One provider that was found.
+
+    Attributes:
+        name: of the provider.
+        where: `environment` (a variable or `.env` names it) or `local port`.
+        outcome: `added`, `known` (it was there already), `removed` (a person removed it, so it
+            stays away) or `refused`.
+        detail: where it is, its models, or why it was refused.
+    """
+
+    name: str
+    where: Literal["environment", "local port"]
+    outcome: Literal["added", "known", "removed", "refused"]
+    detail: str
+
+
+async def discover(registry: Registry, timeout_s: float = 0.5) -> list[Discovered]:
+    """Look everywhere; one that fails never stops the others.
+
+    Args:
+        registry: gets what is new.
+        timeout_s: longest wait for each local port, seconds.
+    """
+    found = [
+        Discovered(name=p.name, where="environment", outcome="known", detail=p.base_url)
+        for p in registry.list()
+        if p.source == "environment"
+    ]
+    found += [
+        Discovered(name=name, where="environment", outcome="refused", detail=error.message)
+        for name, error in registry.problems().items()
+    ]
+    found += [_take_in(registry, server) for server in await find_local_servers(timeout_s)]
+    return found
+
+
+def _take_in(registry: Registry, server: FoundServer) -> Discovered:
+    count = len(server.models)
+    detail = f"{server.base_url}, {count} model{'' if count == 1 else 's'}"
+    if count:
+        detail += f": {', '.join(server.models[:3])}{', …' if count > 3 else ''}"
+    outcome: Literal["added", "known", "removed", "refused"] = "known"
+    try:
+        present = registry.find(server.name)
+        if present is not None and present.is_removed:
+            outcome = "removed"
+        elif registry.is_untouched(server.name) and server.name in presets():
+            registry.add(server.name, source="discovered")
+            outcome = "added"
+    except ToolkitError as error:
+        outcome, detail = "refused", error.message
+    return Discovered(name=server.name, where="local port", outcome=outcome, detail=detail)

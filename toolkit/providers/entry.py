@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidProvider
-from toolkit.providers.base_url import check_base_url
+from toolkit.providers.base_url import check_base_url, repair_base_url
 from toolkit.providers.headers import check_header_name, check_headers, is_secret
 from toolkit.providers.naming import check_model, check_name, check_text, check_variable, short
 from toolkit.providers.provider import ModelSettings, Provider, origin_of
 from toolkit.providers.type_detection import check_type, complete_base_url, detect_type, settle_type
-from toolkit.providers.url_repair import repair_base_url
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

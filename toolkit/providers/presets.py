@@ -11,9 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from toolkit.keys.dotenv_file import read_dotenv
-from toolkit.providers.base_url import looks_local
+from toolkit.providers.base_url import looks_local, repair_base_url
 from toolkit.providers.provider import Provider, origin_of
-from toolkit.providers.url_repair import repair_base_url
 
 LOCAL = "local"
 """Name of the built-in local provider."""

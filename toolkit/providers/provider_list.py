@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from toolkit.errors import InvalidProvider, ProviderNotFound, ToolkitError
+from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.keys.index import KeyIndex
-from toolkit.providers.base_url import check_base_url
-from toolkit.providers.discovery import find_named
+from toolkit.providers.base_url import check_base_url, looks_local, repair_base_url
 from toolkit.providers.entry import read_entry
 from toolkit.providers.headers import Headers
 from toolkit.providers.naming import close_names, key_variables, short
 from toolkit.providers.presets import LOCAL, find_address, has_key, presets
 from toolkit.providers.provider import Provider, origin_of
 from toolkit.providers.registry_file import RegistryFile
+from toolkit.providers.type_detection import complete_base_url, detect_type
 from toolkit.secret import Secret
 from toolkit.settings import Settings
+
+_NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
 
 FindHeader = Callable[[Provider, str], Secret | None]
 FindUrl = Callable[[], str | None]
@@ -261,3 +266,36 @@ def _given_address(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _holds(provider: Provider, text: str) -> bool:
     told = (provider.name, provider.display_name, provider.type, provider.base_url)
     return any(text in value.casefold() for value in told)
+
+
+def find_named() -> dict[str, dict[str, Any]]:
+    """Providers that `PROVIDER_<NAME>_URL` names, in the environment and in `./.env`.
+
+    Returns:
+        Fields of an entry by name; presets are left out (they read that variable themselves).
+        Their key is `PROVIDER_<NAME>_KEY` from the same place as the URL: a `.env` in a foreign
+        folder must not lead a key of the environment elsewhere.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for place in (read_dotenv(), os.environ):  # the environment wins
+        for variable, url in place.items():
+            named = _NAMED.fullmatch(variable)
+            if named and url.strip():
+                name = named.group(1).lower().replace("_", "-")
+                if name not in presets():
+                    found[name] = _named_entry(named.group(1), url.strip(), place)
+    return found
+
+
+def _named_entry(upper: str, url: str, place: Mapping[str, str]) -> dict[str, Any]:
+    key = f"PROVIDER_{upper}_KEY"
+    is_ours = place is os.environ or key not in os.environ
+    url = repair_base_url(url).url
+    full = complete_base_url(url, detect_type(url))
+    return {
+        "base_url": url,
+        "source": "environment",
+        "is_local": looks_local(url),
+        "key_env": (key,),
+        "key_origin": origin_of(full) if is_ours else "",
+    }

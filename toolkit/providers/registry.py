@@ -11,15 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidProvider, ProviderExists
-from toolkit.providers.discovery import find_named
+from toolkit.providers.base_url import repair_base_url
 from toolkit.providers.entry import drop_entry, put_fields, refuse_unknown
 from toolkit.providers.naming import check_model, check_name
-from toolkit.providers.presets import presets
+from toolkit.providers.presets import LOCAL, find_base_url, presets
 from toolkit.providers.provider import Provider
-from toolkit.providers.provider_list import ProviderList
+from toolkit.providers.provider_list import ProviderList, find_named
 from toolkit.providers.registry_file import Content
 from toolkit.providers.type_detection import settle_type
-from toolkit.providers.url_repair import repair_base_url
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -268,6 +267,32 @@ class Registry(ProviderList):
         provider = self.find(name)
         assert provider is not None
         return provider
+
+
+class Resolver:
+    """`Registry.resolve` with a memory, except for the built-in server, whose port may change."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, tuple[object, str | None, tuple[Provider, str]]] = {}
+
+    def resolve(self, model: str) -> tuple[Provider, str]:
+        """See `Registry.resolve`.
+
+        Raises:
+            InvalidProvider, ProviderNotFound: as there.
+        """
+        stamp = self._registry.file.stamp()
+        known = self._known.get(model)
+        moves = model.partition("/")[0] in self._registry.url_sources  # it is asked each time
+        if known is not None and not moves:
+            then, url, found = known
+            if then == stamp and url == find_base_url(found[0]):
+                return found
+        found = self._registry.resolve(model)
+        if found[0].name != LOCAL:
+            self._known[model] = (stamp, find_base_url(found[0]), found)
+        return found
 
 
 def _entry_of(name: str, content: Content) -> Mapping[str, Any]:

@@ -21,23 +21,23 @@ from toolkit.keys.service import Keys, KeyVerdict
 from toolkit.keys.sources import header_key
 from toolkit.keys.stores import check_key, clean_key
 from toolkit.keys.token_sources import LEEWAY_S, FetchToken, TokenSource
+from toolkit.providers.base_url import repair_base_url
 from toolkit.providers.checks import (
     ConnectionTester,
     ProbeResult,
     refusal_of,
     require_accepted,
 )
-from toolkit.providers.discovery_service import Discovered, discover
+from toolkit.providers.discovery import Discovered, discover
 from toolkit.providers.headers import check_headers, is_secret
-from toolkit.providers.headroom_report import read_headroom
-from toolkit.providers.plugin_loader import Plugins
+from toolkit.providers.plugins.loader import Plugins
 from toolkit.providers.presets import presets
 from toolkit.providers.provider import UNSAVED, ModelSettings, Provider
 from toolkit.providers.registry import Registry
 from toolkit.providers.transfer_service import Transfer
 from toolkit.providers.type_detection import is_known_local
-from toolkit.providers.url_repair import repair_base_url
 from toolkit.secret import Secret
+from toolkit.store.queries.health import read_headroom
 from toolkit.store.store import Store
 
 T = TypeVar("T")

@@ -119,7 +119,7 @@ def is_sealed(raw: bytes) -> bool:
 
 
 def read_document(raw: bytes, passphrase: Secret | None = None) -> Document:
-    """Read a document; its entries are not judged yet (`import_plan` does).
+    """Read a document; its entries are not judged yet (`transfer_service` does).
 
     Raises:
         InvalidInput: too large, cut short, from a newer toolkit, of unknown form or with unknown

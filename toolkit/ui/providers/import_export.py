@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.providers.import_plan import OnConflict
+from toolkit.providers.transfer_service import OnConflict
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.text import plain

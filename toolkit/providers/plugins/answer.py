@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from toolkit.providers.plugins import Answer, Piece, Plugin, PluginRequest
+from toolkit.providers.plugins.plugin import Answer, Piece, Plugin, PluginRequest
 
 
 async def ask_whole(plugin: Plugin, request: PluginRequest) -> Piece:

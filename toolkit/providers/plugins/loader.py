@@ -10,8 +10,8 @@ from typing import Any
 from toolkit.errors import KeyRequired
 from toolkit.keys.service import Keys
 from toolkit.keys.token_sources import TokenSource
-from toolkit.providers.plugin_bridge import PluginBridge
-from toolkit.providers.plugins import Plugin, find_entry_points, load_plugin, make_plugin
+from toolkit.providers.plugins.bridge import PluginBridge
+from toolkit.providers.plugins.plugin import Plugin, find_entry_points, load_plugin, make_plugin
 from toolkit.providers.provider import Provider, origin_of
 from toolkit.providers.registry import Registry
 from toolkit.secret import Secret
