@@ -41,6 +41,7 @@ class Received:
     json: Any
     index: int
     arrived_ns: int
+    body: bytes = b""
     stamps: list[int] = field(default_factory=list)
     closed_early: bool = False
 
@@ -174,7 +175,7 @@ class MockProvider:
         except ValueError:
             content = body
         index = len(self.requests)
-        return Received(method, path, headers, content, index, time.monotonic_ns())
+        return Received(method, path, headers, content, index, time.monotonic_ns(), body)
 
     async def _answer(
         self, received: Received, answer: Answer, writer: asyncio.StreamWriter

@@ -7,6 +7,7 @@ the end of the result.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
+from toolkit.calls.adapters.identities import AwsSigner, Identities
 from toolkit.calls.adapters.parameters import may_drop
 from toolkit.calls.adapters.request import UnsupportedParams
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
@@ -47,6 +49,7 @@ class AttemptDeps:
     settings: Settings
     sessions: Sessions
     ledger: CallRecorder
+    identities: Identities
     lag: LagMeter = field(default_factory=LagMeter)
 
 
@@ -151,8 +154,11 @@ class Attempt:
     async def _send(self) -> HttpRequest:
         """Write and send the request; afterwards the record holds a 2xx answer."""
         self._lag = self._tools.lag.enter()
-        self._require_key()
-        self.written = written = self._write()
+        signer = await self._authorize()
+        written = self._write()
+        if signer is not None:
+            written = await asyncio.to_thread(signer.sign, written)
+        self.written = written
         record = self.record
         guard = Guard(self._tools.sessions, local=self.this.provider.is_local)
         await guard.exchange(record, written.url, written.headers, written.body, written.method)
@@ -185,8 +191,19 @@ class Attempt:
         self.left_out += written.left_out
         return written
 
-    def _require_key(self) -> None:
+    async def _authorize(self) -> AwsSigner | None:
+        """Use a cloud identity where there is no key; return what signs the request, if anything.
+
+        Raises:
+            KeyRequired: the provider needs a key, and there is neither a key nor an identity.
+        """
         provider = self.this.provider
+        if self.key is not None:
+            return None
+        signer = await self._tools.identities.find_signer(provider)
+        if signer is not None:
+            return signer
+        self.key = await self._tools.identities.find_token(provider)
         if self.key is None and provider.needs_key:
             raise KeyRequired(
                 f"{provider.name} needs an API key and none was found",
@@ -195,6 +212,7 @@ class Attempt:
                 request_id=self.request.request_id,
                 cause="no_key",
             )
+        return None
 
     def _read_whole(self) -> None:
         if self.request.operation == "embeddings":

@@ -17,6 +17,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.calls.adapters import warm
+from toolkit.calls.adapters.identities import Identities
 from toolkit.calls.attempt import Attempt, AttemptDeps
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
@@ -76,7 +77,12 @@ class Client:
         self.pipeline = Pipeline(processors)
         self._policy = Policy(settings, key_for, window_of)
         self._sessions = Sessions(settings.proxy)
-        self._tools = AttemptDeps(settings=settings, sessions=self._sessions, ledger=self.ledger)
+        self._tools = AttemptDeps(
+            settings=settings,
+            sessions=self._sessions,
+            ledger=self.ledger,
+            identities=Identities(settings),
+        )
 
     async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:
         """Send a request and wait for the whole reply.

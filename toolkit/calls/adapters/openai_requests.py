@@ -90,7 +90,8 @@ def request_headers(request: OutgoingRequest) -> dict[str, str]:
     if request.key is not None:
         key = request.key.reveal()
         headers["authorization"] = f"Bearer {key}"
-        if request.type == "azure":
+        # Azure takes a key in a header of its own; an access token of Entra ID is a JWT.
+        if request.type == "azure" and not key.startswith("eyJ"):
             headers["api-key"] = key
     extra = request.params.get("extra_headers")
     if request.headers or extra:
