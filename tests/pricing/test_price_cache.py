@@ -105,6 +105,7 @@ def test_a_cost_is_computed_again_from_the_tariff_that_its_call_names(toolkit, u
     receipt = build_receipt(told, price)
     toolkit.store.append("calls", {"call_id": "c1", "source": "live", "model": MODEL,
                                  **asdict(told), "cost_usd": receipt.cost_usd,
+                                 "cost_computed_usd": receipt.cost_usd,
                                  "price_id": receipt.price_id})  # fmt: skip
     (row,) = toolkit.store.rows(documented_sql())
     assert receipt.cost_usd > 0
@@ -166,7 +167,7 @@ def list_by_hand(toolkit, prices):
 
 
 def documented_sql():
-    text = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "pricing.md").read_text(encoding="utf-8")
     return text.partition("```sql\n")[2].partition("```")[0]
 
 

@@ -1,4 +1,4 @@
-"""Named questions to the catalog, each answered with a DataFrame: list, changes, truth, prices."""
+"""The catalog as DataFrames: models, changes, verification, retirements, prices, syncs."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def models_df(
     callable: bool | None = None,
     filters: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """The catalog, one row per model, with the last proof from the ledger beside it.
+    """The catalog, one row per model, with what your calls prove of it.
 
     Columns: those of `toolkit.store.queries.models_df`, and `called_at`, `last_status`,
     `error_code`, `key_fingerprint`, `calls`.
 
     Args:
-        store: the ledger.
-        search: words that must all stand in id, name, owner, family or description.
+        store: the database.
+        search: words that must all occur in id, name, owner, family or description.
         callable: True: only models that have answered a live call; False: only the others.
         filters: by column, as in `toolkit.store.queries.models_df`.
     """
@@ -90,7 +90,7 @@ def changes_df(
     `is_first_listing` marks models that are new because their provider was never read before.
 
     Args:
-        store: the ledger.
+        store: the database.
         since: not older than this, UTC.
         kinds: of `toolkit.catalog.changes.KINDS`, `enabled` and `sync`.
         provider: only this provider's.
@@ -176,11 +176,11 @@ def require_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:
     """The kinds of changes as they are.
 
     Raises:
-        InvalidInput: one of them is none.
+        InvalidInput: there is no such kind.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise InvalidInput(
-            f"{unknown[0]!r} is no kind of change", hint=f"There are {', '.join(KINDS)}."
+            f"{unknown[0]!r} is not a kind of change", hint=f"Use {', '.join(KINDS)}."
         )
     return kinds

@@ -1,4 +1,4 @@
-"""Where the catalog stands: its rows in the store, read and written."""
+"""The catalog's rows in the database, read and written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CatalogStore:
     """The tables `models`, `model_changes` and `prices` of one store.
 
     Attributes:
-        store: the ledger.
+        store: the database.
     """
 
     store: Store
@@ -50,10 +50,10 @@ class CatalogStore:
     @contextmanager
     def editing(self) -> Iterator[None]:
         """Held from reading rows to writing them back: no edit is lost between, and of two
-        syncs at once, in threads or processes, only the first tells a change.
+        syncs at once, in threads or processes, only the first reports a change.
 
         Raises:
-            ProviderError: somebody else kept it for over a minute.
+            ProviderError: another process held it for over a minute.
             StoreError: the home folder cannot be written.
         """
         home = self.store.settings.home
@@ -116,7 +116,7 @@ class CatalogStore:
         return self.store.rows(PRICES_ON_DAY, [provider, model_id, on, on])
 
     def write_sync(self, step: SyncInput, outcome: SyncDiff) -> None:
-        """Write a sync. The models come last: cut short, a sync is told again, never lost."""
+        """Write a sync; models last, so that a sync cut short is repeated and never lost."""
         name = step.provider.name
         sync = Change(
             kind="sync",

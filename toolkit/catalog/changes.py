@@ -39,7 +39,7 @@ class Change:
 def find_changes(old: Row | None, new: Row) -> list[Change]:
     """The differences that people want to hear of, from one row of a model to the next.
 
-    A model that was never there is one change, `new`; one that is gone or back tells only
+    A model that was never there is one change, `new`; one that is gone or back reports only
     that and, when back, what else is different.
     """
     if old is None:

@@ -54,7 +54,7 @@ class ObservedModel:
 
 
 def build_row(seen: ObservedModel) -> dict[str, Any]:
-    """The row of a model that the listing holds; enable flag and first sighting are kept."""
+    """The row of a model that the listing holds; the enabled flag and `first_seen_at` are kept."""
     listed, values, before = seen.listed, seen.facts.values, seen.previous or {}
     flags = (*listed.flags, FLAPPING) if seen.is_flapping else listed.flags
     return {
@@ -97,7 +97,7 @@ def build_row(seen: ObservedModel) -> dict[str, Any]:
 
 
 def mark_gone(previous: Row, at: datetime, *, is_flapping: bool = False) -> dict[str, Any]:
-    """The row of a model that the listing holds no more: kept whole, marked gone."""
+    """The row of a model that the listing no longer has: kept whole, marked as removed."""
     flags = [flag for flag in previous.get("flags") or () if flag != FLAPPING]
     if is_flapping:
         flags.append(FLAPPING)
@@ -112,7 +112,7 @@ def mark_failed(previous: Row, message: str) -> dict[str, Any]:
 
 
 def guess_kind(model_id: str) -> str | None:
-    """What the name alone tells: OpenAI's own listing says no more than the name."""
+    """Guess the kind from the name: OpenAI's own listing has nothing else."""
     name = model_id.lower()
     words = (
         ("embed", "embedding"), ("rerank", "rerank"), ("moderation", "moderation"),

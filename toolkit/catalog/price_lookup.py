@@ -71,7 +71,7 @@ class PriceLookup:
         )
 
     def find_price(self, provider: str, model_id: str, on: date | None) -> Price | None:
-        """Return the prices of a model now, or on a day, or None where nobody knows them.
+        """Return the prices of a model now, or on a day, or None where they are unknown.
 
         On a day, for each class: the user's own of that time, else what a listing had said by
         then, else what genai-prices dates to it, else what litellm's map said when it was first

@@ -1,4 +1,4 @@
-"""What `tk.catalog` is: every model of every provider, with facts, prices, history and proofs."""
+"""`tk.catalog`: every model of every provider, with its properties, prices and history."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from toolkit.store.store import Store
 
 SYNC_EVERY: Final = timedelta(hours=24)
-"""A provider with `auto_sync` is listed again when its last listing is older than this."""
+"""How often the listing of a provider with `auto_sync` is read, unless it has its own interval."""
 
 
 _LOCAL_IDLE_TIMEOUT_S: Final = 300.0
@@ -90,11 +90,11 @@ class Catalog:
         *,
         on_result: Callable[[SyncResult], None] | None = None,
     ) -> SyncReport:
-        """Ask providers for their models, all at once, and keep what is new.
+        """Read the listings of providers in parallel, and store what is new.
 
         Args:
             names: providers' names; None: all that are in use (the built-in one if it runs).
-            on_result: hears of each provider as soon as it is done.
+            on_result: called for each provider as soon as it is done.
 
         Returns:
             One result per provider; one that fails leaves its models as they were.
@@ -116,15 +116,16 @@ class Catalog:
         return SyncReport(tuple(await syncer.sync(chosen, on_result)))
 
     async def sync_due(self, now: datetime | None = None) -> SyncReport:
-        """Sync what is due: providers with `auto_sync` not asked for `SYNC_EVERY`.
+        """Sync what is due: providers with `auto_sync` whose interval has passed.
 
-        A provider that fails is due again only after the same time: it is not hammered.
+        A provider that fails is due again only after the same interval: broken providers are
+        not queried more often than others.
         """
         due = await asyncio.to_thread(self._find_due, now or datetime.now(UTC))
         return await self.async_sync(due) if due else SyncReport(())
 
     async def keep_fresh(self, look_every_s: float = 900.0) -> None:
-        """Sync what is due, for ever: for `portal.start`, beside an app or a server."""
+        """Sync what is due, again and again: for `portal.start`, beside an app or a server."""
         while True:
             with suppress(ToolkitError):  # a busy store or registry is asked again next time
                 await self.sync_due()
@@ -137,7 +138,7 @@ class Catalog:
             for provider in self._registry().list(active=True)
             if provider.auto_sync
             and provider.name != LOCAL
-            and (provider.name not in tried or now - tried[provider.name] >= SYNC_EVERY)
+            and (provider.name not in tried or now - tried[provider.name] >= _interval(provider))
         ]
 
     def frame(
@@ -146,7 +147,7 @@ class Catalog:
         """The catalog as `tk.models()` gives it, with the last proof from your own calls.
 
         Args:
-            search: words that must all stand in a model's id, name, owner or description.
+            search: words that must all occur in a model's id, name, owner or description.
             callable: True: only models that have answered a live call of yours.
             filters: by column, for example `provider="openai"`, `is_enabled=True`.
         """
@@ -281,7 +282,7 @@ class Catalog:
         return self._switch(models, False)
 
     def override(self, model: str, values: dict[str, Any], *, on: date | str | None = None) -> None:
-        """Set your own facts or prices of a model; they stand before every other source.
+        """Set your own facts or prices of a model; they take precedence over every other source.
 
         Args:
             model: `provider/model_id`.
@@ -315,7 +316,7 @@ class Catalog:
         return self.catalog_store.find_disabled()
 
     def _choose(self, names: Sequence[str] | str | None) -> Sequence[Provider]:
-        """The providers to ask; the built-in one is started when it is asked for by name."""
+        """Return the providers to query; the built-in one is started when it is named."""
         registry = self._registry()
         if names is None:
             is_running = self._local().status() is not None
@@ -363,3 +364,9 @@ class Catalog:
             datetime.now(UTC),
         )
         return len(turned)
+
+
+def _interval(provider: Provider) -> timedelta:
+    """How often a provider's listing is read."""
+    seconds = provider.sync_interval_s
+    return SYNC_EVERY if seconds is None else timedelta(seconds=seconds)

@@ -98,7 +98,7 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class Syncer:
-    """Asks providers for their models and keeps the catalog_store of rows up to date.
+    """Reads providers' listings and keeps the catalog's rows up to date.
 
     Attributes:
         settings: proxy and connect deadline.
@@ -117,7 +117,7 @@ class Syncer:
         providers: Iterable[Provider],
         on_result: Callable[[SyncResult], None] | None = None,
     ) -> list[SyncResult]:
-        """Sync all providers at once; `on_result` hears of each as soon as it is done."""
+        """Sync all providers at once; `on_result` is called for each as soon as it is done."""
 
         async def run(provider: Provider) -> SyncResult:
             result = await self.sync_one(provider)
@@ -134,11 +134,11 @@ class Syncer:
         """Load the price maps and open the store while the providers are being asked."""
         litellm_map.bundled_map()
         genai_map.load()
-        with suppress(StoreError):  # whoever needs the store next will say why
+        with suppress(StoreError):  # the next read of the database reports it
             self.catalog_store.count_listed("")
 
     async def sync_one(self, provider: Provider) -> SyncResult:
-        """Ask one provider and write what is new; what fails is told in the result."""
+        """Read one provider's listing and write what is new; a failure is in the result."""
         began = time.monotonic()
         try:
             listing = await self._ask(provider)
@@ -146,7 +146,7 @@ class Syncer:
             return _failure(provider, error, began, status="skipped")
         except ToolkitError as error:
             result = _failure(provider, error, began)
-            with suppress(ToolkitError):  # the listing's failure is the one to tell
+            with suppress(ToolkitError):  # the listing's failure is the one to report
                 await asyncio.to_thread(self._write_failure, provider, result)
             return result
         asked = time.monotonic()

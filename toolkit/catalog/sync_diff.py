@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
 
 FLAPS_FROM: Final = 3
-"""So many comings and goings within `catalog_store.RECENT_SYNCS` make a model a flapping one."""
+"""A model that came or went so often within `RECENT_SYNCS` is flapping."""
 
 
 @dataclass(frozen=True, slots=True)

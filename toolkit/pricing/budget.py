@@ -336,7 +336,7 @@ def parse_caps(limits: Mapping[str, float | str | Decimal]) -> list[Cap]:
             `tag:KEY=VALUE`.
 
     Raises:
-        InvalidInput: there is no such cap, or the limit is not an amount.
+        InvalidInput: unknown cap, or the limit is not an amount.
     """
     caps = []
     for key, limit in limits.items():

@@ -18,7 +18,7 @@ from toolkit.pricing.token_estimate import (
 from toolkit.records import ChatRequest, PriceClass
 
 UNKNOWN_OUTPUT_TOKENS: Final = 32_768
-"""Longest answer that is expected of a model whose limit nobody knows."""
+"""Longest answer that is expected of a model whose limit is unknown."""
 
 _ENOUGH_ANSWERS: Final = 20
 _MOST_SEARCHES: Final = 10

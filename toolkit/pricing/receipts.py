@@ -26,7 +26,7 @@ _TOLERANCE: Final = Decimal("0.01")
 _EXACT: Final = Context(prec=60)
 
 # What a class costs where it has no rate of its own. Reasoning tokens are billed as output and
-# pictures as input wherever providers do not say otherwise, so these two are no guess.
+# pictures as input wherever providers do not say otherwise, so these two are certain.
 _BILLED_AS: Final[Mapping[PriceClass, PriceClass]] = {
     "reasoning": "output",
     "image_input": "input",
@@ -47,7 +47,7 @@ _STAND_IN: Final[Mapping[PriceClass, PriceClass]] = {
 _OFTEN_FREE: Final[frozenset[PriceClass]] = frozenset({"request"})
 
 
-# Without a price for one of these, the sum of the rest is no cost at all.
+# Without a price for one of these, the sum of the rest says nothing.
 _MAIN_CLASSES: Final = frozenset({"input", "output"})
 
 

@@ -74,7 +74,7 @@ def read_spend(
         used has no price; `mismatched_calls`: reported and computed differ by more than 1 %.
 
     Raises:
-        InvalidInput: there is no such grouping.
+        InvalidInput: unknown grouping.
         StoreError: the database cannot be read.
     """
     import pandas as pd
@@ -120,7 +120,7 @@ def read_answer_lengths(store: Store, model: str) -> AnswerLengths:
 def forecast_month(store: Store, now: datetime | None = None) -> Forecast:
     """Forecast what this calendar month (UTC) will have cost at its end.
 
-    The whole days of the last four weeks, days without calls included, stand for those to come:
+    The whole days of the last four weeks, days without calls included, are taken for those to come:
     their mean times the days left, with the interval of a sum of independent days.
 
     Raises:

@@ -81,7 +81,7 @@ def find_output_limit(params: Mapping[str, object]) -> int | None:
     """Return the largest of all output limits given, under any name; None: no usable one.
 
     Providers differ in which one they follow where a request has several, so a budget must
-    expect the largest. A limit that is not a positive number (`num_predict: -1`) is no limit.
+    expect the largest. A limit that is not a positive number (`num_predict: -1`) means no limit.
     """
     limits: list[int] = []
     for name in _OUTPUT_LIMITS:

@@ -2,8 +2,8 @@
 
 A small SQLite file in WAL mode: every reservation and every charge since the database of calls
 was last read. Amounts are whole units of 10^-12 USD, so sums are exact. A reservation stays until
-it is settled; one of a process that was killed counts until its period ends, because nobody can
-say what its request did cost.
+it is settled; one of a process that was killed counts until its period ends, because its
+request may have been billed.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _STAGES: Final[dict[str, ListedStatus]] = {
 
 
 def read_gemini(item: Item) -> ListedModel | None:
-    """Gemini: no id but `name` as `models/x`; what it can do stands in its methods."""
+    """Gemini: no id but `name` as `models/x`; its methods say what it can do."""
     methods = item.at("supportedGenerationMethods")
     methods = methods if isinstance(methods, list) else []
     name = item.at("name")

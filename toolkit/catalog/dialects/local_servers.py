@@ -71,7 +71,7 @@ def read_lmstudio(item: Item) -> ListedModel | None:
 
 
 def read_llamacpp(item: Item) -> ListedModel | None:
-    """llama.cpp: `meta` tells the window in force (`n_ctx`) and the one trained for."""
+    """llama.cpp: `meta` has the active window (`n_ctx`) and the trained one."""
     parameters = item.count("parameters", "meta.n_params")
     return item.model(
         item.at("id"),

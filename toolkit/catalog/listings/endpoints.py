@@ -19,7 +19,7 @@ _VERSIONED: Final = re.compile(r"/v\d+(?:beta\d*|alpha\d*)?(?:/|$)")
 
 
 def listing_addresses(provider: Provider) -> tuple[str, ...]:
-    """The addresses to ask, best first; the next one is asked where there is no listing."""
+    """Return the URLs to query, best first; the next one is for when there is no listing."""
     base = provider.base_url.split("?")[0].rstrip("/")
     if provider.type.startswith("anthropic"):
         return (f"{base.removesuffix('/v1')}/v1/models",)
@@ -46,7 +46,7 @@ def _openai_addresses(base: str, listing: str) -> tuple[str, ...]:
     plain: tuple[str, ...] = (f"{base}/models",)
     if not _VERSIONED.search(url.path):
         plain = (*plain, f"{base}/v1/models")
-    if listing == "lm-studio":  # its own listing tells far more than the OpenAI one
+    if listing == "lm-studio":  # its own listing has more details than the OpenAI one
         return (f"{origin}/api/v0/models", *plain)
     return plain
 

@@ -52,7 +52,7 @@ async def fetch_listing(
         key: sent in the provider's own header; None sends none.
         http: the guarded client (`toolkit.calls.http_client.open_http`).
         deadline_s: for all pages together, seconds.
-        details: where the listing tells little of a model (Ollama), ask about each one as well.
+        details: where the listing has few details (Ollama), query each model as well.
 
     Raises:
         CatalogSyncFailed: `cause` is `auth`, `forbidden`, `not_found`, `rate_limited`,

@@ -114,7 +114,7 @@ class Item:
     def moment(self, field: str, *paths: str) -> datetime | None:
         """The first usable time among `paths`: epoch seconds or milliseconds, or ISO text; UTC.
 
-        The epoch itself stands for "unknown" in many listings.
+        Many listings write the epoch for "unknown".
         """
         for path in paths:
             value = self.at(path)
@@ -235,5 +235,5 @@ def plain(number: Decimal) -> Decimal:
 
 
 def known(**capabilities: bool | None) -> dict[str, bool]:
-    """The capabilities that somebody says something about."""
+    """Return the capabilities that are known."""
     return {name: value for name, value in capabilities.items() if value is not None}

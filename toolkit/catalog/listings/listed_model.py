@@ -1,7 +1,7 @@
-"""What a provider says about a model in its listing: frozen records, before anything is merged.
+"""A model as its provider lists it, before it is merged with other sources.
 
 Every value is the provider's own, brought to our words and units. What was odd about an item
-stands in `flags` as `field:problem`; the item itself is kept whole in `raw`.
+is in `flags` as `field:problem`; the item itself is kept whole in `raw`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CAPABILITIES: Final = (
     "tools", "vision", "reasoning", "json_schema", "json_mode", "audio_input", "audio_output",
     "video_input", "pdf_input", "caching", "web_search", "streaming",
 )  # fmt: skip
-"""Names of capabilities; a model has each, has it not, or nobody says."""
+"""Names of capabilities; each is present, absent or unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

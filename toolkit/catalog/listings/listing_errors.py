@@ -33,7 +33,7 @@ _STATUSES: Final[Mapping[int, tuple[str, Blame, str]]] = {
 def refuse_status(
     provider: Provider, response: httpx.Response, secrets: Iterable[Secret]
 ) -> CatalogSyncFailed:
-    """The failure that a status other than 200 stands for."""
+    """Return the error for a status other than 200."""
     status = response.status_code
     words = _provider_words(response.content, secrets)
     default: tuple[str, Blame, str] = ("http_status", "client", "Check the base URL and the key.")
@@ -60,7 +60,7 @@ def refuse_status(
 def refuse_body(
     provider: Provider, answer: httpx.Response | Any, secrets: Iterable[Secret]
 ) -> CatalogSyncFailed:
-    """The failure of a 200 answer that is no listing: a raw response, or its parsed JSON."""
+    """Return the error for a 200 answer that is not a listing: raw, or parsed JSON."""
     words, status = None, 200
     hint = "Check the base URL: this address does not list models."
     if isinstance(answer, httpx.Response):

@@ -1,4 +1,4 @@
-"""What litellm's bundled map says about a model: read from its data file, litellm not imported."""
+"""litellm's bundled map of models, read from its data file without importing litellm."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _capabilities(item: Item) -> dict[str, bool]:
 
 
 def _prices(item: Item) -> tuple[Rate, ...]:
-    """Prices of every class, tier and threshold; a zero in the map means that nobody knows."""
+    """Prices of every class, tier and threshold; a zero in the map means unknown."""
     rows: list[Rate] = []
     for name in item.raw:
         match = _PRICE_NAME.fullmatch(name)
