@@ -279,7 +279,7 @@ def reference_cost(usage, rates):  # noqa: C901 - one straight text to read besi
     for name, count in pieces.items():
         rate = rate_of(name)
         if count and rate is None:
-            missing.add(name)
+            missing.add({"reasoning": "output", "image_input": "input"}.get(name, name))
         elif count:
             total += count * rate / 1_000_000
     return total, missing - {"request"}

@@ -181,7 +181,7 @@ class Budgets:
         Raises:
             StoreError: it cannot be read.
         """
-        self.refresh()
+        self.refresh(max_age_s=0.0)
         now = datetime.now(UTC)
         return [
             CapStatus(
@@ -192,10 +192,12 @@ class Budgets:
             for cap in self._caps.values()
         ]
 
-    def refresh(self, caps: Iterable[Cap] | None = None) -> None:
+    def refresh(
+        self, caps: Iterable[Cap] | None = None, *, max_age_s: float = _READ_EVERY_S
+    ) -> None:
         """Count calls in the database that no process of these caps has charged.
 
-        Cheap where it was done within `_READ_EVERY_S`; otherwise it reads the database, so call
+        Cheap where it was done within `max_age_s`; otherwise it reads the database, so call
         it in a thread.
 
         Raises:
@@ -205,7 +207,7 @@ class Budgets:
         for cap in list(self._caps.values() if caps is None else caps):
             period = cap.period_at(now)
             read_at = self._read_at.get((cap.key, period))
-            if read_at is not None and time.monotonic() - read_at < _READ_EVERY_S:
+            if read_at is not None and time.monotonic() - read_at < max_age_s:
                 continue
             until = self.reservations.next_base(cap.key, period)
             spent = self.read_spent(cap, cap.since(now), until)
@@ -215,13 +217,13 @@ class Budgets:
             self._read_at[cap.key, period] = time.monotonic()
 
     def require_left(self, cap: Cap) -> None:
-        """Check that a cap is not used up. Reads the database of calls at times.
+        """Check that a cap is not used up. Reads the database of calls, so call it in a thread.
 
         Raises:
             BudgetExceeded: all of it is spent.
             StoreError: what was spent cannot be read.
         """
-        self.refresh([cap])
+        self.refresh([cap], max_age_s=0.0)
         state = self.reservations.read(cap.key, cap.period_at(datetime.now(UTC)))
         if state.spent_usd >= cap.limit_usd:
             raise _error(
