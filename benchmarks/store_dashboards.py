@@ -31,6 +31,7 @@ from toolkit.store import rollup
 from toolkit.store.queries import Query
 from toolkit.store.queries import app_pages as home
 from toolkit.store.queries import call_list as calls
+from toolkit.store.queries.filters import CallFilter
 from toolkit.store.queries.health import read_headroom
 from toolkit.store.store import Store
 from toolkit.toolkit import Toolkit
@@ -154,14 +155,13 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
             "latencies_90d": run(health.latencies(PROVIDERS[:2], quarter)),
             "objectives_30d": lambda: toolkit.health.slo(PROVIDERS[0]),
         },
-        "calls": _calls_page(store, calls.CallFilter(since=timedelta(days=1))),
-        "calls_of_all_time": _calls_page(store, calls.CallFilter()),
+        "calls": _calls_page(store, CallFilter(since=timedelta(days=1))),
+        "calls_of_all_time": _calls_page(store, CallFilter()),
         "models": {
             "overview": lambda: catalog.overview_df(store),
             "changes": lambda: catalog.changes_df(store),
         },
         "catalog_in_python": {
-            "truth": lambda: catalog.truth_df(store),
             "frame": lambda: catalog.models_df(store),
         },
     }
@@ -180,7 +180,7 @@ def _home_page(store: Store, since: datetime, now: datetime) -> Mapping[str, Que
     return {name: partial(query.frame, store) for name, query in asked.items()}
 
 
-def _calls_page(store: Store, chosen: calls.CallFilter) -> Mapping[str, Question]:
+def _calls_page(store: Store, chosen: CallFilter) -> Mapping[str, Question]:
     width_s = 3_600 if chosen.since else 86_400
     asked = {
         "summary": calls.summary(chosen),

@@ -81,8 +81,8 @@ def eval_tradeoff(
             cliponaxis=False,
             marker={"size": 11, "color": [colours[str(name)] for name in known["model"]]},
             customdata=[
-                f"{told}, {write(float(value))}"
-                for told, value in zip(_told(known), known[against], strict=True)
+                f"{shown}, {write(float(value))}"
+                for shown, value in zip(_told(known), known[against], strict=True)
             ],
             hovertemplate="%{text}: %{customdata}<extra></extra>",
             showlegend=False,

@@ -189,11 +189,11 @@ def mark_events(figure: go.Figure, incidents: Events, changes: Events, *, ends: 
 def _spans(rows: Sequence[Mapping[str, Any]], state: str, colour: str, ends: Ends) -> go.Scatter:
     """A line over each band: it stays visible however short the incident, and tells of it."""
     x: list[datetime | None] = []
-    told: list[str] = []
+    shown: list[str] = []
     for row in rows:
         begin, end = _within(row, ends)
         x += [begin, end, None]
-        told += [_incident_words(row)] * 2 + [""]
+        shown += [_incident_words(row)] * 2 + [""]
     return go.Scatter(
         name=f"{state} (n = {count(len(rows))})",
         mode="lines+markers",
@@ -202,7 +202,7 @@ def _spans(rows: Sequence[Mapping[str, Any]], state: str, colour: str, ends: End
         y=[_TOP if at is not None else None for at in x],
         line={"color": colour, "width": 4},
         marker={"size": 5, "symbol": "square"},
-        customdata=told,
+        customdata=shown,
         hovertemplate="%{customdata}<extra></extra>",
     )
 

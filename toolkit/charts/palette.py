@@ -1,4 +1,4 @@
-"""One colour per thing, the same on every page, in hues that colour-blind people can tell apart.
+"""One colour per thing, the same on every page, in hues that colour-blind people can distinguish.
 
 The hues are Okabe and Ito's, in the order the theme gives them.
 """

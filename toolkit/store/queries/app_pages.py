@@ -340,3 +340,22 @@ def last_calls(model: str) -> Query:
         "FROM calls WHERE model = ? ORDER BY started_at DESC LIMIT 10",
         (model,),
     )
+
+
+PRICES_AND_CONTEXT: Final = Query(
+    "SELECT model, provider, context_window, output_usd_per_mtok\nFROM models WHERE gone_at IS NULL"
+)
+
+
+def enabled_models(provider: str) -> Query:
+    """The models of a provider that may be called."""
+    return Query(
+        "SELECT model_id FROM models WHERE provider = ? AND gone_at IS NULL AND is_enabled\n"
+        "ORDER BY model_id LIMIT 5000",
+        (provider,),
+    )
+
+
+def calls_of_board(board_id: str) -> Query:
+    """Every call that a board made."""
+    return Query("SELECT * FROM calls WHERE origin_id = ? ORDER BY started_at", (board_id,))

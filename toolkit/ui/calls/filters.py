@@ -74,10 +74,10 @@ def _chosen_days() -> tuple[datetime | None, datetime | None]:
 
 def _day(name: str, zone: Any) -> date | None:
     try:
-        told = datetime.fromisoformat(st.query_params.get(name, ""))
+        shown = datetime.fromisoformat(st.query_params.get(name, ""))
     except ValueError:
         return None
-    return told.astimezone(zone).date() if told.tzinfo else told.date()
+    return shown.astimezone(zone).date() if shown.tzinfo else shown.date()
 
 
 def user_zone() -> Any:

@@ -226,7 +226,7 @@ def _estimate(toolkit: Toolkit, state: CompareState, prompt: str) -> str:
     return f"{number} models · ~{money(total)}{more}".replace("$", "\\$")
 
 
-@st.cache_data(ttl=60, max_entries=256, show_spinner=False)  # type: ignore[untyped-decorator]
+@st.cache_resource(ttl=60, max_entries=256, show_spinner=False)  # type: ignore[untyped-decorator]
 def _expected_usd(_toolkit: Toolkit, model: str, prompt: str, params: str) -> Decimal | None:
     try:
         estimate = _toolkit.estimate(model, prompt, **json.loads(params))

@@ -7,7 +7,7 @@ import streamlit as st
 from toolkit.compare.board import Board
 from toolkit.compare.pane import Pane
 from toolkit.compare.view import pane_names
-from toolkit.store.queries import Query
+from toolkit.store.queries.app_pages import calls_of_board
 from toolkit.ui.compare.panes import state_of
 from toolkit.ui.components.chart_block import draw_figure, draw_sources
 from toolkit.ui.components.table import Column, draw_table
@@ -22,7 +22,7 @@ def draw_results(board: Board) -> None:
             figure = board.figure()
             figure.update_layout(height=60 + 34 * len(board.panes) + 60)
             draw_figure(figure, key="compare-timeline")
-            query = Query("SELECT * FROM calls WHERE origin_id = ?", (board.board_id,))
+            query = calls_of_board(board.board_id)
             python = f"import toolkit as tk\n\ntk.calls(origin_id={board.board_id!r})"
             draw_sources(key="compare-timeline", sql=query.text, python=python)
     with right:

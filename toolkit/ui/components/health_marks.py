@@ -23,7 +23,7 @@ def read_troubles(toolkit: Toolkit) -> Troubles:
     try:
         return _read(toolkit, str(toolkit.settings.home))  # type: ignore[no-any-return]
     except ToolkitError:
-        return {}  # whoever asks a model need not wait until somebody knows how its provider is
+        return {}  # a question to a model does not wait for the state of its provider
 
 
 @st.cache_resource(ttl=_FRESH_S, show_spinner=False, max_entries=4)  # type: ignore[untyped-decorator]
@@ -69,7 +69,7 @@ def warning_of(model: str, troubles: Troubles) -> str | None:
     row = troubles.get(model.partition("/")[0])
     if row is None:
         return None
-    told = (
+    summary = (
         f"{row['provider']} is {provider_state(row['state']).label}: {reason_words(row['reason'])}"
     )
-    return plain(f"{told}. It can be asked all the same.")
+    return plain(f"{summary}. It can still be asked.")

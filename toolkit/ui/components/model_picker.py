@@ -90,8 +90,10 @@ def draw_parameters(index: int, choice: Choice, state: CompareState, troubles: T
 
 def _words(choice: Choice) -> str:
     provider = plain(choice.model.partition("/")[0])
-    told = ", ".join(f"{name} {value}" for name, value in choice.params.items() if name != "system")
-    return f"{provider} · {plain(told)}" if told else f"{provider} · the provider's own defaults"
+    chosen = {name: value for name, value in choice.params.items() if name != "system"}
+    if not chosen:
+        return f"{provider} · the provider's own defaults"
+    return f"{provider} · {plain(', '.join(f'{name} {value}' for name, value in chosen.items()))}"
 
 
 def _form(choice: Choice) -> None:

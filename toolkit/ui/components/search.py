@@ -25,7 +25,7 @@ class Match:
     Attributes:
         kind: what it is, in words.
         name: its name.
-        where: what helps to tell it from others.
+        where: what distinguishes it from others.
         page: the page's file.
         query: the address's query on that page.
     """

@@ -28,9 +28,9 @@ def state_of(run: Mapping[str, Any]) -> str:
 def sentence_of(run: Mapping[str, Any]) -> str:
     """What a run came to, in the runner's own words."""
     summary = as_value(run["summary"]) or {}
-    told = summary.get("sentence") if isinstance(summary, Mapping) else None
-    if told:
-        return str(told)
+    shown = summary.get("sentence") if isinstance(summary, Mapping) else None
+    if shown:
+        return str(shown)
     return f"{count(run['done'] or 0)} of {count(run['samples'])} answers."
 
 
@@ -77,13 +77,13 @@ def say_cell(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     """One cell of the matrix: how it was judged, the answer, latency and cost."""
     if not cell:
         return "not asked"
-    first = next((told for told in cell if told.status == "ok"), cell[0])
+    first = next((shown for shown in cell if shown.status == "ok"), cell[0])
     text = first.output if first.status == "ok" else f"{first.error_code}"
     facts = [_judged(cell, scorer), _short(text or "")]
-    times = [told.duration_ms for told in cell if told.duration_ms is not None]
+    times = [shown.duration_ms for shown in cell if shown.duration_ms is not None]
     if times:
         facts.append(duration(sum(times) / len(times)))
-    costs = [told.cost_usd for told in cell if told.cost_usd is not None]
+    costs = [shown.cost_usd for shown in cell if shown.cost_usd is not None]
     if costs:
         facts.append(money(sum(costs) / len(costs)))
     return " · ".join(fact for fact in facts if fact)
@@ -95,7 +95,7 @@ def _judged(cell: Sequence[AnswerCell], scorer: str | None) -> str:
         return "✕ failed"
     if skipped == len(cell):
         return "⏸ left out"
-    judged = [j for told in cell if (j := told.find_judgement(scorer)) is not None]
+    judged = [j for shown in cell if (j := shown.find_judgement(scorer)) is not None]
     score = cell_score(cell, scorer)
     lost = f", {failed} failed" if failed else ""
     lost += f", {skipped} left out" if skipped else ""

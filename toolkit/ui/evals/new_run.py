@@ -32,12 +32,12 @@ class Draft:
 
     Attributes:
         prompts: how many prompts are shown.
-        told: the order that was estimated last, as text, and its estimates.
+        summary: the order that was estimated last, as text, and its estimates.
         is_begun: it was started just now, so that the form is folded away.
     """
 
     prompts: int = 1
-    told: tuple[str, Sequence[Estimate]] | None = None
+    summary: tuple[str, Sequence[Estimate]] | None = None
     is_begun: bool = False
 
 
@@ -99,9 +99,9 @@ def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
     )
     if is_pressed and wanted is not None:
         _estimate(toolkit, draft, wanted)
-    if wanted is not None and draft.told is not None:
-        if draft.told[0] == wanted.as_text:
-            _draw_estimate(toolkit, draft, wanted, draft.told[1])
+    if wanted is not None and draft.summary is not None:
+        if draft.summary[0] == wanted.as_text:
+            _draw_estimate(toolkit, draft, wanted, draft.summary[1])
         else:
             st.caption("Something was changed since the estimate; estimate again, then start.")
 
@@ -149,8 +149,8 @@ def _choose_prompts(draft: Draft, dataset: Dataset | None) -> list[dict[str, Any
         solvers.append({key: value for key, value in solver.items() if value})
         lacking = [v for v in find_variables(prompt + system) if v.partition(".")[0] not in known]
         if lacking and known:
-            told = ", ".join(f"`{{{{ {name} }}}}`" for name in lacking)
-            st.caption(own(f"Not every sample has {told}: it would fail there."))
+            summary = ", ".join(f"`{{{{ {name} }}}}`" for name in lacking)
+            st.caption(own(f"Not every sample has {summary}: it would fail there."))
     if draft.prompts < MOST_PROMPTS:
         st.button("Add a prompt to compare", key="eval-more", on_click=_add_prompt, args=(draft,),
                   type="tertiary", icon=":material/add:")  # fmt: skip
@@ -225,7 +225,7 @@ def say_cost(estimates: Sequence[Estimate], cap_usd: float | None) -> str:
     priced = [entry for entry in estimates if entry.expected_usd is not None]
     unpriced = len(estimates) - len(priced)
     if not priced:
-        return "No price is known: what it costs cannot be told, and a cap holds nothing back."
+        return "No price is known: what it costs cannot be summary, and a cap holds nothing back."
     low, expected, high = (
         sum(getattr(entry, way) for entry in priced)
         for way in ("low_usd", "expected_usd", "high_usd")
@@ -245,14 +245,14 @@ def _about(usd: Any) -> str:
 
 
 def _estimate(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
-    draft.told = None
+    draft.summary = None
     try:
         with st.spinner("Reckoning"):
             found = toolkit.evaluation.estimate(wanted.dataset, wanted.models, **wanted.options)
     except ToolkitError as error:
         error_card(error)
         return
-    draft.told = (wanted.as_text, found)
+    draft.summary = (wanted.as_text, found)
 
 
 def _start(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
@@ -261,7 +261,7 @@ def _start(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    draft.told, draft.is_begun = None, True
+    draft.summary, draft.is_begun = None, True
     st.query_params.from_dict({"run": running.run_id})
     st.rerun()
 

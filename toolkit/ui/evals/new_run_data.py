@@ -13,6 +13,7 @@ from toolkit.errors import ToolkitError
 from toolkit.evals.config import find_dataset
 from toolkit.evals.dataset import Dataset, bundled_names
 from toolkit.evals.results.cell_values import say_value
+from toolkit.store.queries.eval_pages import RECORDED_CALLS
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import count
@@ -20,10 +21,6 @@ from toolkit.ui.components.text import own, visible
 
 KINDS: Final = ("bundled", "a file", "recorded calls")
 FILE_TYPES: Final = ("csv", "jsonl", "json", "parquet")
-_CALLS: Final = """SELECT call_id AS id, messages AS input, output_text AS target
-FROM calls
-WHERE status = 'ok' AND source = 'live' AND origin = 'api'
-ORDER BY started_at DESC LIMIT 50"""
 _SHOWN: Final = 3
 
 
@@ -81,7 +78,7 @@ def _choose_file(toolkit: Toolkit) -> Dataset | None:
 def _choose_calls(toolkit: Toolkit) -> Dataset | None:
     query = st.text_area(
         "Query",
-        value=_CALLS,
+        value=RECORDED_CALLS,
         key="eval-sql",
         height=130,
         help="One reading query over the ledger, with the columns `input` and, where known, "
@@ -115,9 +112,9 @@ def _read_once(what: Any, read: Callable[[], Dataset]) -> Dataset:
 
 def _draw_look(dataset: Dataset) -> None:
     without = sum(sample.target is None for sample in dataset)
-    told = f"{count(len(dataset))} samples"
-    told += f", {count(without)} of them without a target" if without else ""
-    st.caption(own(f"{told}. The first ones:"))
+    summary = f"{count(len(dataset))} samples"
+    summary += f", {count(without)} of them without a target" if without else ""
+    st.caption(own(f"{summary}. The first ones:"))
     shown = dataset.samples[:_SHOWN]
     st.dataframe(
         {

@@ -11,12 +11,12 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.running.plan import Progress
+from toolkit.store.queries.eval_pages import one_run
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, as_utc, count, money
 from toolkit.ui.components.text import own
 from toolkit.ui.evals.eval_labels import left_words, say_left, sentence_of
-from toolkit.ui.evals.run_data import one_run
 
 LOOK_EVERY_S: Final = 1.0
 _SILENT: Final = timedelta(minutes=5)
@@ -56,13 +56,13 @@ def is_silent(run: Mapping[str, Any]) -> bool:
 
 def say_progress(progress: Progress) -> str:
     """`10 of 40 answers, $0.01 so far, 3.2 answers/s, about 2 min left`."""
-    told = f"{count(progress.done)} of {count(progress.total)} answers"
+    shown = f"{count(progress.done)} of {count(progress.total)} answers"
     if progress.failed:
-        told += f" ({count(progress.failed)} failed)"
-    told += f", {money(progress.cost_usd)} so far"
+        shown += f" ({count(progress.failed)} failed)"
+    shown += f", {money(progress.cost_usd)} so far"
     if progress.per_s is None or progress.left_s is None:
-        return told
-    return f"{told}{say_left(progress.per_s, progress.left_s)}"
+        return shown
+    return f"{shown}{say_left(progress.per_s, progress.left_s)}"
 
 
 @st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
@@ -100,8 +100,8 @@ def _draw_elsewhere(toolkit: Toolkit, run_id: str) -> None:
         return
     run = rows[0]
     done, planned = int(run["done"] or 0), int(run["samples"] or 0)
-    told = f"{count(done)} of {count(planned)} answers, {money(run['cost_usd'])} so far"
-    st.progress(min(done / planned, 1.0) if planned else 0.0, text=own(told + left_words(run)))
+    shown = f"{count(done)} of {count(planned)} answers, {money(run['cost_usd'])} so far"
+    st.progress(min(done / planned, 1.0) if planned else 0.0, text=own(shown + left_words(run)))
     if is_silent(run):
         newest = run["newest_at"] or run["started_at"]
         st.warning(

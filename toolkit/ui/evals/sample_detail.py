@@ -9,10 +9,10 @@ import streamlit as st
 
 from toolkit.evals.results.cell_values import say_value
 from toolkit.evals.results.matrix import AnswerCell, Matrix, SampleRow
+from toolkit.store.queries.eval_pages import calls_of
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import count, duration, money
 from toolkit.ui.components.text import plain, show_text
-from toolkit.ui.evals.run_data import calls_of
 
 Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -28,13 +28,13 @@ def draw_story(toolkit: Toolkit, matrix: Matrix, sample: SampleRow) -> None:
         st.caption(plain(", ".join(f"{k}: {say_value(v)}" for k, v in sample.metadata.items())))
     attempts = _find_attempts(toolkit, sample.answers)
     for side in matrix.sides:
-        for told in sample.cells.get(side, ()):
+        for answer in sample.cells.get(side, ()):
             with st.container(border=True):
-                _draw_answer(told, matrix.names[side], attempts)
+                _draw_answer(answer, matrix.names[side], attempts)
 
 
 def _find_attempts(toolkit: Toolkit, answers: Sequence[AnswerCell]) -> Attempts:
-    asked = sorted({told.request_id for told in answers if told.request_id})
+    asked = sorted({answer.request_id for answer in answers if answer.request_id})
     found: dict[str, list[Mapping[str, Any]]] = {}
     if asked:
         with toolkit.store.reading() as reader:
@@ -43,18 +43,18 @@ def _find_attempts(toolkit: Toolkit, answers: Sequence[AnswerCell]) -> Attempts:
     return found
 
 
-def _draw_answer(told: AnswerCell, name: str, attempts: Attempts) -> None:
-    st.markdown(f"**{plain(name)}**, repeat {told.epoch}")
-    if told.status == "skipped":
-        st.text(f"⏸ {told.error_code}: {told.error_message or 'left out by a cap'}")
+def _draw_answer(answer: AnswerCell, name: str, attempts: Attempts) -> None:
+    st.markdown(f"**{plain(name)}**, repeat {answer.epoch}")
+    if answer.status == "skipped":
+        st.text(f"⏸ {answer.error_code}: {answer.error_message or 'left out by a cap'}")
         return
-    if told.status == "error":
-        st.text(f"✕ {told.error_code}: {told.error_message or 'the call failed'}")
-    elif told.output:
-        show_text(told.output)
+    if answer.status == "error":
+        st.text(f"✕ {answer.error_code}: {answer.error_message or 'the call failed'}")
+    elif answer.output:
+        show_text(answer.output)
     else:
         st.caption("No text came.")
-    for judged in told.judgements:
+    for judged in answer.judgements:
         score = "not scored" if judged.score is None else f"{judged.score:.3g}"
         line = f"{judged.mark} {judged.scorer}: {score}"
         if judged.explanation:
@@ -62,24 +62,24 @@ def _draw_answer(told: AnswerCell, name: str, attempts: Attempts) -> None:
         if judged.judge_model:
             line += f" (judged by {judged.judge_model}, {money(judged.judge_cost_usd)})"
         st.text(line)
-    st.caption(plain(_facts(told)))
-    _draw_calls(told, attempts)
+    st.caption(plain(_facts(answer)))
+    _draw_calls(answer, attempts)
 
 
-def _facts(told: AnswerCell) -> str:
+def _facts(answer: AnswerCell) -> str:
     facts = [
-        f"TTFT {duration(told.ttft_ms)}",
-        f"whole {duration(told.duration_ms)}",
-        f"{count(told.input_tokens)} tokens in, {count(told.output_tokens)} out",
-        money(told.cost_usd) if not told.is_cached else "nothing spent",
+        f"TTFT {duration(answer.ttft_ms)}",
+        f"whole {duration(answer.duration_ms)}",
+        f"{count(answer.input_tokens)} tokens in, {count(answer.output_tokens)} out",
+        money(answer.cost_usd) if not answer.is_cached else "nothing spent",
     ]
-    if told.is_cached:
+    if answer.is_cached:
         facts.append("an earlier answer, with the timing it had then")
     return " · ".join(facts)
 
 
-def _draw_calls(told: AnswerCell, attempts: Attempts) -> None:
-    made = attempts.get(told.request_id or "", ())
+def _draw_calls(answer: AnswerCell, attempts: Attempts) -> None:
+    made = attempts.get(answer.request_id or "", ())
     if not made:
         st.caption("No call of it is recorded here.")
         return
@@ -90,5 +90,5 @@ def _draw_calls(told: AnswerCell, attempts: Attempts) -> None:
         "calls.py",
         label="See the call",
         icon=":material/receipt_long:",
-        query_params={"request": str(told.request_id)},
+        query_params={"call": str(answer.request_id)},
     )

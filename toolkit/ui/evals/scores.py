@@ -13,6 +13,7 @@ from toolkit.errors import ToolkitError
 from toolkit.evals.results.matrix import read_matrix
 from toolkit.evals.results.run_results import compare_within, join_runs, summarize_sides
 from toolkit.evals.results.summary import Row
+from toolkit.store.queries.eval_pages import rows_of
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.error_card import error_card
@@ -20,7 +21,7 @@ from toolkit.ui.components.format import UNKNOWN, count, duration_column, money
 from toolkit.ui.components.text import own, plain
 from toolkit.ui.evals.eval_labels import say_score
 from toolkit.ui.evals.matrix_table import choose_filter, draw_matrix
-from toolkit.ui.evals.run_data import rows_of, run_name
+from toolkit.ui.evals.run_data import run_name
 
 
 def draw_scores(run: Mapping[str, Any], rows: Sequence[Row], scorer: str | None) -> None:
@@ -113,10 +114,10 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
 
 def _draw_verdicts(pairs: Sequence[Mapping[str, Any]]) -> None:
     for pair in pairs:
-        told = str(pair["sentence"])
+        shown = str(pair["sentence"])
         if len(pairs) > 1:
-            told += f" (p = {pair['p_adjusted']:.2g} after Holm, {len(pairs)} comparisons)"
-        st.markdown(f"- {own(told)}")
+            shown += f" (p = {pair['p_adjusted']:.2g} after Holm, {len(pairs)} comparisons)"
+        st.markdown(f"- {own(shown)}")
 
 
 def _draw_charts(run: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], scorer: str) -> None:

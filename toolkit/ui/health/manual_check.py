@@ -66,8 +66,8 @@ def draw_check() -> None:
         return
     failed = [row for row in rows if row["status"] != "ok"]
     good = len(rows) - len(failed)
-    told = f"{count(good)} of {count(len(rows))} answered." if rows else "No provider is in use."
-    st.caption(f"Checked {plain(check.words)}: {told}")
+    shown = f"{count(good)} of {count(len(rows))} answered." if rows else "No provider is in use."
+    st.caption(f"Checked {plain(check.words)}: {shown}")
     for row in failed[:5]:
         st.caption(
             f"○ {plain(row['provider'])}: {plain(row.get('error_message') or row['status'])}"

@@ -42,8 +42,8 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
     )
     for row in rows:
         if row["alert"]:
-            told = _ALERTS.get(row["alert"], row["alert"])
-            st.warning(f"{_objective(row)}. {told}", icon=":material/local_fire_department:")
+            shown = _ALERTS.get(row["alert"], row["alert"])
+            st.warning(f"{_objective(row)}. {shown}", icon=":material/local_fire_department:")
     goodput = rows[0]["goodput"] if rows else None
     if goodput is not None:
         total = int(rows[0]["total"])

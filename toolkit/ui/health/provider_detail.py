@@ -220,7 +220,7 @@ def _side_by_side(pair: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         "error rate n": lambda row: count(row["n_1d"]),
         "stalled answers, 1 day": lambda row: _of(row["stalled_1d"], row["watched_1d"]),
     }
-    columns = {row["provider"]: [tell(row) for tell in facts.values()] for row in pair}
+    columns = {row["provider"]: [text_of(row) for text_of in facts.values()] for row in pair}
     return {"": list(facts), **columns}
 
 
@@ -235,12 +235,12 @@ def _lasted(row: Mapping[str, Any], now: datetime) -> str:
 def _code(
     name: str, query: Query, marks: Mapping[str, Query], wanted: Wanted, metric: str | None = None
 ) -> str:
-    told = f", metric={metric!r}" if metric else ""
+    shown = f", metric={metric!r}" if metric else ""
     read = "".join(f"{what} = {marked.python}\n" for what, marked in marks.items())
     return (
         f"{_imports()}rows = {query.python}\n{read}"
         f"tk.charts.{name}(rows, incidents, changes,\n"
-        f"    of={wanted.of!r}, ends={_ends(wanted)}{told})"
+        f"    of={wanted.of!r}, ends={_ends(wanted)}{shown})"
     )
 
 

@@ -61,10 +61,10 @@ def _watch() -> None:
     refresh: Refresh = st.session_state["models-refresh"]
     done = len(refresh.results)
     waiting = sorted(set(refresh.asked) - {result.provider for result in refresh.results})
-    told = f"{done} of {len(refresh.asked)} providers"
+    shown = f"{done} of {len(refresh.asked)} providers"
     if waiting:
-        told += f", waiting for {', '.join(waiting[:3])}"
-    st.progress(done / max(len(refresh.asked), 1), text=plain(told))
+        shown += f", waiting for {', '.join(waiting[:3])}"
+    st.progress(done / max(len(refresh.asked), 1), text=plain(shown))
     if refresh.is_over:
         read_models.clear()
         st.rerun()

@@ -11,6 +11,7 @@ import streamlit as st
 from toolkit.catalog.changes import fold_first_listings
 from toolkit.charts import price_against
 from toolkit.errors import ToolkitError
+from toolkit.store.queries.app_pages import PRICES_AND_CONTEXT
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.error_card import error_card
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 CHANGES_SHOWN: Final = 500
 _TABS: Final = ("Models", "Side by side", "Prices", "What changed", "Ending soon")
 _PANEL: Final = (56, 44)
-_SQL: Final = """SELECT model, provider, context_window, output_usd_per_mtok
-FROM models WHERE gone_at IS NULL"""
 _LEAST, _MOST = 2, 6
 
 
@@ -164,7 +163,10 @@ def _draw_prices(found: pd.DataFrame) -> None:
         call = f"tk.charts.price_against(tk.catalog.overview(), {column!r})"
         figure = price_against(found, column)
         draw_chart(
-            figure, key=f"price-{column}", sql=_SQL, python=f"import toolkit as tk\n\n{call}"
+            figure,
+            key=f"price-{column}",
+            sql=PRICES_AND_CONTEXT.text,
+            python=f"import toolkit as tk\n\n{call}",
         )
 
 
@@ -178,18 +180,18 @@ def _draw_changes(toolkit: Toolkit, wanted: ModelFilter) -> None:
         return
     zone = st.context.timezone
     for day, of_day in groupby(changes[:CHANGES_SHOWN], key=lambda row: row["changed_at"].date()):
-        told = list(of_day)
-        st.markdown(f"**{day}** · {count(len(told))} change{'' if len(told) == 1 else 's'}")
+        shown = list(of_day)
+        st.markdown(f"**{day}** · {count(len(shown))} change{'' if len(shown) == 1 else 's'}")
         draw_table(
             {
-                "When": Column([at(row["changed_at"].to_pydatetime(), zone) for row in told], 96),
-                "Model": Column([str(row["model"]) for row in told], 300, on_phone=True),
-                "What": Column([str(row["words"]) for row in told], 420, on_phone=True),
-                "Source": Column([str(row["source"]) for row in told], 120),
+                "When": Column([at(row["changed_at"].to_pydatetime(), zone) for row in shown], 96),
+                "Model": Column([str(row["model"]) for row in shown], 300, on_phone=True),
+                "What": Column([str(row["words"]) for row in shown], 420, on_phone=True),
+                "Source": Column([str(row["source"]) for row in shown], 120),
             },
             key=f"changes-{day}",
             alt=f"Changes of {day}",
-            height=min(28 * len(told) + 38, 400),
+            height=min(28 * len(shown) + 38, 400),
         )
     if len(changes) > CHANGES_SHOWN:
         st.caption(f"The newest {count(CHANGES_SHOWN)} of {count(len(changes))} are listed.")

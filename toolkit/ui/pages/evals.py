@@ -7,13 +7,14 @@ import streamlit as st
 
 from toolkit.errors import ToolkitError
 from toolkit.evals.results.matrix import find_sample, read_matrix
+from toolkit.store.queries.eval_pages import list_runs, rows_of
 from toolkit.toolkit import current
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago
 from toolkit.ui.components.text import plain
 from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix
 from toolkit.ui.evals.new_run import draw_start
-from toolkit.ui.evals.run_data import list_runs, rows_of, run_name, scored_by
+from toolkit.ui.evals.run_data import run_name, scored_by
 from toolkit.ui.evals.run_list import draw_nothing, draw_runs
 from toolkit.ui.evals.run_progress import draw_state
 from toolkit.ui.evals.sample_detail import draw_story

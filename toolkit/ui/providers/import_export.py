@@ -47,7 +47,7 @@ def _draw_import(toolkit: Toolkit, raw: bytes, rule: OnConflict) -> None:
             st.markdown(plain(f"{row.name}: {row.finding}, {row.action}. {why}".strip()))
         if plan.entries and st.button(f"Import {len(plan.entries)}", type="primary"):
             toolkit.providers.transfer.apply(plan)
-            st.session_state["provider-told"] = f"Imported {len(plan.entries)} providers."
+            st.session_state["provider-notice"] = f"Imported {len(plan.entries)} providers."
             st.rerun()
     except ToolkitError as error:
         error_card(error)

@@ -39,14 +39,14 @@ class NewProvider:
 
     def options(self) -> dict[str, Any]:
         """What `tk.providers.add` and `.test` take."""
-        told = {
+        shown = {
             "base_url": self.base_url.strip() or None,
             "type": self.type,
             "local": self.is_local,
             "default_model": (self.default_model or "").strip() or None,
             "api_key": self.key.reveal() if self.key else None,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in shown.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

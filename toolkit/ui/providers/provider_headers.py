@@ -23,8 +23,8 @@ def draw_headers(toolkit: Toolkit, provider: Provider) -> None:
         st.caption("None but those of its API.")
     for name, value in shown.items():
         with st.container(horizontal=True, vertical_alignment="center"):
-            told = "…, kept like a key" if name.lower() in secret else plain(value, limit=200)
-            st.markdown(f"`{name}`: {told}", width="stretch")
+            summary = "…, kept like a key" if name.lower() in secret else plain(value, limit=200)
+            st.markdown(f"`{name}`: {summary}", width="stretch")
             st.button(
                 f"Take {name} away",
                 key=f"header-off-{provider.name}-{name}",
@@ -62,7 +62,7 @@ def _form(toolkit: Toolkit, provider: Provider) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    st.session_state["provider-told"] = f"A header of {provider.name} is set."
+    st.session_state["provider-notice"] = f"A header of {provider.name} is set."
     st.rerun()
 
 

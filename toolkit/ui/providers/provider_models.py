@@ -6,6 +6,7 @@ import streamlit as st
 
 from toolkit.errors import ToolkitError
 from toolkit.providers.provider import Provider
+from toolkit.store.queries.app_pages import enabled_models
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, count, duration, money
@@ -15,10 +16,6 @@ from toolkit.ui.providers.provider_rows import ProviderRow
 
 TRY_PROMPT = "Say hello in one short sentence."
 TRY_TOKENS = 256  # a reasoning model thinks before it greets
-_LISTED = """
-SELECT model_id FROM models WHERE provider = ? AND gone_at IS NULL AND is_enabled
-ORDER BY model_id LIMIT 5000
-"""
 
 
 def draw_models_of(toolkit: Toolkit, row: ProviderRow) -> None:
@@ -54,7 +51,7 @@ def models_words(n: int) -> str:
 def choices(toolkit: Toolkit, provider: Provider) -> list[str]:
     """Ids of the models that may be called, the default one among them."""
     try:
-        listed = [row["model_id"] for row in toolkit.store.rows(_LISTED, [provider.name])]
+        listed = [row["model_id"] for row in enabled_models(provider.name).rows(toolkit.store)]
     except ToolkitError as error:
         st.caption(f"The list of models could not be read: {plain(error.message)}")
         listed = []
@@ -73,7 +70,7 @@ def _sync(toolkit: Toolkit, provider: Provider) -> None:
         st.warning(own(f"{result.message}. {result.hint or ''}"), icon=":material/error:")
         return
     read_models.clear()
-    st.session_state["provider-told"] = (
+    st.session_state["provider-notice"] = (
         f"{provider.name} lists {models_words(result.models)}: {count(result.new)} new, "
         f"{count(result.gone)} gone."
     )

@@ -144,7 +144,7 @@ def _save_key(toolkit: Toolkit, row: ProviderRow, new: NewKey) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    st.session_state["provider-told"] = f"The key {new.name} of {row.provider.name} is stored."
+    st.session_state["provider-notice"] = f"The key {new.name} of {row.provider.name} is stored."
     st.rerun()
 
 
@@ -172,7 +172,7 @@ def _settings(toolkit: Toolkit, row: ProviderRow) -> None:
         except ToolkitError as error:
             error_card(error)
             return
-        st.session_state["provider-told"] = f"{provider.name} is saved."
+        st.session_state["provider-notice"] = f"{provider.name} is saved."
         st.rerun()
     _default(toolkit, row)
     st.caption(f"Last test {ago(provider.tested_at)}; models listed {ago(row.synced_at)}.")
@@ -194,8 +194,8 @@ def _default(toolkit: Toolkit, row: ProviderRow) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    told = "is not the default any more" if provider.is_default else "is the default now"
-    st.session_state["provider-told"] = f"{provider.name} {told}."
+    shown = "is not the default any more" if provider.is_default else "is the default now"
+    st.session_state["provider-notice"] = f"{provider.name} {shown}."
     st.rerun()
 
 
@@ -210,7 +210,7 @@ def _danger(toolkit: Toolkit, row: ProviderRow) -> None:
             error_card(error)
             return
         st.query_params.pop("provider", None)
-        st.session_state["provider-told"] = (
+        st.session_state["provider-notice"] = (
             f"{name} is removed; “removed” in the list brings it back."
         )
         st.rerun()

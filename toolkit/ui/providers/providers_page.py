@@ -83,7 +83,7 @@ def _choose_place(used: Sequence[ProviderRow], removed: Sequence[ProviderRow]) -
 
 
 def _draw_messages(trouble: Sequence[ToolkitError]) -> None:
-    if message := st.session_state.pop("provider-told", None):
+    if message := st.session_state.pop("provider-notice", None):
         st.success(own(message))
     if (failed := st.session_state.pop("provider-trouble", None)) is not None:
         error_card(failed)
@@ -146,5 +146,5 @@ def _discover(toolkit: Toolkit) -> None:
         found = toolkit.providers.discover()
     added = [one.name for one in found if one.outcome == "added"]
     message = f"Added {', '.join(added)}." if added else "Nothing new was found."
-    st.session_state["provider-told"] = message
+    st.session_state["provider-notice"] = message
     st.rerun()

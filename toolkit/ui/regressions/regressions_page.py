@@ -194,7 +194,7 @@ def _verdict_sentence(case: Row, run: Row) -> str:
     if run["mode"] == "live" and repeats:
         passed = f"It passed {int(case['passes'])} of {repeats} live answers"
         took = f", {duration(case['duration_ms'])} each" if case["duration_ms"] else ""
-        few = " One answer cannot tell chance from change." if repeats == 1 else ""
+        few = " One answer cannot text_of chance from change." if repeats == 1 else ""
         parts.append(f"{passed}{took}.{few}")
     return " ".join(parts) or "Nothing else was noted."
 
