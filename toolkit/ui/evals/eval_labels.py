@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from toolkit.charts.states import run_state
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.results.matrix import AnswerCell
 from toolkit.evals.results.run_results import cell_score
 from toolkit.ui.components.format import UNKNOWN, as_utc, count, duration, money
 from toolkit.ui.components.text import visible
 
-STATES: Final = {
-    "running": "▶ running",
-    "done": "✓ done",
-    "stopped": "■ stopped",
-    "failed": "✕ failed",
-}
 _CELL_CHARS: Final = 80
+_NOISE: Final = 1e-9
 
 
 def state_of(run: Mapping[str, Any]) -> str:
     """A run's state, with a shape."""
-    return STATES.get(str(run["status"]), str(run["status"]))
+    return run_state(str(run["status"])).label
 
 
 def sentence_of(run: Mapping[str, Any]) -> str:
@@ -53,7 +49,12 @@ def say_score(entry: Mapping[str, Any]) -> str:
     if entry["mean"] is None:
         return UNKNOWN
     low, high = entry["low"], entry["high"]
-    return f"{entry['mean']:.3g} [{low:.3g}, {high:.3g}] n = {count(entry['n'])}"
+    return f"{_rounded(entry['mean'])} [{_rounded(low)}, {_rounded(high)}] n = {count(entry['n'])}"
+
+
+def _rounded(value: float) -> str:
+    """Three digits; what floating-point arithmetic leaves of nothing is 0."""
+    return "0" if abs(value) < _NOISE else f"{value:.3g}"
 
 
 def left_words(run: Mapping[str, Any]) -> str:
