@@ -73,7 +73,7 @@ def find_matches(toolkit: Toolkit, text: str, pages: Mapping[str, str]) -> list[
             kind, page = ("Eval", "evals.py") if is_eval else ("Suite", "regressions.py")
             found.append(_match(kind, row, ago(row["seen_at"]), page, "run"))
         for row in queries.find_calls(wanted).rows(reader):
-            where = f"{row['name']}, {ago(row['at'])}"
+            where = f"{row['name']}, {ago(row['seen_at'])}"
             row["name"] = row["text"] or row["id"]
             found.append(_match("Call", row, where, "calls.py", "call"))
     return found
