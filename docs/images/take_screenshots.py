@@ -1,8 +1,9 @@
-"""Take the README's screenshot from the running app: two panes of the built-in model.
+"""Take the pictures of README and docs from the running app, with invented traffic in it.
 
-Run it from the repository's root: `python docs/images/take_screenshots.py`. It starts the app on
-a free port with a home folder of its own, presses the first button, waits for both answers and
-writes `compare.png` beside this file. It needs Chromium and the extra `local`.
+Run it from the repository's root: `python docs/images/take_screenshots.py`. It fills a home folder
+of its own (`sample_home.py`), starts the app on a free port and writes one picture for each page
+beside this file, and the dark and narrow ones of Home. It needs Chromium, and the extra `local` for
+the picture of Compare.
 """
 
 from __future__ import annotations
@@ -15,32 +16,72 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import httpx
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))
+HERE: Final = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from toolkit.ui.server import serve_command  # noqa: E402 - the checkout is not installed
+from sample_home import fill  # noqa: E402 - the checkout is not installed
 
-SIZE = {"width": 1280, "height": 1160}
-WAIT_MS = 180_000
+from toolkit.ui.server import serve_command  # noqa: E402
+
+WIDE: Final = {"width": 1440, "height": 900}
+PHONE: Final = {"width": 390, "height": 844}
+PHONE_AGENT: Final = "Mozilla/5.0 (Linux; Android 14) Chrome/120 Mobile Safari/537.36 Mobi"
+WAIT_MS: Final = 180_000
+SETTLE_MS: Final = 6_000
+PAGES: Final = {
+    "home": "",
+    "health": "health",
+    "calls": "calls?span=24+h",
+    "spend": "spend",
+    "models": "models",
+    "regressions": "regressions",
+    "providers": "providers",
+    "settings": "settings",
+}
 
 
 def main() -> None:
-    """Start the app, take the picture, stop the app."""
-    with tempfile.TemporaryDirectory() as home:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command, here = serve_command(port), {**os.environ, "TOOLKIT_HOME": home}  # the child's
-        app = subprocess.Popen(command, env=here)
-        try:
-            take(wait_for(f"http://127.0.0.1:{port}"))
-        finally:
-            app.terminate()
-            app.wait(30)
+    """Fill a home, start the app, take the pictures, stop the app."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        home = Path(folder) / "home"
+        fill(home)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--headless", "--no-sandbox", "--disable-gpu"],
+        )
+        with running(home) as url:
+            for name, path in PAGES.items():
+                take(browser, f"{url}/{path}", name)
+            take(browser, url, "home-dark", color_scheme="dark")
+            take(browser, url, "home-phone", viewport=PHONE, user_agent=PHONE_AGENT)
+        with running(Path(folder) / "empty") as url:
+            take_compare(browser, url)
+        browser.close()
+
+
+@contextmanager
+def running(home: Path) -> Iterator[str]:
+    """The app over a home folder, as its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"TOOLKIT_HOME": str(home), "TOOLKIT_HEALTH_INTERVAL_S": "0"}
+    command = serve_command(port)
+    app = subprocess.Popen(command, env={**os.environ, **own})
+    try:
+        yield wait_for(f"http://127.0.0.1:{port}")
+    finally:
+        app.terminate()
+        app.wait(30)
 
 
 def wait_for(url: str) -> str:
@@ -53,25 +94,29 @@ def wait_for(url: str) -> str:
     raise SystemExit("the app did not start")
 
 
-def take(url: str) -> None:
-    """Press the first button and photograph what comes of it."""
-    from playwright.sync_api import sync_playwright
+def take(browser: Any, url: str, name: str, **options: Any) -> None:
+    """Open an address and photograph the settled page."""
+    page = browser.new_page(**{"viewport": WIDE, **options})
+    page.set_default_timeout(WAIT_MS)
+    page.goto(url)
+    page.locator("h1").first.wait_for()
+    page.wait_for_timeout(SETTLE_MS)  # tables and charts are drawn after the page
+    page.mouse.move(5, 5)
+    page.screenshot(path=HERE / f"{name}.png")
+    page.close()
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--headless", "--no-sandbox", "--disable-gpu"],
-        )
-        page = browser.new_page(viewport=SIZE)
-        page.set_default_timeout(WAIT_MS)
-        page.goto(url)
-        page.get_by_role("button", name="Ask two models now, no key needed").click()
-        page.get_by_text("Timeline of 2 panes").wait_for()
-        page.locator(".js-plotly-plot .bars").first.wait_for()
-        page.wait_for_timeout(2_000)  # what is drawn last settles
-        page.mouse.move(5, 5)
-        page.screenshot(path=HERE / "compare.png")
-        browser.close()
+
+def take_compare(browser: Any, url: str) -> None:
+    """Press the first button of an empty home and photograph both answers."""
+    page = browser.new_page(viewport=WIDE)
+    page.set_default_timeout(WAIT_MS)
+    page.goto(url)
+    page.get_by_role("button", name="Ask two models now, no key needed").click()
+    page.get_by_text("✓ 2 of 2 done").wait_for()
+    page.wait_for_timeout(SETTLE_MS)
+    page.mouse.move(5, 5)
+    page.screenshot(path=HERE / "compare.png")
+    page.close()
 
 
 if __name__ == "__main__":
