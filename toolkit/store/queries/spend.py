@@ -12,7 +12,8 @@ from toolkit.store.queries.filters import LIVE, USER_CALLS
 GROUPS: Final[dict[str, str]] = {
     "provider": "provider",
     "model": "model",
-    "day": "CAST(started_at AT TIME ZONE 'UTC' AS DATE)",
+    # Half the time of `AT TIME ZONE 'UTC'`, which asks the time-zone library for each row.
+    "day": "CAST(make_timestamp(epoch_us(started_at)) AS DATE)",
     "token": "tags['token']",
     "origin": "origin",
 }
