@@ -13,6 +13,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from uuid_utils import uuid7
+
 from toolkit.compare.pane import Pane
 from toolkit.compare.vote import RETRACTED, Vote
 from toolkit.errors import StoreError
@@ -75,11 +77,20 @@ def append_votes(store: Store, votes: Sequence[Vote]) -> None:
 
 
 def retract_votes(store: Store, votes: Sequence[Vote]) -> None:
-    """Undo votes: each gets a second row that says so, since rows are never changed.
+    """Undo votes: each is named in the note of a second row, since rows are never changed.
 
     Raises:
         StoreError: the rows could not be written.
     """
     now = datetime.now(UTC)
-    rows = [{**asdict(vote), "voted_at": now, "outcome": RETRACTED} for vote in votes]
+    rows = [
+        {
+            **asdict(vote),
+            "vote_id": str(uuid7()),
+            "voted_at": now,
+            "outcome": RETRACTED,
+            "note": vote.vote_id,
+        }
+        for vote in votes
+    ]
     store.append_many("votes", rows)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["a", "b", "tie", "both_bad"]
 RETRACTED: Final = "retracted"
-"""Outcome of the second row of a vote that was undone."""
+"""Outcome of a row that undoes the vote named in its note."""
 Choice = int | Literal["tie", "both_bad"]
 
 

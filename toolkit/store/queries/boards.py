@@ -14,7 +14,7 @@ _BOARDS: Final = """
            (SELECT count(*) FROM panes p WHERE p.board_id = b.board_id) AS panes,
            (SELECT list(DISTINCT p.model ORDER BY p.model) FROM panes p
             WHERE p.board_id = b.board_id) AS models,
-           (SELECT count(DISTINCT vote_id) - count(*) FILTER (outcome = 'retracted')
+           (SELECT count(*) - 2 * count(*) FILTER (outcome = 'retracted')
             FROM votes v WHERE v.board_id = b.board_id) AS votes
     FROM boards b
     ORDER BY b.created_at DESC, b.board_id DESC
@@ -33,10 +33,11 @@ _PANES: Final = """
     QUALIFY row_number() OVER (PARTITION BY p.position ORDER BY p.ended_at DESC) = 1
     ORDER BY p.position"""
 
-# Rows are never changed: a vote that was undone has a second row that says so.
+# Rows are never changed: a vote that was undone is named in the note of a second row.
 _VOTES: Final = """
     SELECT * FROM votes
-    QUALIFY count(*) FILTER (outcome = 'retracted') OVER (PARTITION BY vote_id) = 0
+    WHERE outcome <> 'retracted'
+      AND vote_id NOT IN (SELECT note FROM votes WHERE outcome = 'retracted' AND note IS NOT NULL)
     ORDER BY voted_at, vote_id"""
 
 
