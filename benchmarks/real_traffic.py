@@ -1,14 +1,14 @@
-"""How many recorded answers of real providers are read right: by us, and by bare litellm.
+"""Share of recorded provider answers that are read correctly, by the toolkit and by bare litellm.
 
 Every chat, messages and generateContent interaction of the recorded traffic is served on a real
-socket and asked for twice, through `tk.complete`/`tk.stream` and through `litellm.acompletion`
+socket and requested twice, through `tk.complete`/`tk.stream` and through `litellm.acompletion`
 with the prefix that its documents name. `tests/corpus/reading.py` says what each body means.
 Both are judged by the same five points: an error or not, text, tool calls, finish reason, input
 and output tokens. Where the provider is silent about tokens, a count is an invention. `strict`
 is our own side by every point of the test: reasoning, all classes of usage, the error's class,
 the row, and the request that went out.
 
-    python benchmarks/real_traffic.py [--only PROVIDER] [--patience-s 8]
+    python benchmarks/real_traffic.py [--only PROVIDER] [--timeout-s 8]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 PREFIXES = {
     "anthropic": "anthropic",
-    "bedrock": "anthropic",  # Messages bodies, asked for where Anthropic serves them
+    "bedrock": "anthropic",  # Messages bodies, requested where Anthropic serves them
     "cerebras": "cerebras",
     "deepseek": "deepseek",
     "fireworks": "fireworks_ai",
@@ -46,8 +46,8 @@ BY_TYPE = {"anthropic": "anthropic", "gemini": "gemini"}
 
 
 @dataclass
-class Heard:
-    """What a side made of one answer."""
+class Answer:
+    """What one side read from an answer."""
 
     text: str = ""
     tools: list[tuple[str, Any]] = field(default_factory=list)
@@ -58,11 +58,11 @@ class Heard:
     is_late: bool = False
 
 
-def find_wrong(expected: Any, heard: Heard) -> list[str]:
+def find_wrong(expected: Any, answer: Answer) -> list[str]:
     """The points in which an answer was read wrong."""
-    if heard.is_late:
+    if answer.is_late:
         return ["late"]
-    if bool(expected.error) != heard.is_error:
+    if bool(expected.error) != answer.is_error:
         return [
             "an error taken for an answer" if expected.error else "an answer taken for an error"
         ]
@@ -71,21 +71,21 @@ def find_wrong(expected: Any, heard: Heard) -> list[str]:
     wrong = [
         name
         for name in ("text", "tools", "finish")
-        if getattr(heard, name) != getattr(expected, name)
+        if getattr(answer, name) != getattr(expected, name)
     ]
     for name in ("input_tokens", "output_tokens"):
-        if getattr(heard, name) != getattr(expected, name):
+        if getattr(answer, name) != getattr(expected, name):
             wrong.append("tokens")
             break
     return wrong
 
 
-def hear_ours(got: Any) -> Heard:
+def read_ours(got: Any) -> Answer:
     from toolkit.errors import ToolkitError
 
     if isinstance(got, ToolkitError):
-        return Heard(is_error=True)
-    return Heard(
+        return Answer(is_error=True)
+    return Answer(
         text=got.text,
         tools=[(call.name, _loads(call.arguments)) for call in got.tool_calls],
         finish=got.finish_reason,
@@ -94,16 +94,16 @@ def hear_ours(got: Any) -> Heard:
     )
 
 
-async def hear_litellm(case: Any, base_url: str, patience_s: float) -> Heard:
+async def read_litellm(case: Any, base_url: str, timeout_s: float) -> Answer:
     try:
-        return await asyncio.wait_for(_ask_litellm(case, base_url), patience_s)
+        return await asyncio.wait_for(_call_litellm(case, base_url), timeout_s)
     except TimeoutError:
-        return Heard(is_late=True)
+        return Answer(is_late=True)
     except Exception:  # noqa: BLE001 - any error of litellm counts as one
-        return Heard(is_error=True)
+        return Answer(is_error=True)
 
 
-async def _ask_litellm(case: Any, base_url: str) -> Heard:
+async def _call_litellm(case: Any, base_url: str) -> Answer:
     from toolkit.calls.adapters.library import load
 
     litellm = load()
@@ -130,17 +130,17 @@ async def _ask_litellm(case: Any, base_url: str) -> Heard:
         **params,
     )
     if not is_stream:
-        return _hear_whole(answer)
-    return await _hear_stream(answer)
+        return _read_whole(answer)
+    return await _read_stream(answer)
 
 
-def _hear_whole(answer: Any) -> Heard:
+def _read_whole(answer: Any) -> Answer:
     message = answer.choices[0].message
     calls = [(call.function.name, call.function.arguments) for call in message.tool_calls or []]
-    return _hear(message.content, calls, answer.choices[0].finish_reason, answer.usage)
+    return _as_answer(message.content, calls, answer.choices[0].finish_reason, answer.usage)
 
 
-async def _hear_stream(answer: Any) -> Heard:
+async def _read_stream(answer: Any) -> Answer:
     text, finish, usage = "", None, None
     calls: dict[int, list[str]] = {}
     async for chunk in answer:
@@ -153,11 +153,13 @@ async def _hear_stream(answer: Any) -> Heard:
                 held[0] = held[0] or call.function.name or ""
                 held[1] += call.function.arguments or ""
     named = [(name, arguments) for _, (name, arguments) in sorted(calls.items())]
-    return _hear(text, named, finish, usage)
+    return _as_answer(text, named, finish, usage)
 
 
-def _hear(text: str | None, calls: list[tuple[str, str]], finish: str | None, usage: Any) -> Heard:
-    return Heard(
+def _as_answer(
+    text: str | None, calls: list[tuple[str, str]], finish: str | None, usage: Any
+) -> Answer:
+    return Answer(
         text=text or "",
         tools=[(name, _loads(arguments)) for name, arguments in calls],
         finish=finish,
@@ -188,7 +190,7 @@ class Side:
             self.wrong_ids[case.id] = wrong
 
 
-def measure(cases: Iterator[Any], patience_s: float) -> dict[str, Any]:
+def measure(cases: Iterator[Any], timeout_s: float) -> dict[str, Any]:
     from tests.corpus.asking import Asker
     from tests.corpus.reading import read
     from tests.corpus.replay_server import ReplayServer
@@ -202,10 +204,10 @@ def measure(cases: Iterator[Any], patience_s: float) -> dict[str, Any]:
             expected = read(case.recorded)
             strict.add(case, list(asker.ask(case).differences))
             server.put_on(case.recorded)
-            ours.add(case, find_wrong(expected, hear_ours(asker.get(case))))
+            ours.add(case, find_wrong(expected, read_ours(asker.get(case))))
             server.put_on(case.recorded)
-            heard = runner.run(hear_litellm(case, server.base_url, patience_s))
-            theirs.add(case, find_wrong(expected, heard))
+            answer = runner.run(read_litellm(case, server.base_url, timeout_s))
+            theirs.add(case, find_wrong(expected, answer))
             if sys.stderr.isatty():
                 print(f"\r{asked.total()}", end="", file=sys.stderr, flush=True)
     return _table(asked, ours, theirs, strict)
@@ -241,7 +243,7 @@ def _table(asked: Counter[str], ours: Side, theirs: Side, strict: Side) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", help="one provider of the recorded traffic")
-    parser.add_argument("--patience-s", type=float, default=8.0, help="how long litellm may take")
+    parser.add_argument("--timeout-s", type=float, default=8.0, help="how long litellm may take")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"TOOLKIT_HOME": home, "TOOLKIT_MAX_RETRIES": "0"}
@@ -251,7 +253,7 @@ def main() -> None:
 
         chosen = (c for c in cases() if options.only in (None, c.provider))
         reasons = Counter(why for line in interactions() if (why := why_not_asked(line)))
-        result = {**measure(chosen, options.patience_s), "not_asked": dict(reasons)}
+        result = {**measure(chosen, options.timeout_s), "not_asked": dict(reasons)}
         current().close()
     report("real_traffic", result)
 
