@@ -18,6 +18,7 @@ import pytest
 
 from toolkit.calls.parsers.error_classes import reading_error, words_error
 from toolkit.calls.parsers.error_messages import find_error
+from toolkit.calls.parsers.json_text import decode_json
 from toolkit.calls.parsers.parsed_response import ParsedResponse, ResponseParser
 from toolkit.calls.parsers.stream_parser import choose_reader, read_body
 from toolkit.calls.transport.exchange_record import AnswerRefused, Deadlines, WireRecord
@@ -298,3 +299,113 @@ def test_a_hostile_body_stays_small_in_memory() -> None:
         tracemalloc.stop()
     assert kept < 2_000_000
     assert len(parser.reading.unread) <= 64
+
+
+def _chunk(delta: Any, finish: Any = None) -> dict[str, Any]:
+    return {
+        "id": "c1",
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+
+
+def _start(index: int, **block: Any) -> dict[str, Any]:
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def _delta(index: int, **delta: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+def _parts(*parts: Any, **members: Any) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": list(parts)}, "index": 0, **members}]}
+
+
+STREAMS: dict[str, list[dict[str, Any]]] = {
+    "openai": [
+        _chunk({"role": "assistant", "reasoning_content": "hm"}),
+        _chunk({"content": "The answer "}),
+        _chunk({"content": "is 42."}),
+        _chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look_up"}}]}),
+        _chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"city": "Paris"}'}}]}),
+        _chunk({}, "tool_calls"),
+    ],
+    "anthropic": [
+        {"type": "message_start", "message": {"id": "m1", "model": "m", "usage": {}}},
+        _start(0, type="thinking", thinking=""),
+        _delta(0, type="thinking_delta", thinking="hm"),
+        _start(1, type="text", text=""),
+        _delta(1, type="text_delta", text=TEXT),
+        _start(2, type="tool_use", id="t", name="look_up", input={}),
+        _delta(2, type="input_json_delta", partial_json='{"city": "Paris"}'),
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ],
+    "gemini": [
+        _parts({"text": "hm", "thought": True}),
+        _parts({"text": "The answer "}),
+        _parts({"text": "is 42."}),
+        _parts(
+            {"functionCall": {"name": "look_up", "args": {"city": "Paris"}}}, finishReason="STOP"
+        ),
+    ],
+    "responses": [
+        {"type": "response.created", "response": {"id": "r1", "model": "m"}},
+        {"type": "response.reasoning_text.delta", "output_index": 0, "delta": "hm"},
+        {"type": "response.output_text.delta", "output_index": 1, "delta": TEXT},
+        {
+            "type": "response.output_item.added",
+            "output_index": 2,
+            "item": {"type": "function_call", "id": "f", "call_id": "t", "name": "look_up"},
+        },
+        {
+            "type": "response.function_call_arguments.delta",
+            "item_id": "f",
+            "delta": '{"city": "Paris"}',
+        },
+        {"type": "response.completed", "response": {"status": "completed", "output": []}},
+    ],
+}
+
+
+def parse_stream(style: Any, events: list[dict[str, Any]]) -> tuple[ParsedResponse, Any]:
+    parser = choose_reader(style)
+    for event in events:
+        parser.parse_event(None, decode_json(json.dumps(event).encode())[0])
+        if parser.reading.error is not None or parser.reading.problem is not None:
+            break
+    parser.finish()
+    return parser.reading, reading_error(parser.reading, _record())
+
+
+@pytest.mark.parametrize("style", STREAMS)
+def test_the_good_stream_is_read(style: str) -> None:
+    reading, error = parse_stream(style, STREAMS[style])
+    assert error is None and not reading.flags, reading.flags
+    assert ("".join(reading.text), "".join(reading.reasoning)) == (TEXT, "hm")
+    (call,) = reading.tool_calls()
+    assert (call.name, json.loads(call.arguments)) == ("look_up", {"city": "Paris"})
+
+
+@pytest.mark.parametrize("style", STREAMS)
+def test_no_value_of_another_type_in_a_stream_is_passed_over(style: str) -> None:
+    rng = random.Random(f"mutations of streams of {style}")
+    good, _ = parse_stream(style, STREAMS[style])
+    for _ in range(MUTATIONS):
+        events = list(STREAMS[style])
+        place = rng.randrange(len(events))
+        events[place], is_swapped = mutate(events[place], rng)
+        reading, error = parse_stream(style, events)
+        if is_swapped:
+            is_noticed = error is not None or reading.flags
+            assert is_noticed or _summary(reading) == _summary(good), json.dumps(events[place])
+
+
+@pytest.mark.parametrize("index", ["zero", 10**20, 1.5, [0]])
+def test_an_odd_index_loses_no_tool_call(index: Any) -> None:
+    events = copy.deepcopy(STREAMS["openai"])
+    for event in events[3:5]:
+        event["choices"][0]["delta"]["tool_calls"][0]["index"] = index
+    reading, error = parse_stream("openai", events)
+    assert error is None
+    assert [call.arguments for call in reading.tool_calls()] == ['{"city": "Paris"}']

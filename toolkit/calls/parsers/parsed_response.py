@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -391,7 +392,10 @@ def split_data_url(url: str) -> tuple[str | None, str | None, str | None]:
 
 def as_json(value: Any) -> str:
     """A decoded value as JSON text."""
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(value)
 
 
 def without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -410,7 +414,5 @@ def _name_type(value: Any) -> str:
 
 def _clip(item: Any) -> Any:
     """An unknown member as it came, or the beginning of its JSON where it is long."""
-    text = orjson.dumps(item)
-    if len(text) <= _MAX_UNREAD_CHARS:
-        return item
-    return text[:_MAX_UNREAD_CHARS].decode("utf-8", "replace")
+    text = as_json(item)
+    return item if len(text) <= _MAX_UNREAD_CHARS else text[:_MAX_UNREAD_CHARS]

@@ -334,8 +334,10 @@ class OpenAIChatParser(ResponseParser):
                 if type(part) is str:
                     self.reading.flag_type(f"{path}[]", part)
                     yield from self._text(part, draft)
-                elif (part := self.reading.as_object(part, f"{path}[]")) is not None:
-                    yield from self._content_part(part, draft, path)
+                elif part and (held := self.reading.as_object(part, f"{path}[]")) is not None:
+                    yield from self._content_part(held, draft, path)
+                elif part is not None:
+                    self.reading.flag_type(f"{path}[]", part)
 
     def _text(self, text: str, draft: ChoiceDraft) -> Sequence[Piece]:
         tags = self._tags[draft.index]

@@ -75,11 +75,11 @@ class ResponsesParser(ResponseParser):
     def parse_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:
         """Read one event; its `type` counts, the name only repeats it."""
         reading = self.reading
-        kind = value.get("type") or name
+        kind = reading.as_label(value.get("type"), "type") or name
         if kind == "response.output_text.delta":
             self._note_logprobs(value.get("logprobs"))
             return self._add("text", value, "delta")
-        if isinstance(kind, str) and kind.startswith("response.reasoning") and "delta" in value:
+        if kind and kind.startswith("response.reasoning") and "delta" in value:
             return self._add("reasoning", value, "delta")
         if kind in (
             "response.function_call_arguments.delta",
@@ -137,7 +137,7 @@ class ResponsesParser(ResponseParser):
         reading.response_id = reading.as_label(value.get("id"), "id")
         reading.service_tier = reading.as_label(value.get("service_tier"), "service_tier")
         read_usage(reading, value)
-        status = value.get("status")
+        status = reading.as_label(value.get("status"), "status")
         details = value.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
         if value.get("error"):
@@ -235,7 +235,7 @@ class ResponsesParser(ResponseParser):
         if kind in ("function_call", "custom_tool_call"):
             return self._end_call(item, index)
         if kind == "message":
-            if item.get("id") not in self._streamed and index not in self._streamed:
+            if not {_key(item.get("id")), _key(index)} & self._streamed:
                 return self._read_item(item)
             for part in reading.as_list(item.get("content"), "item.content"):
                 if isinstance(part, dict):
@@ -243,14 +243,14 @@ class ResponsesParser(ResponseParser):
             return ()
         if kind == "reasoning":
             reading.has_other = True
-            known = item.get("id") in self._streamed or index in self._streamed
-            return () if known else self._read_thoughts(item)
+            is_known = {_key(item.get("id")), _key(index)} & self._streamed
+            return () if is_known else self._read_thoughts(item)
         self._read_item(item)
         return ()
 
     def _end_call(self, item: Mapping[str, Any], index: Any) -> Sequence[Piece]:
         """The whole call: only what its deltas have not brought is new."""
-        draft = self._tools.get(item.get("id")) or self._tools.get(index)
+        draft = self._tools.get(_key(item.get("id"))) or self._tools.get(_key(index))
         if draft is None:
             return self._read_item(item)
         name = "input" if draft.type == "custom" else "arguments"
@@ -262,7 +262,8 @@ class ResponsesParser(ResponseParser):
 
     def _read_arguments(self, value: Mapping[str, Any]) -> Sequence[Piece]:
         part = self.reading.as_text(value.get("delta"), "delta")
-        draft = self._tools.get(value.get("item_id")) or self._tools.get(value.get("output_index"))
+        draft = self._tools.get(_key(value.get("item_id")))
+        draft = draft or self._tools.get(_key(value.get("output_index")))
         if draft is None:
             self.reading.refuse("delta without its tool call", part)
             return ()
@@ -337,3 +338,8 @@ class ResponsesParser(ResponseParser):
             return [("text", text)]
         reading.reasoning.append(text)
         return [("reasoning", text)]
+
+
+def _key(value: Any) -> str | int | None:
+    """An id or index as a key; None where it is neither."""
+    return value if isinstance(value, str | int) else None
