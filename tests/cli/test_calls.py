@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.shell import run, run_json
-from toolkit.cli.views.call_queries import read_since
+from toolkit.cli.duration import read_since
 from toolkit.errors import InvalidInput
 from toolkit.records import CALL_COLUMNS
 

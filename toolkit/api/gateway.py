@@ -28,6 +28,7 @@ from toolkit.api.error_format import body_of
 from toolkit.api.token_budget import check_budget
 from toolkit.calls.stream_buffer import Answering
 from toolkit.errors import ClientGone, ToolkitError
+from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta, ReplyStream
@@ -98,16 +99,13 @@ async def answer_chat(
 def served_models(toolkit: Toolkit) -> list[str]:
     """Failover chains, then the enabled models of the catalog, then the providers' defaults."""
     chains = toolkit.chains.served()
-    rows = toolkit.store.rows(
-        "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL ORDER BY model"
-    )
     defaults = [
         f"{provider.name}/{provider.default_model}"
         for provider in toolkit.providers.registry.list(active=True)
         if provider.default_model
     ]
     disabled = set(toolkit.catalog.disabled())
-    names = [*chains, *(row["model"] for row in rows), *defaults]
+    names = [*chains, *enabled_models(toolkit.store), *defaults]
     return [name for name in dict.fromkeys(names) if name not in disabled]
 
 

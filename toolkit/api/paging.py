@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from toolkit.store.queries import Query
     from toolkit.store.store import Store
 
 
@@ -32,9 +33,9 @@ def page_of(rows: Sequence[dict[str, Any]], limit: int, offset: int) -> Page:
     )
 
 
-def page_rows(store: Store, sql: str, values: Sequence[Any], page: tuple[int, int]) -> Page:
-    """One page of a query's rows; the query is the house's own, its values bound."""
+def page_rows(store: Store, query: Query, page: tuple[int, int]) -> Page:
+    """One page of a query's rows."""
     limit, offset = page
-    counted = store.rows(f"SELECT count(*) AS n FROM ({sql})", list(values))  # noqa: S608 - see above
-    rows = store.rows(f"{sql} LIMIT {int(limit)} OFFSET {int(offset)}", list(values))
+    counted = store.rows(f"SELECT count(*) AS n FROM ({query.sql})", query.params)  # noqa: S608 - the toolkit's own SQL, values bound
+    rows = store.rows(f"{query.sql} LIMIT {int(limit)} OFFSET {int(offset)}", query.params)
     return Page(data=rows, total=int(counted[0]["n"]), limit=limit, offset=offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from toolkit.errors import InvalidInput
@@ -28,3 +28,22 @@ def require_span(text: str) -> timedelta:
     if found is None:
         raise InvalidInput(f"{text!r} is not a duration", hint="Write 30min, 2h, 7d or 2w.")
     return found
+
+
+def read_since(text: str | None, now: datetime | None = None) -> datetime | None:
+    """`30min`, `6h`, `7d`, `2w` before now, or an ISO date or time (UTC when it names no zone).
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if text is None:
+        return None
+    if (span := find_span(text)) is not None:
+        return (now or datetime.now(UTC)) - span
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{text!r} is no time", hint="Write 30min, 6h, 7d, or a date like 2026-11-21."
+        ) from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

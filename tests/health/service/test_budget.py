@@ -10,7 +10,6 @@ import pytest
 
 from tests.health.simulated import START, SimulatedClock, new_monitor, new_toolkit, play
 from tests.servers import Answer, MockProvider
-from toolkit.cli.views.call_queries import CallFilter
 from toolkit.health.connection_checks import MAX_TOKENS
 from toolkit.health.evidence import utc_now
 from toolkit.health.monitoring.probe_budget import Spending, read_budget
@@ -153,7 +152,7 @@ def test_probes_stay_out_of_every_statistic_and_in_the_sums_of_money(server):
     )
     assert counted["calls"] == 0
     assert counted["cost_usd"] > 0
-    stats, _ = CallFilter(is_live_only=True).where()
+    stats, _ = queries.CallFilter(is_user_only=True).where()
     (row,) = toolkit.store.rows(f"SELECT count(*) AS n FROM calls WHERE {stats}")
     assert row["n"] == 0
     chosen = page.CallFilter()

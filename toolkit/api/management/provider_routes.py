@@ -27,6 +27,9 @@ from toolkit.api.management.transfer_routes import add_transfer_routes
 from toolkit.api.paging import Page, page_of, page_rows
 from toolkit.providers.checks import ProbeResult
 from toolkit.providers.provider import Provider
+from toolkit.store.queries import CallFilter
+from toolkit.store.queries.calls import call_summaries
+from toolkit.store.queries.models import model_list
 
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
@@ -35,13 +38,6 @@ Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Text = Annotated[str | None, Query(max_length=512)]
-
-_CALL_COLUMNS = (
-    "call_id, request_id, attempt, attempt_kind, origin, started_at, provider, model, "
-    "response_model, stream, source, status, error_code, error_cause, blame, http_status, "
-    "error_message, finish_reason, input_tokens, output_tokens, cost_usd, ttft_ms, ttfo_ms, "
-    "duration_ms, tpot_ms, output_tps, flags"
-)
 
 
 def build_management(toolkit: Toolkit) -> APIRouter:
@@ -228,11 +224,8 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
         offset: Offset = 0,
         token: BearerToken = read,
     ) -> Page:
-        wanted = {"provider": provider, "model": model, "status": status, "origin": origin}
-        named = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{column} = ?" for column in named) or "true"
-        sql = f"SELECT {_CALL_COLUMNS} FROM calls WHERE {where} ORDER BY started_at DESC, seq DESC"  # noqa: S608 - columns of a fixed list, values bound
-        return page_rows(toolkit.store, sql, list(named.values()), (limit, offset))
+        which = CallFilter(provider=provider, model=model, status=status, origin=origin)
+        return page_rows(toolkit.store, call_summaries(which), (limit, offset))
 
     @router.get("/health", tags=["health"], summary="The state of every provider in use")
     def read_health(token: BearerToken = read) -> dict[str, Any]:
@@ -296,13 +289,4 @@ def _models(
     enabled: bool | None,
     page: tuple[int, int],
 ) -> Page:
-    terms: list[tuple[str, Any]] = []
-    if provider is not None:
-        terms.append(("provider = ?", provider))
-    if search is not None:
-        terms.append(("contains(lower(model), lower(?))", search))
-    if enabled is not None:
-        terms.append(("is_enabled = ?", enabled))
-    where = " AND ".join(term for term, _ in terms) or "true"
-    sql = f"SELECT * EXCLUDE (facts, raw) FROM models WHERE {where} ORDER BY model"  # noqa: S608 - fixed terms, values bound
-    return page_rows(toolkit.store, sql, [value for _, value in terms], page)
+    return page_rows(toolkit.store, model_list(provider, search, enabled), page)

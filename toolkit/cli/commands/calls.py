@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from toolkit.charts.numbers import count, duration, duration_unit, money, rate
+from toolkit.cli.duration import read_since
 from toolkit.cli.output import (
     Column,
     JsonFlag,
@@ -21,14 +22,9 @@ from toolkit.cli.output import (
     show_facts,
     show_rows,
 )
-from toolkit.cli.views.call_queries import (
-    CallFilter,
-    call_statistics,
-    find_calls,
-    list_calls,
-    read_since,
-)
 from toolkit.errors import InvalidInput
+from toolkit.store.queries import CallFilter
+from toolkit.store.queries.calls import call_statistics, find_calls, list_calls
 
 app = new_app("Inspect recorded calls: one row per attempt.")
 
@@ -106,7 +102,7 @@ def stats(
     as_json: JsonFlag = False,
 ) -> None:
     """Summarize calls by model: answers, errors, latency, speed, tokens, cost (live calls only)."""
-    which = _filter(provider, model, None, origin, since, is_live_only=True)
+    which = _filter(provider, model, None, origin, since, is_user_only=True)
     with opened_toolkit() as toolkit:
         rows = call_statistics(toolkit.store, which)
     shown = [{**row, "ttft_high": _high(row)} for row in rows]
@@ -156,7 +152,7 @@ def _filter(
     origin: str | None,
     since: str | None,
     *,
-    is_live_only: bool = False,
+    is_user_only: bool = False,
 ) -> CallFilter:
     if status not in (None, "ok", "error", "cancelled"):
         raise InvalidInput(
@@ -168,7 +164,7 @@ def _filter(
         status=status,
         origin=origin,
         since=read_since(since),
-        is_live_only=is_live_only,
+        is_user_only=is_user_only,
     )
 
 

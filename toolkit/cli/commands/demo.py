@@ -103,7 +103,7 @@ def _report(
     toolkit: Toolkit, boards: Sequence[Board], seats: Sequence[Slot], *, as_json: bool
 ) -> bool:
     """Read back what was recorded and show it; whether an answer that was asked for is missing."""
-    from toolkit.cli.views.call_queries import count_rows, pane_figures
+    from toolkit.store.queries.boards import count_rows, pane_figures
 
     ids = [board.board_id for board in boards]
     toolkit.store.ingest()

@@ -240,13 +240,9 @@ def rotate(
 
 def key_rows(toolkit: Toolkit, provider: str | None) -> list[dict[str, Any]]:
     """One row per place that holds a key, with when it was last used (UTC)."""
-    used = {
-        row["key_fingerprint"]: row["last_used_at"]
-        for row in toolkit.store.rows(
-            "SELECT key_fingerprint, max(started_at) AS last_used_at FROM calls "
-            "WHERE key_fingerprint IS NOT NULL GROUP BY key_fingerprint"
-        )
-    }
+    from toolkit.store.queries.calls import last_use_of_keys
+
+    used = last_use_of_keys(toolkit.store)
     rows = []
     for place in toolkit.keys.list(provider):
         state = "active" if place.in_force else place.note or f"overridden by {place.shadowed_by}"

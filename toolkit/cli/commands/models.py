@@ -9,6 +9,7 @@ import typer
 
 from toolkit.catalog.changes import fold_first_listings
 from toolkit.charts.numbers import UNPRICED, count, money
+from toolkit.cli.duration import read_since
 from toolkit.cli.output import (
     Column,
     JsonFlag,
@@ -20,7 +21,6 @@ from toolkit.cli.output import (
     show_rows,
 )
 from toolkit.cli.spinner import status_line
-from toolkit.cli.views.call_queries import read_since
 from toolkit.cli.views.model_facts import read_fact
 from toolkit.cli.views.model_views import (
     show_model,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from toolkit.charts.numbers import UNKNOWN, count, money
+from toolkit.cli.duration import read_since
 from toolkit.cli.output import Column, JsonFlag, new_app, notice, opened_toolkit, show_rows
-from toolkit.cli.views.call_queries import read_since
 from toolkit.cli.views.model_views import text_rows
 from toolkit.pricing.spend import SpendKey
 

@@ -156,7 +156,7 @@ def _whole_lines(text: str, begin: int, *, is_over: bool, width: int = 96) -> li
 def show_figures(
     rows: Sequence[Mapping[str, Any]], seats: Sequence[Slot], *, title: str | None = None
 ) -> None:
-    """The table at the end: one row per pane, from `call_queries.pane_figures`."""
+    """The table at the end: one row per pane, from `boards.pane_figures`."""
     shown = [{**row, "label": seats[row["position"]].label, "cost": _cost(row)} for row in rows]
     columns = [
         Column("label", "Pane"),

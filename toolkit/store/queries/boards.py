@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from toolkit.store.queries.query import Source
+
 if TYPE_CHECKING:
     from toolkit.store.store import Store
 
@@ -59,3 +61,39 @@ def pane_rows(store: Store, board_id: str) -> list[Row]:
 def vote_rows(store: Store) -> list[Row]:
     """All votes that count, oldest first; one that was undone is left out."""
     return store.rows(_VOTES)
+
+
+def pane_figures(source: Source, board_ids: list[str]) -> list[dict[str, Any]]:
+    """What the store holds of these boards, one row per pane position."""
+    marks = ", ".join("?" for _ in board_ids)
+    sql = f"""
+        SELECT p.position,
+               any_value(p.model) AS model,
+               any_value(p.params) AS params,
+               count(*) AS asked,
+               count(*) FILTER (p.state = 'done') AS answers,
+               count(*) FILTER (p.state = 'failed') AS errors,
+               count(*) FILTER (p.state = 'stopped') AS stopped,
+               quantile_cont(c.ttft_ms, 0.5) FILTER (c.status = 'ok') AS ttft_p50_ms,
+               quantile_cont(c.tpot_ms, 0.5) FILTER (c.status = 'ok') AS tpot_p50_ms,
+               quantile_cont(c.output_tps, 0.5) FILTER (c.status = 'ok') AS output_tps_p50,
+               sum(c.input_tokens)::BIGINT AS input_tokens,
+               sum(c.output_tokens)::BIGINT AS output_tokens,
+               sum(c.cost_usd) AS cost_usd,
+               count(*) FILTER (c.status = 'ok' AND c.cost_usd IS NULL) AS unpriced
+        FROM panes p LEFT JOIN calls c ON c.call_id = p.call_id
+        WHERE p.board_id IN ({marks})
+        GROUP BY p.position ORDER BY p.position
+    """  # noqa: S608 - placeholders only
+    return source.rows(sql, board_ids)
+
+
+def count_rows(source: Source, board_ids: list[str]) -> dict[str, int]:
+    """How many rows of `calls`, `boards` and `panes` these boards left."""
+    marks = ", ".join("?" for _ in board_ids)
+    sql = f"""
+        SELECT (SELECT count(*) FROM calls WHERE origin_id IN ({marks})) AS calls,
+               (SELECT count(*) FROM boards WHERE board_id IN ({marks})) AS boards,
+               (SELECT count(*) FROM panes WHERE board_id IN ({marks})) AS panes
+    """  # noqa: S608 - placeholders only
+    return {name: int(n) for name, n in source.rows(sql, board_ids * 3)[0].items()}

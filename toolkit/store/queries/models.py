@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from toolkit.store.queries.filters import LIVE, USER_CALLS
+from toolkit.store.queries.query import Query, Source
 
 MODELS_OF_PROVIDER: Final = """
     SELECT * FROM models WHERE provider = ?"""
@@ -169,3 +170,29 @@ def models_where(condition: str, words: int, is_callable: bool | None) -> str:
                coalesce(calls, 0) AS calls
         FROM models LEFT JOIN ({CALL_PROOFS}) AS proofs USING (provider, model_id)
         WHERE {condition} ORDER BY provider, model_id"""
+
+
+def enabled_models(source: Source) -> list[str]:
+    """Enabled models that their provider still lists, as `provider/model_id`."""
+    rows = source.rows(
+        "SELECT model FROM models WHERE is_enabled AND gone_at IS NULL ORDER BY model"
+    )
+    return [row["model"] for row in rows]
+
+
+def model_list(
+    provider: str | None = None, search: str | None = None, enabled: bool | None = None
+) -> Query:
+    """The catalog without its bulky columns, of one provider, by part of the name, or switched."""
+    terms: list[tuple[str, Any]] = []
+    if provider is not None:
+        terms.append(("provider = ?", provider))
+    if search is not None:
+        terms.append(("contains(lower(model), lower(?))", search))
+    if enabled is not None:
+        terms.append(("is_enabled = ?", enabled))
+    where = " AND ".join(term for term, _ in terms) or "true"
+    return Query(
+        f"SELECT * EXCLUDE (facts, raw) FROM models WHERE {where} ORDER BY model",
+        tuple(value for _, value in terms),
+    )
