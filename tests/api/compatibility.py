@@ -3,6 +3,8 @@
 `python -m tests.api.compatibility` tries all of them and writes the table of docs/clients.md.
 """
 
+# ruff: noqa: E501 - a table of the page has long rows
+
 from __future__ import annotations
 
 import contextlib
@@ -79,7 +81,7 @@ FEATURES = {
     "broken stream": Feature(
         "a stream that breaks is an error, never a short answer",
         {"chunks": ["one ", "two "], "drop_after": 1},
-        re.compile("the stream was cut"),
+        re.compile("stream was cut|in the middle of the stream"),
     ),
 }
 
@@ -132,6 +134,18 @@ def _npm_versions() -> str:
 
 CLIENTS = (
     Client("openai (Python)", lambda: version("openai"), _python("with_openai"), tuple(FEATURES)),
+    Client(
+        "openai (Responses)",
+        lambda: version("openai"),
+        _python("with_openai_responses"),
+        tuple(name for name in FEATURES if name not in ("embeddings", "models")),
+    ),
+    Client(
+        "anthropic (Python)",
+        lambda: version("anthropic"),
+        _python("with_anthropic"),
+        tuple(name for name in FEATURES if name not in ("embeddings", "schema")),
+    ),
     Client("litellm", lambda: version("litellm"), _python("with_litellm")),
     Client(
         "LangChain",
@@ -299,22 +313,35 @@ def render() -> str:
 _PAGE = """\
 # Clients of the gateway
 
-Every "yes" is a test: the client, as its makers publish it, asks a running `toolkit serve` with a
+Start it with `toolkit serve` and create a token (`toolkit serve token create NAME`). Models are named
+`provider/model`, or by the name of a failover chain.
+
+| client | settings |
+|---|---|
+| OpenAI SDKs, LangChain, LlamaIndex, pydantic-ai, openai-agents, instructor, DSPy, smolagents, aider | `OPENAI_BASE_URL=http://127.0.0.1:8601/v1`, `OPENAI_API_KEY=TOKEN` |
+| Anthropic SDKs, Claude Code | `ANTHROPIC_BASE_URL=http://127.0.0.1:8601`, `ANTHROPIC_API_KEY=TOKEN` |
+| litellm | `api_base="http://127.0.0.1:8601/v1"`, model `openai/provider/model` |
+| Ollama's clients | `OLLAMA_HOST=http://127.0.0.1:8601`, header `Authorization: Bearer TOKEN` |
+| Vercel AI SDK | `createOpenAI`, `createOpenAICompatible` or `createAnthropic` with `baseURL` and `apiKey` |
+| web pages, Obsidian, VS Code webviews | as above, and `toolkit serve --allow-origin ORIGIN` |
+
+## What each was tested with
+
+Each "yes" is a test: the client, as its makers publish it, calls a running `toolkit serve` with a
 scripted provider behind it, and both what it shows and what reached the provider are compared.
-"–" is not tried, because the client has no such thing or shows none of it.
+"–" was not tested, because the client has no such feature or does not show it.
 
 {table}
 
-Tried with:
+Versions:
 {versions}
 
-LangChain's `OpenAIEmbeddings` sends token numbers unless told not to: give it
-`check_embedding_ctx_length=False`. The gateway takes texts only, because which tokenizer a model
-behind an alias has, nobody can say.
+LangChain's `OpenAIEmbeddings` sends arrays of token numbers, which are decoded as `cl100k_base`. To
+send texts: `check_embedding_ctx_length=False`.
 
-This page is written by `python -m tests.api.compatibility`, which tries all clients first (the
+This page is written by `python -m tests.api.compatibility`, which runs all clients first (the
 AI SDK after `make judges`; LangChain and llm with `TOOLKIT_REQUIRE_JUDGES=1`, into an environment
-of their own, or `TOOLKIT_CLIENT_VENV` naming one that has them). A test holds it to the tests.
+of their own, or `TOOLKIT_CLIENT_VENV` naming one that has them). A test compares it with the tests.
 """
 
 

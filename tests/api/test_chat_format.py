@@ -7,10 +7,12 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.api.chat_format import ChunkWriter
+from toolkit.api.formats.chat_format import ChunkWriter
 from toolkit.calls.parsers.parsed_response import ToolDraft
+from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
 
+TOOL_CALL = Delta("tool_call", "", 0.0)
 PART = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=4)
 CALL = st.tuples(st.none() | st.just("id"), st.text("abc", min_size=1), st.lists(PART, max_size=5))
 
@@ -45,22 +47,22 @@ def add_up(events):
     return [tuple(calls[index]) for index in range(len(calls))]
 
 
-@given(calls=st.lists(CALL, max_size=4), told=st.lists(st.booleans(), max_size=20), data=st.data())
-def test_pieces_add_up_to_the_calls_wherever_they_are_told(calls, told, data):
+@given(calls=st.lists(CALL, max_size=4), sent=st.lists(st.booleans(), max_size=20), data=st.data())
+def test_pieces_add_up_to_the_calls_however_they_are_cut(calls, sent, data):
     writer, drafts, events = ChunkWriter("c", "mock/m"), {}, []
-    turns = iter(told)
+    sends = iter(sent)
     for index, (call_id, name, parts) in enumerate(calls):
         drafts[index] = ToolDraft(call_id, "" if data.draw(st.booleans()) else name)
         for part in ["", *parts]:
             if part:
                 drafts[index].arguments.append(part)
-            if next(turns, False) and (chunk := writer.tools(drafts)):
+            if next(sends, False) and (chunk := writer.piece(TOOL_CALL, drafts)):
                 events.append(chunk)
-            drafts[index].name = name  # some servers tell it late
-    if chunk := writer.tools(drafts):  # the newest delta tells of all before it
+            drafts[index].name = name  # some servers send it late
+    if chunk := writer.piece(TOOL_CALL, drafts):  # the newest delta stands for all before it
         events.append(chunk)
     reply = reply_with(draft.finished() for draft in drafts.values())
-    events.append(writer.end(reply, with_usage=False))
+    events.append(writer.end(reply))
     assert add_up(events) == [
         (call.id or f"call_{place}", call.name, call.arguments)
         for place, call in enumerate(reply.tool_calls)
@@ -70,4 +72,4 @@ def test_pieces_add_up_to_the_calls_wherever_they_are_told(calls, told, data):
 def test_calls_that_a_processor_put_into_the_reply_come_at_its_end():
     writer = ChunkWriter("c", "mock/m")
     reply = reply_with([ToolCall(id=None, name="added", arguments="{}")])
-    assert add_up([writer.end(reply, with_usage=False)]) == [("call_0", "added", "{}")]
+    assert add_up([writer.end(reply)]) == [("call_0", "added", "{}")]

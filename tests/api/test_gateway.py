@@ -133,13 +133,15 @@ def test_a_stream_that_breaks_says_so_inside_the_stream(served):
 
 
 @pytest.mark.parametrize(
-    "field", ["api_base", "base_url", "api_key", "extra_headers", "mock_response", "metadata"]
+    "field",
+    ["api_base", "base_url", "api_key", "extra_headers", "mock_response", "litellm_metadata"],
 )
 def test_a_caller_can_set_nothing_of_the_machinery(served, field):
     body = {"model": "mock/m", "messages": [{"role": "user", "content": "x"}], field: "http://evil"}
     answer = served.ask("POST", "/v1/chat/completions", json=body)
     assert answer.status_code == 422
     assert answer.json()["error"]["param"] == field
+    assert "is not accepted" in answer.json()["error"]["message"]
     assert served.provider.requests == []
 
 

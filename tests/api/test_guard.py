@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from toolkit.api.bearer_tokens import BearerToken, BearerTokens
 from toolkit.api.guard import MAX_BODY_BYTES, Guard
-from toolkit.api.json_bodies import json_depth
+from toolkit.api.json_bodies import BodyRefused, check_bounds, json_depth, parse_bounded
 from toolkit.api.token_limits import Limits
 
 HOSTS = {"127.0.0.1": True, "127.0.0.1:8601": True, "localhost": True, "[::1]:8601": True,
@@ -149,3 +149,121 @@ def test_one_token_at_its_limit_does_not_hold_up_another():
     assert limits.enter(busy) is None
     assert limits.enter(busy) is not None
     assert limits.enter(calm) is None
+
+
+# ---- bodies -------------------------------------------------------------------------------------
+
+
+HOSTILE = {
+    "escapes": b'{"a":"' + b'\\"' * 1_000_000,
+    "open strings": b'"' * 1_000_001,
+    "backslash at the end": b'{"a":"' + b"x" * 1_000_000 + b"\\",
+    "no marks": b"a" * 3_000_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_counting_a_body_looks_at_each_byte_once(name):
+    """With a pattern that backtracks, 40 KB of the first took 50 s; this would never end."""
+    check_bounds(HOSTILE[name])
+
+
+@pytest.mark.parametrize("body", [b"[],", b"{},", b'"",', b"1,"])
+def test_a_body_of_millions_of_values_is_refused(body):
+    with pytest.raises(BodyRefused, match="more than 300,000 values"):
+        check_bounds(b"[" + body * 400_000)
+
+
+@given(st.recursive(st.none() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+def test_bounded_parsing_reads_what_json_reads(value):
+    assert parse_bounded(json.dumps(value).encode()) == value
+
+
+def test_a_token_without_the_scope_is_refused_before_its_body_is_read(door):
+    guard, _ = door
+    text = guard.tokens.create("reader", scopes=("read",)).reveal()
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "headers": [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {text}".encode())],
+    }
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]["status"] == 403
+
+
+# ---- clients ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["x-api-key", "api-key", "x-goog-api-key"])
+def test_a_token_is_found_where_other_apis_put_their_key(door, header):
+    guard, auth = door
+    text = auth["authorization"].split()[1]
+    assert _ask(guard, headers={header: text}).status_code == 200
+    assert _ask(guard, headers={header: "wrong"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("LOCALHOST", 200), ("localhost:evil", 421), ("localhost:80:80", 421), ("[::1]:x", 421)],
+)
+def test_a_host_header_is_read_strictly_and_in_any_case(door, host, status):
+    guard, auth = door
+    assert _ask(guard, headers={**auth, "host": host}).status_code == status
+
+
+ALLOWED = "app://obsidian.md"
+
+
+@pytest.fixture
+def open_door(door):
+    guard, auth = door
+    origins = (ALLOWED, "vscode-webview://*")
+    return Guard(_echo, tokens=guard.tokens, limits=Limits(), origins=origins), auth
+
+
+@pytest.mark.parametrize("origin", [ALLOWED, "vscode-webview://1a2b"])
+def test_an_allowed_origin_gets_its_preflight_and_its_answer(open_door, origin):
+    guard, auth = open_door
+    wanted = {"access-control-request-method": "POST", "access-control-request-headers": "a, b"}
+    answer = _ask(guard, "OPTIONS", headers={"origin": origin, **wanted})
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert answer.headers["access-control-allow-headers"] == "a, b"
+    answer = _ask(guard, headers={**auth, "origin": origin})
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "Origin" in answer.headers["vary"]
+    refused = _ask(guard, headers={"origin": origin})  # the page must be able to read the error
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin)
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "app://obsidian.md.evil"])
+def test_another_origin_is_refused_and_gets_no_preflight(open_door, origin):
+    guard, auth = open_door
+    headers = {**auth, "origin": origin, "access-control-request-method": "POST"}
+    for method in ("OPTIONS", "GET"):
+        answer = _ask(guard, method, headers=headers)
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_requests_that_have_ended_do_not_count_as_open(door):
+    """A counter that is not released would answer 429 for ever after the 512th request."""
+    guard, auth = door
+    guard.limits = Limits(total=2)
+    assert {_ask(guard, headers=auth).status_code for _ in range(6)} == {200}
+
+
+def test_an_ended_request_makes_room_and_no_more_than_that():
+    limits, token = Limits(total=2), BearerToken(name="t", digest="")
+    assert [limits.enter(token) for _ in range(3)] == [None, None, 1.0]
+    limits.leave(token)
+    assert [limits.enter(token) for _ in range(2)] == [None, 1.0]

@@ -131,7 +131,7 @@ def test_what_is_installed_and_not_named_does_nothing(installed, provider, home)
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ('request_parsers = ["nobody"]', "no installed package brings 'nobody'"),
+        ('request_parsers = ["nobody"]', "no installed package provides 'nobody'"),
         ('request_parsers = ["greedy"]', "no path of its own"),
     ],
 )

@@ -188,11 +188,20 @@ def test_parameters_of_many_providers_pass_as_they_are(served):
     assert (sent["seed"], sent["stop"]) == (7, ["x"])
 
 
-def test_several_answers_at_once_are_refused_by_name(served):
-    answer = served.ask("POST", "/v1/chat/completions", json=body(n=2))
-    assert answer.status_code == 422
-    assert answer.json()["error"]["param"] == "n"
-    assert served.provider.requests == []
+def test_several_answers_at_once_reach_the_client(served):
+    choices = [
+        {"index": i, "message": {"role": "assistant", "content": t}, "finish_reason": "stop"}
+        for i, t in enumerate(["one", "two"])
+    ]
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    reply = {"id": "x", "object": "chat.completion", "model": "m", "choices": choices}
+    served.provider.enqueue(
+        body=json.dumps({**reply, "usage": usage}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    answer = served.ask("POST", "/v1/chat/completions", json=body(n=2)).json()
+    assert [c["message"]["content"] for c in answer["choices"]] == ["one", "two"]
+    assert served.provider.requests[-1].json["n"] == 2
 
 
 def test_tokens_take_turns_by_their_own_limits(served):
@@ -314,6 +323,40 @@ def test_calls_in_progress_cannot_exceed_a_tokens_budget_together(home):
     toolkit.budgets.before(request(origin="chat"))
     toolkit.budgets.ended(first, ())
     toolkit.budgets.before(second)
+    toolkit.close()
+
+
+def test_a_token_that_has_spent_exactly_its_cap_is_refused(home):
+    from dataclasses import replace
+    from datetime import UTC, datetime
+    from decimal import Decimal
+
+    from toolkit.api.bearer_tokens import BearerToken
+    from toolkit.api.token_budget import check_budget
+    from toolkit.errors import BudgetExceeded
+    from toolkit.records import Call
+    from toolkit.toolkit import current
+
+    toolkit = current()
+    call = Call(
+        call_id="c1",
+        request_id="r1",
+        attempt=1,
+        attempt_kind="first",
+        origin="gateway",
+        started_at=datetime.now(UTC),
+        seq=1,
+        provider="mock",
+        model="mock/m",
+        status="ok",
+        cost_usd=Decimal("0.25"),
+        tags={"token": "t"},
+    )
+    toolkit.record(call)
+    token = BearerToken(name="t", digest="", usd_per_day=0.25)
+    with pytest.raises(BudgetExceeded):
+        asyncio.run(check_budget(toolkit.budgets, token))
+    asyncio.run(check_budget(toolkit.budgets, replace(token, usd_per_day=0.26)))
     toolkit.close()
 
 

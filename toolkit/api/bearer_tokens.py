@@ -1,7 +1,7 @@
 """Who may use the HTTP API: bearer tokens, of which only hashes are stored.
 
 A token is shown once, when it is made. The file is 0600, written whole and then swapped in; a
-file that cannot be read admits nobody.
+file that cannot be read admits no request.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class BearerToken:
         requests_per_minute: most requests in any 60 s.
         concurrency: most requests at once.
         created_at: ISO time, UTC.
+        on_unsupported: what becomes of a parameter that a provider does not take, where the
+            request does not say; None: the gateway's policy.
     """
 
     name: str
@@ -50,6 +52,7 @@ class BearerToken:
     requests_per_minute: int = 6000
     concurrency: int = 256
     created_at: str = ""
+    on_unsupported: Literal["error", "drop", "neutral"] | None = None
 
     def may_call(self, model: str) -> bool:
         """Whether `model` (`provider/model_id` or an alias) is among its models."""
@@ -78,6 +81,7 @@ class BearerTokens:
         usd_per_day: float | None = None,
         requests_per_minute: int = 6000,
         concurrency: int = 256,
+        on_unsupported: Literal["error", "drop", "neutral"] | None = None,
     ) -> Secret:
         """Make a token and return its text, which is stored nowhere.
 
@@ -99,6 +103,7 @@ class BearerTokens:
             usd_per_day=usd_per_day,
             requests_per_minute=requests_per_minute,
             concurrency=concurrency,
+            on_unsupported=on_unsupported,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self._write([*tokens, token])
@@ -112,7 +117,7 @@ class BearerTokens:
         """All tokens, oldest first.
 
         Raises:
-            KeyStoreError: the file cannot be read; then nobody is admitted.
+            KeyStoreError: the file cannot be read; then no request is admitted.
         """
         try:
             found = self.path.stat()
@@ -131,7 +136,7 @@ class BearerTokens:
             return list(self._read)
         except (ValueError, KeyError, TypeError):
             raise KeyStoreError(
-                "the token file is damaged; nobody is admitted",
+                "the token file is damaged; no request is admitted",
                 hint=f"Move {self.path.name} away and make new tokens with `toolkit serve token`.",
             ) from None
 

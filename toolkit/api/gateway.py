@@ -1,196 +1,254 @@
-"""The gateway: `/v1/models`, `/v1/chat/completions` and `/v1/embeddings`, for any OpenAI client.
-
-Behind it is the whole call path: pipeline, limits, failover and the ledger, with
-`origin="gateway"` and the caller's token name as a tag.
-"""
+"""The gateway's routes: one for each endpoint of each API whose clients can use it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
 
+import orjson
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.responses import JSONResponse, Response
 
+from toolkit import __version__
 from toolkit.api.access import require_model, require_scope
 from toolkit.api.bearer_tokens import BearerToken
-from toolkit.api.chat_format import (
-    ChatBody,
-    ChunkWriter,
-    completion_json,
-    event,
-    reply_headers,
-    stream_headers,
+from toolkit.api.formats.chat_format import ChatBody, ChatFormat, reply_headers
+from toolkit.api.formats.completions_format import (
+    CompletionBody,
+    CompletionFormat,
+    join_completions,
 )
-from toolkit.api.embeddings_format import EmbeddingBody, embeddings_json
-from toolkit.api.error_format import body_of
-from toolkit.api.token_budget import check_budget
-from toolkit.calls.stream_buffer import Answering
-from toolkit.errors import ClientGone, ToolkitError
-from toolkit.store.queries.models import enabled_models
+from toolkit.api.formats.embeddings_format import EmbeddingBody
+from toolkit.api.formats.message_events import MessagesFormat
+from toolkit.api.formats.messages_format import CountBody, MessagesBody
+from toolkit.api.formats.ollama_format import OllamaChatBody, OllamaFormat, OllamaGenerateBody
+from toolkit.api.formats.response_events import ResponsesFormat
+from toolkit.api.formats.responses_format import ResponsesBody, without_instructions
+from toolkit.api.json_bodies import LARGE_BYTES
+from toolkit.api.model_calls import ModelCalls, dropped_header, json_response
+from toolkit.calls.chat_request import build_request
+from toolkit.errors import InvalidInput, ModelNotFound
+from toolkit.pricing.token_estimate import estimate_request_tokens
+from toolkit.store.queries.calls import recorded_turn
 
-if TYPE_CHECKING:
-    from toolkit.calls.client import Delta, ReplyStream
-    from toolkit.records import Reply
-    from toolkit.toolkit import Toolkit
+B = TypeVar("B", bound=BaseModel)
 
-_SSE = "text/event-stream"
-_MOST_WAITING: Final = 256 * 1024  # characters of a stream that its client has not taken yet
+_EPOCH: Final = "1970-01-01T00:00:00Z"  # no provider says when a model was made
+_MAY_CALL: Final = Depends(require_scope("call"))
 
 
-def build_gateway(toolkit: Toolkit) -> APIRouter:
-    """The routes under `/v1`."""
+def build_gateway(calls: ModelCalls) -> APIRouter:
+    """Every route of the gateway."""
+    _ = calls.toolkit.processors  # a processor that cannot be loaded is reported at the start
     router = APIRouter(tags=["gateway"])
-    _ = toolkit.processors  # a processor that cannot be loaded is reported at the start
-    may_call = Depends(require_scope("call"))
+    _add_models(router, calls)
+    _add_openai(router, calls)
+    _add_anthropic(router, calls)
+    _add_ollama(router, calls)
 
-    @router.get("/models", summary="Models that this token may call")
-    def list_models(token: BearerToken = may_call) -> dict[str, Any]:
-        names = [name for name in served_models(toolkit) if token.may_call(name)]
-        data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": name.partition("/")[0]}
-            for name in names
-        ]
-        return {"object": "list", "data": data}
-
-    @router.post("/chat/completions", summary="Ask a model", response_model=None)
-    async def complete(
-        body: ChatBody, request: Request, token: BearerToken = may_call
-    ) -> JSONResponse | StreamingResponse:
-        return await answer_chat(toolkit, body, request, token)
-
-    @router.post("/embeddings", summary="Turn texts into vectors", response_model=None)
-    async def embed(
-        body: EmbeddingBody, request: Request, token: BearerToken = may_call
-    ) -> JSONResponse:
-        options = await _options(toolkit, body, token)
-        models = resolve_models(toolkit, body.model)
-        asking = toolkit.aembed(models[0], body.input, fallbacks=models[1:], **options)
-        made = await _unless_gone(request, asyncio.ensure_future(asking))
-        content = embeddings_json(made, body.encoding_format)
-        return JSONResponse(content, headers=reply_headers(made))
+    @router.get("/health", summary="Whether the server answers; needs no token")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
 
     return router
 
 
-async def answer_chat(
-    toolkit: Toolkit,
-    body: ChatBody,
-    request: Request,
-    token: BearerToken,
-    write: Callable[[Reply], dict[str, Any]] = completion_json,
-) -> JSONResponse | StreamingResponse:
-    """Ask what a checked body asks, as the token's bearer; a stream is always in OpenAI's form.
+def _add_models(router: APIRouter, calls: ModelCalls) -> None:
+    @router.get("/v1/models", summary="Models that this token may call")
+    def list_models(token: BearerToken = _MAY_CALL) -> dict[str, Any]:
+        data = [_model_json(name) for name in calls.models() if token.may_call(name)]
+        ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+        return {"object": "list", "data": data, "has_more": False, **ends}
+
+    @router.get("/v1/models/{model_id:path}", summary="One model")
+    def show_model(model_id: str, token: BearerToken = _MAY_CALL) -> dict[str, Any]:
+        if model_id in calls.models() and token.may_call(model_id):
+            return _model_json(model_id)
+        raise ModelNotFound(
+            f"there is no model {model_id!r} that this token may call",
+            hint="GET /v1/models lists them. Names are `provider/model`.",
+        )
+
+
+def _model_json(name: str) -> dict[str, Any]:
+    """A model for the clients of OpenAI and of Anthropic at once."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": name.partition("/")[0],
+        "type": "model",
+        "display_name": name,
+        "created_at": _EPOCH,
+    }
+
+
+def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
+    @router.post("/v1/chat/completions", summary="Chat completion", **_body(ChatBody))
+    async def chat(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, ChatBody)
+        request = body.to_request()
+        return await calls.answer(request, http, token, ChatFormat(request))
+
+    @router.post("/v1/responses", summary="Response", **_body(ResponsesBody))
+    async def respond(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, ResponsesBody)
+        history = await _history(calls, body, token)
+        return await calls.answer(body.to_request(history), http, token, ResponsesFormat(body))
+
+    @router.post("/v1/completions", summary="Text completion", **_body(CompletionBody))
+    async def complete(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, CompletionBody)
+        requests = await asyncio.to_thread(body.to_requests)
+        if len(requests) == 1:
+            form = CompletionFormat(body, requests[0])
+            return await calls.answer(requests[0], http, token, form)
+        made = [await calls.complete(request, http, token) for request in requests]
+        echoes = [str(r.messages[0]["content"]) if body.echo else "" for r in requests]
+        content = join_completions([reply for reply, _ in made], echoes)
+        return json_response(content, reply_headers(made[0][0]) | dropped_header(made[0][1]))
+
+    @router.post("/v1/embeddings", summary="Vectors of texts", **_body(EmbeddingBody))
+    async def embed(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        return await calls.embed(await read_body(http, token, EmbeddingBody), http, token)
+
+
+def _add_anthropic(router: APIRouter, calls: ModelCalls) -> None:
+    @router.post("/v1/messages", summary="Message (Anthropic)", **_body(MessagesBody))
+    async def create_message(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, MessagesBody)
+        request = body.to_request(takes_thinking=calls.takes_thinking(body.model))
+        return await calls.answer(request, http, token, MessagesFormat())
+
+    @router.post(
+        "/v1/messages/count_tokens", summary="Input tokens (Anthropic)", **_body(CountBody)
+    )
+    async def count_tokens(http: Request, token: BearerToken = _MAY_CALL) -> dict[str, int]:
+        body = await read_body(http, token, CountBody)
+        request = body.to_request(takes_thinking=False)
+        built = build_request(body.model, request.messages, request.params)
+        return {"input_tokens": await asyncio.to_thread(estimate_request_tokens, built)}
+
+
+def _add_ollama(router: APIRouter, calls: ModelCalls) -> None:
+    @router.post("/api/chat", summary="Chat (Ollama)", **_body(OllamaChatBody))
+    async def ollama_chat(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, OllamaChatBody)
+        return await calls.answer(body.to_request(), http, token, OllamaFormat(is_chat=True))
+
+    @router.post("/api/generate", summary="Completion (Ollama)", **_body(OllamaGenerateBody))
+    async def ollama_generate(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, OllamaGenerateBody)
+        return await calls.answer(body.to_request(), http, token, OllamaFormat(is_chat=False))
+
+    @router.get("/api/tags", summary="Models that this token may call (Ollama)")
+    def ollama_tags(token: BearerToken = _MAY_CALL) -> dict[str, Any]:
+        names = [name for name in calls.models() if token.may_call(name)]
+        return {"models": [_ollama_model(name) for name in names]}
+
+    @router.get("/api/version", summary="Version (Ollama)")
+    def ollama_version(token: BearerToken = _MAY_CALL) -> dict[str, str]:
+        return {"version": __version__}
+
+
+def _ollama_model(name: str) -> dict[str, Any]:
+    details = {
+        "parent_model": "",
+        "format": "",
+        "family": "",
+        "families": [],
+        "parameter_size": "",
+        "quantization_level": "",
+    }
+    head = {"name": name, "model": name, "modified_at": _EPOCH}
+    return {**head, "size": 0, "digest": "", "details": details}
+
+
+async def _history(
+    calls: ModelCalls, body: ResponsesBody, token: BearerToken
+) -> Sequence[Mapping[str, Any]]:
+    """The conversation that a response continues, from the row of the earlier call.
 
     Raises:
-        ToolkitError: nobody answered, or the token may not ask this.
+        InvalidInput: there is no such call of this token, or its texts were not recorded.
     """
-    options = await _options(toolkit, body, token)
-    models = resolve_models(toolkit, body.model)
-    if body.stream:
-        stream = toolkit.astream(models[0], body.messages, fallbacks=models[1:], **options)
-        return await _stream(request, stream, body)
-    asking = toolkit.acomplete(models[0], body.messages, fallbacks=models[1:], **options)
-    reply = await _unless_gone(request, asyncio.ensure_future(asking))
-    return JSONResponse(write(reply), headers=reply_headers(reply))
+    if body.previous_response_id is None:
+        return ()
+    call_id = body.previous_response_id.removeprefix("resp_")
+    query = recorded_turn(call_id, token.name)
+    rows = await asyncio.to_thread(query.rows, calls.toolkit.store)
+    if not rows or not rows[0]["messages"]:
+        raise InvalidInput(
+            f"there is no recorded response {body.previous_response_id!r} of this token",
+            hint="It needs `recording = full`. Without it, send the whole conversation as `input`.",
+        )
+    (row,) = rows
+    messages = _json_value(row["messages"])
+    answer: dict[str, Any] = {"role": "assistant", "content": row["output_text"] or None}
+    if found := _json_value(row["tool_calls"]):
+        answer["tool_calls"] = [_recorded_call(call, i) for i, call in enumerate(found)]
+    elif answer["content"] is None:
+        answer["content"] = ""
+    return [*without_instructions(messages), answer]
 
 
-def served_models(toolkit: Toolkit) -> list[str]:
-    """Failover chains, then the enabled models of the catalog, then the providers' defaults."""
-    chains = toolkit.chains.served()
-    defaults = [
-        f"{provider.name}/{provider.default_model}"
-        for provider in toolkit.providers.registry.list(active=True)
-        if provider.default_model
-    ]
-    disabled = set(toolkit.catalog.disabled())
-    names = [*chains, *enabled_models(toolkit.store), *defaults]
-    return [name for name in dict.fromkeys(names) if name not in disabled]
+def _json_value(value: Any) -> Any:
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
-def resolve_models(toolkit: Toolkit, name: str) -> list[str]:
-    """The failover chain behind a name, or the one model it names."""
-    return list(toolkit.chains.find(name) or (name,))
+def _recorded_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
+    if "function" in call or "custom" in call:
+        return dict(call)
+    function = {"name": call.get("name"), "arguments": call.get("arguments") or "{}"}
+    return {"id": call.get("id") or f"call_{index}", "type": "function", "function": function}
 
 
-async def _options(
-    toolkit: Toolkit, body: ChatBody | EmbeddingBody, token: BearerToken
-) -> dict[str, Any]:
-    require_model(token, body.model)
-    await check_budget(toolkit.budgets, token)
-    tags = {"token": token.name} | ({"user": body.user} if body.user else {})
-    return {**body.params(), "origin": "gateway", "tags": tags}
+# ---- bodies -------------------------------------------------------------------------------------
 
 
-async def _unless_gone(request: Request, task: asyncio.Future[Any]) -> Any:
-    """The task's result; when the client goes away first, the task (and the upstream call) ends.
+async def read_body(http: Request, token: BearerToken, kind: type[B]) -> B:
+    """The checked body of a request; the model is checked against the token first.
 
     Raises:
-        ClientGone: nobody waits for the result any more.
+        Forbidden: the token may not call the model.
+        RequestValidationError: the body is not what the endpoint takes.
     """
-    gone = asyncio.ensure_future(_wait_until_gone(request))
+    raw = await http.body()
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-    finally:
-        gone.cancel()
-        task.cancel()
-    await asyncio.wait({task})
-    raise ClientGone("the client went away before the answer came")
+        if len(raw) > LARGE_BYTES:
+            data = await asyncio.to_thread(orjson.loads, raw)
+        else:
+            data = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise RequestValidationError(
+            [{"loc": ("body",), "msg": f"invalid JSON: {error}", "type": "json_invalid"}]
+        ) from None
+    model = data.get("model") if isinstance(data, dict) else None
+    if isinstance(model, str):
+        require_model(token, model)
+    return check_body(kind, data)
 
 
-async def _wait_until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def check_body(kind: type[B], data: Any) -> B:
+    """The body as a model of pydantic's.
 
-
-async def _stream(request: Request, stream: ReplyStream, body: ChatBody) -> StreamingResponse:
-    """Answer once the first delta is there, so an error before it has a status of its own."""
-    stream.hold_back(_MOST_WAITING)
-    deltas = stream.deltas()
-    first = await _unless_gone(request, asyncio.ensure_future(_first(deltas)))
-    answering = stream.answering
-    if answering is None:  # it ended without a piece
-        answering = Answering(model=body.model, call_id=stream.request.request_id, attempts=1)
-    writer = ChunkWriter(answering.call_id, answering.model)
-    headers = stream_headers(answering, stream.request.request_id)
-    events = _events(stream, deltas, first, writer, with_usage=body.wants_usage)
-    return StreamingResponse(events, media_type=_SSE, headers=headers)
-
-
-async def _first(deltas: AsyncIterator[Delta]) -> Delta | None:
-    return await anext(deltas, None)
-
-
-async def _events(
-    stream: ReplyStream,
-    deltas: AsyncIterator[Delta],
-    first: Delta | None,
-    writer: ChunkWriter,
-    *,
-    with_usage: bool,
-) -> AsyncIterator[bytes]:
-    """The stream's events; each waits until the last was taken, so a slow client costs nothing."""
+    Raises:
+        RequestValidationError: it does not fit.
+    """
     try:
-        yield writer.delta({"role": "assistant", "content": ""})
-        if first is not None and (chunk := _chunk(writer, first, stream)):
-            yield chunk
-        async for delta in deltas:
-            if chunk := _chunk(writer, delta, stream):
-                yield chunk
-        yield writer.end(stream.reply, with_usage=with_usage)
-    except ToolkitError as error:
-        yield event(body_of(error))
-    finally:
-        await stream.aclose()
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
 
 
-def _chunk(writer: ChunkWriter, delta: Delta, stream: ReplyStream) -> bytes | None:
-    """A delta's event."""
-    if delta.kind == "text":
-        return writer.delta({"content": delta.text})
-    if delta.kind == "reasoning":
-        return writer.delta({"reasoning_content": delta.text})
-    return writer.tools(stream.tools)
+def _body(kind: type[BaseModel]) -> dict[str, Any]:
+    """What documents a route that reads its own body."""
+    schema = {"application/json": {"schema": kind.model_json_schema()}}
+    return {
+        "openapi_extra": {"requestBody": {"required": True, "content": schema}},
+        "response_class": JSONResponse,
+        "response_model": None,
+    }

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from toolkit.api.access import scope_error
 from toolkit.api.bearer_tokens import BearerToken, BearerTokens
-from toolkit.api.error_format import ErrorFormat, error_format, refuse, respond
+from toolkit.api.formats.error_format import ErrorFormat, error_format, refuse, respond
 from toolkit.api.json_bodies import LARGE_BYTES, BodyRefused, check_bounds
 from toolkit.api.token_limits import Limits
 from toolkit.errors import KeyStoreError

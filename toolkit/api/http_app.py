@@ -13,11 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, compile_path
 
 from toolkit import __version__
+from toolkit.api import APP_PREFIXES
 from toolkit.api.bearer_tokens import BearerTokens
-from toolkit.api.error_format import error_body, error_format, respond
+from toolkit.api.formats.error_format import error_body, error_format, respond
+from toolkit.api.formats.model_request import UnsupportedPolicy
 from toolkit.api.gateway import build_gateway
 from toolkit.api.guard import Guard
 from toolkit.api.management.provider_routes import build_management
+from toolkit.api.model_calls import ModelCalls
 from toolkit.api.openapi import add_reference
 from toolkit.api.request_parsers import build_parsers
 from toolkit.api.token_limits import Limits
@@ -32,8 +35,11 @@ server (`toolkit serve token create NAME`). Keys can be written and are never re
 OpenAI's shape, `{"error": {"message", "type", "code", "param"}}`, with this toolkit's codes."""
 
 
-def build_api(toolkit: Toolkit, lifespan: Any = None) -> FastAPI:
+def build_api(
+    toolkit: Toolkit, lifespan: Any = None, *, on_unsupported: UnsupportedPolicy = "neutral"
+) -> FastAPI:
     """All routes as one FastAPI application, without the guard."""
+    calls = ModelCalls(toolkit, on_unsupported=on_unsupported)
     api = FastAPI(
         lifespan=lifespan,
         title="LLM Provider Toolkit",
@@ -44,8 +50,8 @@ def build_api(toolkit: Toolkit, lifespan: Any = None) -> FastAPI:
         redoc_url=None,
     )
     api.include_router(build_management(toolkit), prefix="/api")
-    api.include_router(build_gateway(toolkit), prefix="/v1")
-    api.include_router(build_parsers(toolkit))
+    api.include_router(build_parsers(calls))  # first: one may replace an endpoint of ours
+    api.include_router(build_gateway(calls))
     add_reference(api)
     api.add_exception_handler(ToolkitError, _answer_toolkit_error)
     api.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -53,16 +59,30 @@ def build_api(toolkit: Toolkit, lifespan: Any = None) -> FastAPI:
     return api
 
 
-def build_routes(toolkit: Toolkit, *, hosts: Collection[str] = ()) -> list[BaseRoute]:
-    """The routes that the app mounts beside its pages: `/api` and `/v1`, guarded."""
-    guarded = _guarded(build_api(toolkit), toolkit, hosts)
-    return [Mount("/api", _WholePath(guarded)), Mount("/v1", _WholePath(guarded))]
+def build_routes(
+    toolkit: Toolkit, *, hosts: Collection[str] = (), origins: Collection[str] = ()
+) -> list[BaseRoute]:
+    """The routes that the app mounts beside its pages, guarded."""
+    guarded = _guarded(build_api(toolkit), toolkit, hosts, origins)
+    return [Mount(prefix, _WholePath(guarded)) for prefix in APP_PREFIXES]
 
 
-def build_app(toolkit: Toolkit, *, hosts: Collection[str] = ()) -> Guard:
+def build_app(
+    toolkit: Toolkit,
+    *,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+    on_unsupported: UnsupportedPolicy = "neutral",
+) -> Guard:
     """The API alone, as `toolkit serve` runs it.
 
     The guard is outermost: what it refuses costs no more than the refusal.
+
+    Args:
+        toolkit: the toolkit that is served.
+        hosts: Host names that are answered beside this machine's.
+        origins: origins of web pages and desktop clients that may send requests.
+        on_unsupported: policy for parameters that a provider does not take.
     """
 
     @asynccontextmanager
@@ -70,13 +90,19 @@ def build_app(toolkit: Toolkit, *, hosts: Collection[str] = ()) -> Guard:
         yield
         await toolkit.client.aclose()
 
-    return _guarded(build_api(toolkit, lifespan), toolkit, hosts)
+    api = build_api(toolkit, lifespan, on_unsupported=on_unsupported)
+    return _guarded(api, toolkit, hosts, origins)
 
 
-def _guarded(api: FastAPI, toolkit: Toolkit, hosts: Collection[str]) -> Guard:
-    allowed = {"localhost", "127.0.0.1", "::1", *hosts}
+def _guarded(
+    api: FastAPI, toolkit: Toolkit, hosts: Collection[str], origins: Collection[str]
+) -> Guard:
     return Guard(
-        api, tokens=BearerTokens(toolkit.settings.token_path), limits=Limits(), hosts=allowed
+        api,
+        tokens=BearerTokens(toolkit.settings.token_path),
+        limits=Limits(),
+        hosts={"localhost", "127.0.0.1", "::1", *hosts},
+        origins=origins,
     )
 
 

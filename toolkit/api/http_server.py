@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from toolkit.api.formats.model_request import UnsupportedPolicy
 from toolkit.api.http_app import build_app
 from toolkit.errors import InvalidInput
 
@@ -82,13 +83,21 @@ def open_socket(host: str, port: int, hosts: Collection[str] = ()) -> socket.soc
     return listening
 
 
-def run_api(toolkit: Toolkit, listening: socket.socket, *, hosts: Collection[str] = ()) -> None:
-    """Serve on a bound socket until interrupted."""
-    uvicorn.Server(server_config(build_app(toolkit, hosts=hosts))).run(sockets=[listening])
+def run_api(
+    toolkit: Toolkit,
+    listening: socket.socket,
+    *,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+    on_unsupported: UnsupportedPolicy = "neutral",
+) -> None:
+    """Serve on a bound socket until interrupted; the options are those of `build_app`."""
+    app = build_app(toolkit, hosts=hosts, origins=origins, on_unsupported=on_unsupported)
+    uvicorn.Server(server_config(app)).run(sockets=[listening])
 
 
 def server_config(app: Any) -> uvicorn.Config:
-    """The uvicorn settings of the API: quiet, bounded, and telling nobody what it runs on."""
+    """The uvicorn settings of the API: quiet, bounded, without a `server` header."""
     return uvicorn.Config(
         app,
         http=HeaderTimeoutProtocol,

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from starlette.routing import BaseRoute, Mount
 
+from toolkit.api import APP_PREFIXES
 from toolkit.toolkit import Toolkit
-
-_PREFIXES: Final = ("/api", "/v1")
 
 
 def build_lazy_routes(find_toolkit: Callable[[], Toolkit]) -> list[BaseRoute]:
@@ -31,7 +30,7 @@ def build_lazy_routes(find_toolkit: Callable[[], Toolkit]) -> list[BaseRoute]:
             if isinstance(route, Mount)
         }
 
-    return [Mount(prefix, _Lazy(prefix, build)) for prefix in _PREFIXES]
+    return [Mount(prefix, _Lazy(prefix, build)) for prefix in APP_PREFIXES]
 
 
 class _Lazy:

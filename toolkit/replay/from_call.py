@@ -27,10 +27,10 @@ from toolkit.replay.rebuilt_answer import RecordedAnswer, rebuild_answer
 from toolkit.replay.regression.case_attempt import ask, measured_dict, secrets_of
 from toolkit.replay.regression.checks import Measured, parse_check
 from toolkit.replay.regression.suite import FILE_NAME, Case, load_suite
+from toolkit.store.queries.regressions import recorded_call
 
 _CUT_CODES: Final = ("STREAM_ERROR",)
 _JSON_COLUMNS: Final = ("messages", "params", "tool_calls")
-_QUERY: Final = "SELECT * FROM calls WHERE call_id = ?"
 
 
 def make_case(
@@ -105,7 +105,7 @@ class _Rebuilding(OpenCassette):
 
 
 def _require_row(toolkit: ModelClient, call_id: str) -> Mapping[str, Any]:
-    rows = toolkit.store.rows(_QUERY, (call_id,))
+    rows = recorded_call(call_id).rows(toolkit.store)
     if not rows:
         raise InvalidInput(
             f"there is no call {call_id}", hint="`toolkit calls list` shows the ids."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -30,6 +31,14 @@ _COLUMNS = (
 )
 
 
+class UnsupportedPolicyName(StrEnum):
+    """What becomes of a parameter that a provider does not take."""
+
+    ERROR = "error"
+    DROP = "drop"
+    NEUTRAL = "neutral"
+
+
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
@@ -38,6 +47,20 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A Host name that is answered beside this machine's.")
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin of a web page or desktop client that may send requests, such as "
+            "http://localhost:3000 or app://obsidian.md; `*` in it stands for anything."
+        ),
+    ] = None,
+    on_unsupported: Annotated[
+        UnsupportedPolicyName,
+        typer.Option(
+            help="Parameters that a provider does not take: refuse (error), drop, or drop those "
+            "whose value changes nothing (neutral)."
+        ),
+    ] = UnsupportedPolicyName.NEUTRAL,
 ) -> None:
     """Serve until interrupted; a first token is made on first start and shown once."""
     if context.invoked_subcommand is not None:
@@ -55,11 +78,17 @@ def serve(
         if first is not None:
             notice(f"Your first token, shown only now: {first.reveal()}")
         start_background_tasks(toolkit, "serve")
-        run_api(toolkit, listening, hosts=allow_host or ())
+        run_api(
+            toolkit,
+            listening,
+            hosts=allow_host or (),
+            origins=allow_origin or (),
+            on_unsupported=on_unsupported.value,
+        )
 
 
 @tokens_app.command("create")
-def create_token(
+def create_token(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     name: Annotated[str, typer.Argument(help="Name of the token, stored with its calls.")],
     scope: Annotated[
         list[str] | None, typer.Option(help="manage, call or read; all when left out.")
@@ -70,6 +99,10 @@ def create_token(
     usd_per_day: Annotated[float | None, typer.Option(help="Most it may spend a day.")] = None,
     rpm: Annotated[int, typer.Option(help="Most requests a minute.")] = 6000,
     concurrency: Annotated[int, typer.Option(help="Most requests at once.")] = 256,
+    on_unsupported: Annotated[
+        UnsupportedPolicyName | None,
+        typer.Option(help="Its policy for parameters that a provider does not take."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a token; its text is shown only now."""
@@ -84,6 +117,7 @@ def create_token(
             usd_per_day=usd_per_day,
             requests_per_minute=rpm,
             concurrency=concurrency,
+            on_unsupported=on_unsupported.value if on_unsupported else None,
         )
     if as_json:
         print_json({"name": name, "token": made.reveal()})

@@ -338,7 +338,7 @@ class OpenCassette:
 
     @property
     def unplayed(self) -> list[Exchange]:
-        """Recorded exchanges that nobody has asked for yet."""
+        """Recorded exchanges that were not requested yet."""
         return self._index.unplayed
 
     def __len__(self) -> int:

@@ -58,7 +58,7 @@ class RequestIndex:
 
     @property
     def unplayed(self) -> list[Exchange]:
-        """What nobody has asked for yet, in recorded order."""
+        """Exchanges that were not requested yet, in recorded order."""
         left = {index for waiting in self._waiting.values() for index in waiting}
         if self._shared is not None:
             left -= self._shared.played()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from toolkit.replay.patches.patch import Patch, Session
 
 MAX_HEAD_BYTES: Final = 256 * 1024
-# A local server that is started within a recording is polled until it is ready; these requests
-# are made by whoever starts it, and a replay starts no server.
+# A local server that is started within a recording is polled until it is ready. A replay starts
+# no server, so these requests would never be played.
 _HEALTH_PATHS: Final = ("/health", "/metrics", "/props")
 _NO_BODY: Final = (204, 304)
 _FRAMING: Final = ("content-length", "transfer-encoding", "content-encoding", "connection")

@@ -1,6 +1,6 @@
 """What has changed around a case since its baseline: the prompt, the model, or the price list.
 
-Shown beside a live verdict, so that a model that has changed is told from a prompt that has.
+Shown beside a live verdict, to tell a change of the model from a change of the prompt.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from toolkit.errors import StoreError
 from toolkit.replay.regression.baseline import Accepted, versions
 from toolkit.replay.regression.case_attempt import prompt_digest
 from toolkit.replay.regression.case_runner import CaseRun
-
-_CHANGES = """
-SELECT kind, field, old, new, changed_at FROM model_changes
-WHERE model = ? AND changed_at > CAST(? AS TIMESTAMPTZ) ORDER BY changed_at
-"""
+from toolkit.store.queries.regressions import model_changes_since
 
 
 def find_drift(toolkit: ModelClient, run: CaseRun, accepted: Accepted) -> tuple[str, ...]:
-    """The facts that differ from the baseline, in words."""
+    """The facts that differ from the baseline, as sentences."""
     return (*_own_changes(run, accepted), *_catalog_changes(toolkit, run.model, accepted))
 
 
@@ -31,8 +27,8 @@ def _own_changes(run: CaseRun, accepted: Accepted) -> Iterator[str]:
         now = {getattr(trial, name) for trial in run.judged} - {None}
         before = getattr(accepted, name)
         if now and before is not None and now != {before}:
-            words = name.replace("_", " ")
-            yield f"{words} {before} became {', '.join(sorted(map(str, now)))}"
+            label = name.replace("_", " ")
+            yield f"{label} {before} became {', '.join(sorted(map(str, now)))}"
     for name, version in versions().items():
         if getattr(accepted, name) != version:
             yield f"{name.split('_')[0]} {getattr(accepted, name)} became {version}"
@@ -40,7 +36,7 @@ def _own_changes(run: CaseRun, accepted: Accepted) -> Iterator[str]:
 
 def _catalog_changes(toolkit: ModelClient, model: str, accepted: Accepted) -> Iterator[str]:
     try:
-        rows = toolkit.store.rows(_CHANGES, (model, accepted.accepted_at))
+        rows = model_changes_since(model, accepted.accepted_at).rows(toolkit.store)
     except StoreError as error:
         yield f"the catalog's changes could not be read ({error.message})"
         return

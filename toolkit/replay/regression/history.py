@@ -1,4 +1,4 @@
-"""What the ledger holds about suites: runs, their cases, and the cases that waver."""
+"""What is recorded about suites: runs, their cases, and the flaky ones."""
 
 from __future__ import annotations
 
@@ -6,59 +6,29 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from toolkit.replay.regression.case_attempt import Ledger
+from toolkit.store.queries.query import Source
+from toolkit.store.queries.regressions import flaky_cases, regression_cases, regression_runs
 
 RUNS_SHOWN: Final = 200
 
-_RUNS: Final = """
-SELECT run_id, any_value(suite) AS suite, any_value(mode) AS mode, min(judged_at) AS judged_at,
-  count(*) AS cases,
-  count(*) FILTER (WHERE verdict = 'regressed') AS regressed,
-  count(*) FILTER (WHERE verdict = 'error') AS error,
-  count(*) FILTER (WHERE verdict = 'fixed') AS fixed,
-  count(*) FILTER (WHERE verdict = 'flaky') AS flaky,
-  count(*) FILTER (WHERE verdict = 'new') AS new,
-  count(*) FILTER (WHERE verdict = 'pass') AS pass
-FROM regressions GROUP BY run_id ORDER BY judged_at DESC, run_id DESC LIMIT ?
-"""
 
-_CASES: Final = """
-SELECT case_name, model, verdict, passes, repeats, difference, duration_ms, call_id,
-  CAST(expected AS VARCHAR) AS expected, CAST(actual AS VARCHAR) AS actual,
-  CAST(details AS VARCHAR) AS details
-FROM regressions WHERE run_id = ?
-ORDER BY list_position(['regressed', 'error', 'fixed', 'flaky', 'new', 'pass'], verdict),
-  case_name, model
-"""
-
-_FLAKY: Final = """
-SELECT suite, case_name, model, mode, count(*) AS runs,
-  count(*) FILTER (WHERE verdict = 'flaky') AS flaky_runs,
-  sum(passes) AS passes, sum(repeats) AS answers
-FROM regressions WHERE mode = 'live'
-GROUP BY suite, case_name, model, mode
-HAVING count(*) FILTER (WHERE verdict = 'flaky') > 0
-ORDER BY flaky_runs DESC, suite, case_name
-"""
-
-
-def list_runs(ledger: Ledger, limit: int = RUNS_SHOWN) -> list[dict[str, Any]]:
+def list_runs(store: Source, limit: int = RUNS_SHOWN) -> list[dict[str, Any]]:
     """Runs, newest first: suite, mode, when, and how many cases have which verdict."""
-    return ledger.rows(_RUNS, (limit,))
+    return regression_runs(limit).rows(store)
 
 
-def list_cases(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
-    """The verdicts of one run, those that need a look first.
+def list_cases(store: Source, run_id: str) -> list[dict[str, Any]]:
+    """The verdicts of one run, those that need attention first.
 
     `expected` and `actual` are the accepted answer and this one (None, text), `checks` and
-    `drift` what the row tells in detail.
+    `drift` the details of the row.
     """
-    return [_case(row) for row in ledger.rows(_CASES, (run_id,))]
+    return [_case(row) for row in regression_cases(run_id).rows(store)]
 
 
-def list_flaky(ledger: Ledger) -> list[dict[str, Any]]:
+def list_flaky(store: Source) -> list[dict[str, Any]]:
     """Cases that were flaky in a live run, the worst first, with their share of passes."""
-    return ledger.rows(_FLAKY)
+    return flaky_cases().rows(store)
 
 
 def _case(row: Mapping[str, Any]) -> dict[str, Any]:

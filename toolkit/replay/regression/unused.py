@@ -1,4 +1,4 @@
-"""What of a suite's cassettes nobody asks for: orphans, gaps, exchanges never played."""
+"""Find unused cassettes of a suite: orphans, gaps, exchanges that are never played."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.replay.regression.suite import FILE_NAME, Suite, load_suite
 
 
 def find_unused(toolkit: ModelClient, folder: Path) -> list[Finding]:
-    """Play every suite below a folder, offline, and tell what is left over or missing.
+    """Play every suite below a folder, offline, and report what is left over or missing.
 
     Raises:
         InvalidInput: a suite is not in order.

@@ -96,6 +96,20 @@ def call_summaries(which: CallFilter) -> Query:
     )
 
 
+def recorded_turn(call_id: str, token: str) -> Query:
+    """The conversation of a token's earlier call, and its answer.
+
+    Columns: messages, output_text, reasoning_text, tool_calls.
+    """
+    return Query(
+        """
+        SELECT messages, output_text, reasoning_text, tool_calls FROM calls
+        WHERE call_id = ? AND status = 'ok' AND tags['token'] = ?
+        """,
+        (call_id, token),
+    )
+
+
 def call_statistics(source: Source, which: CallFilter) -> list[Row]:
     """One row per model, the most used first; durations are of answered calls only."""
     where, values = which.where()

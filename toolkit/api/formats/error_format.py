@@ -17,6 +17,18 @@ from toolkit.api.management.hints import http_hint
 ErrorFormat = Literal["toolkit", "openai", "anthropic", "ollama"]
 
 
+class FieldRefused(errors.InvalidInput):
+    """A field of a request is not the client's to set.
+
+    Attributes:
+        param: its name.
+    """
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 # Most specific first: the first class that matches gives the HTTP status. A key that a provider
 # refuses is not the caller's 401, and 424 is not retried by clients as a 5xx would be.
 _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
@@ -38,6 +50,7 @@ _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (errors.ProviderExists, 409),
     (errors.ProviderNotFound, 404),
     (errors.InvalidProvider, 422),
+    (FieldRefused, 422),
     (errors.StoreLocked, 503),
     (errors.KeyStoreError, 503),
     (errors.InvalidInput, 400),

@@ -1,0 +1,245 @@
+"""The internal form of a gateway request, and which fields a client may set.
+
+A field that no format names goes to the provider as it is (`extra_body`), so that a client can
+use whatever its provider takes. Fields that would steer the toolkit itself, such as an address,
+a key or a header, are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Protocol
+
+from toolkit.api.formats.error_format import ErrorFormat, FieldRefused
+from toolkit.calls.options import MODEL_PARAMETERS, TOOLKIT_OPTIONS
+from toolkit.calls.parsers.parsed_response import ToolDraft
+from toolkit.calls.parsers.stream_parser import Delta
+from toolkit.errors import ToolkitError
+from toolkit.records import Reply
+
+UnsupportedPolicy = Literal["error", "drop", "neutral"]
+"""What becomes of a parameter that the provider does not take; `neutral` drops it where its
+value changes nothing."""
+
+MAX_MESSAGES: Final = 2000
+MAX_LABELS: Final = 64
+_FORBIDDEN: Final = frozenset(
+    [
+        "api_base",
+        "api_key",
+        "api_type",
+        "api_version",
+        "base_url",
+        "organization",
+        "project",
+        "client",
+        "http_client",
+        "headers",
+        "extra_headers",
+        "default_headers",
+        "extra_query",
+        "default_query",
+        "proxy",
+        "proxies",
+        "custom_llm_provider",
+        "deployment_id",
+        "model_list",
+        "fallbacks",
+        "num_retries",
+        "max_retries",
+        "timeout",
+        "request_timeout",
+        "stream_timeout",
+        "retry_policy",
+        "mock_response",
+        "mock_timeout",
+        "mock_tool_calls",
+        "callbacks",
+        "success_callback",
+        "failure_callback",
+        "logger_fn",
+        "hf_model_name",
+        "litellm_params",
+        "litellm_call_id",
+        "litellm_logging_obj",
+        "litellm_metadata",
+        "drop_params",
+        "additional_drop_params",
+        "allowed_openai_params",
+        "ssl_verify",
+        "verify",
+        "cert",
+        "azure_ad_token",
+        "azure_ad_token_provider",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_region_name",
+        "aws_profile_name",
+        "aws_role_name",
+        "aws_session_name",
+        "aws_web_identity_token",
+        "aws_bedrock_runtime_endpoint",
+        "vertex_credentials",
+        "vertex_project",
+        "vertex_location",
+        "vertex_ai_project",
+        "vertex_ai_location",
+        "region_name",
+        "user_continue_message",
+        "api_key_alias",
+    ]
+)
+# Standard fields that label a request and change nothing of its answer.
+_LABELS: Final = frozenset({"store", "safety_identifier", "prompt_cache_retention"})
+_GATEWAY_FIELDS: Final = frozenset({"model", "messages", "stream", "stream_options"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """What a client wants from a model, in the terms of the call path.
+
+    Attributes:
+        model: `provider/model_id` or the name of a failover chain.
+        messages: the conversation in OpenAI's form.
+        params: parameters of the model in OpenAI's names.
+        stream: whether the answer is wanted piece by piece.
+        with_usage: whether a stream ends with the usage.
+        labels: the client's own labels, kept with the call.
+        on_unsupported: the policy for this request; None: the token's or the gateway's.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    params: dict[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    with_usage: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    on_unsupported: UnsupportedPolicy | None = None
+
+    def without(self, names: list[str]) -> ModelRequest:
+        """The request without some parameters, in `extra_body` as well."""
+        params = {name: value for name, value in self.params.items() if name not in names}
+        if extra := params.get("extra_body"):
+            params["extra_body"] = {k: v for k, v in extra.items() if k not in names}
+        return replace(self, params=params)
+
+
+class StreamWriter(Protocol):
+    """Writes the events of one streamed answer in one format."""
+
+    def start(self) -> bytes:
+        """What opens the stream."""
+
+    def piece(self, delta: Delta, tools: Mapping[int, ToolDraft]) -> bytes:
+        """The events for one piece of the answer; none is `b""`."""
+
+    def end(self, reply: Reply) -> bytes:
+        """What closes a complete stream."""
+
+    def failed(self, error: ToolkitError) -> bytes:
+        """What tells the client that the stream broke."""
+
+
+class Format(Protocol):
+    """One format, for one request."""
+
+    errors: ErrorFormat
+    media_type: str
+
+    def whole(self, reply: Reply) -> dict[str, Any]:
+        """The body of a whole answer."""
+
+    def writer(self, call_id: str, model: str) -> StreamWriter:
+        """The writer of a stream, made when its first piece has come."""
+
+
+def model_params(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters among the fields of a body: known ones by name, others in `extra_body`.
+
+    Raises:
+        FieldRefused: a field would steer the toolkit and not the model.
+    """
+    params: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    given = dict(fields)
+    nested = given.pop("extra_body", None)
+    if isinstance(nested, Mapping):
+        given.update(nested)
+    for name, value in given.items():
+        refuse_forbidden(name)
+        if value is None or name in _LABELS or name in _GATEWAY_FIELDS:
+            continue
+        if name in MODEL_PARAMETERS:
+            params[name] = value
+        else:
+            extra[name] = value
+    if extra:
+        params["extra_body"] = extra
+    return params
+
+
+def refuse_forbidden(name: str) -> None:
+    """Refuse a field that is not the client's to set.
+
+    Raises:
+        FieldRefused: the message says why.
+    """
+    steers_calls = name in TOOLKIT_OPTIONS and name not in ("tags", "on_unsupported")
+    if name in _FORBIDDEN or name.startswith("litellm_") or steers_calls:
+        raise FieldRefused(
+            f"`{name}` is not accepted: addresses, keys, headers and retries of a provider are set "
+            "with `toolkit providers`, not by a client",
+            param=name,
+        )
+
+
+def collect_labels(user: str | None, metadata: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The labels of a request as tags: `user`, and each entry of `metadata`."""
+    labels = {"user": str(user)[:512]} if user else {}
+    for name, value in list((metadata or {}).items())[:MAX_LABELS]:
+        labels[f"metadata.{str(name)[:64]}"] = str(value)[:512]
+    return labels
+
+
+def is_neutral(name: str, value: Any, params: Mapping[str, Any]) -> bool:
+    """Whether a parameter can be left out without changing what is asked for.
+
+    `seed` counts as neutral: even where it is taken it is a best effort, and where it is not
+    taken nothing can be repeated with or without it.
+    """
+    if name == "parallel_tool_calls":
+        return value is True or len(params.get("tools") or ()) <= 1
+    if name == "tool_choice":
+        return value == "auto" or not params.get("tools")
+    if name in ("seed", "prompt_cache_key", "user", "metadata"):
+        return True
+    neutral: Mapping[str, tuple[Any, ...]] = {
+        "presence_penalty": (0,),
+        "frequency_penalty": (0,),
+        "repetition_penalty": (1,),
+        "min_p": (0,),
+        "top_k": (0, -1),
+        "top_p": (1,),
+        "temperature": (1,),
+        "n": (1,),
+        "best_of": (1,),
+        "logprobs": (False,),
+        "top_logprobs": (0,),
+        "logit_bias": ({},),
+        "stop": ([], ""),
+        "tools": ([],),
+        "functions": ([],),
+        "function_call": ("auto", "none"),
+        "service_tier": ("auto", "default", "standard", "standard_only"),
+        "modalities": (["text"],),
+        "verbosity": ("medium",),
+        "response_format": ({"type": "text"},),
+        "thinking": ({"type": "disabled"},),
+    }
+    return any(_is_same(value, known) for known in neutral.get(name, ()))
+
+
+def _is_same(value: Any, known: Any) -> bool:
+    return bool(value == known) and isinstance(value, bool) == isinstance(known, bool)

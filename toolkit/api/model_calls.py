@@ -1,0 +1,306 @@
+"""How the gateway calls models: who may, with which parameters, and in which form they answer.
+
+Behind it is the whole call path: pipeline, limits, failover and the database, with
+`origin="gateway"` and the caller's token name as a tag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from toolkit.api.access import require_model
+from toolkit.api.bearer_tokens import BearerToken
+from toolkit.api.formats.chat_format import reply_headers, stream_headers
+from toolkit.api.formats.embeddings_format import EmbeddingBody, embeddings_json
+from toolkit.api.formats.model_request import (
+    Format,
+    ModelRequest,
+    StreamWriter,
+    UnsupportedPolicy,
+    is_neutral,
+)
+from toolkit.api.token_budget import check_budget
+from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
+from toolkit.store.queries.models import enabled_models
+
+if TYPE_CHECKING:
+    from toolkit.calls.client import Delta, ReplyStream
+    from toolkit.records import Reply
+    from toolkit.toolkit import Toolkit
+
+T = TypeVar("T")
+
+POLICY_HEADER: Final = "x-toolkit-on-unsupported"
+DROPPED_HEADER: Final = "x-toolkit-dropped-parameters"
+_MAX_WAITING: Final = 256 * 1024  # characters of a stream that its client has not read yet
+_MODELS_TTL_S: Final = 5.0
+_REFUSAL: Final = re.compile(
+    r"unsupported|not support|unrecognized|unknown|unexpected|extra inputs|does not take"
+    r"|not (?:permitted|allowed)",
+    re.I,
+)
+_POLICIES: Final[Mapping[str, UnsupportedPolicy]] = {
+    "error": "error",
+    "drop": "drop",
+    "neutral": "neutral",
+}
+_THINKING_TYPES: Final = ("anthropic", "bedrock", "vertex_ai")
+
+
+class ModelCalls:
+    """Calls models for the clients of the gateway.
+
+    Args:
+        toolkit: the toolkit whose providers are called.
+        on_unsupported: the policy for parameters that a provider does not take, where neither
+            the request nor the token names another.
+    """
+
+    def __init__(self, toolkit: Toolkit, *, on_unsupported: UnsupportedPolicy = "neutral") -> None:
+        self.toolkit = toolkit
+        self._on_unsupported = on_unsupported
+        self._models: list[str] = []
+        self._disabled: frozenset[str] = frozenset()
+        self._models_until = 0.0
+
+    # ---- models -----------------------------------------------------------------------------
+
+    def models(self) -> list[str]:
+        """Failover chains first, then every enabled model of the catalog, then defaults.
+
+        The catalog is read at most every few seconds, and never waited for while the database
+        is busy: then the list is the last one.
+        """
+        registry = self.toolkit.providers.registry
+        if time.monotonic() >= self._models_until:
+            try:
+                self._models = enabled_models(self.toolkit.store)
+                self._disabled = frozenset(self.toolkit.catalog.disabled())
+                self._models_until = time.monotonic() + _MODELS_TTL_S
+            except StoreError:
+                self._models_until = time.monotonic() + 1.0
+        defaults = [
+            f"{provider.name}/{provider.default_model}"
+            for provider in registry.list(active=True)
+            if provider.default_model
+        ]
+        names = dict.fromkeys([*self.toolkit.chains.served(), *self._models, *defaults])
+        return [name for name in names if name not in self._disabled]
+
+    def takes_thinking(self, name: str) -> bool:
+        """Whether the first model behind a name takes Anthropic's `thinking`."""
+        try:
+            model = (self.toolkit.chains.find(name) or (name,))[0]
+            provider, _ = self.toolkit.resolver.resolve(model)
+        except ToolkitError:
+            return False
+        return provider.type.startswith("anthropic") or (
+            provider.type.startswith(_THINKING_TYPES) and "claude" in model
+        )
+
+    # ---- calls ------------------------------------------------------------------------------
+
+    async def answer(
+        self, request: ModelRequest, http: Request, token: BearerToken, form: Format
+    ) -> Response:
+        """Call the model as the token's bearer, and write its answer in a format.
+
+        Raises:
+            ToolkitError: no model answered, or the token may not do this.
+        """
+        if request.stream:
+            return await self._stream(request, http, token, form)
+        reply, dropped = await self.complete(request, http, token)
+        return json_response(form.whole(reply), reply_headers(reply) | dropped_header(dropped))
+
+    async def complete(
+        self, request: ModelRequest, http: Request, token: BearerToken
+    ) -> tuple[Reply, list[str]]:
+        """The whole reply, and the parameters that were dropped for it.
+
+        Raises:
+            ToolkitError: as `answer`.
+        """
+        options = await self._options(request, http, token)
+
+        async def run(this: ModelRequest) -> Reply:
+            call = self.toolkit.acomplete(request.model, this.messages, **this.params, **options)
+            reply: Reply = await unless_gone(http, asyncio.ensure_future(call))
+            return reply
+
+        reply, dropped = await self._with_policy(request, http, token, run)
+        return reply, dropped or _dropped_names(reply)
+
+    async def embed(self, body: EmbeddingBody, http: Request, token: BearerToken) -> Response:
+        """The vectors of texts.
+
+        Raises:
+            ToolkitError: as `answer`.
+        """
+        labels = {"user": body.user} if body.user else {}
+        request = ModelRequest(model=body.model, messages=[], params=body.params(), labels=labels)
+        options = await self._options(request, http, token)
+        texts = await asyncio.to_thread(body.texts)
+        options.pop("on_unsupported")
+        call = self.toolkit.aembed(body.model, texts, **request.params, **options)
+        made = await unless_gone(http, asyncio.ensure_future(call))
+        return json_response(embeddings_json(made, body.encoding_format), reply_headers(made))
+
+    async def _options(
+        self, request: ModelRequest, http: Request, token: BearerToken
+    ) -> dict[str, Any]:
+        require_model(token, request.model)
+        await check_budget(self.toolkit.budgets, token)
+        policy = self._policy(request, http, token)
+        return {
+            "origin": "gateway",
+            "tags": {**request.labels, "token": token.name},
+            "on_unsupported": "drop" if policy == "drop" else "error",
+        }
+
+    def _policy(
+        self, request: ModelRequest, http: Request, token: BearerToken
+    ) -> UnsupportedPolicy:
+        named = http.headers.get(POLICY_HEADER, "").strip().lower()
+        chosen = _POLICIES.get(named) or request.on_unsupported
+        return chosen or token.on_unsupported or self._on_unsupported
+
+    async def _with_policy(
+        self,
+        request: ModelRequest,
+        http: Request,
+        token: BearerToken,
+        run: Callable[[ModelRequest], Awaitable[T]],
+    ) -> tuple[T, list[str]]:
+        """The result of `run`; again without neutral parameters that the provider refused.
+
+        Most refusals are made here, before anything is sent, and cost nothing.
+        """
+        policy = self._policy(request, http, token)
+        dropped: list[str] = []
+        while True:
+            try:
+                return await run(request), dropped
+            except InvalidRequest as error:
+                refused = refused_parameters(error, request)
+                neutral = [
+                    n for n, value in refused.items() if is_neutral(n, value, request.params)
+                ]
+                if policy == "error" or len(neutral) < len(refused) or not neutral:
+                    raise _explained(error, refused) from None
+            request = request.without(neutral)
+            dropped += neutral
+
+    async def _stream(
+        self, request: ModelRequest, http: Request, token: BearerToken, form: Format
+    ) -> Response:
+        """Answer once the first piece is there, so an error before it has a status of its own."""
+        options = await self._options(request, http, token)
+
+        async def run(this: ModelRequest) -> tuple[ReplyStream, AsyncIterator[Delta], Delta | None]:
+            stream = self.toolkit.astream(request.model, this.messages, **this.params, **options)
+            stream.hold_back(_MAX_WAITING)
+            deltas = stream.deltas()
+            first: Delta | None = await unless_gone(http, asyncio.ensure_future(_first(deltas)))
+            return stream, deltas, first
+
+        (stream, deltas, first), dropped = await self._with_policy(request, http, token, run)
+        request_id = stream.request.request_id
+        answering = stream.answering
+        if answering is None:  # it ended without a piece
+            model, call_id, attempts = request.model, request_id, 1
+        else:
+            model, call_id, attempts = answering.model, answering.call_id, answering.attempts
+        headers = stream_headers(model, call_id, request_id, attempts) | dropped_header(dropped)
+        events = _events(stream, deltas, first, form.writer(call_id, model))
+        return StreamingResponse(events, media_type=form.media_type, headers=headers)
+
+
+def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(orjson.dumps(content), media_type="application/json", headers=headers)
+
+
+def dropped_header(names: Sequence[str]) -> dict[str, str]:
+    """The header that names the parameters which were dropped."""
+    return {DROPPED_HEADER: ", ".join(names)} if names else {}
+
+
+def _dropped_names(reply: Reply) -> list[str]:
+    notes = (note for note in reply.notes if re.search("dropped|left out", note))
+    return [name for note in notes for name in re.findall(r"`(\w+)`", note)]
+
+
+def refused_parameters(error: InvalidRequest, request: ModelRequest) -> dict[str, Any]:
+    """The parameters of a request that an error names as not supported."""
+    text = f"{error.message} {error.provider_message or ''}"
+    if error.status not in (None, 400, 422) or not _REFUSAL.search(text):
+        return {}
+    given = {**(request.params.get("extra_body") or {}), **request.params}
+    named = set(re.findall(r"\w+", text)) - {"extra_body", "model", "messages"}
+    return {name: given[name] for name in sorted(named & given.keys())}
+
+
+def _explained(error: InvalidRequest, refused: Mapping[str, Any]) -> InvalidRequest:
+    """The error with a hint that a client of the gateway can follow."""
+    if refused:
+        names = ", ".join(f"`{name}`" for name in refused)
+        error.hint = (
+            f"Leave out {names}, or send the header `X-Toolkit-On-Unsupported: drop` "
+            '(or the field `"on_unsupported": "drop"`).'
+        )
+    return error
+
+
+async def unless_gone(http: Request, task: asyncio.Future[Any]) -> Any:
+    """The task's result; when the client goes away first, the task (and the upstream call) ends.
+
+    Raises:
+        ClientGone: the client closed the connection.
+    """
+    gone = asyncio.ensure_future(_wait_until_gone(http))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+    await asyncio.wait({task})
+    raise ClientGone("the client went away before the answer came")
+
+
+async def _wait_until_gone(http: Request) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first(deltas: AsyncIterator[Delta]) -> Delta | None:
+    return await anext(deltas, None)
+
+
+async def _events(
+    stream: ReplyStream, deltas: AsyncIterator[Delta], first: Delta | None, writer: StreamWriter
+) -> AsyncIterator[bytes]:
+    """The stream's events; each waits until the last was read, so a slow client costs nothing."""
+    try:
+        if opening := writer.start():
+            yield opening
+        if first is not None and (chunk := writer.piece(first, stream.tools)):
+            yield chunk
+        async for delta in deltas:
+            if chunk := writer.piece(delta, stream.tools):
+                yield chunk
+        yield writer.end(stream.reply)
+    except ToolkitError as error:
+        yield writer.failed(error)
+    finally:
+        await stream.aclose()
