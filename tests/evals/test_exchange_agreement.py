@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.evals import scorers
 from toolkit.evals.dataset import Sample
-from toolkit.evals.exchange.files import read_file
+from toolkit.evals.exchange.run_files import read_file
 from toolkit.evals.scorers import Answer, score
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -10,7 +10,7 @@ import pytest
 from toolkit.errors import InvalidInput, InvalidRequest
 from toolkit.evals.dataset import Sample
 from toolkit.evals.scoring.judge import judge, judge_pair
-from toolkit.evals.scoring.model_client import current_client
+from toolkit.evals.scoring.run_client import current_client
 from toolkit.evals.scoring.score import Answer
 from toolkit.evals.scoring.scoring import score_answer
 from toolkit.records import Receipt, Reply

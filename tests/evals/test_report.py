@@ -8,9 +8,14 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.evals.answers import failed, row, run, skipped, two_models
-from toolkit.evals.results.eval_report import order_samples, render_report
+from toolkit.evals.results.eval_report import (
+    order_samples,
+    plot_tradeoff,
+    render_report,
+    score_axis,
+    strip_scores,
+)
 from toolkit.evals.results.matrix import read_matrix
-from toolkit.evals.results.report_charts import plot_tradeoff, score_axis, strip_scores
 from toolkit.evals.results.run_results import summarize_sides
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>"

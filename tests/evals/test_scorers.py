@@ -13,7 +13,7 @@ from toolkit.errors import InvalidInput
 from toolkit.evals import scorers
 from toolkit.evals.dataset import Sample
 from toolkit.evals.extract.letters import find_choice
-from toolkit.evals.extract.numbers import find_numbers
+from toolkit.evals.extract.stated_numbers import find_numbers
 from toolkit.evals.scorers import Answer, Score, score
 from toolkit.records import Receipt, Reply, Timing, ToolCall
 

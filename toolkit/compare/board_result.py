@@ -39,13 +39,13 @@ class Board:
 
     def frame(self) -> pd.DataFrame:
         """One row per pane: state, text, `ttft_ms`, `output_tps`, tokens, `cost_usd`, error."""
-        from toolkit.compare.view import panes_frame
+        from toolkit.compare.board_view import panes_frame
 
         return panes_frame(self.panes)
 
     def figure(self) -> Any:
         """All panes on one time axis: queued, connecting, waiting, reasoning, answering."""
-        from toolkit.compare.view import panes_figure
+        from toolkit.compare.board_view import panes_figure
 
         return panes_figure(self.panes)
 
@@ -78,6 +78,6 @@ class Board:
         return votes
 
     def _repr_html_(self) -> str:
-        from toolkit.compare.view import board_card
+        from toolkit.compare.board_view import board_card
 
         return board_card(self.prompt, self.panes)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from toolkit.errors import InvalidInput
 from toolkit.evals import cells
-from toolkit.evals.sources import Row, read_rows
+from toolkit.evals.data_files import Row, read_rows
 from toolkit.records import Message
 
 if TYPE_CHECKING:

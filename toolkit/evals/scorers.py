@@ -17,9 +17,9 @@ from typing import Any, Literal
 from toolkit.errors import InvalidInput
 from toolkit.evals.bounded import BoundedPattern
 from toolkit.evals.dataset import Sample
-from toolkit.evals.extract.json_text import NoJson, extract_json
-from toolkit.evals.extract.numbers import Number, find_stated_number
-from toolkit.evals.extract.text import normalize_unicode, simplify
+from toolkit.evals.extract.embedded_json import NoJson, extract_json
+from toolkit.evals.extract.normalization import normalize_unicode, simplify
+from toolkit.evals.extract.stated_numbers import Number, find_stated_number
 from toolkit.evals.scoring.choices import choice
 from toolkit.evals.scoring.judge import judge, judge_pair
 from toolkit.evals.scoring.measures import cost_usd, duration_ms, similarity, ttft_ms

@@ -173,8 +173,8 @@ async def _solve_once(solver: Solver, sample: Sample, ask: Ask) -> Solved:
 def _most_frequent(texts: Sequence[str], vote_by: VoteBy) -> int:
     """Which answer gives what most answers give; the first of them where several do."""
     from toolkit.evals.extract.letters import find_choice
-    from toolkit.evals.extract.numbers import find_stated_number
-    from toolkit.evals.extract.text import simplify
+    from toolkit.evals.extract.normalization import simplify
+    from toolkit.evals.extract.stated_numbers import find_stated_number
 
     def key(text: str) -> object:
         if vote_by == "choice":

@@ -10,7 +10,7 @@ from tests.evals.service.conftest import data, price
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import InvalidInput
-from toolkit.evals.exchange.files import read_file
+from toolkit.evals.exchange.run_files import read_file
 from toolkit.evals.results.run_results import summarize_sides
 from toolkit.evals.scoring.judge import judge
 from toolkit.toolkit import Toolkit

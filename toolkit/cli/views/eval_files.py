@@ -10,7 +10,7 @@ import typer
 
 from toolkit.cli.output import JsonFlag, notice, opened_toolkit, print_json
 from toolkit.errors import InvalidInput
-from toolkit.evals.exchange.files import Format, read_file, write_run
+from toolkit.evals.exchange.run_files import Format, read_file, write_run
 from toolkit.files import write_atomic
 from toolkit.store.queries.evals import find_run_name
 

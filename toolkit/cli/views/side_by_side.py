@@ -97,7 +97,7 @@ def _panel(pane: Pane, label: str, out: Console, width: int, height: int | None)
     from rich.panel import Panel
     from rich.text import Text
 
-    from toolkit.compare.view import pane_footer, state_mark
+    from toolkit.compare.board_view import pane_footer, state_mark
 
     text = Text(_body(pane))
     if height is not None:
@@ -119,7 +119,7 @@ def _body(pane: Pane) -> str:
 
 def _watch_lines(running: RunningBoard, seats: Sequence[Slot]) -> None:
     """Each pane's lines as they are finished, with the pane's number before them."""
-    from toolkit.compare.view import pane_footer, state_mark
+    from toolkit.compare.board_view import pane_footer, state_mark
 
     printed = [0] * len(seats)
     closed: set[int] = set()

@@ -6,7 +6,7 @@ from typing import Final
 
 import regex
 
-from toolkit.evals.extract.text import drop_reasoning, find_boxed
+from toolkit.evals.extract.normalization import drop_reasoning, find_boxed
 
 _MATH: Final = regex.compile(
     r"\$\$(?P<display>[^$]+)\$\$|\$(?P<inline>[^$\n]+)\$|\\\((?P<round>.+?)\\\)|\\\[(?P<square>.+?)\\\]",

@@ -13,7 +13,12 @@ from typing import Final
 
 import regex
 
-from toolkit.evals.extract.text import drop_reasoning, find_boxed, normalize_unicode, strip_markup
+from toolkit.evals.extract.normalization import (
+    drop_reasoning,
+    find_boxed,
+    normalize_unicode,
+    strip_markup,
+)
 
 # Cyrillic and Greek capitals that look like Latin ones, as models mix them up.
 _LOOKALIKES: Final = str.maketrans("АВСЕНКМОРТХΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABCEHKMOPTXABEZHIKMNOPTYX")

@@ -11,9 +11,14 @@ from typing import Any, Final, Literal
 
 import regex
 
-from toolkit.evals.extract.json_text import NoJson, extract_json
-from toolkit.evals.extract.numbers import Number, find_numbers, find_stated_number
-from toolkit.evals.extract.text import drop_reasoning, find_boxed, normalize_unicode, strip_markup
+from toolkit.evals.extract.embedded_json import NoJson, extract_json
+from toolkit.evals.extract.normalization import (
+    drop_reasoning,
+    find_boxed,
+    normalize_unicode,
+    strip_markup,
+)
+from toolkit.evals.extract.stated_numbers import Number, find_numbers, find_stated_number
 
 Winner = Literal["A", "B", "TIE"]
 _SCORE_KEYS: Final = ("score", "rating", "points", "grade", "mark", "value", "result")

@@ -25,11 +25,11 @@ from toolkit.evals.results.summary import (
     scorers_of,
     summarize,
 )
-from toolkit.evals.running.client import EvalClient
 from toolkit.evals.running.dependencies import EvalDependencies
+from toolkit.evals.running.eval_client import EvalClient
+from toolkit.evals.running.eval_runner import Runner, RunnerDeps
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import find_answers, find_reusable
-from toolkit.evals.running.runner import Runner, RunnerDeps
 from toolkit.files import FileLock, is_locked
 from toolkit.store.queries import evals as queries
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, NoProviderAvailable
-from toolkit.evals.scoring.model_client import ModelClient
+from toolkit.evals.scoring.run_client import RunClient
 from toolkit.records import Message, Reply
 
 MAX_WAIT_S: Final = 120.0
@@ -28,7 +28,7 @@ class RetryingClient:
     """
 
     def __init__(
-        self, client: ModelClient, provider_of: Callable[[str], str], max_wait_s: float = MAX_WAIT_S
+        self, client: RunClient, provider_of: Callable[[str], str], max_wait_s: float = MAX_WAIT_S
     ) -> None:
         self._client = client
         self._provider_of = provider_of

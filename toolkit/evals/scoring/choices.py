@@ -9,7 +9,7 @@ from typing import Final
 
 from toolkit.evals.dataset import Sample
 from toolkit.evals.extract.letters import find_choice, read_options
-from toolkit.evals.extract.text import simplify
+from toolkit.evals.extract.normalization import simplify
 from toolkit.evals.scoring.score import Answer, InvalidTarget, Score, Scorer, named, unreadable
 
 _OPTION_COLUMNS: Final = ("choices", "options")

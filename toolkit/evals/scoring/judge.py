@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from toolkit.errors import InvalidInput, InvalidRequest
 from toolkit.evals.extract.verdicts import Winner, read_points, read_winner
-from toolkit.evals.scoring.model_client import current_client
+from toolkit.evals.scoring.run_client import current_client
 from toolkit.evals.scoring.score import UNREADABLE, Answer, AnyScorer, MissingTarget, Score
 from toolkit.records import Reply
 

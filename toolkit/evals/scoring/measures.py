@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 from toolkit.errors import InvalidInput
-from toolkit.evals.scoring.model_client import current_client
+from toolkit.evals.scoring.run_client import current_client
 from toolkit.evals.scoring.score import Answer, AnyScorer, Score
 
 

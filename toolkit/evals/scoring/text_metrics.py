@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from toolkit.evals.extract.text import normalize_unicode
+from toolkit.evals.extract.normalization import normalize_unicode
 from toolkit.evals.scoring.score import Answer, Score, Scorer, named
 
 _WORD: Final = re.compile(

@@ -12,7 +12,7 @@ import streamlit as st
 
 from toolkit.compare.board import MAX_PANES, Board, RunningBoard, start_board
 from toolkit.compare.pane import Pane
-from toolkit.compare.view import pane_names
+from toolkit.compare.board_view import pane_names
 from toolkit.compare.vote import Vote
 from toolkit.errors import ToolkitError
 from toolkit.records import Message

@@ -13,7 +13,7 @@ from typing import Final
 
 import regex
 
-from toolkit.evals.extract.text import drop_reasoning, find_boxed, strip_markup
+from toolkit.evals.extract.normalization import drop_reasoning, find_boxed, strip_markup
 
 _VULGAR: Final = {
     "½": Fraction(1, 2), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3), "¼": Fraction(1, 4),

@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 
 import regex
 
-from toolkit.evals.extract.text import drop_reasoning
+from toolkit.evals.extract.normalization import drop_reasoning
 
 _OPENING: Final = regex.compile(r"[{\[]")
 _TOKEN: Final = regex.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', regex.DOTALL)

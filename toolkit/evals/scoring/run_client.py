@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from toolkit.records import Message, Reply
 
 
-class ModelClient(Protocol):
+class RunClient(Protocol):
     """Calls models on behalf of a run, within its budget."""
 
     async def complete(self, model: str, messages: Sequence[Message], **params: Any) -> Reply:
@@ -30,7 +30,7 @@ class TaggingClient:
         tags: of every call.
     """
 
-    def __init__(self, client: ModelClient, tags: Mapping[str, str]) -> None:
+    def __init__(self, client: RunClient, tags: Mapping[str, str]) -> None:
         self._client = client
         self._tags = dict(tags)
 
@@ -49,4 +49,4 @@ class TaggingClient:
 
 
 # Set while a run scores, so that a scorer's calls belong to the run: its origin and its budget.
-current_client: ContextVar[ModelClient] = ContextVar("toolkit_eval_client")
+current_client: ContextVar[RunClient] = ContextVar("toolkit_eval_client")
