@@ -35,7 +35,7 @@ def start_board(
     Args:
         toolkit: the toolkit (its `astream`, `portal` and `store`).
         prompt: the user's text, or a conversation in OpenAI's message form.
-        models: 2 to 8 `provider/model_id`; the same one may stand more than once.
+        models: 2 to 8 `provider/model_id`; the same one may be used more than once.
         options: as for `tk.compare`; `panes=[{...}, ...]` gives each pane options of its own,
             `blind=True` marks a board whose names are hidden until it is judged, and
             `histories=[[...], ...]` the earlier messages of each pane, for a follow-up.

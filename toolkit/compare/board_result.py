@@ -1,4 +1,4 @@
-"""`Board`: one side-by-side comparison as it stands, with its table, figure, card and votes."""
+"""`Board`: one side-by-side comparison with its table, figure, card and votes."""
 
 from __future__ import annotations
 

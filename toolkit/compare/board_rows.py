@@ -1,8 +1,8 @@
 """Boards, panes and votes as rows of the store.
 
-What an answer said and measured stands in its calls; a row of `panes` says where on the board
-it stood, how it ended, and which call that was. A row that cannot be written warns: it never
-takes an answer away from the person who waits for it.
+Answers and measurements are in the calls; a row of `panes` has the position on the board, the
+end, and the id of the call. A row that cannot be written is a warning in the log: the answer is
+still shown to the user who waits for it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def pane_row(board_id: str, pane: Pane) -> dict[str, Any]:
 
 
 def append_row(store: Store, table: str, row: Mapping[str, Any]) -> None:
-    """Acknowledge one row; a store that cannot take it is told to the log."""
+    """Acknowledge one row; a failure is logged."""
     try:
         store.append(table, dict(row))
     except StoreError as error:

@@ -50,16 +50,16 @@ def panes_figure(panes: Sequence[Pane]) -> Any:
 
 
 def pane_names(panes: Sequence[Pane]) -> list[str]:
-    """The models, and beside one that stands more than once what its panes differ in."""
+    """The models, and and, for one used more than once, how its panes differ."""
     names = []
     for pane in panes:
         twins = [other.params for other in panes if other.model == pane.model]
-        told = [
+        differences = [
             f"{name} {_short(value)}"
             for name, value in pane.params.items()
             if any(twin.get(name) != value for twin in twins)
         ]
-        names.append(" · ".join([pane.model, *told]))
+        names.append(" · ".join([pane.model, *differences]))
     return names
 
 

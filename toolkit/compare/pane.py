@@ -27,7 +27,7 @@ STALL_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pane:
-    """One answer of a board, as it stands at one moment.
+    """One answer of a board, at one moment.
 
     Attributes:
         pane_id: UUIDv7 text of this try; a retried pane gets a new one.
@@ -163,7 +163,7 @@ class LivePane:
             )
 
     def snapshot(self) -> Pane:
-        """The pane as it stands now."""
+        """A snapshot of the pane."""
         with self._lock:
             return self._pane if self._pane.is_over else self._measured()
 

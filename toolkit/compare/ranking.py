@@ -38,7 +38,7 @@ def leaderboard(
     Args:
         votes: rows with `model_a`, `model_b` and `outcome` (`a`, `b`, `tie`, `both_bad`); votes
             of a model against itself say nothing about models and are left out.
-        resamples: how often the votes are drawn anew (with replacement) for the interval.
+        resamples: bootstrap resamples of the votes for the interval.
         confidence: width of the percentile interval.
         seed: makes the interval repeatable.
 

@@ -73,7 +73,7 @@ class RunningBoard:
 
     @property
     def panes(self) -> tuple[Pane, ...]:
-        """A snapshot of every pane; looking keeps a board alive that stops when nobody looks."""
+        """A snapshot of every pane; reading it keeps a board alive that stops when unread."""
         self._looked_at = time.monotonic()
         return tuple(run.live.snapshot() for run in self._runs)
 
@@ -85,7 +85,7 @@ class RunningBoard:
     def stop_when_unwatched(
         self, after_s: float, is_watched: Callable[[], bool] | None = None
     ) -> None:
-        """Stop the panes when nobody has read `panes` for `after_s` seconds (a closed page).
+        """Stop the panes when `panes` has not been read for `after_s` seconds (a closed page).
 
         `is_watched` is asked then, where one is given: a browser tab in the background reads
         rarely, and is still there.
@@ -106,7 +106,7 @@ class RunningBoard:
         """Ask a pane again that failed or was stopped; the other panes stay as they are.
 
         Raises:
-            InvalidInput: there is no such pane, or it is still running.
+            InvalidInput: the pane does not exist or is still running.
         """
         run = self._require_run(pane)
         if not run.over.is_set():
@@ -138,7 +138,7 @@ class RunningBoard:
         return self.board()
 
     def board(self) -> Board:
-        """The board as it stands now."""
+        """The board with the results so far."""
         return replace(self._board, panes=self.panes)
 
     def start(self) -> None:

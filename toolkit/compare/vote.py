@@ -22,7 +22,7 @@ Choice = int | Literal["tie", "both_bad"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One judgement over two panes; `a` is the one that stood further left.
+    """One judgement over two panes; `a` is the one further left.
 
     Attributes:
         vote_id: UUIDv7 text.
@@ -85,7 +85,9 @@ def judge(
 
 def _pairs(count: int, winner: Choice, between: tuple[int, int] | None) -> list[tuple[int, int]]:
     if isinstance(winner, str) and winner not in ("tie", "both_bad"):
-        raise InvalidInput(f"{winner!r} is no outcome", hint="Use a pane's index, tie or both_bad.")
+        raise InvalidInput(
+            f"{winner!r} is not an outcome", hint="Use a pane's index, tie or both_bad."
+        )
     named = [i for i in (winner, *(between or ())) if not isinstance(i, str)]
     for index in named:
         if not 0 <= index < count:

@@ -101,7 +101,7 @@ async def call_bounded(
             result = context.run(function, *args)
         except StopIteration as error:  # a future does not accept it
             problem = RuntimeError(f"the function raised {error!r}")
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting caller
             problem = error
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, result, problem)

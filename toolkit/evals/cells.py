@@ -26,7 +26,7 @@ class BadCell(ValueError):
 
 
 def plain_value(value: Any, *, depth: int = 0) -> Any:
-    """The value in JSON's own types; None for everything that stands for a missing value.
+    """The value in JSON's own types; None for everything that means a missing value.
 
     Raises:
         BadCell: it is binary, infinite, nested too deeply, or holds text that cannot be sent.
@@ -128,10 +128,10 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def mend_integers(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def restore_integers(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows of a typed table in which integers beside gaps are integers again.
 
-    pandas, and whoever writes its frames to Parquet, turns a column of integers with a missing
+    pandas, and Parquet files written from its frames, turn a column of integers with a missing
     value into floats: the target 4 would become the text "4.0", which no answer equals.
     """
     names = dict.fromkeys(name for row in rows for name in row)

@@ -153,7 +153,7 @@ def find_dataset(given: Any, store: Store, folder: Path | None = None) -> Datase
     """Find a dataset: itself, a file, a bundled name, a frame, rows, or `{"sql": "SELECT ..."}`.
 
     Raises:
-        InvalidInput: there is no such dataset, or it cannot be read.
+        InvalidInput: the dataset is unknown or cannot be read.
     """
     if isinstance(given, Dataset):
         return given

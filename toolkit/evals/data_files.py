@@ -69,7 +69,7 @@ def read_rows(path: Path, *, encoding: str | None = None, separator: str | None 
         separator: between the cells of a CSV file; None: recognised.
 
     Raises:
-        InvalidInput: there is no such file, it is of another kind, or it cannot be read.
+        InvalidInput: the file is missing, of another kind, or unreadable.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

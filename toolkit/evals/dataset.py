@@ -61,7 +61,7 @@ class Dataset:
         notes: what was assumed while the source was read, for people.
 
     Raises:
-        InvalidInput: there is no sample, or two have the same id.
+        InvalidInput: it has no sample, or two have the same id.
     """
 
     def __init__(self, samples: Iterable[Sample], *, name: str = "dataset") -> None:
@@ -140,7 +140,7 @@ class Dataset:
         """
         table = _read_table(rows, name)
         if is_columnar:
-            table = cells.mend_integers(table)
+            table = cells.restore_integers(table)
         columns = _find_columns(table, name, input=input, target=target, id=id)
         dataset = cls(_read_samples(table, name, columns), name=name)
         dataset.notes = tuple(notes)

@@ -47,7 +47,7 @@ class Estimate:
 async def estimate(deps: EvalDependencies, plan: Plan) -> list[Estimate]:
     """One estimate per model; a solver that is a function is counted as one call per answer.
 
-    The first 200 requests stand for all; what is sent is counted by its bytes.
+    The first 200 requests represent all; input is counted by its bytes.
     """
     found = []
     for model in plan.models:

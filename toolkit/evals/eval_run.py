@@ -178,7 +178,7 @@ class EvalRun:
             weights: `linear` or `quadratic` for graded scores.
 
         Raises:
-            InvalidInput: there is no common sample, or several answers to one.
+            InvalidInput: they have no sample in common, or one has several answers.
         """
         scores: dict[str, float] = {}
         for row in self.rows():

@@ -1,14 +1,16 @@
-"""Evaluations over the toolkit: run, resume, score again, list, compare. `tk.evaluate`."""
+"""The evaluations of one home folder: run, resume, rescore, list and compare."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from uuid_utils import uuid7
 
-from toolkit.errors import InvalidInput
+from toolkit.calls.sync import Portal
+from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals.config import DatasetLike, EvalConfig, EvalOptions, find_dataset, read_config
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.eval_run import EvalRun
@@ -21,7 +23,7 @@ from toolkit.evals.running.job import (
     read_json,
     with_real_status,
 )
-from toolkit.evals.running.plan import Key
+from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import config_of_rows, find_done
 from toolkit.store.queries import evals as queries
 
@@ -29,12 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.evals.estimate import Estimate
-from collections.abc import Coroutine
-from concurrent.futures import CancelledError, Future
-
-from toolkit.calls.sync import Portal
-from toolkit.errors import ToolkitError
-from toolkit.evals.running.plan import Progress
 
 __all__ = ["EvalRun", "Evaluation", "RunningEval"]
 
@@ -42,7 +38,7 @@ _END_S: Final = 10.0
 
 
 class Evaluation:
-    """The evaluations of one toolkit."""
+    """The evaluations of one home folder."""
 
     def __init__(self, deps: EvalDependencies) -> None:
         self._deps = deps
@@ -74,7 +70,7 @@ class Evaluation:
     def start(
         self, dataset: DatasetLike, models: str | Sequence[str], **options: Unpack[EvalOptions]
     ) -> RunningEval:
-        """Start a run in the background, as the page does; it goes on until it is over or stopped.
+        """Start a run in the background; it goes on until it ends or is stopped.
 
         Args:
             dataset, models, options: as in `toolkit.evaluate`.
@@ -85,10 +81,10 @@ class Evaluation:
         return self._start(str(uuid7()), self.configure(dataset, models, **options))
 
     def start_resume(self, run: str, *, retry_errors: bool = False, **changes: Any) -> RunningEval:
-        """Start `resume` in the background; the arguments are its own.
+        """Start `resume` in the background; with the same arguments.
 
         Raises:
-            InvalidInput: there is no such run, it cannot be asked again, or it is under way here.
+            InvalidInput: the run is unknown, cannot be repeated, or is in progress here.
         """
         known = self.get(run)
         config = self._config_of(known, **changes)
@@ -131,7 +127,7 @@ class Evaluation:
     def estimate(
         self, dataset: DatasetLike, models: str | Sequence[str], **options: Unpack[EvalOptions]
     ) -> Sequence[Estimate]:
-        """What a run would cost: low, expected and high for each model, and where that is from."""
+        """Estimate what a run would cost: low, expected and high for each model."""
         from toolkit.evals.estimate import estimate
 
         config = self.configure(dataset, models, **options)
@@ -147,14 +143,14 @@ class Evaluation:
         on_progress: OnProgress | None = None,
         **changes: Any,
     ) -> EvalRun:
-        """Ask what is missing of a run, and nothing else.
+        """Continue a run: only missing answers are requested.
 
         Args:
-            run: its id, the begin of it, or its name.
-            solvers, scorers: where they were functions, these again.
-            retry_errors: ask again where a call failed, too.
-            on_progress: told of the progress.
-            changes: other `cap_usd` or `concurrency`.
+            run: its id, a prefix of it, or its name.
+            solvers, scorers: given again where they were functions.
+            retry_errors: also repeat calls that failed.
+            on_progress: called with the progress.
+            changes: a new `cap_usd` or `concurrency`.
         """
         known = self.get(run)
         config = self._config_of(known, solvers=solvers, scorers=scorers, **changes)
@@ -164,9 +160,9 @@ class Evaluation:
         return self._wait(lambda: session.run(done))
 
     def rescore(self, run: str, scorers: Any) -> EvalRun:
-        """Score the stored answers of a run again; the models are not asked (a judge is).
+        """Score the stored answers of a run again; only judges are called.
 
-        An imported run is scored by what its file told of its samples.
+        An imported run is scored by the samples that its file holds.
         """
         known = self.get(run)
         if known.facts["dataset_sha256"]:
@@ -192,10 +188,10 @@ class Evaluation:
         return [with_real_status(row, home) for row in queries.run_rows(self._deps.store, limit)]
 
     def get(self, run: str) -> EvalRun:
-        """A run by its id, the begin of its id, or its name (the newest of that name).
+        """Find a run by its id, a prefix of its id, or its name (the newest of that name).
 
         Raises:
-            InvalidInput: there is none, or several ids begin like that.
+            InvalidInput: no run matches, or several ids begin so.
         """
         rows = queries.find_runs(self._deps.store, run)
         named = [row for row in rows if row["name"] == run or row["run_id"] == run]
@@ -214,13 +210,13 @@ class Evaluation:
         return self.get(a).compare(self.get(b), scorer)
 
     def _config_of(self, run: EvalRun, **given: Any) -> EvalConfig:
-        """The order of a stored run, with what is given in place of what was kept."""
+        """The configuration of a stored run, with the given options in place of the stored ones."""
         config = dict(read_json(run.facts["config"]))
         if not run.facts["dataset_sha256"]:
             raise InvalidInput(
-                f"the run {run.name!r} was imported: how it asked is not known here, so nothing "
-                "of it can be asked again",
-                hint="Its answers can be read, compared, exported, reported and scored again.",
+                f"the run {run.name!r} was imported: its configuration is not known, so it cannot "
+                "be resumed",
+                hint="It can be shown, compared, exported, reported and rescored.",
             )
         dataset = Dataset.from_file(
             dataset_path(self._deps.settings.home, run.facts["dataset_sha256"])
@@ -231,7 +227,7 @@ class Evaluation:
         return read_config(dataset, models, {**options, "name": run.name})
 
     def _wait(self, work: Callable[[], Any]) -> EvalRun:
-        """Run on the background loop; an interrupted wait lets the run put its things in order."""
+        """Wait for work on the background loop; an interrupt lets the run store its end first."""
         ended = threading.Event()
 
         async def whole() -> Any:
@@ -252,7 +248,7 @@ _BEGIN_S: Final = 60.0
 
 
 class RunningEval:
-    """One run on the portal's loop; nobody has to wait for it.
+    """One run in the background, on the event loop of the toolkit.
 
     Attributes:
         run_id: its id; its row of `eval_runs` is there from the beginning.
@@ -286,7 +282,7 @@ class RunningEval:
             self._future.result()
 
     def note(self, progress: Progress) -> None:
-        """Told by the run."""
+        """Take note of the progress; called by the run."""
         self.progress = progress
         self._has_begun.set()
 
@@ -309,7 +305,7 @@ class RunningEval:
         return None
 
     def stop(self) -> None:
-        """Stop it; what is under way is given up, what is done is kept."""
+        """Stop it; calls in flight are cancelled, finished answers are kept."""
         if self._future is not None:
             self._future.cancel()
 

@@ -79,7 +79,7 @@ class Solver:
         template = self._template(sample)
         if template is not None:
             messages = fill_messages(template, sample, system=self.system)
-        else:  # a conversation of the data is sent as it is: its braces are no template
+        else:  # a conversation of the data is sent as it is: its braces are not a template
             given = sample.input if isinstance(sample.input, Sequence) else ()
             system = [] if self.system is None else fill_messages([], sample, system=self.system)
             messages = [*system, *(dict(m) for m in given if isinstance(m, Mapping))]

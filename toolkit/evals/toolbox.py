@@ -84,7 +84,7 @@ class Toolbox:
         return message
 
     async def _run(self, call: ToolCall) -> str:
-        """The result of a tool as text; its failure is told to the model, which may correct it."""
+        """The result of a tool as text; a failure goes back to the model, which may correct it."""
         from pydantic import ValidationError, validate_call
 
         tool = self._tools.get(call.name)

@@ -158,11 +158,11 @@ def sign_flip_p(differences: np.ndarray, *, resamples: int = RESAMPLES) -> float
         patterns = np.arange(2**n)[:, None] >> np.arange(n) & 1
         sums = np.abs((2 * patterns - 1) @ moved)
         return float((sums >= least).mean())
-    dice = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     block, reached = max(1, 4_000_000 // n), 0
     for start in range(0, resamples, block):
         count = min(block, resamples - start)
-        signs = dice.integers(0, 2, (count, n), dtype=np.int8) * 2 - 1
+        signs = rng.integers(0, 2, (count, n), dtype=np.int8) * 2 - 1
         reached += int((np.abs(signs @ moved) >= least).sum())
     return (reached + 1) / (resamples + 1)
 

@@ -91,7 +91,7 @@ def spread_interval(
     """An interval of the mean from the spread of its values.
 
     One value has no spread: all that lies `within` is possible, and where that has no bounds
-    the value alone is told.
+    the value alone is given.
 
     Below `FEW` values Student's t (Student 1908), else `bootstrap_interval`. Between 0 and 1, with
     three values or more, either holds the true mean in some 92 to 96 % of cases where it says
@@ -157,11 +157,11 @@ def _t_within(t: float, freedom: int) -> float:
 
 def _bootstrap_means(values: np.ndarray, resamples: int) -> np.ndarray:
     """Means of resamples, drawn in blocks so that memory stays below some 40 MB."""
-    dice = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     n = len(values)
     block = max(1, min(resamples, 4_000_000 // max(n, 1)))
     parts = []
     for start in range(0, resamples, block):
         count = min(block, resamples - start)
-        parts.append(values[dice.integers(0, n, (count, n))].mean(axis=1))
+        parts.append(values[rng.integers(0, n, (count, n))].mean(axis=1))
     return np.concatenate(parts)

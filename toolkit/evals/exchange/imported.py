@@ -55,7 +55,7 @@ def build_import(
         started_at: when it began, UTC; None: the first score's time.
 
     Raises:
-        InvalidInput: there is no row.
+        InvalidInput: the file has no rows.
     """
     if not rows:
         raise InvalidInput(f"{name} holds no answer")
@@ -65,9 +65,9 @@ def build_import(
     failed, skipped = (count_status(answers.values(), s) for s in ("error", "skipped"))
     costs = [r["cost_usd"] for r in answers.values() if r["cost_usd"] is not None]
     begun = started_at or min(row["scored_at"] for row in whole)
-    told = f"{len(answers) - failed - skipped:,} of {len(answers):,} answers"
-    told += f", {skipped:,} left out by a cap" if skipped else ""
-    told += f", imported from {source}"
+    sentence = f"{len(answers) - failed - skipped:,} of {len(answers):,} answers"
+    sentence += f", {skipped:,} left out by a cap" if skipped else ""
+    sentence += f", imported from {source}"
     run = {
         "run_id": run_id,
         "name": name,
@@ -82,7 +82,7 @@ def build_import(
         "cost_usd": sum(costs, Decimal(0)) if costs else None,
         "started_at": begun,
         "ended_at": max(row["scored_at"] for row in whole),
-        "summary": _summarize(newest, len(answers), told),
+        "summary": _summarize(newest, len(answers), sentence),
         "tags": {"source": source},
     }
     return Imported(run=run, rows=whole)
@@ -101,12 +101,12 @@ def complete_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _summarize(rows: Sequence[Mapping[str, Any]], planned: int, told: str) -> dict[str, Any]:
+def _summarize(rows: Sequence[Mapping[str, Any]], planned: int, sentence: str) -> dict[str, Any]:
     failed, skipped = (count_status(rows, status) for status in ("error", "skipped"))
     sides = {(row["model"], row["variant"]) for row in rows}
     compared = {name: compare_sides(rows, name) for name in scorers_of(rows)}
     return {
-        "sentence": f"{told}.",
+        "sentence": f"{sentence}.",
         "planned": planned,
         "answers": planned - failed - skipped,
         "failed": failed,

@@ -28,7 +28,7 @@ def read_inspect_archive(path: Path) -> Imported:
     """An `.eval` archive as a run.
 
     Raises:
-        InvalidInput: it is no such archive, too large, or damaged.
+        InvalidInput: it is not such an archive, too large, or damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -36,7 +36,7 @@ def read_inspect_archive(path: Path) -> Imported:
             names = archive.namelist()
             if "header.json" not in names:
                 raise InvalidInput(
-                    f"{path.name} has no header.json: its run was not finished, or it is no log",
+                    f"{path.name} has no header.json: its run was not finished, or it is not a log",
                     hint="Let Inspect AI finish it (`inspect log recover`) and import it then.",
                 )
             header = json.loads(_read_member(archive, file, "header.json"))
@@ -47,7 +47,7 @@ def read_inspect_archive(path: Path) -> Imported:
             )
             return _read_log(header, samples)
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, OSError, struct.error) as error:
-        raise InvalidInput(f"{path.name} is no readable .eval log: {error}") from None
+        raise InvalidInput(f"{path.name} is not a readable .eval log: {error}") from None
 
 
 def read_inspect_json(log: Mapping[str, Any], name: str) -> Imported:
@@ -59,7 +59,7 @@ def read_inspect_json(log: Mapping[str, Any], name: str) -> Imported:
     try:
         return _read_log(log, iter(log.get("samples") or ()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{name} is no readable Inspect AI log: {error!r}") from None
+        raise InvalidInput(f"{name} is not a readable Inspect AI log: {error!r}") from None
 
 
 def _read_log(header: Mapping[str, Any], samples: Iterator[Mapping[str, Any]]) -> Imported:
@@ -99,15 +99,15 @@ def _read_sample(sample: Mapping[str, Any], about: Mapping[str, Any]) -> list[di
     }
     scores = list(_scores(sample.get("scores") or {}))
     if failed:
-        told = {"status": "error", "error_code": "INSPECT_ERROR", "output": None}
-        return [{**base, **told, "error_message": str(failed.get("message"))[:2_000]}]
+        failure = {"status": "error", "error_code": "INSPECT_ERROR", "output": None}
+        return [{**base, **failure, "error_message": str(failed.get("message"))[:2_000]}]
     return [{**base, **score} for score in scores] or [base]
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, score in scores.items():
         values = score["value"]
-        told = score.get("explanation")
+        explanation = score.get("explanation")
         parts = (
             {f"{name}/{key}": value for key, value in values.items()}
             if isinstance(values, Mapping)
@@ -115,9 +115,9 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         )
         for part, value in parts.items():
             number = _number(value)
-            row = {"scorer": part, "score": number, "explanation": told}
+            row = {"scorer": part, "score": number, "explanation": explanation}
             if number is None:
-                problem = f"the score {value!r} is no number"
+                problem = f"the score {value!r} is not a number"
                 row |= {"status": "error", "error_code": "SCORER_ERROR", "error_message": problem}
             elif number in (0.0, 1.0):
                 row["is_pass"] = number == 1.0

@@ -47,7 +47,7 @@ def read_promptfoo(file: Mapping[str, Any], name: str) -> Imported:
             started_at=at,
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-        raise InvalidInput(f"{name} is no readable promptfoo result: {error!r}") from None
+        raise InvalidInput(f"{name} is not a readable promptfoo result: {error!r}") from None
 
 
 def _read_result(result: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def _read_result(result: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         "scored_at": at,
     }
     if result.get("failureReason") == _FAILED_CALL:
-        told = str(result.get("error") or response.get("error"))[:2_000]
-        row |= {"status": "error", "error_code": "PROMPTFOO_ERROR", "error_message": told}
+        problem = str(result.get("error") or response.get("error"))[:2_000]
+        row |= {"status": "error", "error_code": "PROMPTFOO_ERROR", "error_message": problem}
     return row
 
 

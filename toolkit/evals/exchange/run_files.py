@@ -1,4 +1,4 @@
-"""From a file to a run, whoever wrote it, and from a run to a file of the wanted kind."""
+"""Runs as files: import from several tools, export in several formats."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _HINT: Final = (
 
 
 def read_file(path: Path) -> Imported:
-    """A run from a file; what wrote it is told by its ending and its content.
+    """Read a run from a file; its extension and content show which tool wrote it.
 
     Raises:
-        InvalidInput: there is no such file, or nobody we know wrote it.
+        InvalidInput: the file is missing, or no supported tool wrote it.
     """
     if not path.is_file():
         raise InvalidInput(f"there is no file {path.name}", hint="Check the path.")
@@ -68,7 +68,7 @@ def _read_export(path: Path) -> Imported:
     try:
         rows = read_table(path)
     except (ValueError, KeyError, ArithmeticError) as error:
-        raise InvalidInput(f"{path.name} is no export of a run: {error}", hint=_HINT) from None
+        raise InvalidInput(f"{path.name} is not an export of a run: {error}", hint=_HINT) from None
     ids = {str(row["run_id"]) for row in rows}
     if len(ids) > 1:
         raise InvalidInput(f"{path.name} holds {len(ids)} runs", hint="Export them one by one.")

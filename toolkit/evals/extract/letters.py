@@ -169,7 +169,7 @@ def _letter_before(text: str, match: regex.Match[str], allowed: str, lower: str)
 def _letter_at(  # noqa: PLR0911 - one way to be no choice a line
     text: str, at: int, allowed: str, lower: str
 ) -> int | None:
-    """Where a free letter stands that can be a choice, at this place."""
+    """The position, if the letter at it can be a choice."""
     letter, before, after = text[at : at + 1], text[at - 1 : at], text[at + 1 : at + 40]
     if not letter or (letter not in allowed and letter not in lower):
         return None

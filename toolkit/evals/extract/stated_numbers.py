@@ -1,7 +1,7 @@
 """Numbers as people and models write them: signs, separators, fractions, LaTeX, units, words.
 
-A text such as `3,14` or `1 234` has two readings. Both are kept, the likelier first, and whoever
-compares accepts either; nothing else is guessed.
+A text such as `3,14` or `1 234` has two readings. Both are kept, the likelier first, and a
+comparison accepts either; nothing else is guessed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _WORDS: Final = {word: value for value, word in enumerate(_UNITS)} | {
 # A number may follow a letter only where the letters are a currency or an operator.
 _NUMBER: Final = regex.compile(
     r"""
-    (?<before>(?:(?:minus|negative)\s+|[-+−–]\s?)?)      # a sign; judged by what stands before it
+    (?<before>(?:(?:minus|negative)\s+|[-+−–]\s?)?)      # a sign; judged by what precedes it
     (?<currency>[$€£¥₹]\s?)?
     (?:
         (?<hex>0x[0-9a-fA-F]+\b | 0b[01]+\b)
@@ -115,7 +115,7 @@ class Number:
 
     Attributes:
         readings: what it may mean, the likelier first; mostly one.
-        start, end: where it stands.
+        start, end: its position.
         is_percent: a percent sign or word follows.
         is_range_end: it ends a range such as 10-20.
     """
@@ -143,7 +143,7 @@ def find_numbers(text: str) -> list[Number]:
 
 def find_stated_number(text: str, *, take: str = "last") -> Number | None:
     r"""The number that a text gives as its answer: in the last `\boxed{...}`, else after the last
-    "answer is" and its kin, else the first or last of all. None where there is no number.
+    "answer is" and its kin, else the first or last of all. None without a number.
     """
     text = drop_reasoning(text)
     for boxed in reversed(find_boxed(text)):
@@ -273,7 +273,7 @@ def _readings(
 
 
 def _is_listed(text: str, start: int, end: int) -> bool:
-    """Whether the number stands alone in brackets, where a comma divides items: (3,4)."""
+    """Whether the number is alone in brackets, where a comma divides items: (3,4)."""
     return text[start - 1 : start] in ("(", "[", "{") and text[end : end + 1] in (")", "]", "}")
 
 

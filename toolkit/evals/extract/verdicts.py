@@ -1,7 +1,7 @@
 """What a judge decided: points on a scale, or which of two answers is better.
 
 A judge's prose is read tolerantly (bold, LaTeX, JSON, "4 out of 5", "[[A]]"), its decision
-strictly: a range, a value off the scale or two winners are no verdict.
+strictly: a range, a value off the scale or two winners are not a verdict.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _first_number(line: str) -> Number | None:
 
 
 def _on_scale(line: str, number: Number, low: float, top: float) -> float | None:
-    # "4/5" was read as the fraction it is; what stands before the slash is the points.
+    # "4/5" was read as the fraction it is; the number before the slash is the points.
     slash = regex.match(
         r"[^\d\-]*(-?\d+(?:[.,]\d+)?)\s*(?:/|out\s+of|of|von|sur|de|su|из)\s*(\d+(?:\.\d+)?)",
         line,

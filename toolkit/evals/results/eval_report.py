@@ -52,7 +52,7 @@ def render_report(
     Args:
         run: its row of `eval_runs`.
         rows: its rows of `eval_samples`.
-        most_samples: samples told in full; those with errors and failures come first, and the
+        most_samples: samples shown in full; those with errors and failures come first, and the
             report says how many it leaves out.
     """
     matrix = read_matrix(rows)
@@ -83,9 +83,9 @@ def order_samples(matrix: Matrix) -> list[SampleRow]:
 def _section(rows: Sequence[Row], scorer: str | None) -> Section:
     entries = [entry for entry in summarize_sides(rows) if entry["scorer"] == scorer]
     pairs = compare_within(rows, scorer) if scorer else []
-    told = f" after Holm, {len(pairs)} comparisons)"
+    note = f" after Holm, {len(pairs)} comparisons)"
     verdicts = [
-        p["sentence"] + (f" (p = {p['p_adjusted']:.2g}{told}" if len(pairs) > 1 else "")
+        p["sentence"] + (f" (p = {p['p_adjusted']:.2g}{note}" if len(pairs) > 1 else "")
         for p in pairs
     ]
     found = (plot_tradeoff(entries, against) for against in ("cost_usd", "p50_ms"))
@@ -101,10 +101,10 @@ def _section(rows: Sequence[Row], scorer: str | None) -> Section:
 
 def _sentence(run: Mapping[str, Any], matrix: Matrix) -> str:
     summary = as_value(run.get("summary"))
-    told = summary.get("sentence") if isinstance(summary, Mapping) else None
-    answers = sum(told.status == "ok" for told in matrix.answers)
+    sentence = summary.get("sentence") if isinstance(summary, Mapping) else None
+    answers = sum(cell.status == "ok" for cell in matrix.answers)
     asked = f"{count(len(matrix.answers))} answers to {count(len(matrix.samples))} samples"
-    return str(told or f"{count(answers)} of {asked}.")
+    return str(sentence or f"{count(answers)} of {asked}.")
 
 
 def _money(usd: Decimal | float | None) -> str:
@@ -121,13 +121,13 @@ _AXES: Final = {"cost_usd": "cost of the answers", "p50_ms": "latency p50"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """One line of the chart of scores: name, and where its mark and interval stand, pixels."""
+    """One line of the chart of scores: name, and where its mark and interval are, pixels."""
 
     name: str
     at: float
     low: float
     high: float
-    told: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class Mark:
     low: float
     high: float
     is_right: bool
-    told: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +164,7 @@ def strip_scores(entries: Sequence[Mapping[str, Any]]) -> list[Strip]:
             at=(entry["mean"] - low) / span * WIDTH,
             low=(entry["low"] - low) / span * WIDTH,
             high=(entry["high"] - low) / span * WIDTH,
-            told=_told(entry),
+            label=_label(entry),
         )
         for entry in sorted(known, key=lambda entry: -entry["mean"])
     ]
@@ -201,7 +201,7 @@ def plot_tradeoff(
             low=y_of(entry["low"]),
             high=y_of(entry["high"]),
             is_right=x > WIDTH / 2,
-            told=f"{entry['name']}: {entry['mean']:.3g}, {write(float(entry[against]))}",
+            label=f"{entry['name']}: {entry['mean']:.3g}, {write(float(entry[against]))}",
         )
         for entry in known
     ]
@@ -214,6 +214,6 @@ def plot_tradeoff(
     )
 
 
-def _told(entry: Mapping[str, Any]) -> str:
+def _label(entry: Mapping[str, Any]) -> str:
     bounds = f"[{entry['low']:.3g}, {entry['high']:.3g}]"
     return f"{entry['mean']:.3g} {bounds}, n = {entry['n']:,}"

@@ -1,4 +1,4 @@
-"""A run as a matrix: samples by model and variant, each answer told once with all its scores.
+"""A run as a matrix: samples by model and variant, each answer once, with all its scores.
 
 Read from rows of `eval_samples`; nothing here opens a store or asks a model.
 """
@@ -16,7 +16,7 @@ from toolkit.evals.results.summary import Row, Side, newest_rows, scorers_of, sh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What one scorer said of one answer; `score` is None where it could not tell."""
+    """The score of one scorer for one answer; `score` is None where it could not be scored."""
 
     scorer: str
     score: float | None
@@ -42,7 +42,7 @@ class AnswerCell:
     """One answer with everything said of it; money in USD, durations in ms, None is unknown.
 
     `status` is that of the asking: `ok`, `error` (the call failed) or `skipped` (a cap left it
-    out); `error_code` and `error_message` say why there is no answer.
+    out); `error_code` and `error_message` say why an answer is missing.
     """
 
     sample_id: str
@@ -91,7 +91,7 @@ class SampleRow:
     @property
     def answers(self) -> list[AnswerCell]:
         """All answers to this sample."""
-        return [told for cell in self.cells.values() for told in cell]
+        return [cell for cells in self.cells.values() for cell in cells]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Matrix:
     @property
     def answers(self) -> list[AnswerCell]:
         """All answers of the run."""
-        return [told for sample in self.samples for told in sample.answers]
+        return [cell for sample in self.samples for cell in sample.answers]
 
 
 def read_matrix(rows: Iterable[Row]) -> Matrix:
@@ -125,8 +125,8 @@ def read_matrix(rows: Iterable[Row]) -> Matrix:
         grouped.setdefault(key, []).append(row)
     cells: dict[str, dict[Side, list[AnswerCell]]] = {}
     for key in sorted(grouped, key=lambda key: (in_order(key[0]), *key[1:])):
-        told = _read_answer(grouped[key])
-        cells.setdefault(told.sample_id, {}).setdefault(told.side, []).append(told)
+        cell = _read_answer(grouped[key])
+        cells.setdefault(cell.sample_id, {}).setdefault(cell.side, []).append(cell)
     firsts = {str(row["sample_id"]): row for row in newest}
     sides = tuple(sorted({(key[1], key[2]) for key in grouped}))
     samples = tuple(

@@ -1,7 +1,7 @@
 """A run as people read it: a matrix of samples by model and variant, with filters and summaries.
 
 Pure functions over rows of `eval_samples`; nothing here opens a store or asks a model. An answer
-is told once, however many scorers judged it, and so are its cost and its latency.
+counts once, however many scorers scored it, and so do its cost and latency.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ FILTERS: Final[tuple[Filter, ...]] = ("all", "failed", "different", "errors", "s
 
 
 def keep_samples(matrix: Matrix, chosen: Filter, scorer: str | None) -> list[SampleRow]:
-    """The samples that a filter keeps.
+    """Return the samples that a filter keeps.
 
     `failed`: an answer did not pass this scorer. `different`: the columns, or the repeats within
-    one, do not agree (by score; by text where there is no scorer). `errors`: a call failed or a
+    one, do not agree (by score; by text without a scorer). `errors`: a call failed or a
     scorer could not judge. `skipped`: a cap left an answer out.
     """
     return [sample for sample in matrix.samples if _is_kept(sample, chosen, scorer)]
@@ -64,7 +64,7 @@ def summarize_sides(rows: Iterable[Row]) -> list[dict[str, Any]]:
         nothing = {"scorer": None, "mean": None, "low": None, "high": None, "n": 0, "flicker": None}
         entries = [
             {"model": side[0], "variant": side[1], **nothing, "answers": 0, "unscored": 0,
-             **{name: sum(told.status == status for told in _of_side(matrix, side))
+             **{name: sum(cell.status == status for cell in _of_side(matrix, side))
                 for name, status in (("failed", "error"), ("skipped", "skipped"))}}
             for side in matrix.sides
         ]  # fmt: skip
@@ -99,16 +99,16 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def _is_kept(sample: SampleRow, chosen: Filter, scorer: str | None) -> bool:
     if chosen == "failed":
-        return any(_has_failed(told, scorer) for told in sample.answers)
+        return any(_has_failed(cell, scorer) for cell in sample.answers)
     if chosen == "different":
         return _differs(sample, scorer)
     if chosen == "skipped":
-        return any(told.status == "skipped" for told in sample.answers)
-    return chosen == "all" or any(told.is_error for told in sample.answers)
+        return any(cell.status == "skipped" for cell in sample.answers)
+    return chosen == "all" or any(cell.is_error for cell in sample.answers)
 
 
-def _has_failed(told: AnswerCell, scorer: str | None) -> bool:
-    found = told.find_judgement(scorer)
+def _has_failed(cell: AnswerCell, scorer: str | None) -> bool:
+    found = cell.find_judgement(scorer)
     if found is None or found.score is None:
         return False
     return found.is_pass is False or (found.is_pass is None and found.score == 0)
@@ -116,28 +116,28 @@ def _has_failed(told: AnswerCell, scorer: str | None) -> bool:
 
 def _differs(sample: SampleRow, scorer: str | None) -> bool:
     if scorer is None:
-        return len({told.output for told in sample.answers if told.status == "ok"}) > 1
+        return len({cell.output for cell in sample.answers if cell.status == "ok"}) > 1
     return len(set(_scores(sample.answers, scorer))) > 1
 
 
 def _scores(cell: Iterable[AnswerCell], scorer: str | None) -> list[float]:
-    found = (told.find_judgement(scorer) for told in cell)
+    found = (answer.find_judgement(scorer) for answer in cell)
     return [judged.score for judged in found if judged is not None and judged.score is not None]
 
 
 def _of_side(matrix: Matrix, side: Side) -> list[AnswerCell]:
-    return [told for sample in matrix.samples for told in sample.cells.get(side, ())]
+    return [cell for sample in matrix.samples for cell in sample.cells.get(side, ())]
 
 
 def _measure(matrix: Matrix, side: Side) -> dict[str, Any]:
     answers = _of_side(matrix, side)
-    asked = [told for told in answers if not told.is_cached]
-    answered = [told for told in asked if told.status == "ok"]
-    times = [told.duration_ms for told in answered if told.duration_ms is not None]
-    costs = [told.cost_usd for told in asked if told.cost_usd is not None]
+    asked = [cell for cell in answers if not cell.is_cached]
+    answered = [cell for cell in asked if cell.status == "ok"]
+    times = [cell.duration_ms for cell in answered if cell.duration_ms is not None]
+    costs = [cell.cost_usd for cell in asked if cell.cost_usd is not None]
     return {
         "cost_usd": sum(costs, Decimal(0)) if costs else None,
-        "unpriced": sum(told.cost_usd is None for told in answered),
+        "unpriced": sum(cell.cost_usd is None for cell in answered),
         "priced": len(costs),
         "p50_ms": percentile(times, 0.5),
         "p95_ms": percentile(times, 0.95),
@@ -147,6 +147,6 @@ def _measure(matrix: Matrix, side: Side) -> dict[str, Any]:
 
 
 def _judge_cost(answers: Iterable[AnswerCell], scorer: str | None) -> Decimal | None:
-    found = (told.find_judgement(scorer) for told in answers)
+    found = (cell.find_judgement(scorer) for cell in answers)
     spent = [j.judge_cost_usd for j in found if j is not None and j.judge_cost_usd is not None]
     return sum(spent, Decimal(0)) if spent else None

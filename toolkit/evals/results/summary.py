@@ -104,7 +104,7 @@ def count_status(rows: Iterable[Row], status: str) -> int:
 
 
 def count_codes(rows: Iterable[Row]) -> dict[str, int]:
-    """How often each error code stands in the rows, most frequent first; what a cap left out is
+    """How often each error code occurs in the rows, most frequent first; what a cap left out is
     no error.
     """
     codes = (row["error_code"] for row in rows if row["status"] == "error" and row["error_code"])
@@ -174,7 +174,7 @@ def unit_of(scorer: str, sides: Iterable[Scores]) -> str | None:
 
 
 def short_names(sides: Sequence[Side]) -> dict[Side, str]:
-    """What to call each side: the model, the variant, or both, as it takes to tell them apart."""
+    """What to call each side: the model, the variant, or both, as it takes to distinguish them."""
     models, variants = {side[0] for side in sides}, {side[1] for side in sides}
     if len(variants) == 1:
         return {side: side[0] for side in sides}

@@ -1,4 +1,4 @@
-"""How many calls may be under way at one provider: as many as it takes without complaint.
+"""How many calls may be in flight at one provider: as many as it accepts without a 429.
 
 Slow start (Jacobson 1988), then additive increase and multiplicative decrease (Chiu & Jain
 1989), as TCP does: until the first 429 each answer opens one more place, which doubles them with
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 START: Final = 8
-_PAUSE_S: Final = 1.0  # the calls that were under way with the first 429 tell nothing new
+_PAUSE_S: Final = 1.0  # calls that were in flight with the first 429 add no information
 
 
 class AdaptiveLimit:
@@ -73,7 +73,7 @@ class AdaptiveLimit:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.leave()  # the place came in the moment in which nobody wanted it any more
+                self.leave()  # the slot was granted as the caller was cancelled
             raise
 
     async def __aenter__(self) -> Self:

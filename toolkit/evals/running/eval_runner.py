@@ -1,8 +1,8 @@
-"""The runner: asks what the plan holds, scores each answer, hands its rows over at once.
+"""The runner: requests the answers of a plan, scores each, and writes its rows at once.
 
 Every answer's rows are written before the next one is begun by that worker, so whatever kills
-the run, only answers under way are lost, and resuming asks only for what is missing. At each
-provider as many calls are under way as it takes without complaint (`concurrency`). What a cap
+the run, only answers in flight are lost, and resuming asks only for what is missing. At each
+provider as many calls are in flight as it accepts (`concurrency`). What a cap
 leaves out gets a row that says so, and is asked for by resuming, too.
 """
 
@@ -221,7 +221,7 @@ class Runner:
 
 
 def _may_pass(error: ToolkitError) -> bool:
-    """Whether the same call may work later; what was tried several times tells by its last try."""
+    """Whether the same call may work later; after several attempts the last one decides."""
     last = getattr(error, "last_error", None) or error
     return getattr(last, "retry", "no") != "no"
 

@@ -106,7 +106,7 @@ class Progress:
         reused: were there before it began (part of `done`).
         cost_usd: what it has spent, judges included; None while nothing had a price.
         per_s: answers per second lately; `left_s`: seconds until the end at that rate.
-        limits: how many calls may be under way now, by provider.
+        limits: how many calls may be in flight now, by provider.
     """
 
     total: int

@@ -43,7 +43,7 @@ class RetryingClient:
         """Ask a model.
 
         Raises:
-            BudgetExceeded: nothing is under way any more and the cap still refuses.
+            BudgetExceeded: nothing is in flight any more and the cap still refuses.
             ToolkitError: what else went wrong.
         """
         provider = self._provider_of(model)
@@ -70,7 +70,7 @@ class RetryingClient:
     async def _ask_within_cap(
         self, model: str, messages: Sequence[Message], params: dict[str, Any]
     ) -> Reply:
-        """Ask; where the cap refuses, wait for a call under way to give back what it left over."""
+        """Call; where the cap refuses, wait for a call in flight to release its reservation."""
         while True:
             settled, self._in_flight = self._settled, self._in_flight + 1
             is_refused = False
@@ -79,7 +79,7 @@ class RetryingClient:
             except BudgetExceeded as error:
                 is_refused = True
                 if self._in_flight == 1:
-                    # Nothing in flight can give anything back: whoever waits would wait for ever.
+                    # Nothing in flight can release a reservation: waiting would never end.
                     self._exhausted = error
                     raise
             finally:

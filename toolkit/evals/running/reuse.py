@@ -103,7 +103,7 @@ def config_of_rows(name: str, rows: Sequence[Mapping[str, Any]], scorers: Any) -
     """An order whose plan holds every answer of the rows; its solvers are names only.
 
     Raises:
-        InvalidInput: there is no row, or a scorer cannot be read.
+        InvalidInput: no row is given, or a scorer cannot be read.
     """
     firsts = {str(row["sample_id"]): row for row in rows}
     dataset = Dataset((_sample(row) for row in firsts.values()), name=name)

@@ -111,7 +111,7 @@ def read_scorers(given: Any, *, default: Sequence[Any]) -> dict[str, AnyScorer]:
     """Scorers by unique name, from names, mappings (`{"type": "numeric", ...}`) or functions.
 
     Raises:
-        InvalidInput: there is no such scorer, its options are wrong, or two have one name.
+        InvalidInput: a scorer is unknown, its options are wrong, or two have one name.
     """
     items = list(given) if isinstance(given, list | tuple) else [given]
     found: dict[str, AnyScorer] = {}

@@ -290,7 +290,7 @@ def _is_equal(left: Any, right: Any) -> bool:
         return True
     if left.is_number and right.is_number:
         difference = abs(complex(left.evalf(30) - right.evalf(30)))
-        # Decimals stand for the number that they round; the exact one is always accepted.
+        # Equal up to rounding of the last digits; exact forms have been compared before.
         return difference <= 1e-12 * max(1.0, abs(complex(right.evalf(30))))
     return bool(sympy.simplify(left - right) == 0)
 
