@@ -7,6 +7,8 @@ others.
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,24 +19,13 @@ from uuid_utils import uuid7
 from toolkit.calls.model_client import ModelClient
 from toolkit.compare.board_result import Board
 from toolkit.compare.board_rows import append_row, board_row, pane_row
-from toolkit.compare.pane import Pane
-from toolkit.errors import InvalidInput
-from toolkit.records import Message
+from toolkit.compare.pane import LivePane, Pane
+from toolkit.errors import InvalidInput, ToolkitError
+from toolkit.records import Call, Message
 from toolkit.secret import Secret
 
 if TYPE_CHECKING:
-    pass
-import logging
-import threading
-from typing import TYPE_CHECKING
-
-from toolkit.compare.pane import LivePane
-from toolkit.errors import ToolkitError
-from toolkit.records import Call
-
-if TYPE_CHECKING:
     from toolkit.calls.client import ReplyStream
-
 
 _WATCH_EVERY_S = 0.5
 

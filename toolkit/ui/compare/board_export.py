@@ -10,8 +10,8 @@ from typing import Any
 
 from toolkit.charts.states import pane_state
 from toolkit.compare.board import Board
-from toolkit.compare.pane import Pane
 from toolkit.compare.board_view import pane_footer, pane_names
+from toolkit.compare.pane import Pane
 from toolkit.ui.compare.saved_board import prompt_text
 
 

@@ -9,8 +9,8 @@ from typing import Final
 import streamlit as st
 
 from toolkit.charts.states import State, pane_state
-from toolkit.compare.pane import Pane
 from toolkit.compare.board_view import pane_footer
+from toolkit.compare.pane import Pane
 from toolkit.ui.compare.session import CompareState
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.health_marks import Troubles

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from toolkit.compare.board import Board
-from toolkit.compare.pane import Pane
 from toolkit.compare.board_view import pane_names
+from toolkit.compare.pane import Pane
 from toolkit.store.queries.app_pages import calls_of_board
 from toolkit.ui.compare.panes import state_of
 from toolkit.ui.components.chart_block import draw_figure, draw_sources
