@@ -32,7 +32,7 @@ from tests.servers.mock_provider import MockProvider
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.calls.policy.runner import Policy, Target
+from toolkit.calls.policy.call_policy import Policy, Target
 from toolkit.errors import CallError
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings

@@ -216,9 +216,11 @@ class Toolkit:
 
     async def _prepare(self, model: str) -> None:
         """Start the local server if its model is called, and load the price."""
+        from toolkit.calls.source import current_source
         from toolkit.local.autostart import prepare_local
 
-        await prepare_local(self, model)
+        if current_source() != "replay":  # a replay needs no server
+            await prepare_local(self, model)
         await self.prices.prepare(model)
 
     @cached_property

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from toolkit.calls.source import current_source
 from toolkit.errors import ModelNotFound
 from toolkit.local.local_server import LocalServer
 from toolkit.local.server_state import RunningServer
@@ -44,14 +43,12 @@ def is_resting(toolkit: Toolkit, provider: str) -> bool:
 async def prepare_local(toolkit: Toolkit, model: str) -> None:
     """Before a call: start the local server if `model` is `local/...`, without holding up the loop.
 
-    A replay needs no server, and starts none.
-
     Raises:
         ModelNotFound: there is no such model file; llama.cpp itself answers for any name.
         LocalModelError: it cannot be started here, or runs another model.
     """
     provider, _, model_id = model.partition("/")
-    if provider != LOCAL or not model_id or current_source() == "replay":
+    if provider != LOCAL or not model_id:
         return
     running = toolkit.local.status()
     if running is None or running.model != model_id:

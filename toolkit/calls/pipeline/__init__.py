@@ -1,1 +1,1 @@
-"""The package `toolkit.calls.pipeline.pipeline`."""
+"""Processors around a call."""

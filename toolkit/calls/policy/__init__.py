@@ -1,1 +1,1 @@
-"""The package `toolkit.calls.policy.runner`."""
+"""Rate limits, retries, circuit breakers and failover: which provider is called, and how often."""

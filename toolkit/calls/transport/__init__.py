@@ -1,1 +1,1 @@
-"""The package `toolkit.calls.transport`."""
+"""The guarded transport: connections, timestamps, bounds, deadlines, proxies."""
