@@ -13,7 +13,7 @@ from toolkit.calls.transport.exchange_record import Deadlines, WireRecord
 
 
 async def wait_for_arrivals(handler, count):
-    while len(handler._arrivals_ns) < count:
+    while len(handler._received_ns) < count:
         await asyncio.sleep(0.005)
 
 

@@ -1,7 +1,7 @@
 """The built-in local model: llama.cpp's own server, in a process of its own, one per home folder.
 
 Whoever starts it first wins; everybody else on this home finds it. It is alive exactly while it
-holds its lock (`lifeline`), so that a process id that was used again is never mistaken for it.
+holds its lock (`parent_watchdog`), so that a process id that was used again is never mistaken for it.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _decode_odd(data: bytes, why: orjson.JSONDecodeError) -> tuple[Any, bool]:
         value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadJson(str(error)) from None
-    return _mend(value), True
+    return _replace_surrogates(value), True
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -68,11 +68,11 @@ def _refuse_doubled_keys(data: bytes) -> None:
         raise BadJson("nested too deep") from None
 
 
-def _mend(value: Any) -> Any:
+def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_mend(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
+        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
     return value

@@ -21,19 +21,19 @@ class TimestampedProtocol(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._arrivals_ns: list[int] = []
+        self._received_ns: list[int] = []
 
     def data_received(self, data: bytes) -> None:
         """Stamp, then go on as aiohttp does."""
-        self._arrivals_ns.append(time.monotonic_ns())
+        self._received_ns.append(time.monotonic_ns())
         super().data_received(data)
 
     def pop_arrival(self, since_ns: int) -> int | None:
         """When the oldest unread data came, `time.monotonic_ns`; what is older than `since_ns`
         belongs to an earlier answer. None where no data came.
         """
-        found = next((stamp for stamp in self._arrivals_ns if stamp >= since_ns), None)
-        self._arrivals_ns.clear()
+        found = next((stamp for stamp in self._received_ns if stamp >= since_ns), None)
+        self._received_ns.clear()
         return found
 
 
