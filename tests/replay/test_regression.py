@@ -446,9 +446,9 @@ def test_a_request_that_a_cassette_does_not_hold_has_a_row_and_no_retry(toolkit,
 @pytest.mark.parametrize("is_async", [False, True])
 def test_plain_litellm_is_recorded_and_played(toolkit, provider, stream, is_async):
     """Existing code that calls litellm itself, by its own transports."""
-    from toolkit.calls.adapters import litellm_sender
+    from toolkit.calls.adapters import library
 
-    litellm = litellm_sender.load()
+    litellm = library.load()
     options = {
         "model": "openai/m",
         "api_base": provider.base_url,

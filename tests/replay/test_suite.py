@@ -105,7 +105,7 @@ def test_cases_may_be_rows_of_csv_and_jsonl_too(tmp_path):
         (TOML, "- {id: one, promt: Hi, exact: x}", "no setting 'promt'"),
         (TOML, "- {id: one, prompt: Hi, params: 3, exact: x}", "`params` is a mapping"),
         (TOML, "- {id: one, prompt: Hi, stream: yes please, exact: x}", "`stream` is true"),
-        (TOML, "- {id: one, prompt: Hi, checks: [{regex: '('}]}", "no regular expression"),
+        (TOML, "- {id: one, prompt: Hi, checks: [{regex: '('}]}", "not a regular expression"),
         (TOML, "- {id: one, prompt: Hi, checks: [{guess: 1}]}", "no check 'guess'"),
         (TOML, "- {id: one, prompt: Hi, checks: [exact]}", "is no check"),
         (TOML, "- {id: one, prompt: Hi, json_schema: {type: 7}}", "schema is not valid"),
