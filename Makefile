@@ -25,7 +25,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test check fuzz docs lint types contracts notebooks judges lock clean help
+.PHONY: run demo test check fuzz docs screenshots lint types contracts notebooks judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -46,6 +46,9 @@ fuzz: $(DEV) ## Run the property tests with new examples, 5,000 each.
 
 docs: $(DEV) ## Write the reference pages from the code.
 	$(BIN)/python docs/generate.py
+
+screenshots: $(DEV) ## Take the pictures of README and docs from the running app (needs Chromium).
+	$(BIN)/python docs/images/take_screenshots.py
 
 lint: $(DEV) ## Style and formatting, by ruff.
 	$(BIN)/ruff check .
