@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import random
 from collections.abc import Mapping
@@ -171,7 +172,7 @@ async def send_with_litellm(
             timeout=30,
             **({"stream_options": {"include_usage": True}} if stream else {}),
             **account,
-            **params,
+            **copy.deepcopy(params),  # litellm appends to the list of tools
         )
         if stream:
             await answer.fetch_stream() if hasattr(answer, "fetch_stream") else None
@@ -263,3 +264,16 @@ def test_the_adapter_writes_what_acompletion_sends(provider: str) -> None:
     problems, compared = asyncio.run(compare())
     assert problems == []
     assert compared >= REQUESTS_EACH * 2 // 3
+
+
+def test_the_caller_s_own_tools_are_not_changed() -> None:
+    tools = copy.deepcopy(TOOLS)
+    asked = (
+        [{"role": "user", "content": "hi"}],
+        {"tools": tools, "response_format": SCHEMA},
+        False,
+    )
+    for provider in ("fireworks_ai", "anthropic"):
+        model, path = PROVIDERS[provider]
+        write(provider, model, "http://127.0.0.1:1" + path, asked)
+        assert tools == TOOLS

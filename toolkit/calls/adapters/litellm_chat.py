@@ -138,8 +138,9 @@ class _Writer:
     def _map_params(self, messages: list[dict[str, Any]], allowed: Sequence[str]) -> dict[str, Any]:
         """Translate the parameters; what litellm does not know is left out, and found later."""
         request = self._request
+        # Copied, because litellm appends to the caller's own list of tools.
         params = {
-            name: value
+            name: copy.deepcopy(value)
             for name, value in request.params.items()
             if name not in _OWN and name not in ACCOUNT_PARAMS
         }
@@ -388,10 +389,15 @@ def find_config(provider_type: str, model_id: str) -> Any:
 
 
 def _keep_response_format(body: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Send `response_format` itself, as acompletion does, where the class made a tool of it."""
-    tools = [tool for tool in body.get("tools") or () if not _is_json_tool(tool)]
-    if "response_format" in given and "response_format" not in body and tools:
-        body["tools"], body["response_format"] = tools, given["response_format"]
+    """Send `response_format` and `tools` as given, where the class made one tool of both.
+
+    It does so for models of which it does not know that they take tools, and drops the caller's.
+    """
+    if "response_format" in given and any(map(_is_json_tool, body.get("tools") or ())):
+        body["response_format"] = given["response_format"]
+        del body["tools"]
+        if given.get("tools"):
+            body["tools"] = given["tools"]
 
 
 def _is_json_tool(tool: Any) -> bool:
