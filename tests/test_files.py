@@ -80,6 +80,18 @@ def test_a_killed_holder_leaves_no_lock_behind(tmp_path: Path) -> None:
             assert lock.acquire()
 
 
+def test_looking_at_a_lock_neither_makes_nor_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    path.touch()
+    assert not is_locked(path)
+    with FileLock(path) as lock:
+        assert lock.acquire()
+        assert is_locked(path)
+    assert not is_locked(path)
+
+
 def test_two_threads_exclude_each_other(tmp_path: Path) -> None:
     with FileLock(tmp_path / "lock") as first, FileLock(tmp_path / "lock") as second:
         assert first.acquire()

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import LocalModelError
+from toolkit.files import FileLock, is_locked
 from toolkit.local.local_server import LocalServer, find_base_url
 from toolkit.local.model_files import BUILTIN_NAME
-from toolkit.local.parent_watchdog import hold, is_held
 from toolkit.local.server_state import (
     RunningServer,
     find_running,
@@ -113,7 +113,7 @@ def test_its_whole_life(settings):
         assert not servers[0].is_busy()
     finally:
         assert LocalServer(settings).stop()
-    assert not is_held(lock_path(settings))
+    assert not is_locked(lock_path(settings))
     assert find_base_url(settings) is None
     assert not LocalServer(settings).stop()
 
@@ -139,22 +139,22 @@ def test_a_state_left_by_a_dead_server_is_not_believed_even_if_its_process_id_li
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"started_at": 5}'])
 def test_a_damaged_state_is_no_server(settings, text):
     state_path(settings).write_text(text)
-    kept = hold(lock_path(settings))
+    kept = FileLock(lock_path(settings))
+    assert kept.acquire()
     assert find_running(settings) is None
-    assert kept is not None
-    kept.close()
+    kept.release()
 
 
 def test_the_state_is_read_back_as_written_and_private(settings):
     running = _state(pid=os.getpid(), port=1234)
     write_state(state_path(settings), running)
-    kept = hold(lock_path(settings))
+    kept = FileLock(lock_path(settings))
+    assert kept.acquire()
     assert find_running(settings) == running
     assert running.base_url == "http://127.0.0.1:1234/v1"
     if os.name == "posix":
         assert state_path(settings).stat().st_mode & 0o777 == 0o600
-    assert kept is not None
-    kept.close()
+    kept.release()
 
 
 @pytest.mark.local_model
@@ -165,7 +165,7 @@ def test_a_model_that_cannot_be_loaded_is_told_with_the_servers_last_words(setti
         LocalServer(settings).start("broken")
     assert "did not start" in told.value.message
     assert str(log_path(settings)) in told.value.hint
-    assert not is_held(lock_path(settings))
+    assert not is_locked(lock_path(settings))
 
 
 def test_without_the_package_the_hint_says_what_to_install(settings, monkeypatch):

@@ -1,4 +1,4 @@
-"""The built-in model, there when it is asked: its server is started on demand."""
+"""Starts the built-in model's server on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LOCAL: Final = "local"
 IDLE_TIMEOUT_S: Final = 300.0
-"""A server that was started because somebody asked ends after so long without a question."""
+"""A server that was started on demand stops after so long without a request."""
 
 
 def ensure_local(
@@ -25,7 +25,7 @@ def ensure_local(
 
     Args:
         toolkit: the toolkit whose home the server belongs to.
-        progress: is told in words what is going on.
+        progress: called with a message about what is going on.
         model: the model file's name; None takes what runs, else the built-in one.
 
     Raises:
@@ -36,7 +36,7 @@ def ensure_local(
 
 
 def is_resting(toolkit: Toolkit, provider: str) -> bool:
-    """Whether a provider is the built-in server while nobody needs it: that is no outage."""
+    """Whether a provider is the built-in server while it is not needed: that is not an outage."""
     return provider == LOCAL and toolkit.local.status() is None
 
 
@@ -44,7 +44,7 @@ async def prepare_local(toolkit: Toolkit, model: str) -> None:
     """Before a call: start the local server if `model` is `local/...`, without holding up the loop.
 
     Raises:
-        ModelNotFound: there is no such model file; llama.cpp itself answers for any name.
+        ModelNotFound: the model file does not exist; llama.cpp itself answers for any name.
         LocalModelError: it cannot be started here, or runs another model.
     """
     provider, _, model_id = model.partition("/")
@@ -61,7 +61,7 @@ def _require_known(toolkit: Toolkit, model_id: str) -> None:
     known = [file.name for file in toolkit.local.models()]
     if model_id not in known:
         raise ModelNotFound(
-            f"there is no local model {model_id!r}; there are: {', '.join(known) or 'none'}",
+            f"local model {model_id!r} not found; available: {', '.join(known) or 'none'}",
             provider=LOCAL,
             model=f"{LOCAL}/{model_id}",
             hint=f"Put a GGUF file into {toolkit.settings.models_path}.",

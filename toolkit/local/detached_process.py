@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import IO
 
 
-def start_apart(
+def start_detached(
     command: Sequence[str],
     *,
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command`, which reads nothing and is not told of the terminal's signals.
+    """Start `command`, which reads nothing and does not receive the terminal's signals.
 
     Args:
         command: program and arguments; no shell reads them.

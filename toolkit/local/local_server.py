@@ -1,7 +1,7 @@
 """The built-in local model: llama.cpp's own server, in a process of its own, one per home folder.
 
-Whoever starts it first wins; everybody else on this home finds it. It is alive exactly while it
-holds its lock (`parent_watchdog`), so that a process id that was used again is never mistaken for it.
+The first process to start it wins; all others of this home find it. It is alive exactly while it
+holds its lock (`files.FileLock`), so that a reused process id is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from toolkit.errors import LocalModelError
-from toolkit.local.detached_process import start_apart
+from toolkit.files import is_locked
+from toolkit.local.detached_process import start_detached
 from toolkit.local.model_files import BUILTIN_NAME, ModelFile, list_files, require_file
-from toolkit.local.parent_watchdog import is_held
 from toolkit.local.server_process import ALREADY_RUNNING, UNDER_WAY, read_metrics
 from toolkit.local.server_state import (
     RunningServer,
@@ -83,12 +83,12 @@ class LocalServer:
         Args:
             model: the model file's name; None takes the one that runs, else the built-in one.
             idle_timeout_s: the server ends by itself after so many idle seconds; None: never.
-            progress: is told in words what is going on, a few times a second.
+            progress: called with a message about what is going on, a few times a second.
             timeout_s: longest wait for the model to load, seconds.
 
         Raises:
             LocalModelError: not installed, no such model file, another model runs, or the server
-                did not come up; the message tells its last words.
+                did not come up; the message has the end of its log.
         """
         running = self.status()
         if running is None:
@@ -132,7 +132,7 @@ class LocalServer:
         return self._child is not None and running is not None and running.pid == self._child.pid
 
     def is_busy(self) -> bool:
-        """Whether the server is answering somebody, or somebody waits for it."""
+        """Whether the server is answering a request, or a request waits for it."""
         running = self.status()
         return running is not None and _requests_under_way(running) > 0
 
@@ -154,7 +154,7 @@ class LocalServer:
             if running is not None:
                 return running
             code = child.poll()
-            if code is not None and not (code == ALREADY_RUNNING and self._somebody_loads()):
+            if code is not None and not (code == ALREADY_RUNNING and self._another_is_loading()):
                 raise self._did_not_start(f"it ended with code {code}")
             if progress is not None:
                 waited_s = time.monotonic() - begun
@@ -174,15 +174,15 @@ class LocalServer:
             command += ["--idle-timeout-s", str(idle_timeout_s)]
         descriptor = os.open(log_path(settings), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as log:
-            return start_apart(command, stdout=log, stderr=log, cwd=settings.home)
+            return start_detached(command, stdout=log, stderr=log, cwd=settings.home)
 
-    def _somebody_loads(self) -> bool:
+    def _another_is_loading(self) -> bool:
         """Whether another process was quicker and is loading the model."""
-        return is_held(lock_path(self._settings))
+        return is_locked(lock_path(self._settings))
 
     def _wait_until_gone(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        while is_held(lock_path(self._settings)):
+        while is_locked(lock_path(self._settings)):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_POLL_S / 2)
@@ -211,7 +211,7 @@ def _end(pid: int, how: signal.Signals) -> None:
 
 
 def _requests_under_way(running: RunningServer) -> float:
-    """From the server's own metrics; a server that does not tell is taken for busy."""
+    """Read the server's own metrics; a server without them is taken for busy."""
     connection = http.client.HTTPConnection(running.host, running.port, timeout=_ASK_S)
     try:
         connection.request("GET", "/metrics")

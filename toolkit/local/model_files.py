@@ -78,7 +78,7 @@ def require_file(settings: Settings, name: str = BUILTIN_NAME) -> ModelFile:
     """The model file of that name, checked as far as can be done at once.
 
     Raises:
-        LocalModelError: there is no such file, or it is no whole GGUF file.
+        LocalModelError: the file does not exist, or is not a complete GGUF file.
     """
     files = list_files(settings)
     file = next((file for file in files if file.name == name), None)
@@ -91,7 +91,7 @@ def require_file(settings: Settings, name: str = BUILTIN_NAME) -> ModelFile:
     if file is None:
         known = ", ".join(f.name for f in files) or "none"
         raise LocalModelError(
-            f"there is no model file {name!r}; there are: {known}",
+            f"model file {name!r} not found; available: {known}",
             provider="local",
             hint=f"Put a GGUF file into {settings.models_path}.",
         )

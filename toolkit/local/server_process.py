@@ -1,7 +1,7 @@
 """The local server's own process, started by `LocalServer`.
 
 It holds the lock, loads the model into llama.cpp's server, writes the state, and stays until it
-is told to end or has had nothing to do for its idle time-out.
+is asked to end or has been idle for its idle time-out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from toolkit.local.parent_watchdog import hold
+from toolkit.files import FileLock
 from toolkit.local.server_state import RunningServer, write_state
 
 ALREADY_RUNNING: Final = 3
@@ -36,8 +36,8 @@ _WORK_DONE: Final = ("prompt_tokens_total", "prompt_tokens_cached_total", "token
 def main() -> int:
     """Serve until ended; the exit code is `ALREADY_RUNNING` when another process serves."""
     options = _options()
-    lock = hold(options.lock, wait_s=1.0)
-    if lock is None:
+    # Held until the process ends; one that merely looks holds it for an instant, hence the wait.
+    if not FileLock(options.lock).acquire(1.0):
         return ALREADY_RUNNING
     options.state.unlink(missing_ok=True)
     server = _load(options)
@@ -111,24 +111,24 @@ def _is_free(port: int) -> bool:
 
 
 def _stay(server: Any, idle_timeout_s: float | None) -> None:
-    """Return when nothing was asked for `idle_timeout_s` seconds; for ever when that is None."""
+    """Return after `idle_timeout_s` seconds without a request; never when that is None."""
     seen: list[float] = []
     idle_since = time.monotonic()
     while True:
         time.sleep(_LOOK_EVERY_S)
         if idle_timeout_s is None:
             continue
-        told = str(server.handle_metrics())
-        now = read_metrics(told, *_WORK_DONE)
-        if now != seen or any(read_metrics(told, *UNDER_WAY)):
+        text = str(server.handle_metrics())
+        now = read_metrics(text, *_WORK_DONE)
+        if now != seen or any(read_metrics(text, *UNDER_WAY)):
             seen, idle_since = now, time.monotonic()
         elif time.monotonic() - idle_since >= idle_timeout_s:
             return
 
 
-def read_metrics(told: str, *names: str) -> list[float]:
-    """The values of llama.cpp's metrics of these names, in their order; 0 for one not told."""
-    values = dict(re.findall(r"^llamacpp:(\w+) (\S+)$", told, flags=re.MULTILINE))
+def read_metrics(text: str, *names: str) -> list[float]:
+    """The values of these metrics of llama.cpp, in their order; 0 for one that is missing."""
+    values = dict(re.findall(r"^llamacpp:(\w+) (\S+)$", text, flags=re.MULTILINE))
     return [float(values.get(name, 0)) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""What the local server's process tells the others: one small file in the home folder.
+"""The state of the local server's process, for all others: one small file in the home folder.
 
 Only the server writes it, once it answers; it is believed only while the server's lock is held.
 """
@@ -6,12 +6,11 @@ Only the server writes it, once it answers; it is believed only while the server
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from toolkit.local.parent_watchdog import is_held
+from toolkit.files import is_locked, write_atomic
 from toolkit.settings import Settings
 
 
@@ -59,26 +58,22 @@ def lock_path(settings: Settings) -> Path:
 
 
 def log_path(settings: Settings) -> Path:
-    """Where the server's own words go."""
+    """The server's log."""
     return settings.home / "local-server.log"
 
 
 def find_running(settings: Settings) -> RunningServer | None:
     """The server that runs and answers now, or None; what a dead one left behind is ignored."""
     try:
-        told = json.loads(state_path(settings).read_text("utf-8"))
-        told["started_at"] = datetime.fromisoformat(told["started_at"])
-        running = RunningServer(**told)
+        state = json.loads(state_path(settings).read_text("utf-8"))
+        state["started_at"] = datetime.fromisoformat(state["started_at"])
+        running = RunningServer(**state)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return running if is_held(lock_path(settings)) else None
+    return running if is_locked(lock_path(settings)) else None
 
 
 def write_state(path: Path, running: RunningServer) -> None:
     """Write the state whole or not at all, readable by its owner only."""
-    told = {**asdict(running), "started_at": running.started_at.isoformat()}
-    beside = path.with_suffix(f".{running.pid}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(told, file, indent=2)
-    beside.replace(path)
+    state = {**asdict(running), "started_at": running.started_at.isoformat()}
+    write_atomic(path, json.dumps(state, indent=2), durable=False)

@@ -1,4 +1,4 @@
-"""A background thread that moves the journal into the ledger when appends fall quiet.
+"""A background thread that moves the journal into the database when appends pause.
 
 It is one per process, starts with the first append, and never keeps the interpreter alive: what
 it leaves behind, the next process moves.
@@ -79,7 +79,7 @@ class Publisher:
             try:
                 self._publish()
             except StoreError:
-                # The journal keeps everything; whoever reads is told what is wrong.
+                # The journal keeps everything; the next read reports what is wrong.
                 self._stopped.wait(_RETRY_S)
                 self._wake.set()
 

@@ -1,10 +1,10 @@
-"""Copies of the ledger that were read back, and putting one in its place.
+"""Verified backups of the database, and restoring one.
 
-A plain copy of the file is no backup: it can miss what is only in its WAL. `COPY FROM DATABASE`
+A plain copy of the file is not a backup: it can miss what is only in its WAL. `COPY FROM DATABASE`
 copies a consistent state; the copy is opened again and compared row by row before it counts.
 """
 
-# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+# ruff: noqa: S608 - names in SQL are the toolkit's own (`tables.py`), values are bound.
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def restore(database: Database, journal: Journal, path: Path) -> None:
     """
     path = path.expanduser().absolute()
     if not path.is_file():
-        raise StoreError(f"there is no backup {path}")
+        raise StoreError(f"backup not found: {path}")
     wanted = _contents_of(path)
     aside = database.path.with_name(f"{database.path.name}.new")
     with database.alone(_PATIENCE_S):
@@ -108,7 +108,7 @@ def _pending_of(
 
 
 def _take_part(path: Path, journal: Journal) -> None:
-    """Mark what left the journal after the backup was made: its user chose to do without it."""
+    """Mark what left the journal after the backup was made: the user chose to replace it."""
     journal_id = journal.identity()
     if journal_id is not None:
         with _open(str(path), {}) as connection:
@@ -163,7 +163,7 @@ def _contents_of(path: Path) -> Contents:
             connection.execute(f"ATTACH '{quoted}' AS ledger (READ_ONLY)")
             version = migrate.find_version(connection, "ledger.main")
             if version == 0:
-                raise StoreError(f"{path} is no store of the toolkit")
+                raise StoreError(f"{path} is not a database of the toolkit")
             migrate.require_readable(version, path)
             return _contents(connection, "ledger")
     except duckdb.Error as error:

@@ -40,11 +40,11 @@ def require_literal(text: str) -> str:
     """A text as a literal, where none can be bound.
 
     Raises:
-        ValueError: it cannot stand in a statement.
+        ValueError: it cannot be part of a statement.
     """
     literal = find_literal(text)
     if literal is None:
-        raise ValueError("a text with NUL or lone surrogates cannot stand in a statement")
+        raise ValueError("a text with NUL or lone surrogates cannot be part of a statement")
     return literal
 
 

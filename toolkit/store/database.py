@@ -1,7 +1,7 @@
-"""The only door to DuckDB: short connections, each after its fair turn at the file.
+"""The only module that opens DuckDB: short connections, each under a fair lock on the file.
 
 A writer holds the file alone. A reader gets a database in memory with the file attached read-only
-as `ledger`, so that records which are still in the journal can stand beside it.
+as `ledger`, so that records which are still in the journal can be laid over it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from toolkit.errors import StoreCorrupt, StoreError, StoreLocked, StoreTooNew
 from toolkit.store import migrate
 from toolkit.store.fair_lock import FairFileLock, Kind, locked
 from toolkit.store.migrate import OnStep
-from toolkit.store.read_connection import Viewer, look_at_ledger, start_engine
-from toolkit.store.snapshot import SnapshotCache
+from toolkit.store.read_connection import (
+    SharedEngine,
+    SnapshotCache,
+    prepare_reading,
+    start_engine,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,8 +80,8 @@ class Database:
 
     Args:
         path: the file; made with the latest schema when first written.
-        wait_s: longest wait for a turn, seconds.
-        on_step: told the name of each step that a crash could fall between.
+        wait_s: longest wait for the lock, seconds.
+        on_step: called with the name of each step between which a crash could fall.
     """
 
     def __init__(self, path: Path, wait_s: float, on_step: OnStep) -> None:
@@ -85,14 +89,14 @@ class Database:
         self.wait_s = wait_s
         self.turns = FairFileLock(path.with_name(f"{path.name}.queue"), f"the store {path}")
         self._on_step = on_step
-        self._viewer = Viewer(lambda connection: self._attach(connection, self.path))
+        self._engine = SharedEngine(lambda connection: self._attach(connection, self.path))
         self._snapshots = SnapshotCache(path)
         self._kept_until = 0.0
         self._known_file: tuple[int, int] | None = None
 
     @contextmanager
     def alone(self, wait_s: float | None = None) -> Iterator[None]:
-        """Keep everybody else away from the file, without opening it."""
+        """Hold the lock alone, without opening the file."""
         with self._explained(), self._turn("w", self._wait(wait_s)):
             yield
 
@@ -101,14 +105,14 @@ class Database:
         """The file alone, made or migrated first where needed.
 
         Raises:
-            StoreLocked: no turn within `wait_s` seconds (default: the setting).
+            StoreLocked: no lock within `wait_s` seconds (default: the setting).
             StoreTooNew, StoreCorrupt, StoreError: the file cannot be used.
         """
         wait_s = self._wait(wait_s)
         deadline = time.monotonic() + wait_s
         with self._explained(), self._turn("w", wait_s), _opened(self.path):
             self._prepare(deadline)
-            connection = self._patiently(lambda: _connect(self.path), deadline)
+            connection = self._retry_while_locked(lambda: _connect(self.path), deadline)
             try:
                 migrate.require_readable(migrate.find_version(connection), self.path)
                 yield connection
@@ -158,8 +162,8 @@ class Database:
             return stack.enter_context(self._copied(copy))
 
     def _take_copy(self) -> Path | None:
-        # The lock is kept while copying: nobody in this process may open the file meanwhile, since
-        # closing the file that is copied would release DuckDB's lock on it.
+        # The lock is kept while copying: no thread of this process may open the file meanwhile,
+        # since closing the file that is copied would release DuckDB's lock on it.
         with _open_here_lock:
             return None if _open_here[self.path] else self._snapshots.take()
 
@@ -167,12 +171,12 @@ class Database:
     def _shared(self, wait_s: float, own_wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + wait_s
         with self._explained(), self._turn("r", wait_s, own_wait_s), _opened(self.path):
-            connection = self._patiently(self._viewer.lend, deadline)
+            connection = self._retry_while_locked(self._engine.lend, deadline)
             try:
-                look_at_ledger(connection)
+                prepare_reading(connection)
                 yield connection
             finally:
-                self._viewer.take_back(connection)
+                self._engine.take_back(connection)
 
     @contextmanager
     def _separate(self, wait_s: float, own_wait_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -183,20 +187,20 @@ class Database:
             _opened(self.path),
             closing(start_engine()) as connection,
         ):
-            self._patiently(lambda: self._attach(connection, self.path), deadline)
-            look_at_ledger(connection)
+            self._retry_while_locked(lambda: self._attach(connection, self.path), deadline)
+            prepare_reading(connection)
             yield connection
 
     @contextmanager
     def _copied(self, copy: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._explained(), closing(start_engine()) as connection:
             self._attach(connection, copy)
-            look_at_ledger(connection)
+            prepare_reading(connection)
             yield connection
 
     def close(self) -> None:
         """Stop the process's engine; it starts again when needed."""
-        self._viewer.close()
+        self._engine.close()
         self._snapshots.close()
 
     def _wait(self, wait_s: float | None) -> float:
@@ -205,7 +209,7 @@ class Database:
     @contextmanager
     def _turn(self, kind: Kind, wait_s: float, own_wait_s: float = 0.0) -> Iterator[None]:
         if not self._can_queue(kind):
-            # A folder that we may only read, or that is not there yet: nobody to queue with.
+            # A folder that can only be read, or that does not exist yet: no one to queue with.
             yield
             return
         with ExitStack() as stack:
@@ -231,10 +235,12 @@ class Database:
             return
         if self._known_file == _file_id(self.path):
             return
-        version = self._patiently(self._version, deadline)
+        version = self._retry_while_locked(self._version, deadline)
         migrate.require_readable(version, self.path)
         if version < migrate.latest_version():
-            self._patiently(lambda: _connect(self.path), deadline).close()  # folds its WAL in
+            self._retry_while_locked(
+                lambda: _connect(self.path), deadline
+            ).close()  # folds its WAL in
             migrate.upgrade(self.path, version, self._on_step)
         self._known_file = _file_id(self.path)
 
@@ -243,7 +249,7 @@ class Database:
         if not self.path.exists() or self._known_file == _file_id(self.path):
             return
         with self._explained(), self._turn("r", wait_s):
-            version = self._patiently(self._version, time.monotonic() + wait_s)
+            version = self._retry_while_locked(self._version, time.monotonic() + wait_s)
             self._known_file = _file_id(self.path)
         if version < migrate.latest_version() and os.access(self.path.parent, os.W_OK):
             self._known_file = None
@@ -263,7 +269,7 @@ class Database:
             migrate.apply(connection)
             connection.execute("USE memory")
             return
-        # A path is no value that can be bound here; quotes are doubled.
+        # A path cannot be bound here; quotes are doubled.
         quoted = str(path).replace("'", "''")
         connection.execute(f"ATTACH '{quoted}' AS ledger (READ_ONLY)")
         try:
@@ -281,8 +287,8 @@ class Database:
                 cause=OLD_SCHEMA,
             )
 
-    def _patiently(self, open_it: Callable[[], _T], deadline: float) -> _T:
-        """Try again while a program outside our queue holds the file."""
+    def _retry_while_locked(self, open_it: Callable[[], _T], deadline: float) -> _T:
+        """Try again while a program outside the queue holds the file."""
         import duckdb
 
         while True:
@@ -301,7 +307,7 @@ class Database:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """DuckDB's errors in the toolkit's terms; its own SQL errors pass as `StoreError` too."""
+        """Raise DuckDB's errors in the toolkit's terms."""
         import duckdb
 
         try:
@@ -332,7 +338,7 @@ def _opened(path: Path) -> Iterator[None]:
 
 
 def explain(error: Exception, path: Path) -> StoreError:
-    """What DuckDB's error means for a person."""
+    """Return what DuckDB's error means for a user."""
     words = str(error)
     first = words.splitlines()[0] if words else type(error).__name__
     if _is_lock(error):

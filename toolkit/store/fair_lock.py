@@ -1,8 +1,8 @@
 """A fair read-write lock on one file, between threads and processes alike.
 
-Whoever wants the file draws a numbered ticket: a small file that is locked as long as its owner
-lives. A reader waits for the writers before it, a writer for everybody before it, so nobody
-starves. A dead process leaves its ticket unlocked, and the next one removes it.
+A process that wants the file draws a numbered ticket: a small file that is locked as long as its
+owner lives. A reader waits for the writers before it, a writer for all before it, so none starves.
+A dead process leaves its ticket unlocked, and the next one removes it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FairFileLock:
             self._give_back(ticket, descriptor)
 
     def holder(self) -> int | None:
-        """PID of the first living ticket's owner, or None when nobody has one."""
+        """PID of the first living ticket's owner, or None when there is none."""
         with suppress(OSError):
             for ticket in self._tickets():
                 if self._is_alive(ticket):
@@ -99,7 +99,7 @@ class FairFileLock:
                 ticket = _Ticket(number, kind, os.getpid())
                 descriptor = _open(self._folder / ticket.name)
                 # Between making and locking it, another process may have taken the ticket for a
-                # dead one's and removed it: then nobody would wait for us.
+                # dead one's and removed it: then no other would wait for this one.
                 if try_lock(descriptor) and self._is_there(ticket, descriptor):
                     return ticket, descriptor
                 _close(descriptor)

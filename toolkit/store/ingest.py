@@ -1,12 +1,12 @@
-"""From the journal into the ledger: exactly once, by id.
+"""Move records from the journal into the database: exactly once, by id.
 
 A batch of rows, its roll-ups and the journal's high-water mark are committed in one transaction.
 Entries are dropped from the journal only after a checkpoint, and after count and content of what
-stands in the ledger were compared with what the journal held. A crash at any step leaves either
+is in the database were compared with what the journal held. A crash at any step leaves either
 the old state or the new one, and entries that are in both are found by their ids.
 """
 
-# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+# ruff: noqa: S608 - names in SQL are the toolkit's own (`tables.py`), values are bound.
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class IngestReport:
 
     Attributes:
         entries: journal entries that were new.
-        rows: rows that are new in the ledger, by table.
+        rows: rows that are new in the database, by table.
         repeated: entries whose id was there already (or that a newer entry replaced at once).
         settled: entries that a run which died had moved but not dropped.
-        recovered: those of them that were missing in the ledger and were moved again.
+        recovered: those of them that were missing in the database and were moved again.
         duration_ms: the whole run.
     """
 
@@ -59,26 +59,26 @@ class IngestReport:
 def ingest(
     journal: Journal, database: Database, on_step: OnStep, wait_s: float | None = None
 ) -> IngestReport:
-    """Move everything that the journal holds now into the ledger; what comes meanwhile waits.
+    """Move everything that the journal holds now into the database; later records wait.
 
     Raises:
-        StoreLocked: the ledger was not free within `wait_s` seconds (default: the setting).
+        StoreLocked: the database was not free within `wait_s` seconds (default: the setting).
         StoreError: nothing was moved, or only whole batches; the rest stays in the journal.
     """
     began = time.perf_counter()
     last = journal.last()
     if last == 0:
         return IngestReport(rows={})
-    mover, is_done = _Mover(journal, last, on_step), False
+    ingestor, is_done = _Ingestor(journal, last, on_step), False
     while not is_done:
         with database.writing(wait_s) as connection:
-            is_done = mover.take_turn(connection)
+            is_done = ingestor.ingest_batches(connection)
     return IngestReport(
-        entries=mover.entries,
-        rows=mover.rows,
-        repeated=mover.entries - sum(mover.rows.values()),
-        settled=mover.settled,
-        recovered=mover.recovered,
+        entries=ingestor.entries,
+        rows=ingestor.rows,
+        repeated=ingestor.entries - sum(ingestor.rows.values()),
+        settled=ingestor.settled,
+        recovered=ingestor.recovered,
         duration_ms=(time.perf_counter() - began) * 1000,
     )
 
@@ -107,8 +107,8 @@ def _pass(step: str) -> None:
     """Do nothing."""
 
 
-class _Mover:
-    """One run over one journal, in as many turns at the ledger as it needs."""
+class _Ingestor:
+    """One run over one journal; it takes the lock as often as it needs."""
 
     _connection: duckdb.DuckDBPyConnection
     _structures: Structures
@@ -124,8 +124,8 @@ class _Mover:
         self.settled = 0
         self.recovered = 0
 
-    def take_turn(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Move batches into a ledger that nobody else can touch now; False when there are more."""
+    def ingest_batches(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Move batches while this process has the database alone; False when there are more."""
         journal_id = self._journal.identity()
         if journal_id is None:
             return True
@@ -135,7 +135,7 @@ class _Mover:
         self._structures = staging.read_structures(connection, catalog[0])
         until = time.monotonic() + LONGEST_TURN_S
         mark = read_mark(connection, journal_id)
-        self._settle(journal_id, mark)
+        self._reconcile(journal_id, mark)
         self._journal.report_database_loss(mark)
         while entries := self._read(mark, self._last):
             mark = entries[-1].number
@@ -154,13 +154,13 @@ class _Mover:
     def _read(self, after: int, upto: int) -> list[Entry]:
         return self._journal.read(after=after, upto=upto, limit=BATCH_ROWS, limit_bytes=BATCH_BYTES)
 
-    def _settle(self, journal_id: str, mark: int) -> None:
+    def _reconcile(self, journal_id: str, mark: int) -> None:
         """Look again at entries at or below the mark: a run that moved them died too early."""
         after = 0
         while entries := self._read(after, mark):
             after = entries[-1].number
             found = self._move(entries, journal_id, mark)
-            # Rows that replace always count as put in; missing is told by the others alone.
+            # Rows that replace always count as inserted; only the others show what was missing.
             missing = sum(n for name, n in found.items() if not TABLES[name].is_replacing)
             self.settled += len(entries)
             self.recovered += missing
@@ -198,7 +198,7 @@ def _move(
 
 
 def read_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, schema: str = "main") -> int:
-    """The last entry of that journal which is in the ledger, 0 for none."""
+    """The last entry of that journal which is in the database, 0 for none."""
     marks = connection.execute(
         f"SELECT journal_id, max(high_water) FROM {schema}.journal_marks GROUP BY ALL"
     ).fetchall()
@@ -246,7 +246,7 @@ def _not_older(table: Table) -> str:
 
 
 def _require_same(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Compare count and content of what was put in with what stands in the ledger.
+    """Compare count and content of what was inserted with what is in the database.
 
     Raises:
         StoreCorrupt: they differ; the journal keeps its entries.

@@ -1,10 +1,10 @@
-"""The schema of the ledger: numbered SQL files, applied in order, forward only.
+"""The schema of the database: numbered SQL files, applied in order, forward only.
 
 A new file is built aside and put in place whole. An older file is migrated on a copy that then
 replaces it, so that a crash leaves the old file or the new one and never something between.
 """
 
-# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+# ruff: noqa: S608 - names in SQL are the toolkit's own (`tables.py`), values are bound.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reading the ledger together with what the journal still holds, as one consistent picture."""
+"""Read the database together with what the journal still holds, as one consistent view."""
 
-# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+# ruff: noqa: S608 - names in SQL are the toolkit's own (`tables.py`), values are bound.
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ USER_SQL_BYTES: Final = 1024 * 1024 * 1024
 _CHUNK_VECTORS: Final = 50
 
 _PREFIX: Final = "pending_"
-# Table functions that change the engine's state or run text that nobody has looked at.
+# Table functions that change the engine's state or run unchecked text.
 _REFUSED_FUNCTIONS: Final = frozenset(
     {"enable_logging", "disable_logging", "truncate_duckdb_logs", "write_log"}
     | {"enable_profiling", "disable_profiling", "checkpoint", "force_checkpoint"}
@@ -42,23 +42,23 @@ _REFUSED_FUNCTIONS: Final = frozenset(
 
 
 class Reader:
-    """One open picture of the ledger; several questions to it see the same rows."""
+    """One open view of the store; several queries on it see the same rows."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
     def frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
-        """The house's own SQL as a DataFrame, values bound.
+        """The toolkit's own SQL as a DataFrame, values bound.
 
         Raises:
             StoreError: the SQL failed.
         """
-        with _told():
+        with _sql_errors():
             return _frame(self._connection.execute(sql, list(params)))
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The same as plain values: times as `datetime` in UTC, money as `Decimal`."""
-        with _told():
+        with _sql_errors():
             result = execute(self._connection, sql, params)
             names = [column[0] for column in result.description or ()]
             return [
@@ -67,7 +67,7 @@ class Reader:
 
 
 class LockedDownReader:
-    """A picture of the ledger for a person's own SQL."""
+    """A view of the store for a user's own SQL."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -81,7 +81,7 @@ class LockedDownReader:
             StoreError: it is not one reading statement, not allowed, failed, took too long, or
                 has a result of too many rows or bytes.
         """
-        with _told():
+        with _sql_errors():
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
                 return _bounded_frame(self._connection.execute(sql, list(params)), timeout_s)
@@ -89,10 +89,10 @@ class LockedDownReader:
 
 @contextmanager
 def reading(journal: Journal, database: Database, wait_s: float | None = None) -> Iterator[Reader]:
-    """Open the ledger and lay what is still in the journal over it.
+    """Open the database and lay what is still in the journal over it.
 
     Raises:
-        StoreLocked: a writer held the ledger for `wait_s` seconds (default: the setting).
+        StoreLocked: a writer held the database for `wait_s` seconds (default: the setting).
         StoreError: it cannot be read.
     """
     pending = PendingEntries(journal)
@@ -105,7 +105,7 @@ def reading(journal: Journal, database: Database, wait_s: float | None = None) -
 def reading_locked_down(
     journal: Journal, database: Database, wait_s: float | None = None
 ) -> Iterator[LockedDownReader]:
-    """The same for a person's SQL: no file, no network, no setting can be reached any more."""
+    """The same for a user's SQL: no file, no network, no setting can be reached any more."""
     pending = PendingEntries(journal)
     with database.reading_apart(wait_s, pending.remember) as connection:
         _lay_over(connection, journal, pending)
@@ -282,8 +282,8 @@ def _time_limit(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iter
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """An SQL error in words, without a traceback through DuckDB."""
+def _sql_errors() -> Iterator[None]:
+    """Raise an SQL error as a `StoreError`, without a traceback through DuckDB."""
     import duckdb
 
     try:

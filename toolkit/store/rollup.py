@@ -5,7 +5,7 @@ ceil(ln x / ln 1.02); the middle of a bucket, 2 * 1.02^b / 2.02, is within 1 % o
 it (the log histogram of DDSketch, Masson, Rim and Lee, VLDB 2019, with alpha = 0.0099).
 """
 
-# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+# ruff: noqa: S608 - names in SQL are the toolkit's own (`tables.py`), values are bound.
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GAMMA: Final = 1.02
 METRICS: Final = ("ttft_ms", "ttfo_ms", "duration_ms", "tpot_ms")
-# One microsecond; shorter durations are not told apart.
+# One microsecond; shorter durations are not distinguished.
 _SMALLEST_MS: Final = 0.001
 
 _KEYS: Final = (
@@ -88,7 +88,7 @@ def histogram_sql(source: str) -> str:
 
 
 def add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
-    """Merge the calls of `source` (rows that are new to the ledger) into the roll-ups."""
+    """Merge the calls of `source` (rows that are new to the database) into the roll-ups."""
     sums = ", ".join(f"{whole_sum_sql(name)} AS {name}" for name in _COUNTS)
     sums += ", sum(cost_usd) AS cost_usd"
     _merge(connection, "rollup_hourly", counts_sql(source), _KEYS, sums)
@@ -124,7 +124,7 @@ def _merge(
 
 
 def rebuild(connection: duckdb.DuckDBPyConnection) -> None:
-    """Compute all roll-ups anew from the calls."""
+    """Recompute all roll-ups from the calls."""
     for table in ("rollup_hourly", "rollup_daily_histogram"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute(f"INSERT INTO rollup_hourly BY NAME {counts_sql('calls')}")

@@ -84,7 +84,7 @@ def _encode(table: Table, row: Mapping[str, Any]) -> str:
         kept[name] = value
     try:
         return orjson.dumps(kept, default=_plain, option=_OPTIONS).decode()
-    except TypeError:  # a lone surrogate, a huge number, a key that is no text
+    except TypeError:  # a lone surrogate, a huge number, a key that is not text
         return _encode_carefully(table, row)
 
 

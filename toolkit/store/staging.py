@@ -79,7 +79,7 @@ def _load_table(
     keys = ", ".join(table.key)
     wins = "max" if table.is_replacing else "min"
     with _text_file([entry.row for entry in entries]) as path:
-        # Entries stand in the order of the journal, so their position says which is the newer.
+        # Entries are in the order of the journal, so the position tells which is newer.
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {name} AS "
             f"SELECT entry, unnest(from_json(row, {require_literal(structure)})) FROM ("

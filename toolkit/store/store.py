@@ -1,4 +1,4 @@
-"""The ledger of one home folder: append to the journal, read everything, keep it safe.
+"""The store of one home folder: append to the journal, read everything, keep it safe.
 
 `append` acknowledges into the journal and is done; a background thread moves records into the
 DuckDB file; every read sees both.
@@ -29,22 +29,23 @@ if TYPE_CHECKING:
     from toolkit.store.store_info import Check, StoreInfo
 
 _CLOSE_WAIT_S: Final = 2.0
-# Whoever waits to write keeps later readers waiting; in the background there is always a next try.
+# A waiting writer makes later readers wait; a background ingest can always try again.
 _BACKGROUND_WAIT_S: Final = 0.25
 # So many waiting entries slow a read down more than moving them first.
 _MANY_PENDING: Final = 5_000
 
 
 def _pass(step: str) -> None:
-    """Nobody listens."""
+    """Do nothing."""
 
 
 class Store:
-    """The ledger; opening it touches nothing. Safe to use from several threads.
+    """The store; opening it touches nothing. Safe to use from several threads.
 
     Args:
         settings: where the store is, and how long to wait for it.
-        on_step: told the name of each step of moving and migrating (for tests that crash there).
+        on_step: called with the name of each step of ingesting and migrating (for tests that
+            crash there).
     """
 
     def __init__(self, settings: Settings, on_step: OnStep = _pass) -> None:
@@ -96,7 +97,7 @@ class Store:
 
     @contextmanager
     def reading(self, wait_s: float | None = None) -> Iterator[Reader]:
-        """Several questions to one consistent picture: `with store.reading() as reader: ...`.
+        """Several queries on one consistent view: `with store.reading() as reader: ...`.
 
         Raises:
             StoreLocked, StoreCorrupt, StoreTooNew, StoreError: the store cannot be read.
@@ -110,7 +111,7 @@ class Store:
             yield reader
 
     def frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
-        """The house's own SQL as a DataFrame; values are always bound. Errors as `reading`."""
+        """The toolkit's own SQL as a DataFrame; values are always bound. Errors as `reading`."""
         with self.reading() as reader:
             return reader.frame(sql, params)
 
@@ -120,7 +121,7 @@ class Store:
             return reader.rows(sql, params)
 
     def user_frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
-        """A person's SQL: one reading statement, without files or network, limited in time.
+        """A user's SQL: one reading statement, without files or network, limited in time.
 
         Raises:
             StoreError: it is not allowed, failed or took too long; or as `reading`.
@@ -139,13 +140,13 @@ class Store:
         return read_info(self._journal, self._database, self.reading)
 
     def verify(self) -> list[Check]:
-        """Look whether everything is as it must be; one entry per check."""
+        """Run every check; one entry per check."""
         from toolkit.store.store_info import verify
 
         return verify(self._journal, self._database)
 
     def audit(self) -> list[Loss]:
-        """Look for acknowledged records that are gone; returns all that nobody has acknowledged.
+        """Look for acknowledged records that are gone; returns all that were not acknowledged.
 
         Raises:
             StoreError: the journal cannot be used.
@@ -153,7 +154,7 @@ class Store:
         return self._journal.audit()
 
     def losses(self) -> list[Loss]:
-        """Return the losses that were noticed and that nobody has acknowledged."""
+        """Return the losses that were noticed and not acknowledged."""
         return self._journal.losses.read()
 
     def forget_losses(self) -> int:
@@ -161,7 +162,7 @@ class Store:
         return self._journal.forget_losses()
 
     def backup(self, path: Path) -> Path:
-        """Write a consistent copy of the ledger, journal included, to `path` and check it.
+        """Write a consistent copy of the database, journal included, to `path` and check it.
 
         Raises:
             StoreError: the copy could not be made or differs.
@@ -171,10 +172,11 @@ class Store:
         return back_up(self._database, self._journal, path)
 
     def restore(self, path: Path) -> None:
-        """Put a backup in the place of the ledger; the present file stays beside it as `.bak`.
+        """Replace the database by a backup; the present file is kept as `.bak`.
 
         Raises:
-            StoreError: the backup is no store, damaged or of a newer version; nothing changed.
+            StoreError: the backup is not a database of the toolkit, is damaged or of a newer
+                version; nothing changed.
         """
         from toolkit.store.backup import restore
 

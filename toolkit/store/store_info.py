@@ -1,6 +1,6 @@
-"""What the store is made of, and whether all of it is as it must be."""
+"""The store in numbers, and its checks."""
 
-# ruff: noqa: S608 - names in SQL are the house's own (`tables.py`), values are bound.
+# ruff: noqa: S608 - names in SQL are the toolkit's own (`tables.py`), values are bound.
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StoreInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at: its name, whether it is well, and what was seen."""
+    """One check: its name, whether it passed, and what was found."""
 
     name: str
     is_ok: bool
@@ -103,14 +103,14 @@ def _size(path: Path) -> int:
 
 
 def verify(journal: Journal, database: Database) -> list[Check]:
-    """Every check of the store, worst news included; failures are entries, not exceptions."""
+    """Run every check of the store; failures are entries, not exceptions."""
     checks = [_run("journal", lambda: "; ".join(journal.check()))]
     checks.append(_run("losses", lambda: "; ".join(map(str, _audited(journal)))))
     try:
         with database.reading() as connection:
-            checks += _ledger_checks(connection, journal)
+            checks += _database_checks(connection, journal)
     except StoreError as error:
-        checks.append(Check(name="ledger", is_ok=False, detail=str(error)))
+        checks.append(Check(name="database", is_ok=False, detail=str(error)))
     return checks
 
 
@@ -121,7 +121,7 @@ def _audited(journal: Journal) -> list[Loss]:
         return journal.losses.read()
 
 
-def _ledger_checks(connection: Any, journal: Journal) -> list[Check]:
+def _database_checks(connection: Any, journal: Journal) -> list[Check]:
     def scan() -> str:
         for table in TABLES.values():
             # Reading every value makes DuckDB compare every block with its checksum.
@@ -137,7 +137,7 @@ def _ledger_checks(connection: Any, journal: Journal) -> list[Check]:
                 f"SELECT count(*) FROM (SELECT 1 FROM {table.name} GROUP BY {names} "
                 "HAVING count(*) > 1)"
             ).fetchone()
-            doubled += [f"{table.name}: {found[0]} ids stand twice"] if found[0] else []
+            doubled += [f"{table.name}: {found[0]} duplicate ids"] if found[0] else []
         return "; ".join(doubled)
 
     def rollups() -> str:

@@ -1,4 +1,4 @@
-"""The tables of the ledger: their columns, what makes a row unique, and how a second row counts.
+"""The tables of the database: their columns, what makes a row unique, and how a second row counts.
 
 `migrations/` says what each column means and of which type it is; a test holds the two together.
 """

@@ -15,7 +15,7 @@ import typer
 from toolkit.cli.output import JsonFlag, new_app, notice, opened_toolkit, print_json
 from toolkit.cli.spinner import status_line
 from toolkit.errors import AppFailed, InvalidInput
-from toolkit.local.detached_process import start_apart
+from toolkit.local.detached_process import start_detached
 
 app = new_app("Serve the app on this machine until interrupted.")
 
@@ -45,7 +45,7 @@ def serve_app(
     with opened_toolkit() as toolkit:
         was_running = toolkit.local.status() is not None
         _treat_ends_alike()
-        child = start_apart(_command(host, chosen), stdout=subprocess.DEVNULL)
+        child = start_detached(_command(host, chosen), stdout=subprocess.DEVNULL)
         try:
             _wait_until_ready(child, host, chosen)
             if as_json:

@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger("toolkit.store")
 
 _DROP_CHUNK: Final = 2_000
-# Ingesting checkpoints the WAL; this only bounds it where nobody ingests for long.
+# Ingesting checkpoints the WAL; this only bounds it where nothing is ingested for long.
 _AUTOCHECKPOINT_PAGES: Final = 8_000
 # Above this an empty journal is given back to the disk.
 _SHRINK_BYTES: Final = 16 * 1024 * 1024
@@ -240,7 +240,7 @@ class Journal:
         """Compare the journal with what was acknowledged, and record what is missing.
 
         Returns:
-            All losses of this home that nobody has acknowledged yet.
+            All losses of this home that were not acknowledged yet.
         """
         if has_content(self.path) or self._head.path.exists():
             with self._lock, explained(self.path):

@@ -1,6 +1,6 @@
 """The log of acknowledged records that are gone.
 
-`toolkit store verify` and `info` show it until somebody acknowledges it.
+`toolkit store verify` and `info` show it until the user acknowledges it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Loss:
 
 
 class LossLog:
-    """The losses of one home folder that nobody has acknowledged yet."""
+    """The losses of one home folder that were not acknowledged yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

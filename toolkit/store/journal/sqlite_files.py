@@ -52,7 +52,7 @@ def has_content(path: Path) -> bool:
 
 
 def file_id(path: Path) -> tuple[int, int] | None:
-    """What tells a file from one that was put in its place; None where there is none."""
+    """Device and inode, which differ for a file that replaced another; None where it is missing."""
     try:
         found = path.stat()
     except OSError:

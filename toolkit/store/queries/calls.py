@@ -38,10 +38,10 @@ def latency_from_rollups(metric: str = "ttft_ms", *, since: datetime | None = No
         since: counts from the beginning of its UTC day.
 
     Raises:
-        InvalidInput: there is no roll-up of `metric`.
+        InvalidInput: `metric` is not rolled up.
     """
     if metric not in rollup.METRICS:
-        raise InvalidInput(f"there is no roll-up of {metric!r}", hint=f"Use {rollup.METRICS}.")
+        raise InvalidInput(f"{metric!r} is not rolled up", hint=f"Use {rollup.METRICS}.")
     value = f"least({rollup.value_sql('bucket')}, max_ms)"
     percentiles = ",\n               ".join(
         f"{percentile_from_rank_sql(value, 'below', 'total', q)} AS p{q * 100:g}_ms"

@@ -133,10 +133,10 @@ def columns_where(table: str, filters: Mapping[str, Any]) -> tuple[str, list[Any
             tuple or set of values of which it is one.
 
     Raises:
-        InvalidInput: there is no such table or column.
+        InvalidInput: unknown table or column.
     """
     if table not in TABLES:
-        raise InvalidInput(f"there is no table {table!r}")
+        raise InvalidInput(f"unknown table: {table!r}")
     terms: list[str] = []
     values: list[Any] = []
     for name, value in filters.items():

@@ -51,7 +51,7 @@ def table_df(
             tuple or set of values of which it is one.
 
     Raises:
-        InvalidInput: a filter names no column, or the limit is no whole number >= 0.
+        InvalidInput: a filter names an unknown column, or the limit is not a whole number >= 0.
         StoreError: the condition is not readable or not allowed, or the store cannot be read.
     """
     condition, values = columns_where(table, filters or {})
