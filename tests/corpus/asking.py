@@ -80,18 +80,19 @@ class Asker:
             differences += _compare_requests(case, self._server.asked[0][1])
         return Outcome(case, tuple(differences))
 
-    def get(self, case: Case, api_key: str | None = None) -> Reply | ToolkitError:
+    def get(self, case: Case, *, is_failure: bool = False) -> Reply | ToolkitError:
         """What the toolkit makes of the answer that was put on."""
-        model = f"{self._provider(case)}/{case.model_id}"
+        # A model of its own for each failure: a circuit breaker counts by provider and model.
+        is_failure = is_failure or case.recorded["status"] >= 400
+        own = f"-{case.id}" if is_failure else ""
+        model = f"{self._provider(case)}/{case.model_id}{own}"
         prompt: Any = "Hello"
         params: dict[str, Any] = {}
         if case.asks_as_recorded:
             body = case.recorded["request_body"]
             prompt = body["messages"]
             params = {name: value for name, value in body.items() if name not in _NOT_PARAMS}
-        # A key of its own for each failure: a breaker counts failures by key.
-        own = case.id if case.recorded["status"] >= 400 else "key"
-        params["api_key"] = api_key or f"made-up-{own}"
+        params["api_key"] = "made-up-key"
         try:
             if not case.recorded["stream"]:
                 return tk.complete(model, prompt, **params)
