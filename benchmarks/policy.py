@@ -1,6 +1,6 @@
 """What the policy saves and costs: load in an outage, deadlines kept, pacing, microseconds.
 
-Against a real server on a socket, with real waits (back-off is shortened by the dice, not by the
+Against a real server on a socket, with real waits (back-off is shortened by the rng, not by the
 clock):
 
 - outage: every request fails with 503; requests that reached the server per request asked, with

@@ -61,8 +61,8 @@ def machine() -> dict[str, str]:
 
 def prompts(size: int) -> list[bytes]:
     """`size` requests of 200 words that differ somewhere in the text."""
-    dice = random.Random(7)
-    texts = [" ".join(dice.choices(WORDS, k=200)) for _ in range(size)]
+    rng = random.Random(7)
+    texts = [" ".join(rng.choices(WORDS, k=200)) for _ in range(size)]
     return [
         json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
         for text in texts

@@ -159,7 +159,7 @@ class Toolkit:
         return FailoverChains(
             self.settings.chains,
             self.providers.registry,
-            lambda models: self.health.outlook.worst_last(models),
+            lambda models: self.health.snapshot.worst_last(models),
         )
 
     @cached_property

@@ -175,8 +175,8 @@ def test_a_slow_success_from_before_the_outage_does_not_end_it():
 
 
 def test_the_time_it_stays_open_doubles_and_is_jittered():
-    for dice, factor in ((0.0, 0.8), (0.5, 1.0), (0.999, 1.2)):
-        breaker = opened(Breaker(random=lambda dice=dice: dice))
+    for rng, factor in ((0.0, 0.8), (0.5, 1.0), (0.999, 1.2)):
+        breaker = opened(Breaker(random=lambda rng=rng: rng))
         waits, now = [], 0.0
         for _ in range(7):
             waits.append(breaker.enter(now).wait_s / factor)

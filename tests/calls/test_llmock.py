@@ -57,7 +57,7 @@ def ask(llmock: Any, style: str, *, stream: bool, times: int = 1, **settings: An
     provider = make_provider(llmock.url + PATHS[style], style)
     asking = Asking(provider, settings=quick_settings(max_retries=2, **settings))
     # Two waits with full jitter look like a constant interval to the judge once in four times.
-    asking.client._policy._dice = lambda: 0.5
+    asking.client._policy._rng = lambda: 0.5
 
     async def run() -> Asked:
         failed: list[errors.CallError] = []

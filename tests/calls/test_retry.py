@@ -80,8 +80,8 @@ def test_nothing_a_server_says_can_break_it(text, body):
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
-def test_back_off_is_full_jitter_under_eight_seconds(tries, dice):
-    wait_s = Backoff().wait_s(tries, lambda: dice)
+def test_back_off_is_full_jitter_under_eight_seconds(tries, rng):
+    wait_s = Backoff().wait_s(tries, lambda: rng)
     assert 0 <= wait_s <= min(8.0, 0.5 * 2 ** (tries - 1))
 
 

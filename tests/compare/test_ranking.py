@@ -38,11 +38,11 @@ def test_two_models_have_the_rating_gap_of_their_odds():
 
 def test_known_strengths_are_found_again():
     strength = {"p": 4.0, "q": 2.0, "r": 1.0}
-    dice = random.Random(1)
+    rng = random.Random(1)
     rows = []
     for _ in range(6_000):
-        a, b = dice.sample(sorted(strength), 2)
-        won = dice.random() < strength[a] / (strength[a] + strength[b])
+        a, b = rng.sample(sorted(strength), 2)
+        won = rng.random() < strength[a] / (strength[a] + strength[b])
         rows += votes(a, b, "a" if won else "b")
     table = leaderboard(rows, resamples=100).set_index("model")
     assert list(table.index) == ["p", "q", "r"]
@@ -54,11 +54,11 @@ def test_known_strengths_are_found_again():
 
 def test_the_common_level_is_exact_with_many_votes():
     """The likelihood's slope is zero for every model, also in the level that all share."""
-    dice = random.Random(4)
+    rng = random.Random(4)
     rows = []
     for _ in range(20_000):
-        a, b = dice.sample("pqrstu", 2)
-        won = dice.random() < 1 / (1 + 2 ** (ord(b) - ord(a)))
+        a, b = rng.sample("pqrstu", 2)
+        won = rng.random() < 1 / (1 + 2 ** (ord(b) - ord(a)))
         rows += votes(a, b, "a" if won else "b")
     table = leaderboard(rows, resamples=2)
     strength = {r.model: 10 ** ((r.rating - MIDDLE) / 400) for r in table.itertuples()}
@@ -108,7 +108,7 @@ def test_no_votes_are_an_empty_table_and_nonsense_is_refused():
 
 @settings(max_examples=40)
 @given(games, st.randoms())
-def test_ratings_depend_on_neither_the_order_of_votes_nor_the_sides(rows, dice):
+def test_ratings_depend_on_neither_the_order_of_votes_nor_the_sides(rows, rng):
     turned = [
         {
             "model_a": row["model_b"],
@@ -117,7 +117,7 @@ def test_ratings_depend_on_neither_the_order_of_votes_nor_the_sides(rows, dice):
         }
         for row in rows
     ]
-    dice.shuffle(turned)
+    rng.shuffle(turned)
     before, after = leaderboard(rows, resamples=20), leaderboard(turned, resamples=20)
     assert before["model"].tolist() == after["model"].tolist()
     for column in ("rating", "low", "high"):

@@ -105,10 +105,10 @@ class _Handler(socketserver.StreamRequestHandler):
 
 def _cut(data: bytes, seed: str) -> list[bytes]:
     """Pieces of 1 to 900 bytes, always the same ones for a recording; events are split anywhere."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     pieces, at = [], 0
     while at < len(data):
-        size = dice.randint(1, 900)
+        size = rng.randint(1, 900)
         pieces.append(data[at : at + size])
         at += size
     return pieces

@@ -104,8 +104,8 @@ def test_flipped_signs_are_exact_where_there_are_few(tenths):
 @pytest.mark.parametrize("n", [1, 3, 5, 8, 15, 20])
 def test_no_more_is_shown_by_chance_than_the_level_allows(n):
     """A bootstrap of the mean shows a difference by chance in 12 % of cases of five samples."""
-    dice = np.random.default_rng(n)
-    shown = [sign_flip_p(dice.normal(0, 0.2, n), resamples=2_000) <= 0.05 for _ in range(400)]
+    rng = np.random.default_rng(n)
+    shown = [sign_flip_p(rng.normal(0, 0.2, n), resamples=2_000) <= 0.05 for _ in range(400)]
     assert np.mean(shown) <= 0.08
 
 
@@ -236,23 +236,23 @@ def test_students_t_is_scipys(freedom):
     assert student_t(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-5)
 
 
-def skewed(dice, n):
-    return dice.beta(2, 5, n), 2 / 7
+def skewed(rng, n):
+    return rng.beta(2, 5, n), 2 / 7
 
 
-def repeated(dice, n):
+def repeated(rng, n):
     """Shares of five repeats, samples of different difficulty."""
-    return dice.binomial(5, dice.beta(2, 2, n)) / 5, 0.5
+    return rng.binomial(5, rng.beta(2, 2, n)) / 5, 0.5
 
 
 @pytest.mark.parametrize("n", [3, 5, FEW - 1, FEW, 12])
 @pytest.mark.parametrize("draw", [skewed, repeated])
 def test_an_interval_of_few_samples_holds_the_truth_about_as_often_as_it_says(draw, n):
     """95 % is said; the percentile bootstrap alone holds it in 73 % (n = 3) to 91 % (n = 12)."""
-    dice = np.random.default_rng(n)
+    rng = np.random.default_rng(n)
     held = 0
     for _ in range(400):
-        values, truth = draw(dice, n)
+        values, truth = draw(rng, n)
         low, high = spread_interval(values, within=SHARE)
         held += low <= truth <= high
     assert 0.91 <= held / 400 <= 0.99
@@ -262,8 +262,8 @@ def test_an_interval_of_few_samples_holds_the_truth_about_as_often_as_it_says(dr
 @pytest.mark.parametrize("shares", [(0.3, 0.1), (0.05, 0.05), (0.4, 0.4)])
 def test_an_interval_of_paired_shares_holds_the_truth_as_often_as_it_says(shares, n):
     only_a, only_b = shares
-    dice = np.random.default_rng(n)
-    drawn = dice.multinomial(n, (only_a, only_b, 1 - only_a - only_b), 2_000)
+    rng = np.random.default_rng(n)
+    drawn = rng.multinomial(n, (only_a, only_b, 1 - only_a - only_b), 2_000)
     bounds = [bonett_price_interval(int(a), int(b), n) for a, b, _ in drawn]
     held = np.mean([low <= only_b - only_a <= high for low, high in bounds])
     assert held >= 0.91

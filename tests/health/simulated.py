@@ -98,7 +98,7 @@ def new_toolkit(**settings: Any) -> Toolkit:
 def new_monitor(toolkit: Toolkit, clock: SimulatedClock, **more: Any) -> Monitor:
     """A monitor that holds its lease for hours and looks around as seldom as may be."""
     lease = Lease(toolkit.settings.home / "health-lease.json", "test", 86_400.0)
-    more = {"cadence": SLOW_LOOKS, "dice": lambda: 0.5, "route": lambda: True} | more
+    more = {"cadence": SLOW_LOOKS, "rng": lambda: 0.5, "route": lambda: True} | more
     return Monitor(toolkit, lease, clock=clock, **more)
 
 

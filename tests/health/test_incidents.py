@@ -120,8 +120,8 @@ def test_nobody_reached_and_nobody_else_to_compare_with_is_the_network():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_thirty_percent_loss_for_a_day_alerts_a_few_times_at_most(seed):
-    dice = random.Random(seed)
-    seen = every(300, ["bad" if dice.random() < 0.3 else "good" for _ in range(288)])
+    rng = random.Random(seed)
+    seen = every(300, ["bad" if rng.random() < 0.3 else "good" for _ in range(288)])
     found = incidents(seen)
     assert len(found) <= 3
     assert len(found) <= len(ReferenceOutages(seen).begun) + 1
@@ -130,10 +130,10 @@ def test_thirty_percent_loss_for_a_day_alerts_a_few_times_at_most(seed):
 @pytest.mark.slow
 def test_ten_thousand_healthy_hours_with_two_percent_noise_hold_no_incident():
     """A probe asks once more before it counts as bad, so noise must strike twice each time."""
-    dice = random.Random(7)
+    rng = random.Random(7)
 
     def probe():
-        return "bad" if dice.random() < 0.02 and dice.random() < 0.02 else "good"
+        return "bad" if rng.random() < 0.02 and rng.random() < 0.02 else "good"
 
     seen = [see(i * 300, probe()) for i in range(10_000 * 12)]
     assert sum(item.outcome == "bad" for item in seen) > 20

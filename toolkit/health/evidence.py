@@ -24,7 +24,7 @@ MOST_PER_PROVIDER: Final = 500
 
 _AHEAD: Final = timedelta(seconds=60)
 _STALE_INTERVALS: Final = 3
-_ROSTER_S: Final = 10.0
+_WATCHED_S: Final = 10.0
 
 # Probes are in both tables when a model was called; the row of `probes` is the one that counts.
 # A row from the future is from before the clock was set back; it must not outlive that.
@@ -71,16 +71,16 @@ class EvidenceReader:
 
     def __init__(self, toolkit: Toolkit) -> None:
         self._toolkit = toolkit
-        self._roster: WatchedProviders | None = None
+        self._watched: WatchedProviders | None = None
 
-    def roster(self) -> WatchedProviders:
+    def watched(self) -> WatchedProviders:
         """The providers in use, as of ten seconds ago at most."""
         registry = self._toolkit.providers.registry
         stamp, now_s = (registry.file.stamp(), tuple(registry.registered)), time.monotonic()
-        known = self._roster
-        if known is None or known.stamp != stamp or now_s - known.read_at_s > _ROSTER_S:
+        known = self._watched
+        if known is None or known.stamp != stamp or now_s - known.read_at_s > _WATCHED_S:
             in_use = {provider.name: provider for provider in registry.list(active=True)}
-            known = self._roster = WatchedProviders(stamp, now_s, in_use)
+            known = self._watched = WatchedProviders(stamp, now_s, in_use)
         return known
 
     def read(
@@ -103,7 +103,7 @@ class EvidenceReader:
         span = [since or now - WINDOW, now + _AHEAD]
         wanted = None if names is None else list(names)
         params: list[Any] = [*span, *span, wanted, wanted, MOST_PER_PROVIDER]
-        roster, settings = self.roster(), self._toolkit.settings
+        watched, settings = self.watched(), self._toolkit.settings
         objectives: dict[str, Objective] = {}
         seen: dict[str, list[Evidence]] = {}
         for row in self._toolkit.store.rows(_SEEN, params):
@@ -111,7 +111,7 @@ class EvidenceReader:
             if name not in objectives:
                 objectives[name] = objective_of(name, settings)
             seen.setdefault(name, []).append(evidence_of(row, objectives[name]))
-        return discount_offline(seen, roster.origins, roster.local)
+        return discount_offline(seen, watched.origins, watched.local)
 
 
 def objective_of(provider: str, settings: Settings) -> Objective:
@@ -124,7 +124,7 @@ def objective_of(provider: str, settings: Settings) -> Objective:
         return objective_for(provider, settings.objectives)
     except ValueError as error:
         raise InvalidInput(
-            str(error), hint="Mend the table [objectives] in settings.toml (see docs/health.md)."
+            str(error), hint="Fix the table [objectives] in settings.toml (see docs/health.md)."
         ) from None
 
 

@@ -48,7 +48,7 @@ class HealthService:
         self.pauses = Pauses(toolkit.settings.home)
 
     @cached_property
-    def outlook(self) -> HealthSnapshot:
+    def snapshot(self) -> HealthSnapshot:
         """States at hand for failover, without a question to the ledger on a call's path."""
         from toolkit.health.snapshot import HealthSnapshot
 
@@ -220,8 +220,8 @@ class HealthService:
         """Stop the monitor and let a reading that is under way come to its end."""
         if "monitor" in self.__dict__:
             self.monitor.stop()
-        if "outlook" in self.__dict__:
-            self.outlook.wait(_CLOSE_WAIT_S)
+        if "snapshot" in self.__dict__:
+            self.snapshot.wait(_CLOSE_WAIT_S)
 
     def _choose(self, names: Sequence[str] | str | None) -> list[Provider]:
         if names is None:

@@ -68,7 +68,7 @@ class HealthSnapshot:
             if self._reader is not None and self._reader.is_alive():
                 return
             self._reader = threading.Thread(
-                target=self._read_once, name="toolkit-outlook", daemon=True
+                target=self._read_once, name="toolkit-snapshot", daemon=True
             )
             self._reader.start()
 

@@ -294,8 +294,8 @@ def test_five_hundred_providers_start_without_a_burst(toolkit):
     world = FakeWorld(*names)
     monitor = new_monitor(toolkit, clock, probe=world.probe)
     monitor._book.update = lambda now: ({}, [])
-    roster = toolkit.health.evidence.roster()
-    toolkit.health.evidence.roster = lambda: type(roster)(None, 0.0, providers)
+    watched = toolkit.health.evidence.watched()
+    toolkit.health.evidence.watched = lambda: type(watched)(None, 0.0, providers)
     asyncio.run(play(monitor, clock, 900.0))
     started = Counter(at.replace(microsecond=0) for _, at in world.asked)
     assert max(started.values()) <= 25

@@ -19,27 +19,27 @@ from toolkit.toolkit import current
 
 
 def outlook_of(**states):
-    outlook = HealthSnapshot(lambda: {})
-    outlook.learn({name: Health(state=state, last_at=utc_now()) for name, state in states.items()})
-    return outlook
+    snapshot = HealthSnapshot(lambda: {})
+    snapshot.learn({name: Health(state=state, last_at=utc_now()) for name, state in states.items()})
+    return snapshot
 
 
 def test_who_is_down_or_refuses_the_key_comes_last_and_the_order_stays():
-    outlook = outlook_of(a="down", b="healthy", c="auth_error", d="degraded", e="rate_limited")
+    snapshot = outlook_of(a="down", b="healthy", c="auth_error", d="degraded", e="rate_limited")
     models = ["a/1", "b/1", "c/1", "d/1", "e/1", "f/1"]
-    assert outlook.worst_last(models) == ["b/1", "d/1", "e/1", "f/1", "a/1", "c/1"]
+    assert snapshot.worst_last(models) == ["b/1", "d/1", "e/1", "f/1", "a/1", "c/1"]
 
 
 def test_when_all_are_down_all_are_asked_all_the_same():
-    outlook = outlook_of(a="down", b="down")
-    assert outlook.worst_last(["a/1", "b/1"]) == ["a/1", "b/1"]
+    snapshot = outlook_of(a="down", b="down")
+    assert snapshot.worst_last(["a/1", "b/1"]) == ["a/1", "b/1"]
 
 
 def test_old_news_keep_nobody_from_being_asked():
-    outlook = HealthSnapshot(lambda: {})
+    snapshot = HealthSnapshot(lambda: {})
     long_ago = utc_now() - timedelta(minutes=11)
-    outlook.learn({"a": Health(state="down", last_at=long_ago)})
-    assert outlook.worst_last(["a/1", "b/1"]) == ["a/1", "b/1"]
+    snapshot.learn({"a": Health(state="down", last_at=long_ago)})
+    assert snapshot.worst_last(["a/1", "b/1"]) == ["a/1", "b/1"]
 
 
 def test_a_call_does_not_wait_while_states_are_read():
@@ -50,11 +50,11 @@ def test_a_call_does_not_wait_while_states_are_read():
         go.wait(30)
         return {"a": Health(state="down", last_at=utc_now())}
 
-    outlook = HealthSnapshot(read)
-    assert outlook.worst_last(["a/1", "b/1"]) == ["a/1", "b/1"]
+    snapshot = HealthSnapshot(read)
+    assert snapshot.worst_last(["a/1", "b/1"]) == ["a/1", "b/1"]
     go.set()
-    outlook.wait(30)
-    assert outlook.worst_last(["a/1", "b/1"]) == ["b/1", "a/1"]
+    snapshot.wait(30)
+    assert snapshot.worst_last(["a/1", "b/1"]) == ["b/1", "a/1"]
 
 
 def test_states_are_read_once_in_a_while_and_a_locked_ledger_is_no_trouble():
@@ -64,10 +64,10 @@ def test_states_are_read_once_in_a_while_and_a_locked_ledger_is_no_trouble():
         reads.append(1)
         raise StoreLocked("the store is in use")
 
-    outlook = HealthSnapshot(read)
+    snapshot = HealthSnapshot(read)
     for _ in range(50):
-        assert outlook.worst_last(["a/1"]) == ["a/1"]
-        outlook.wait(30)
+        assert snapshot.worst_last(["a/1"]) == ["a/1"]
+        snapshot.wait(30)
     assert len(reads) == 1
 
 
@@ -94,7 +94,7 @@ def two():
 def test_a_chain_asks_the_provider_that_is_up_and_spares_the_other(two):
     up, down = two
     toolkit = current()
-    toolkit.health.outlook.learn({"down": Health(state="down", last_at=utc_now())})
+    toolkit.health.snapshot.learn({"down": Health(state="down", last_at=utc_now())})
     reply = tk.complete("down/m", "hi", fallbacks=["up/m"])
     assert reply.model == "up/m"
     assert (len(up.requests), len(down.requests)) == (1, 0)
@@ -102,6 +102,6 @@ def test_a_chain_asks_the_provider_that_is_up_and_spares_the_other(two):
 
 def test_without_a_chain_nobody_answers_in_anothers_place(two):
     _, down = two
-    current().health.outlook.learn({"down": Health(state="down", last_at=utc_now())})
+    current().health.snapshot.learn({"down": Health(state="down", last_at=utc_now())})
     assert tk.complete("down/m", "hi").model == "down/m"
     assert len(down.requests) == 1

@@ -61,12 +61,12 @@ class IncidentTracker:
         since = max(min([now - WINDOW, *opened]), now - _LONGEST)
         rules = rules_for(toolkit.settings)
         seen = toolkit.health.evidence.read(now, since=since)
-        local = toolkit.health.evidence.roster().local
+        local = toolkit.health.evidence.watched().local
         rows = reconcile(stored, find_incidents(seen, now, rules, local=local), now)
         if rows:
             toolkit.store.append_many("incidents", rows)
         states = {name: derive(items, now, rules) for name, items in seen.items()}
-        toolkit.health.outlook.learn(states)
+        toolkit.health.snapshot.learn(states)
         newest = {row["incident_id"]: row for row in (*stored, *rows)}
         return states, list(newest.values())
 

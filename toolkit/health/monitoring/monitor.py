@@ -67,7 +67,7 @@ class Monitor:
     Args:
         toolkit: whose providers.
         lease: the claim to be the one who probes.
-        clock, dice: time and chance.
+        clock, rng: time and chance.
         probe: asks one provider and gives the row of `probes`.
         route: whether the system knows a way out of this machine.
         cadence: how often it looks at what.
@@ -79,7 +79,7 @@ class Monitor:
         lease: Lease,
         *,
         clock: Clock | None = None,
-        dice: Callable[[], float] = random.random,
+        rng: Callable[[], float] = random.random,
         probe: Probe = probe_quietly,
         route: Callable[[], bool] = has_route,
         cadence: Intervals | None = None,
@@ -87,9 +87,9 @@ class Monitor:
         self.lease = lease
         self.is_offline = False
         self.is_holder = False
-        self._toolkit, self._clock, self._dice = toolkit, clock or SystemClock(), dice
+        self._toolkit, self._clock, self._rng = toolkit, clock or SystemClock(), rng
         self._probe_one, self._route, self._cadence = probe, route, cadence or Intervals()
-        self.schedule = Schedule(Pace(interval_s=toolkit.settings.health_interval_s), dice)
+        self.schedule = Schedule(Pace(interval_s=toolkit.settings.health_interval_s), rng)
         self._spending = Spending(toolkit)
         self._book = IncidentTracker(toolkit)
         self._providers: dict[str, Provider] = {}
@@ -199,12 +199,12 @@ class Monitor:
     async def _follow(self, now_s: float) -> None:
         """Take up who is in use and not paused; the built-in server is started by calls alone."""
         health, now = self._toolkit.health, self._clock.now()
-        roster, paused = await asyncio.to_thread(
-            lambda: (health.evidence.roster(), health.pauses.read(now))
+        watched, paused = await asyncio.to_thread(
+            lambda: (health.evidence.watched(), health.pauses.read(now))
         )
         self._providers = {
             name: provider
-            for name, provider in roster.providers.items()
+            for name, provider in watched.providers.items()
             if name != LOCAL and name not in paused and provider.base_url
         }
         self.schedule.follow({n: p.origin for n, p in self._providers.items()}, now_s)
@@ -300,7 +300,7 @@ class Monitor:
         others = self._remote_but(lost.origin)
         if not others:
             return False
-        other = others[int(self._dice() * len(others))]
+        other = others[int(self._rng() * len(others))]
         row = await self._probe_one(self._toolkit, other, self._clock.now())
         is_lost = self._is_lost(other, row)
         await self._record(other, [row | _OFFLINE if is_lost else row])
@@ -318,7 +318,7 @@ class Monitor:
         if not others:
             self.is_offline = False
             return
-        other = others[int(self._dice() * len(others))]
+        other = others[int(self._rng() * len(others))]
         row = await self._probe_one(self._toolkit, other, self._clock.now())
         is_lost = self._is_lost(other, row)
         await self._record(other, [row | _OFFLINE if is_lost else row])

@@ -51,12 +51,12 @@ class Schedule:
 
     Args:
         pace: its numbers.
-        dice: gives a number in [0, 1).
+        rng: gives a number in [0, 1).
     """
 
-    def __init__(self, pace: Pace, dice: Callable[[], float]) -> None:
+    def __init__(self, pace: Pace, rng: Callable[[], float]) -> None:
         self.pace = pace
-        self._dice = dice
+        self._rng = rng
         self._subjects: dict[str, _Subject] = {}
         self._free_at: float | None = None
 
@@ -72,7 +72,7 @@ class Schedule:
         new = [name for name in origins if name not in self._subjects]
         step_s = min(_LONGEST_GAP_S, self.pace.interval_s / max(len(origins), 1))
         for place, name in enumerate(new):
-            starts_at = now + step_s * (place + self._dice() * self.pace.jitter)
+            starts_at = now + step_s * (place + self._rng() * self.pace.jitter)
             self._subjects[name] = _Subject(origins[name], starts_at)
         for name, origin in origins.items():
             self._subjects[name].origin = origin
@@ -117,7 +117,7 @@ class Schedule:
         elif finding == "trouble":
             longest_s = max(pace.longest_s, pace.interval_s)
             wait_s = min(pace.interval_s * 2.0 ** min(subject.troubles - 1, 30), longest_s)
-        wait_s *= 1 + pace.jitter * (2 * self._dice() - 1)
+        wait_s *= 1 + pace.jitter * (2 * self._rng() - 1)
         if retry_after_s:
             wait_s = max(wait_s, min(retry_after_s, pace.longest_retry_after_s))
         subject.next_at = now + wait_s
