@@ -11,7 +11,7 @@ from typing import Any
 from toolkit.calls.adapters.library import load
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.calls.sync import Portal
+from toolkit.calls.sync_calls import Portal
 from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.records import Call

@@ -27,9 +27,9 @@ import httpx
 import vcr
 import yaml
 
-from toolkit.replay.cassettes.cassette import cassette
 from toolkit.replay.cassettes.cassette_file import CassetteFile, write_cassette
 from toolkit.replay.cassettes.exchange import Chunk, Exchange
+from toolkit.replay.cassettes.open_cassette import cassette
 
 URL = "https://api.example.test/v1/chat/completions"
 Opened = contextlib.AbstractContextManager[object]

@@ -277,7 +277,7 @@ def test_a_subpackage_never_replaces_a_public_name():
     """`tk.calls` stays the function when `toolkit.calls.client` is imported."""
     code = (
         "import toolkit, types\n"
-        "import toolkit.calls.client, toolkit.compare.board, toolkit.providers.registry\n"
+        "import toolkit.calls.client, toolkit.compare.new_board, toolkit.providers.registry\n"
         "import toolkit.store.queries\n"
         "assert callable(toolkit.calls) and callable(toolkit.compare)\n"
         "assert not isinstance(toolkit.providers, types.ModuleType)\n"
@@ -303,7 +303,7 @@ def test_the_environment_is_read_in_few_places():
         # These do not read settings: they point tiktoken to its bundled tables, keep litellm from
         # loading its maps over the network in replay, and read the id of a pytest-xdist run.
         *("toolkit.pricing.token_estimate", "toolkit.api.formats.token_arrays"),
-        *("toolkit.replay.cassettes.cassette", "toolkit.replay.pytest_plugin"),
+        *("toolkit.replay.cassettes.open_cassette", "toolkit.replay.pytest_plugin"),
     )
     readers = [
         name

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from toolkit import charts, errors
     from toolkit.calls.client import ReplyStream
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
-    from toolkit.calls.sync import SyncReplyStream
+    from toolkit.calls.sync_calls import SyncReplyStream
     from toolkit.catalog.parsing import Moment
     from toolkit.catalog.service import Catalog
-    from toolkit.compare.board import Board
+    from toolkit.compare.new_board import Board
     from toolkit.evals import scorers
     from toolkit.evals.config import DatasetLike, EvalOptions
     from toolkit.evals.dataset import Dataset
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from toolkit.pricing.spend import SpendKey
     from toolkit.providers.service import Providers
     from toolkit.records import Embedding, Message, Reply
-    from toolkit.replay.cassettes.cassette import cassette
+    from toolkit.replay.cassettes.open_cassette import cassette
     from toolkit.replay.regression.suite_run import SuiteRun
     from toolkit.settings import Settings
     from toolkit.toolkit import Toolkit
@@ -288,7 +288,7 @@ _SERVICES = ("providers", "keys", "catalog", "health", "settings")
 _HOMES: Mapping[str, tuple[str, str | None]] = {
     "errors": ("toolkit.errors", None),
     "charts": ("toolkit.charts", None),
-    "cassette": ("toolkit.replay.cassettes.cassette", "cassette"),
+    "cassette": ("toolkit.replay.cassettes.open_cassette", "cassette"),
     "Dataset": ("toolkit.evals.dataset", "Dataset"),
     "scorers": ("toolkit.evals.scorers", None),
     "Toolkit": ("toolkit.toolkit", "Toolkit"),

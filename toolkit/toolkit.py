@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from toolkit.calls.client import Client, ReplyStream
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
     from toolkit.calls.policy.chains import FailoverChains
-    from toolkit.calls.sync import Portal, SyncReplyStream
+    from toolkit.calls.sync_calls import Portal, SyncReplyStream
     from toolkit.catalog.parsing import Moment
     from toolkit.catalog.service import Catalog
-    from toolkit.compare.board import Board
+    from toolkit.compare.new_board import Board
     from toolkit.evals.service import Evaluation
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
@@ -226,7 +226,7 @@ class Toolkit:
     @cached_property
     def portal(self) -> Portal:
         """The background event loop that synchronous callers share."""
-        from toolkit.calls.sync import Portal
+        from toolkit.calls.sync_calls import Portal
 
         return Portal()
 
@@ -374,7 +374,7 @@ class Toolkit:
         **options: Unpack[CompareOptions],
     ) -> Board:
         """See `toolkit.compare`."""
-        from toolkit.compare.board import start_board
+        from toolkit.compare.new_board import start_board
 
         return start_board(self, prompt, models, options).wait()
 

@@ -23,7 +23,7 @@ from tests.calls.asking import KEY, Asking, asking, make_provider, quick_setting
 from tests.servers.fault_server import FaultServer, black_hole, closed_port
 from tests.servers.faults import CONTEXT_WORDINGS, FAULTS, RETRY_AFTERS, bomb
 from toolkit import errors
-from toolkit.calls.sync import Portal
+from toolkit.calls.sync_calls import Portal
 from toolkit.records import Reply
 
 pytestmark = pytest.mark.slow

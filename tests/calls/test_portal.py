@@ -15,7 +15,7 @@ import pytest
 from tests.calls.asking import Asking, asking
 from tests.servers import MockProvider
 from toolkit import errors
-from toolkit.calls.sync import Portal
+from toolkit.calls.sync_calls import Portal
 
 
 @pytest.fixture

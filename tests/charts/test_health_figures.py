@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from toolkit import charts
-from toolkit.charts.health import uptime_colour
+from toolkit.charts.health_charts import uptime_colour
 from toolkit.charts.palette import GREEN, ORANGE, VERMILION
 
 END = datetime(2026, 11, 21, 12, tzinfo=UTC)

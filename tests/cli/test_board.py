@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
-from toolkit.compare.board import start_board
+from toolkit.compare.new_board import start_board
 from toolkit.toolkit import current
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.servers import Answer
-from toolkit.compare.board import start_board
+from toolkit.compare.new_board import start_board
 from toolkit.errors import InvalidInput, StoreError
 
 pytestmark = pytest.mark.slow

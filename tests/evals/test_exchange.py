@@ -19,8 +19,8 @@ from toolkit.errors import InvalidInput
 from toolkit.evals import scorers
 from toolkit.evals.dataset import Sample
 from toolkit.evals.exchange import inspect_log
+from toolkit.evals.exchange.row_files import read_table
 from toolkit.evals.exchange.run_files import read_file, write_run
-from toolkit.evals.exchange.table import read_table
 from toolkit.evals.scorers import Answer, score
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -28,8 +28,8 @@ from toolkit.errors import (
     CassetteStale,
     InvalidInput,
 )
-from toolkit.replay.cassettes.cassette import cassette
 from toolkit.replay.cassettes.cassette_file import read_cassette
+from toolkit.replay.cassettes.open_cassette import cassette
 
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 KEY = "sk-" + "live" * 8

@@ -26,8 +26,8 @@ import urllib3
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteMissing, KeyRequired
-from toolkit.replay.cassettes.cassette import cassette
 from toolkit.replay.cassettes.exchange import canonical_body
+from toolkit.replay.cassettes.open_cassette import cassette
 
 THREADS, PER_THREAD = 64, 200
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteMissing, CassetteStale, InvalidInput
-from toolkit.replay.cassettes.cassette import cassette
+from toolkit.replay.cassettes.open_cassette import cassette
 from toolkit.replay.server.replay_server import ReplayServer
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 
 from toolkit.errors import InvalidInput
 from toolkit.records import Receipt, Reply, Timing, ToolCall
-from toolkit.replay.regression.checks import Measured, Seen, parse_check
+from toolkit.replay.regression.case_checks import Measured, Seen, parse_check
 from toolkit.replay.regression.suite import find_suite, load_suite
 
 TOML = 'models = ["local/m"]\n'

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from toolkit.replay.regression.baseline import Accepted
 from toolkit.replay.regression.case_attempt import CaseAttempt
+from toolkit.replay.regression.case_checks import parse_check
 from toolkit.replay.regression.case_runner import CaseRun
-from toolkit.replay.regression.checks import parse_check
 from toolkit.replay.regression.suite import Case
 from toolkit.replay.regression.verdict import (
     compare_with_baseline,

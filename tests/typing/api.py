@@ -7,9 +7,9 @@ import pandas as pd
 
 import toolkit as tk
 from toolkit.calls.client import ReplyStream
-from toolkit.calls.sync import SyncReplyStream
+from toolkit.calls.sync_calls import SyncReplyStream
 from toolkit.catalog.service import Catalog
-from toolkit.compare.board import Board
+from toolkit.compare.new_board import Board
 from toolkit.health.service import HealthService
 from toolkit.keys.service import Keys
 from toolkit.providers.service import Providers

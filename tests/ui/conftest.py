@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from uuid_utils import uuid7
 
 from tests.servers import Answer, MockProvider
-from toolkit.compare.board import start_board
+from toolkit.compare.new_board import start_board
 from toolkit.errors import ToolkitError
 from toolkit.providers.registry import Registry
 from toolkit.records import Call

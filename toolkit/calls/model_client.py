@@ -7,7 +7,7 @@ from typing import Protocol, Unpack
 
 from toolkit.calls.options import CallOptions
 from toolkit.calls.reply_stream import ReplyStream
-from toolkit.calls.sync import Portal, SyncReplyStream
+from toolkit.calls.sync_calls import Portal, SyncReplyStream
 from toolkit.keys.service import Keys
 from toolkit.records import Message, Reply
 from toolkit.settings import Settings

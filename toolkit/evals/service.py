@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from uuid_utils import uuid7
 
-from toolkit.calls.sync import Portal
+from toolkit.calls.sync_calls import Portal
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals.config import DatasetLike, EvalConfig, EvalOptions, find_dataset, read_config
 from toolkit.evals.dataset import Dataset

@@ -16,16 +16,16 @@ import yaml
 
 from toolkit.calls.model_client import ModelClient
 from toolkit.errors import CassetteError, InvalidInput
-from toolkit.replay.cassettes.cassette import OpenCassette
 from toolkit.replay.cassettes.cassette_file import write_whole
 from toolkit.replay.cassettes.cassette_lint import CASES_STEM
 from toolkit.replay.cassettes.cassette_path import FOLDER, is_file_name
 from toolkit.replay.cassettes.exchange import Exchange
+from toolkit.replay.cassettes.open_cassette import OpenCassette
 from toolkit.replay.cassettes.recording_lock import recording_lock
 from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.rebuilt_answer import RecordedAnswer, rebuild_answer
 from toolkit.replay.regression.case_attempt import ask, measured_dict, secrets_of
-from toolkit.replay.regression.checks import Measured, parse_check
+from toolkit.replay.regression.case_checks import Measured, parse_check
 from toolkit.replay.regression.suite import FILE_NAME, Case, load_suite
 from toolkit.store.queries.regressions import recorded_call
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from toolkit.replay.cassettes.cassette import OpenCassette
+    from toolkit.replay.cassettes.open_cassette import OpenCassette
 
 _MODES = ("replay", "record", "auto")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
@@ -82,8 +82,8 @@ def cassette(
     cassette_allowed_hosts: Collection[str],
 ) -> Iterator[OpenCassette]:
     """The test's own cassette, open while the test runs."""
-    from toolkit.replay.cassettes.cassette import OpenCassette
     from toolkit.replay.cassettes.cassette_path import cassette_path
+    from toolkit.replay.cassettes.open_cassette import OpenCassette
 
     marker = request.node.get_closest_marker("cassette")
     is_named = marker is not None and marker.args

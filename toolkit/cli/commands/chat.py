@@ -367,7 +367,7 @@ def _chat_side_by_side(
     as_json: bool,
 ) -> None:
     from toolkit.cli.views.side_by_side import Slot, show_figures, watch
-    from toolkit.compare.board import start_board
+    from toolkit.compare.new_board import start_board
     from toolkit.store.queries.boards import pane_figures
 
     running = start_board(toolkit, conversation, models, options)

@@ -16,7 +16,7 @@ from toolkit.cli.views.side_by_side import Slot, show_figures, watch
 from toolkit.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from toolkit.compare.board import Board
+    from toolkit.compare.new_board import Board
     from toolkit.toolkit import Toolkit
 
 app = new_app("Send three prompts to the built-in model, two panes at once.")
@@ -90,7 +90,7 @@ def _take_seats(
 
 
 def _ask(toolkit: Toolkit, prompt: str, seats: Sequence[Slot], *, is_quiet: bool) -> Board:
-    from toolkit.compare.board import start_board
+    from toolkit.compare.new_board import start_board
 
     panes = [{"max_tokens": MAX_TOKENS, **seat.options} for seat in seats]
     if not is_quiet:

@@ -16,7 +16,7 @@ from toolkit.cli.output import Column, console, plain, print_table
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from toolkit.compare.board import Board, RunningBoard
+    from toolkit.compare.new_board import Board, RunningBoard
     from toolkit.compare.pane import Pane
 
 # Drawing takes the interpreter from the loop that stamps the streams: eight times a second will do.

@@ -12,7 +12,7 @@ from toolkit.evals.exchange.imported import Imported, build_import
 from toolkit.evals.exchange.inspect_log import read_inspect_archive, read_inspect_json
 from toolkit.evals.exchange.junit import write_junit
 from toolkit.evals.exchange.promptfoo import read_promptfoo
-from toolkit.evals.exchange.table import read_table, write_csv, write_jsonl, write_parquet
+from toolkit.evals.exchange.row_files import read_table, write_csv, write_jsonl, write_parquet
 from toolkit.evals.results.eval_report import render_report
 
 Format = Literal["csv", "parquet", "jsonl", "junit", "html"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
-    from toolkit.calls.sync import Portal
+    from toolkit.calls.sync_calls import Portal
     from toolkit.pricing.budget import Budgets
     from toolkit.pricing.price_cache import PriceCache
     from toolkit.providers.provider import Provider

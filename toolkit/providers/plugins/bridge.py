@@ -28,14 +28,14 @@ from toolkit.errors import (
     RequestTimeout,
     ToolkitError,
 )
-from toolkit.providers.plugins.answer import (
+from toolkit.providers.plugins.plugin import Piece, Plugin, PluginRequest
+from toolkit.providers.plugins.plugin_answer import (
     ask_stream,
     ask_whole,
     chunk_body,
     stream_frame,
     whole_body,
 )
-from toolkit.providers.plugins.plugin import Piece, Plugin, PluginRequest
 from toolkit.secret import Secret, redact
 
 KeyFor = Callable[[Plugin], Secret | None]

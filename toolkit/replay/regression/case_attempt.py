@@ -14,7 +14,7 @@ from toolkit.calls.model_client import ModelClient
 from toolkit.calls.source import STAND_IN_KEY
 from toolkit.errors import CallError, ToolkitError
 from toolkit.records import Reply
-from toolkit.replay.regression.checks import Judgement, Measured, Seen
+from toolkit.replay.regression.case_checks import Judgement, Measured, Seen
 from toolkit.replay.regression.suite import Case
 from toolkit.secret import Secret
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from toolkit.calls.model_client import ModelClient
 from toolkit.errors import CallError, CassetteError, ToolkitError
-from toolkit.replay.cassettes.cassette import OpenCassette
+from toolkit.replay.cassettes.open_cassette import OpenCassette
 from toolkit.replay.regression.case_attempt import (
     CaseAttempt,
     ask,
@@ -18,7 +18,7 @@ from toolkit.replay.regression.case_attempt import (
     read_measured,
     secrets_of,
 )
-from toolkit.replay.regression.checks import Judgement
+from toolkit.replay.regression.case_checks import Judgement
 from toolkit.replay.regression.suite import Case, Suite
 
 Progress = Callable[[str], None]

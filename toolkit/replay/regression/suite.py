@@ -17,7 +17,7 @@ from toolkit.records import Message
 from toolkit.replay.cassettes.cassette_file import load_yaml
 from toolkit.replay.cassettes.cassette_lint import CASES_STEM
 from toolkit.replay.cassettes.cassette_path import FOLDER, is_file_name
-from toolkit.replay.regression.checks import KINDS, Check, parse_check
+from toolkit.replay.regression.case_checks import KINDS, Check, parse_check
 
 FILE_NAME: Final = "suite.toml"
 MAX_CASES_BYTES: Final = 16 * 1024 * 1024

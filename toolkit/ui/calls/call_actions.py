@@ -16,8 +16,8 @@ from toolkit.records import Reply
 from toolkit.replay.from_call import make_case
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.head import leave_notice
 from toolkit.ui.components.model_picker import model_names
+from toolkit.ui.components.page_head import leave_notice
 
 Row = Mapping[str, Any]
 _KEY: Final = "asked-again"

@@ -14,12 +14,12 @@ from toolkit.store.queries.filters import CallFilter
 from toolkit.toolkit import Toolkit
 from toolkit.ui.calls.call_detail import draw_request
 from toolkit.ui.calls.call_export import draw_export
+from toolkit.ui.calls.call_filters import chosen_facets, chosen_time, clear_filters, read_counts
 from toolkit.ui.calls.call_table import draw_requests, totals_sentence
-from toolkit.ui.calls.filters import chosen_facets, chosen_time, clear_filters, read_counts
 from toolkit.ui.compare.session import compare_state
 from toolkit.ui.components.chart_block import draw_bare, draw_sources
 from toolkit.ui.components.format import count
-from toolkit.ui.components.head import empty, page_head
+from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.theme import is_phone
 from toolkit.ui.home.first_use import ask_two_models
 

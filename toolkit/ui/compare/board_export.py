@@ -9,8 +9,8 @@ from html import escape
 from typing import Any
 
 from toolkit.charts.states import pane_state
-from toolkit.compare.board import Board
 from toolkit.compare.board_view import pane_footer, pane_names
+from toolkit.compare.new_board import Board
 from toolkit.compare.pane import Pane
 from toolkit.ui.compare.saved_board import prompt_text
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit.charts.numbers import money
-from toolkit.compare.board import MIN_PANES, Board
+from toolkit.compare.new_board import MIN_PANES, Board
 from toolkit.errors import ToolkitError
 from toolkit.records import Message
 from toolkit.toolkit import Toolkit
@@ -25,9 +25,9 @@ from toolkit.ui.compare.vote_panel import draw_vote, winner_of
 from toolkit.ui.components.chart_block import notebook_of
 from toolkit.ui.components.difference import difference_markdown
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.head import empty, page_head
 from toolkit.ui.components.health_marks import read_troubles
 from toolkit.ui.components.model_picker import draw_add_model, draw_params
+from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.text import plain
 from toolkit.ui.home.first_use import ask_two_models
 

@@ -16,7 +16,7 @@ from toolkit.store.queries.app_pages import measured_models
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
 from toolkit.ui.components.format import count
-from toolkit.ui.components.head import empty, page_head, section
+from toolkit.ui.components.page_head import empty, page_head, section
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.home.first_use import ask_two_models
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from toolkit.compare.board import Board
 from toolkit.compare.board_view import pane_names
+from toolkit.compare.new_board import Board
 from toolkit.compare.pane import Pane
 from toolkit.store.queries.app_pages import calls_of_board
 from toolkit.ui.compare.panes import state_of

@@ -10,8 +10,8 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit import errors
-from toolkit.compare.board import Board, RunningBoard
 from toolkit.compare.board_history import panes_of, require_board
+from toolkit.compare.new_board import Board, RunningBoard
 from toolkit.compare.pane import Pane
 from toolkit.errors import ToolkitError
 from toolkit.records import Message

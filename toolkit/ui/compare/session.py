@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from toolkit.compare.board import MAX_PANES, Board, RunningBoard, start_board
 from toolkit.compare.board_view import pane_names
+from toolkit.compare.new_board import MAX_PANES, Board, RunningBoard, start_board
 from toolkit.compare.pane import Pane
 from toolkit.compare.vote import Vote
 from toolkit.errors import ToolkitError

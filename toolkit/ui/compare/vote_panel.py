@@ -6,8 +6,8 @@ from typing import Final
 
 import streamlit as st
 
-from toolkit.compare.board import Board
 from toolkit.compare.board_rows import retract_votes
+from toolkit.compare.new_board import Board
 from toolkit.compare.vote import Choice as Winner
 from toolkit.errors import ToolkitError
 from toolkit.ui.compare.session import CompareState

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from toolkit.compare.board import MAX_PANES
+from toolkit.compare.new_board import MAX_PANES
 from toolkit.errors import ToolkitError
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.session import Choice, CompareState

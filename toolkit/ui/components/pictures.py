@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from toolkit.charts.health import FEW
+from toolkit.charts.health_charts import FEW
 from toolkit.ui.components.theme import bar_colour
 
 _GOOD, _PARTLY = 0.99, 0.9

@@ -16,8 +16,8 @@ from toolkit.store.queries import app_pages
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import exactly, span_of
-from toolkit.ui.components.head import empty, page_head
 from toolkit.ui.components.health_marks import forget_troubles
+from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.pictures import Days
 from toolkit.ui.components.text import plain
 from toolkit.ui.health.health_labels import how_things_are, what_was_lost

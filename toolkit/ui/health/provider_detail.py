@@ -16,7 +16,7 @@ from toolkit.store.queries import Query
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart, draw_figure, draw_sources
 from toolkit.ui.components.format import UNKNOWN, ago, at, count, span_of
-from toolkit.ui.components.head import section
+from toolkit.ui.components.page_head import section
 from toolkit.ui.components.pictures import Days
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.health.health_labels import percentile_words, rate_words

@@ -16,7 +16,7 @@ from toolkit.ui.compare.session import compare_state
 from toolkit.ui.components import pictures
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.format import UNKNOWN, at, count, share
-from toolkit.ui.components.head import leave_notice, page_head, section
+from toolkit.ui.components.page_head import leave_notice, page_head, section
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain
 from toolkit.ui.home.first_use import ask_two_models

@@ -16,7 +16,7 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, at, count, duration, price, rate
-from toolkit.ui.components.head import empty, page_head
+from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.theme import is_phone
 from toolkit.ui.models.catalog_sync import ages_of, draw_refresh

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from toolkit.toolkit import current
-from toolkit.ui.components.head import draw_notice
+from toolkit.ui.components.page_head import draw_notice
 from toolkit.ui.components.sidebar import draw_sidebar
 from toolkit.ui.components.theme import draw_style
 

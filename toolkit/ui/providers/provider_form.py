@@ -14,7 +14,7 @@ from toolkit.providers.type_detection import TYPES, detect_type, find_preset
 from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.head import leave_notice
+from toolkit.ui.components.page_head import leave_notice
 from toolkit.ui.components.text import plain
 from toolkit.ui.providers.provider_actions import NewProvider, add_provider, usable_stores
 from toolkit.ui.providers.provider_panel import draw_checks

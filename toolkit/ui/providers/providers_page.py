@@ -10,7 +10,7 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.head import page_head
+from toolkit.ui.components.page_head import page_head
 from toolkit.ui.components.text import own, plain
 from toolkit.ui.components.theme import is_phone
 from toolkit.ui.providers.import_export import draw_share

@@ -17,7 +17,7 @@ from toolkit.replay.regression.suite_run import run_regression
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.difference import difference_markdown
 from toolkit.ui.components.format import ago
-from toolkit.ui.components.head import empty, page_head, section
+from toolkit.ui.components.page_head import empty, page_head, section
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain, show_text
 

@@ -10,7 +10,7 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.head import leave_notice, page_head
+from toolkit.ui.components.page_head import leave_notice, page_head
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain
 from toolkit.ui.settings.settings_file import FILE, Setting, change_setting, list_settings

@@ -10,7 +10,7 @@ import streamlit as st
 from toolkit.charts.states import BUDGET, State
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import money
-from toolkit.ui.components.head import section
+from toolkit.ui.components.page_head import section
 from toolkit.ui.components.table import Column, draw_table
 
 NEAR: Final = Decimal("0.8")

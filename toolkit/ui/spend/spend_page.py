@@ -15,7 +15,7 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
 from toolkit.ui.components.chart_block import draw_bare, draw_sources
 from toolkit.ui.components.format import at, count, money
-from toolkit.ui.components.head import empty, page_head, section
+from toolkit.ui.components.page_head import empty, page_head, section
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.spend.budgets import draw_budgets
 
