@@ -25,7 +25,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test check fuzz docs screenshots lint types contracts notebooks judges lock clean help
+.PHONY: run demo test coverage check fuzz docs screenshots lint types contracts notebooks judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -37,6 +37,9 @@ demo: $(READY) ## The same without serving the app.
 test: $(DEV) ## Set up and run all tests.
 	$(PYTEST) $(SPREAD) --durations=15 -m "not browser" $(PYTEST_FLAGS)
 	$(PYTEST) --durations=5 -m browser $(PYTEST_FLAGS)
+
+coverage: $(DEV) ## Run all tests and measure which branches of toolkit/ they take.
+	$(PYTEST) $(SPREAD) --cov toolkit --cov-branch --cov-report term:skip-covered -m "not browser" $(PYTEST_FLAGS)
 
 check: $(DEV) lint types contracts ## Lint, types, import contracts and the quick tests.
 	$(PYTEST) -q $(SPREAD) -m "not slow and not browser"

@@ -25,6 +25,7 @@ FLOORS = {
 }
 BANNED = {"litellm": {"1.82.7", "1.82.8"}}
 STARTUP_FILES = {
+    "a1_coverage.pth",  # coverage, for subprocesses; does nothing unless it is asked to
     "distutils-precedence.pth",
     "_virtualenv.pth",
     "_editable_impl_llm_provider_toolkit.pth",
