@@ -36,8 +36,9 @@ def local_server(home: Path, shared_local: Settings) -> RunningServer:
     """The running server, to be found from this test's home as if it had been started in it."""
     mine = Settings(home=home)
     mine.make_home()
-    for path in (state_path, lock_path):
-        path(mine).symlink_to(path(shared_local))
+    state_path(mine).symlink_to(state_path(shared_local))
+    # A hard link is the same file to the operating system's locks; a lock follows no symbolic one.
+    lock_path(mine).hardlink_to(lock_path(shared_local))
     running = LocalServer(mine).status()
     assert running is not None
     return running
