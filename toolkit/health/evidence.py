@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.health.analysis.offline import discount_offline
@@ -16,7 +16,8 @@ from toolkit.settings import Settings
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
-    from toolkit.toolkit import Toolkit
+    from toolkit.providers.service import Providers
+    from toolkit.store.store import Store
 
 WINDOW: Final = timedelta(hours=24)
 MOST_PER_PROVIDER: Final = 500
@@ -66,16 +67,32 @@ class WatchedProviders:
         return frozenset(name for name, provider in self.providers.items() if provider.is_local)
 
 
+class EvidenceSources(Protocol):
+    """What reading evidence needs; properties, so that each is opened only when it is used."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the home folder."""
+
+    @property
+    def store(self) -> Store:
+        """The database with calls and probes."""
+
+    @property
+    def providers(self) -> Providers:
+        """The provider registry."""
+
+
 class EvidenceReader:
     """Reads evidence; remembers for a while who there is, for reading entries takes time."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(self, host: EvidenceSources) -> None:
+        self._host = host
         self._watched: WatchedProviders | None = None
 
     def watched(self) -> WatchedProviders:
         """The providers in use, as of ten seconds ago at most."""
-        registry = self._toolkit.providers.registry
+        registry = self._host.providers.registry
         stamp, now_s = (registry.file.stamp(), tuple(registry.registered)), time.monotonic()
         known = self._watched
         if known is None or known.stamp != stamp or now_s - known.read_at_s > _WATCHED_S:
@@ -103,10 +120,10 @@ class EvidenceReader:
         span = [since or now - WINDOW, now + _AHEAD]
         wanted = None if names is None else list(names)
         params: list[Any] = [*span, *span, wanted, wanted, MOST_PER_PROVIDER]
-        watched, settings = self.watched(), self._toolkit.settings
+        watched, settings = self.watched(), self._host.settings
         objectives: dict[str, Objective] = {}
         seen: dict[str, list[Evidence]] = {}
-        for row in self._toolkit.store.rows(_SEEN, params):
+        for row in self._host.store.rows(_SEEN, params):
             name = row["provider"]
             if name not in objectives:
                 objectives[name] = objective_of(name, settings)

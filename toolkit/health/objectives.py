@@ -13,7 +13,7 @@ from toolkit.health.evidence import objective_of
 from toolkit.health.health_queries import BAD_SQL, GOOD_SQL
 
 if TYPE_CHECKING:
-    from toolkit.toolkit import Toolkit
+    from toolkit.health.health_host import HealthHost
 
 _WHOLE: Final = "whole"
 _COUNTS: Final[Mapping[str, str]] = {
@@ -28,7 +28,7 @@ _COUNTS: Final[Mapping[str, str]] = {
 """What is counted in every window; how many thresholds each needs is in `_thresholds`."""
 
 
-def read_objectives(toolkit: Toolkit, provider: str, now: datetime) -> list[dict[str, Any]]:
+def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict[str, Any]]:
     """The objectives of one provider: availability, first token, whole answer.
 
     Returns:
@@ -40,8 +40,8 @@ def read_objectives(toolkit: Toolkit, provider: str, now: datetime) -> list[dict
         InvalidInput: the settings' objectives are not acceptable.
         StoreError: the ledger cannot be read.
     """
-    objective = objective_of(provider, toolkit.settings)
-    row = _count(toolkit, provider, objective, now)
+    objective = objective_of(provider, host.settings)
+    row = _count(host, provider, objective, now)
     total = row[f"total_{_WHOLE}"]
     goodput = row[f"in_time_{_WHOLE}"] / total if total else None
     slis: tuple[tuple[Sli, str, float | None, float], ...] = (
@@ -62,7 +62,7 @@ def read_objectives(toolkit: Toolkit, provider: str, now: datetime) -> list[dict
 
 
 def _count(
-    toolkit: Toolkit, provider: str, objective: Objective, now: datetime
+    host: HealthHost, provider: str, objective: Objective, now: datetime
 ) -> Mapping[str, Any]:
     spans = {_WHOLE: timedelta(days=objective.days), **WINDOWS}
     columns, params = list[str](), list[Any]()
@@ -80,7 +80,7 @@ def _count(
     )
     since = now - max(spans.values())
     # The parameters of a common table expression come first in the text, and so in the list.
-    return toolkit.store.rows(sql, [provider, since, now, *params])[0]
+    return host.store.rows(sql, [provider, since, now, *params])[0]
 
 
 def _thresholds(name: str, objective: Objective) -> list[float]:

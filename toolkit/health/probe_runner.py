@@ -22,10 +22,10 @@ from toolkit.records import Call, ChatRequest
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
+    from toolkit.health.health_host import HealthHost
     from toolkit.keys.service import ResolvedKey
     from toolkit.providers.checks import ProbeResult
     from toolkit.providers.provider import Provider
-    from toolkit.toolkit import Toolkit
 
 _ASKED: Final = "Answer with the one word: works"
 _INPUT_TOKENS: Final = 64
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 async def probe_listing(
-    toolkit: Toolkit, provider: Provider, at: datetime, *, is_manual: bool = True
+    host: HealthHost, provider: Provider, at: datetime, *, is_manual: bool = True
 ) -> Row:
     """Ask for the free listing; once more where nothing came, for one lost packet is no failure.
 
@@ -45,29 +45,29 @@ async def probe_listing(
         The row of `probes`, without outcome and state.
     """
     blank = _blank(provider, at, "list", is_manual)
-    if await asyncio.to_thread(is_resting, toolkit, provider.name):
+    if await asyncio.to_thread(is_resting, host, provider.name):
         return {**blank, "status": "skipped", "error_message": _RESTS}
     try:
-        result = await _list(toolkit, provider, is_manual)
+        result = await _list(host, provider, is_manual)
         if result.reachable.answer == "refused":
-            result = await _list(toolkit, provider, is_manual)
+            result = await _list(host, provider, is_manual)
     except ToolkitError as error:
         return {**blank, "status": "error", **error_columns(error)}
     told = {"latency_ms": result.latency_ms, "details": {"checks": result.as_dict()["checks"]}}
     return {**blank, **told, **_failure_of(result)}
 
 
-async def _list(toolkit: Toolkit, provider: Provider, is_manual: bool) -> ProbeResult:
+async def _list(host: HealthHost, provider: Provider, is_manual: bool) -> ProbeResult:
     """A monitor asks without a key only where that is the provider's own check of keys."""
-    provider = toolkit.providers.registry.locate(provider)
+    provider = host.providers.registry.locate(provider)
     trouble: KeyRequired | None = None
     try:
-        key = await asyncio.to_thread(toolkit.keys.resolve, provider, None)
+        key = await asyncio.to_thread(host.keys.resolve, provider, None)
     except KeyRequired as error:
         key, trouble = None, error
     verifies = is_manual or provider.key_check_path is not None
     secret = None if key is None else key.secret
-    result = await probe_provider(provider, secret, settings=toolkit.settings, verify_key=verifies)
+    result = await probe_provider(provider, secret, settings=host.settings, verify_key=verifies)
     if trouble is not None:
         check = replace(
             result.key, answer="could_not_check", reason=trouble.message, hint=trouble.hint
@@ -75,7 +75,7 @@ async def _list(toolkit: Toolkit, provider: Provider, is_manual: bool) -> ProbeR
         return replace(result, key=check, error=result.error or trouble)
     if key is not None and key.source != "argument" and (verifies or _is_refused(result)):
         await asyncio.to_thread(
-            toolkit.keys.note_check, key.fingerprint, result.key.answer, result.key.reason
+            host.keys.note_check, key.fingerprint, result.key.answer, result.key.reason
         )
     return result
 
@@ -106,7 +106,7 @@ def _failure_of(result: ProbeResult) -> Row:
 
 
 async def probe_calls(
-    toolkit: Toolkit, provider: Provider, at: datetime, left_usd: Decimal
+    host: HealthHost, provider: Provider, at: datetime, left_usd: Decimal
 ) -> list[Row]:
     """Ask the provider's default model, whole and then streamed, as far as the money reaches.
 
@@ -118,18 +118,18 @@ async def probe_calls(
     if model is None:
         return []
     try:
-        key = await asyncio.to_thread(toolkit.keys.resolve, provider, None)
+        key = await asyncio.to_thread(host.keys.resolve, provider, None)
     except KeyRequired:
         return []
     name = f"{provider.name}/{model}"
-    await toolkit.prices.prepare(name)
+    await host.prices.prepare(name)
     tokens = await asyncio.to_thread(_tokens_for, provider, model)
-    reserved = _worst_case(toolkit, provider, model, tokens)
+    reserved = _worst_case(host, provider, model, tokens)
     rows, left = list[Row](), left_usd
     for kind in ("call", "stream"):
         if reserved is None or reserved > left:
             break
-        row = await _ask(toolkit, provider, key, kind=kind, at=at, tokens=tokens)
+        row = await _ask(host, provider, key, kind=kind, at=at, tokens=tokens)
         row["details"] = {"reserved_usd": str(reserved)}
         rows.append(row)
         left -= reserved if row["cost_usd"] is None else row["cost_usd"]
@@ -139,7 +139,7 @@ async def probe_calls(
 
 
 async def _ask(
-    toolkit: Toolkit,
+    host: HealthHost,
     provider: Provider,
     key: ResolvedKey | None,
     *,
@@ -157,7 +157,7 @@ async def _ask(
         origin="health",
     )
     calls: list[Call] = []
-    client = _client_for(toolkit, asked, key, calls)
+    client = _client_for(host, asked, key, calls)
     row = {**_blank(provider, at, kind, False), "model": request.model}
     try:
         if kind == "stream":
@@ -188,22 +188,22 @@ def _measured(calls: list[Call]) -> Row:
 
 
 def _client_for(
-    toolkit: Toolkit, provider: Provider, key: ResolvedKey | None, calls: list[Call]
+    host: HealthHost, provider: Provider, key: ResolvedKey | None, calls: list[Call]
 ) -> Client:
     """A call path for this one probe: no retries, the catalog's prices, the day's cap of all."""
     from toolkit.calls.client import Client
 
     def record(call: Call) -> None:
         calls.append(call)
-        toolkit.record(call)
+        host.record(call)
 
     return Client(
-        settings=toolkit.settings,
+        settings=host.settings,
         resolve=lambda model: (provider, model.partition("/")[2]),
         key_for=lambda *_: key,
         record=record,
-        prices_for=toolkit.prices.prices_for,
-        processors=toolkit.processors,
+        prices_for=host.prices.prices_for,
+        processors=host.processors,
     )
 
 
@@ -217,9 +217,9 @@ def _tokens_for(provider: Provider, model: str) -> int:
     return _INPUT_TOKENS if plain else MAX_TOKENS
 
 
-def _worst_case(toolkit: Toolkit, provider: Provider, model: str, tokens: int) -> Decimal | None:
+def _worst_case(host: HealthHost, provider: Provider, model: str, tokens: int) -> Decimal | None:
     """USD that one question costs at most; None where nobody knows the price."""
-    price = toolkit.prices.prices_for(provider.name, model, datetime.now(UTC)).in_force
+    price = host.prices.prices_for(provider.name, model, datetime.now(UTC)).in_force
     if price is None:
         return Decimal(0) if provider.is_local else None
     return charge({"input": _INPUT_TOKENS, "output": tokens, "request": 1}, price).usd

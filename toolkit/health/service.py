@@ -24,10 +24,10 @@ from toolkit.secret import redact
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toolkit.health.health_host import HealthHost
     from toolkit.health.monitoring.monitor_control import MonitorControl
     from toolkit.health.snapshot import HealthSnapshot
     from toolkit.providers.provider import Provider
-    from toolkit.toolkit import Toolkit
 
 _AT_ONCE: Final = 8
 _CLOSE_WAIT_S: Final = 5.0
@@ -42,10 +42,10 @@ _INCIDENTS: Final = """
 class HealthService:
     """The health of one toolkit's providers."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
-        self.evidence = EvidenceReader(toolkit)
-        self.pauses = Pauses(toolkit.settings.home)
+    def __init__(self, host: HealthHost) -> None:
+        self._host = host
+        self.evidence = EvidenceReader(host)
+        self.pauses = Pauses(host.settings.home)
 
     @cached_property
     def snapshot(self) -> HealthSnapshot:
@@ -59,7 +59,7 @@ class HealthService:
         """The monitor of this process: `start(what)` and `stop()`."""
         from toolkit.health.monitoring.monitor_control import MonitorControl
 
-        return MonitorControl(self._toolkit)
+        return MonitorControl(self._host)
 
     # ---- asking now ---------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class HealthService:
         Raises:
             ProviderNotFound: there is none of that name.
         """
-        return self._toolkit.portal.run(self.acheck(names))
+        return self._host.portal.run(self.acheck(names))
 
     async def acheck(self, names: Sequence[str] | str | None = None) -> list[dict[str, Any]]:
         """The same as `check`, for use with `await`."""
@@ -99,10 +99,10 @@ class HealthService:
             pause, UTC; None: not known), `last_success_at`, `last_at`, `is_flapping`, `evidence`
             (ids) and `models_in_trouble`: names of its models that are degraded or worse.
         """
-        now, rules = utc_now(), rules_for(self._toolkit.settings)
+        now, rules = utc_now(), rules_for(self._host.settings)
         seen, paused = self.evidence.read(now), self.pauses.read(now)
         rows = []
-        for name in (provider.name for provider in self._toolkit.providers.list(active=True)):
+        for name in (provider.name for provider in self._host.providers.list(active=True)):
             items = seen.get(name, [])
             troubled = find_troubled(items, now, rules)
             health = _with_models(derive(items, now, rules), troubled)
@@ -114,7 +114,7 @@ class HealthService:
         """One row per provider in use, worst first: see `health_view.read_overview`."""
         from toolkit.health.view import overview_frame
 
-        return overview_frame(self._toolkit)
+        return overview_frame(self._host)
 
     def states(
         self, now: datetime | None = None, names: Sequence[str] | None = None
@@ -126,7 +126,7 @@ class HealthService:
             names: of these only; None: of all.
         """
         now = now or utc_now()
-        rules = rules_for(self._toolkit.settings)
+        rules = rules_for(self._host.settings)
         seen = self.evidence.read(now, names=names)
         return {name: derive(evidence, now, rules) for name, evidence in seen.items()}
 
@@ -144,7 +144,7 @@ class HealthService:
             how many of those count against it.
         """
         now = now or utc_now()
-        rules = rules_for(self._toolkit.settings)
+        rules = rules_for(self._host.settings)
         seen = self.evidence.read(now, names=None if provider is None else [provider])
         return [
             {"model": model, "provider": model.partition("/")[0], "n": len(items)}
@@ -160,7 +160,7 @@ class HealthService:
         None while it goes on.
         """
         now = utc_now()
-        return self._toolkit.store.rows(_INCIDENTS, [now, now - timedelta(days=days)])
+        return self._host.store.rows(_INCIDENTS, [now, now - timedelta(days=days)])
 
     def slo(self, provider: str | None = None) -> list[dict[str, Any]]:
         """Objectives, error budgets and burn rates: see `health_objectives.read_objectives`.
@@ -176,7 +176,7 @@ class HealthService:
 
         now = utc_now()
         names = [one.name for one in self._choose(provider)]
-        return [row for name in names for row in read_objectives(self._toolkit, name, now)]
+        return [row for name in names for row in read_objectives(self._host, name, now)]
 
     # ---- the monitor --------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class HealthService:
         """What probes may cost today: `spent_usd`, `limit_usd`, `left_usd`, `next_at`."""
         from toolkit.health.monitoring.probe_budget import read_budget
 
-        return read_budget(self._toolkit, utc_now())
+        return read_budget(self._host, utc_now())
 
     def monitor_status(self) -> dict[str, Any]:
         """Whether somebody probes: see `MonitorControl.status`."""
@@ -202,7 +202,7 @@ class HealthService:
             ProviderNotFound: there is none.
             InvalidInput: `for_s` is no time ahead, or too long to be meant.
         """
-        self._toolkit.providers.require(name)
+        self._host.providers.require(name)
         now = utc_now()
         held = Pause(since=now, until=_end_of(now, for_s), why=redact(why.strip()))
         self.pauses.pause(name, held)
@@ -213,7 +213,7 @@ class HealthService:
         Raises:
             ProviderNotFound: there is none.
         """
-        self._toolkit.providers.require(name)
+        self._host.providers.require(name)
         self.pauses.resume(name, utc_now())
 
     def close(self) -> None:
@@ -225,16 +225,16 @@ class HealthService:
 
     def _choose(self, names: Sequence[str] | str | None) -> list[Provider]:
         if names is None:
-            return list(self._toolkit.providers.list(active=True))
+            return list(self._host.providers.list(active=True))
         chosen = [names] if isinstance(names, str) else names
-        return [self._toolkit.providers.require(name) for name in chosen]
+        return [self._host.providers.require(name) for name in chosen]
 
     async def _probe(self, provider: Provider, before: Health) -> dict[str, Any]:
         from toolkit.health.probe_runner import probe_listing
 
-        row = await probe_listing(self._toolkit, provider, utc_now())
-        judge_rows([row], before, self._toolkit.settings)
-        await asyncio.to_thread(self._toolkit.store.append, "probes", row)
+        row = await probe_listing(self._host, provider, utc_now())
+        judge_rows([row], before, self._host.settings)
+        await asyncio.to_thread(self._host.store.append, "probes", row)
         return row
 
 

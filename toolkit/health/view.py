@@ -18,7 +18,7 @@ from toolkit.store.queries.health import read_headroom
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.toolkit import Toolkit
+    from toolkit.health.health_host import HealthHost
 
 WORST_FIRST: Final = (
     "down", "auth_error", "degraded", "rate_limited", "healthy", "unknown", "paused"
@@ -63,11 +63,11 @@ class Picture:
     strips: Mapping[str, Days]
 
 
-def read_overview(toolkit: Toolkit, now: datetime | None = None) -> list[dict[str, Any]]:
+def read_overview(host: HealthHost, now: datetime | None = None) -> list[dict[str, Any]]:
     """One row per provider in use, the worst first.
 
     Args:
-        toolkit: whose providers.
+        host: whose providers.
         now: the moment to look from, UTC; None: now.
 
     Returns:
@@ -88,26 +88,26 @@ def read_overview(toolkit: Toolkit, now: datetime | None = None) -> list[dict[st
     Raises:
         StoreError: the ledger cannot be read.
     """
-    return read_picture(toolkit, now).rows
+    return read_picture(host, now).rows
 
 
-def read_picture(toolkit: Toolkit, now: datetime | None = None) -> Picture:
+def read_picture(host: HealthHost, now: datetime | None = None) -> Picture:
     """The rows of `read_overview` with the days behind them, from one look at the ledger.
 
     Raises:
         StoreError: the ledger cannot be read.
     """
     now = now or datetime.now(UTC)
-    states = toolkit.health.status()
+    states = host.health.status()
     last = {state["provider"]: state["last_success_at"] for state in states}
-    with toolkit.store.reading() as reader:
+    with host.store.reading() as reader:
         calls = {row["provider"]: row for row in ask.day_of_calls(now).rows(reader)}
         days = ask.uptime(now).rows(reader)
         unknown = [name for name, at in last.items() if at is None]  # states look back for a day
         if (since := _newest_good_day(days, unknown)) is not None:
             for row in ask.last_successes(now, since).rows(reader):
                 last[row["provider"]] = last.get(row["provider"]) or row["last_success_at"]
-    headroom, uptimes = read_headroom(toolkit.store), _totals(days)
+    headroom, uptimes = read_headroom(host.store), _totals(days)
     rows = [
         state
         | {"last_success_at": last[name]}
@@ -121,11 +121,11 @@ def read_picture(toolkit: Toolkit, now: datetime | None = None) -> Picture:
     return Picture(rows, uptime_days(days, now))
 
 
-def overview_frame(toolkit: Toolkit, now: datetime | None = None) -> pd.DataFrame:
+def overview_frame(host: HealthHost, now: datetime | None = None) -> pd.DataFrame:
     """`read_overview` as a DataFrame; the columns are there without any provider too."""
     import pandas as pd
 
-    rows = read_overview(toolkit, now)
+    rows = read_overview(host, now)
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
 
 

@@ -20,7 +20,7 @@ from toolkit.health.evidence import WINDOW, rules_for
 from toolkit.health.monitoring import alerts
 
 if TYPE_CHECKING:
-    from toolkit.toolkit import Toolkit
+    from toolkit.health.health_host import HealthHost
 
 _BEFORE: Final = timedelta(hours=1)
 _LONGEST: Final = timedelta(days=7)
@@ -39,8 +39,8 @@ Row = dict[str, Any]
 class IncidentTracker:
     """The incidents of one home, as one monitor keeps them."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(self, host: HealthHost) -> None:
+        self._host = host
         self._logged: set[tuple[str, str]] = set()
         self._seen_open: set[str] = set()
         self._retry_at_s = 0.0
@@ -55,18 +55,18 @@ class IncidentTracker:
         Raises:
             StoreError: the ledger cannot be read or written; nothing is lost by trying later.
         """
-        toolkit = self._toolkit
-        stored = toolkit.store.rows(_STORED, [now - _LONGEST])
+        host = self._host
+        stored = host.store.rows(_STORED, [now - _LONGEST])
         opened = [row["opened_at"] - _BEFORE for row in stored if row["closed_at"] is None]
         since = max(min([now - WINDOW, *opened]), now - _LONGEST)
-        rules = rules_for(toolkit.settings)
-        seen = toolkit.health.evidence.read(now, since=since)
-        local = toolkit.health.evidence.watched().local
+        rules = rules_for(host.settings)
+        seen = host.health.evidence.read(now, since=since)
+        local = host.health.evidence.watched().local
         rows = reconcile(stored, find_incidents(seen, now, rules, local=local), now)
         if rows:
-            toolkit.store.append_many("incidents", rows)
+            host.store.append_many("incidents", rows)
         states = {name: derive(items, now, rules) for name, items in seen.items()}
-        toolkit.health.snapshot.learn(states)
+        host.health.snapshot.learn(states)
         newest = {row["incident_id"]: row for row in (*stored, *rows)}
         return states, list(newest.values())
 
@@ -109,11 +109,11 @@ class IncidentTracker:
         if mark not in self._logged:
             self._logged.add(mark)
             alerts.log(told)
-        if self._toolkit.settings.health_webhook_url.get_secret_value():
+        if self._host.settings.health_webhook_url.get_secret_value():
             if now_s < self._retry_at_s:
                 return False
             try:
-                await alerts.post(self._toolkit.settings, told)
+                await alerts.post(self._host.settings, told)
             except ToolkitError as error:
                 _log.warning("%s", error.message)
                 self._retry_at_s = now_s + self._retry_wait_s
@@ -121,5 +121,5 @@ class IncidentTracker:
                 return False
             self._retry_at_s, self._retry_wait_s = 0.0, _FIRST_WAIT_S
         row[column] = now
-        await asyncio.to_thread(self._toolkit.store.append, "incidents", row)
+        await asyncio.to_thread(self._host.store.append, "incidents", row)
         return True

@@ -29,11 +29,11 @@ from toolkit.providers.presets import LOCAL
 from toolkit.secret import redact
 
 if TYPE_CHECKING:
+    from toolkit.health.health_host import HealthHost
     from toolkit.health.monitoring.lease import Lease
     from toolkit.providers.provider import Provider
-    from toolkit.toolkit import Toolkit
 
-Probe = Callable[["Toolkit", "Provider", datetime], Awaitable[Row]]
+Probe = Callable[["HealthHost", "Provider", datetime], Awaitable[Row]]
 
 ENOUGH_CALLS: Final = 10
 PASSIVE_WINDOW: Final = timedelta(minutes=15)
@@ -56,16 +56,16 @@ _CALLS: Final = """
 _log = logging.getLogger("toolkit.health")
 
 
-async def probe_quietly(toolkit: Toolkit, provider: Provider, at: datetime) -> Row:
+async def probe_quietly(host: HealthHost, provider: Provider, at: datetime) -> Row:
     """A monitor's probe: the free listing, as the provider's owner would want it asked."""
-    return await probe_listing(toolkit, provider, at, is_manual=False)
+    return await probe_listing(host, provider, at, is_manual=False)
 
 
 class Monitor:
     """Watches the providers of one toolkit while it holds the lease.
 
     Args:
-        toolkit: whose providers.
+        host: whose providers.
         lease: the claim to be the one who probes.
         clock, rng: time and chance.
         probe: asks one provider and gives the row of `probes`.
@@ -75,7 +75,7 @@ class Monitor:
 
     def __init__(
         self,
-        toolkit: Toolkit,
+        host: HealthHost,
         lease: Lease,
         *,
         clock: Clock | None = None,
@@ -87,11 +87,11 @@ class Monitor:
         self.lease = lease
         self.is_offline = False
         self.is_holder = False
-        self._toolkit, self._clock, self._rng = toolkit, clock or SystemClock(), rng
+        self._host, self._clock, self._rng = host, clock or SystemClock(), rng
         self._probe_one, self._route, self._cadence = probe, route, cadence or Intervals()
-        self.schedule = Schedule(Pace(interval_s=toolkit.settings.health_interval_s), rng)
-        self._spending = Spending(toolkit)
-        self._book = IncidentTracker(toolkit)
+        self.schedule = Schedule(Pace(interval_s=host.settings.health_interval_s), rng)
+        self._spending = Spending(host)
+        self._book = IncidentTracker(host)
         self._providers: dict[str, Provider] = {}
         self._states: dict[str, Health] = {}
         self._calls: dict[str, int] = {}
@@ -198,7 +198,7 @@ class Monitor:
 
     async def _follow(self, now_s: float) -> None:
         """Take up who is in use and not paused; the built-in server is started by calls alone."""
-        health, now = self._toolkit.health, self._clock.now()
+        health, now = self._host.health, self._clock.now()
         watched, paused = await asyncio.to_thread(
             lambda: (health.evidence.watched(), health.pauses.read(now))
         )
@@ -225,9 +225,7 @@ class Monitor:
     async def _count_calls(self) -> None:
         now = self._clock.now()
         self._calls = {}
-        rows = await asyncio.to_thread(
-            self._toolkit.store.rows, _CALLS, [now - PASSIVE_WINDOW, now]
-        )
+        rows = await asyncio.to_thread(self._host.store.rows, _CALLS, [now - PASSIVE_WINDOW, now])
         self._calls = {row["provider"]: row["n"] for row in rows}
 
     async def _keep_books(self, now_s: float) -> None:
@@ -257,7 +255,7 @@ class Monitor:
         finding: Finding = "unsettled"
         retry_after_s: float | None = None
         try:
-            row = await self._probe_one(self._toolkit, provider, self._clock.now())
+            row = await self._probe_one(self._host, provider, self._clock.now())
             retry_after_s = row.get("retry_after_s")
             if self._is_lost(provider, row) and await self._finds_offline(provider):
                 row |= _OFFLINE
@@ -271,11 +269,11 @@ class Monitor:
 
     async def _record(self, provider: Provider, rows: list[Row]) -> Finding:
         before = self._states.get(provider.name, Health())
-        after = judge_rows(rows, before, self._toolkit.settings)
+        after = judge_rows(rows, before, self._host.settings)
         self._states[provider.name] = after
         if (before.state in SEVERITY) != (after.state in SEVERITY):
             self._due["book"] = self._clock.monotonic()
-        await asyncio.to_thread(self._toolkit.store.append_many, "probes", rows)
+        await asyncio.to_thread(self._host.store.append_many, "probes", rows)
         return _find(after, rows)
 
     # ---- this machine -------------------------------------------------------------------------
@@ -301,7 +299,7 @@ class Monitor:
         if not others:
             return False
         other = others[int(self._rng() * len(others))]
-        row = await self._probe_one(self._toolkit, other, self._clock.now())
+        row = await self._probe_one(self._host, other, self._clock.now())
         is_lost = self._is_lost(other, row)
         await self._record(other, [row | _OFFLINE if is_lost else row])
         return is_lost
@@ -319,7 +317,7 @@ class Monitor:
             self.is_offline = False
             return
         other = others[int(self._rng() * len(others))]
-        row = await self._probe_one(self._toolkit, other, self._clock.now())
+        row = await self._probe_one(self._host, other, self._clock.now())
         is_lost = self._is_lost(other, row)
         await self._record(other, [row | _OFFLINE if is_lost else row])
         if not is_lost:

@@ -14,8 +14,8 @@ from toolkit.secret import redact
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from toolkit.health.health_host import HealthHost
     from toolkit.health.monitoring.monitor import Monitor
-    from toolkit.toolkit import Toolkit
 
 _STOP_WAIT_S: Final = 5.0
 _log = logging.getLogger("toolkit.health")
@@ -24,8 +24,8 @@ _log = logging.getLogger("toolkit.health")
 class MonitorControl:
     """Starts and stops the monitor of one toolkit."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(self, host: HealthHost) -> None:
+        self._host = host
         self._lock = threading.Lock()
         self._running: Future[None] | None = None
         self.monitor: Monitor | None = None
@@ -40,14 +40,14 @@ class MonitorControl:
         """
         from toolkit.health.monitoring.monitor import Monitor
 
-        if self._toolkit.settings.health_interval_s <= 0:
+        if self._host.settings.health_interval_s <= 0:
             return
         with self._lock:
             if self._running is not None and not self._running.done():
                 return
-            self._toolkit.settings.make_home()
-            self.monitor = Monitor(self._toolkit, Lease(self._path, what, lease_s))
-            self._running = self._toolkit.portal.start(self.monitor.run())
+            self._host.settings.make_home()
+            self.monitor = Monitor(self._host, Lease(self._path, what, lease_s))
+            self._running = self._host.portal.start(self.monitor.run())
             self._running.add_done_callback(_tell_end)
 
     def stop(self) -> None:
@@ -80,14 +80,14 @@ class MonitorControl:
             "since": holder and holder.since,
             "renewed_at": holder and holder.renewed_at,
             "is_offline": bool(holder and holder.is_offline),
-            "interval_s": self._toolkit.settings.health_interval_s,
+            "interval_s": self._host.settings.health_interval_s,
             "next_at": dict(holder.next_at) if holder else {},
-            "paused": sorted(self._toolkit.health.pauses.read(utc_now())),
+            "paused": sorted(self._host.health.pauses.read(utc_now())),
         }
 
     @property
     def _path(self) -> Path:
-        return self._toolkit.settings.home / "health-lease.json"
+        return self._host.settings.home / "health-lease.json"
 
 
 def _tell_end(running: Future[None]) -> None:

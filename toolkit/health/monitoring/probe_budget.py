@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from toolkit.health.probe_runner import Row, probe_calls
 
 if TYPE_CHECKING:
+    from toolkit.health.health_host import HealthHost
     from toolkit.providers.provider import Provider
-    from toolkit.toolkit import Toolkit
 
 PAID_EVERY: Final = timedelta(hours=1)
 """One model is asked for money at most so often."""
@@ -33,8 +33,8 @@ _LAST_PAID: Final = """
 class Spending:
     """Asks models for money, one at a time, so that two probes never spend the same cent."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._toolkit = toolkit
+    def __init__(self, host: HealthHost) -> None:
+        self._host = host
         self._gate = asyncio.Lock()
 
     async def ask(self, provider: Provider, at: datetime) -> list[Row]:
@@ -47,19 +47,19 @@ class Spending:
         Raises:
             StoreError: what was spent cannot be read; then nothing is spent.
         """
-        limit_usd = Decimal(str(self._toolkit.settings.probe_budget_usd))
+        limit_usd = Decimal(str(self._host.settings.probe_budget_usd))
         if limit_usd <= 0 or provider.default_model is None:
             return []
         async with self._gate:
             last, spent = await asyncio.to_thread(
-                lambda: (read_last_paid(self._toolkit, at), read_spent(self._toolkit, at))
+                lambda: (read_last_paid(self._host, at), read_spent(self._host, at))
             )
             if provider.name in last:
                 return []
-            return await probe_calls(self._toolkit, provider, at, limit_usd - spent)
+            return await probe_calls(self._host, provider, at, limit_usd - spent)
 
 
-def read_budget(toolkit: Toolkit, now: datetime) -> dict[str, Any]:
+def read_budget(host: HealthHost, now: datetime) -> dict[str, Any]:
     """The budget of this UTC day.
 
     Returns:
@@ -69,35 +69,35 @@ def read_budget(toolkit: Toolkit, now: datetime) -> dict[str, Any]:
     Raises:
         StoreError: the ledger cannot be read.
     """
-    limit = Decimal(str(toolkit.settings.probe_budget_usd))
-    spent = read_spent(toolkit, now)
+    limit = Decimal(str(host.settings.probe_budget_usd))
+    spent = read_spent(host, now)
     left = max(limit - spent, Decimal(0))
     return {
         "spent_usd": spent,
         "limit_usd": limit,
         "left_usd": left,
-        "next_at": _find_next(toolkit, now, left) if limit > 0 else None,
+        "next_at": _find_next(host, now, left) if limit > 0 else None,
     }
 
 
-def read_spent(toolkit: Toolkit, now: datetime) -> Decimal:
+def read_spent(host: HealthHost, now: datetime) -> Decimal:
     """USD that probes have cost since midnight UTC. Errors as `read_budget`."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     day = [midnight, midnight + timedelta(days=1)]
-    rows = toolkit.store.rows(_SPENT, [*day, *day])
+    rows = host.store.rows(_SPENT, [*day, *day])
     return Decimal(str(rows[0]["usd"]))
 
 
-def read_last_paid(toolkit: Toolkit, now: datetime) -> dict[str, datetime]:
+def read_last_paid(host: HealthHost, now: datetime) -> dict[str, datetime]:
     """When each provider's model was last asked by a probe, within `PAID_EVERY`, UTC."""
-    rows = toolkit.store.rows(_LAST_PAID, [now - PAID_EVERY, now])
+    rows = host.store.rows(_LAST_PAID, [now - PAID_EVERY, now])
     return {row["provider"]: row["probed_at"] for row in rows}
 
 
-def _find_next(toolkit: Toolkit, now: datetime, left: Decimal) -> datetime:
+def _find_next(host: HealthHost, now: datetime, left: Decimal) -> datetime:
     if left <= 0:
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         return midnight + timedelta(days=1)
-    asked = [p for p in toolkit.providers.list(active=True) if p.default_model and not p.is_local]
-    last = read_last_paid(toolkit, now)
+    asked = [p for p in host.providers.list(active=True) if p.default_model and not p.is_local]
+    last = read_last_paid(host, now)
     return min((last[p.name] + PAID_EVERY if p.name in last else now for p in asked), default=now)
