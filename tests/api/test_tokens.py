@@ -63,7 +63,7 @@ def test_a_token_may_call_only_its_models(tokens):
 def test_a_damaged_file_admits_nobody(tokens, content):
     text = tokens.create("script").reveal()
     tokens.path.write_text(content)
-    with pytest.raises(KeyStoreError, match="nobody"):
+    with pytest.raises(KeyStoreError, match="no request is admitted"):
         tokens.find(text)
 
 

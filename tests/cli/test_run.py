@@ -88,7 +88,6 @@ def test_a_bug_is_not_hidden(failing):
         ["calls", "list", "--limit", "many"],
         ["calls", "list", "--limit", "0"],
         ["store", "sql"],
-        ["chat", "hello"],
     ],
 )
 def test_wrong_usage_is_two_and_points_to_the_help(args):

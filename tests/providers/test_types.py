@@ -162,9 +162,9 @@ def test_an_unknown_type_is_refused(given):
 
 
 def test_every_chat_provider_of_litellm_is_a_type():
-    from toolkit.calls import _litellm  # sets litellm's environment before its import
+    from toolkit.calls.adapters import library  # sets litellm's environment before its import
 
-    assert _litellm
+    assert library.load()
     from litellm.types.utils import LlmProviders
     from litellm.utils import ProviderConfigManager
 

@@ -59,7 +59,7 @@ def words(app: Any) -> str:
 def test_an_empty_page_says_what_it_is_for(open_page):
     app = open_page()
     assert not app.exception
-    assert "A suite replays recorded answers offline" in words(app)
+    assert "A suite replays recorded answers without a provider" in words(app)
 
 
 def test_a_suite_is_replayed_by_one_button_and_what_changed_is_shown(toolkit, provider, open_page):
@@ -74,11 +74,13 @@ def test_a_suite_is_replayed_by_one_button_and_what_changed_is_shown(toolkit, pr
     app.button(key="replay").click().run()
     assert not app.exception
     assert len(provider.requests) == asked
-    labels = [expander.label for expander in app.expander]
-    assert labels[0].startswith("▼ regressed")
-    assert "greet" in labels[0]
-    diff = next(code.value for code in app.code if code.language == "diff")
-    assert "-hello <b>there</b>\n+good **bye**" in diff
+    shown = words(app)
+    assert "1 of 1 case fails" in shown
+    assert "✕ regressed" in shown
+    # The difference stands first, word by word, and model text is never interpreted.
+    assert ":red-background[~~hello~~]:green-background[**good**]" in shown
+    assert r"\<b\>there" in shown
+    assert r"\*\*bye\*\*" in shown
 
 
 def test_the_ledger_tells_runs_cases_and_flaky_ones(toolkit, provider):

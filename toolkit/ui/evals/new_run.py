@@ -225,7 +225,7 @@ def say_cost(estimates: Sequence[Estimate], cap_usd: float | None) -> str:
     priced = [entry for entry in estimates if entry.expected_usd is not None]
     unpriced = len(estimates) - len(priced)
     if not priced:
-        return "No price is known: what it costs cannot be summary, and a cap holds nothing back."
+        return "No price is known: the cost cannot be estimated, and a cap holds nothing back."
     low, expected, high = (
         sum(getattr(entry, way) for entry in priced)
         for way in ("low_usd", "expected_usd", "high_usd")
