@@ -17,6 +17,10 @@ LEAK = re.compile(r"Traceback|site-packages|\.py\b|/home/|/root/|/tmp/|C:\\\\")
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    os.environ.get("TOOLKIT_TEST_PROFILE") != "fuzz",
+    reason="takes many minutes with the routes of all API formats; `make fuzz` runs it",
+)
 def test_every_promise_of_the_document_holds_and_no_body_leaks(served, home, tmp_path):
     """All checks, over examples, boundary values and random input; then every body is searched."""
     provider = served.provider
