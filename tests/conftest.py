@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _close_toolkit(folder: Path) -> None:
-    import sys
-
     toolkit = sys.modules.get("toolkit.toolkit")
     if toolkit is not None and folder.exists():
         toolkit.current().close()
+
+
+@pytest.fixture(autouse=True)
+def restored_main() -> Iterator[None]:
+    """Put `__main__` back after a test of a page.
+
+    Streamlit's AppTest leaves the page as `__main__`, and a process that is spawned later imports
+    it, which runs the page.
+    """
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,8 @@ def shared_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
 @pytest.fixture
 def local_server(home: Path, shared_local: Settings) -> RunningServer:
     """The running server, to be found from this test's home as if it had been started in it."""
+    # The server ends itself when it was idle for long, as between two test files far apart.
+    LocalServer(shared_local).start(idle_timeout_s=600)
     mine = Settings(home=home)
     mine.make_home()
     state_path(mine).symlink_to(state_path(shared_local))

@@ -43,7 +43,8 @@ class _Worker:
                 timer.cancel()
         if "equal" not in found:
             self._drop(process)
-            raise TookTooLong(f"comparing {answer[:80]!r} took longer than {timeout_s:g} s")
+            reason = found.get("error", f"took longer than {timeout_s:g} s")
+            raise TookTooLong(f"comparing {answer[:80]!r} {reason}")
         return bool(found["equal"])
 
     def _running(self) -> Popen[str]:
@@ -107,7 +108,7 @@ async def are_equal(answer: str, targets: Sequence[str], *, timeout_s: float) ->
     """Whether a formula equals one of the targets.
 
     Raises:
-        TookTooLong: the comparison did not end in time.
+        TookTooLong: the comparison did not end in time, or within its memory.
     """
     plain = "".join(answer.split())
     if any(plain == "".join(target.split()) for target in targets):

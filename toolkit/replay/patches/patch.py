@@ -50,7 +50,7 @@ class Session(Protocol):
 
 @contextlib.contextmanager
 def installed(patches: Iterable[Patch]) -> Iterator[None]:
-    """Put the patches in place while the block runs, and recorder them out in reverse order."""
+    """Put the patches in place while the block runs, and take them out in reverse order."""
     with contextlib.ExitStack() as stack:
         for owner, name, replacement in list(patches):
             is_own = name in vars(owner)
