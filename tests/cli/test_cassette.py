@@ -112,7 +112,7 @@ def test_a_row_becomes_a_case_that_replays(run, provider):
         (("lint", "nowhere"), 2, "there is no folder"),
         (("from-call", "nothing"), 2, "there is no call"),
         (("serve", "nowhere"), 2, "there is no folder"),
-        (("serve", ".", "--speed", "-1"), 2, "makes no sense"),
+        (("serve", ".", "--speed", "-1"), 2, "invalid speed"),
         (("play",), 2, "play"),
     ],
 )

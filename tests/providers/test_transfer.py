@@ -143,7 +143,7 @@ def test_the_rules_for_conflicts(corp, registry):
     assert not skip.entries
     replace = plan_import(read_document(raw), registry, "replace")
     assert replace.replacing == {"corp"}
-    assert "no key goes along" in replace.rows[0].warning
+    assert "keys are not carried over" in replace.rows[0].warning
     rename = plan_import(read_document(raw), registry, "rename")
     assert rename.rows[0].action == "add as corp-2"
     assert list(rename.entries) == ["corp-2"]

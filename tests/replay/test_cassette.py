@@ -103,7 +103,7 @@ def test_a_member_without_a_value_is_a_difference_too(provider):
 def test_a_miss_that_the_code_swallowed_is_raised_at_the_end(provider):
     with open_cassette():
         ask(provider.base_url)
-    with pytest.raises(CassetteMissing, match="no such request"), open_cassette("replay"):
+    with pytest.raises(CassetteMissing, match="no matching request"), open_cassette("replay"):
         _ask_and_swallow(provider.base_url)
 
 
@@ -326,7 +326,7 @@ def test_a_known_key_split_over_the_tokens_of_a_stream_is_not_written(provider):
     key = "sk-" + "split" * 6
     provider.enqueue(chunks=["your key is ", key[:9], key[9:20], key[20:], " indeed"])
     with (
-        pytest.raises(CassetteError, match="still holds"),
+        pytest.raises(CassetteError, match="still contains"),
         open_cassette() as opened,
         httpx.Client() as client,
     ):
@@ -343,12 +343,12 @@ def test_a_known_key_split_over_the_tokens_of_a_stream_is_not_written(provider):
     [
         ("", "is empty"),
         ("   \n", "is empty"),
-        ("version: 1\ninteractions:\n- request:\n    body: 'x", "no whole cassette"),
+        ("version: 1\ninteractions:\n- request:\n    body: 'x", "not a complete cassette"),
         ("version: 1\ninteractions: []\n", "has no digest"),
-        ("just words", "form of a cassette"),
+        ("just words", "structure of a cassette"),
         ("a: &a [1, 2]\nb: *a\n", "aliases are not allowed"),
-        ("!!python/object/apply:os.system [true]", "no whole cassette"),
-        ("[" * 5000, "no whole cassette"),
+        ("!!python/object/apply:os.system [true]", "not a complete cassette"),
+        ("[" * 5000, "not a complete cassette"),
     ],
 )
 def test_a_file_that_is_no_whole_cassette_is_stale_and_never_live(provider, content, words):
@@ -418,7 +418,7 @@ def test_a_name_cannot_lead_out_of_the_folder(name):
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(InvalidInput, match="is no mode"):
+    with pytest.raises(InvalidInput, match="is not a valid mode"):
         cassette("a/b", mode="once")  # type: ignore[arg-type]
 
 

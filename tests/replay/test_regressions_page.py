@@ -59,7 +59,7 @@ def words(app: Any) -> str:
 def test_an_empty_page_says_what_it_is_for(open_page):
     app = open_page()
     assert not app.exception
-    assert "A suite replays recorded answers without a provider" in words(app)
+    assert "A suite replays recorded answers offline" in words(app)
 
 
 def test_a_suite_is_replayed_by_one_button_and_what_changed_is_shown(toolkit, provider, open_page):

@@ -162,7 +162,7 @@ def test_a_failing_pane_is_a_card_while_the_other_finishes(stage, open_browser):
     page.get_by_text("What to do:").wait_for()
     page.get_by_text("✓ done").first.wait_for()
     assert page.get_by_text("word19").count() == 1
-    assert page.get_by_role("button", name="Ask again").count() == 1
+    assert page.get_by_role("button", name="Send again").count() == 1
 
 
 def test_a_closed_page_stops_its_run(stage, open_browser):
@@ -222,7 +222,7 @@ def test_search_finds_a_page_from_the_keyboard(open_browser):
     page = open_browser("calls").page
     settled(page)
     page.keyboard.press("Control+k")
-    box = page.get_by_placeholder("A name, words of a prompt or answer, or an id")
+    box = page.get_by_placeholder("A name, text of a prompt or answer, or an id")
     box.fill("sky blue")
     page.get_by_role("dialog").locator("[data-testid=stDataFrame]").wait_for()
     assert page.get_by_text("Nothing was found.").count() == 0

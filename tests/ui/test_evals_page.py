@@ -108,7 +108,7 @@ def test_scores_stand_with_interval_cost_latency_and_the_verdict_in_words(
 
 
 def test_two_runs_stand_side_by_side(evaluated: Toolkit, open_page: Any) -> None:
-    app = open_page("evals", tab="Against another run", against="before run-0")
+    app = open_page("evals", tab="Compare with another run", against="before run-0")
     assert not app.exception and not app.error
     assert "first: mock/a is better by" in words(app)
     both = table(app, "sample")
@@ -129,12 +129,12 @@ def test_one_sample_tells_its_whole_story_and_links_its_call(
     assert "✕ exact: 0" in shown and "✓ exact: 1" in shown
     links = [link.proto.query_string for link in app.get("page_link")]
     assert any("call=request-mock" in query for query in links)
-    assert "No call of it is recorded here." in words(app)
+    assert "No call of this sample is recorded here." in words(app)
 
 
 def test_a_failed_call_and_an_unknown_sample_are_told(evaluated: Toolkit, open_page: Any) -> None:
     assert "✕ TIMEOUT: no answer in time" in words(open_page("evals", sample="q20"))
-    assert "No such sample was asked in this run." in words(open_page("evals", sample="nobody"))
+    assert "This run does not contain this sample." in words(open_page("evals", sample="nobody"))
 
 
 def test_a_run_under_way_shows_how_far_it_is(home: Any, open_page: Any) -> None:
@@ -177,13 +177,13 @@ def test_a_cell_of_repeats_tells_how_many_passed_and_failed() -> None:
 
 def test_what_a_cap_left_out_is_told_in_cell_story_and_filter(home: Any, open_page: Any) -> None:
     (cell,) = read_matrix([row(1), skipped(1, epoch=2)]).samples[0].cells.values()
-    assert say_cell(cell, "exact") == "✓ 1 of 2, 1 left out · yes · 101 ms · $0.00100"
+    assert say_cell(cell, "exact") == "✓ 1 of 2, 1 skipped · yes · 101 ms · $0.00100"
     toolkit = current()
     toolkit.store.append("eval_runs", run(status="stopped"))
     toolkit.store.append_many("eval_samples", [row(1), failed(2), skipped(3)])
     app = open_page("evals", filter="skipped", sample="q3")
     assert not app.exception and list(table(app, "sample")["sample"]) == ["q3"]
-    assert table(app, "sample")["mock/a"][0] == "⏸ left out · BUDGET_EXCEEDED"
+    assert table(app, "sample")["mock/a"][0] == "⏸ skipped · BUDGET_EXCEEDED"
     assert "⏸ BUDGET_EXCEEDED: raise the cap" in words(app)
 
 
@@ -210,7 +210,7 @@ def test_a_run_is_started_left_found_again_and_stopped_in_a_real_browser(
     models.fill("mock/mock-small")
     models.press("Enter")
     page.keyboard.press("Escape")
-    once = page.get_by_role("spinbutton", name="Calls at once")
+    once = page.get_by_role("spinbutton", name="Concurrent calls")
     once.fill("1")
     once.press("Tab")
     assert stage.mock.requests == []

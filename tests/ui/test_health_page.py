@@ -98,7 +98,7 @@ def test_how_things_are_in_one_sentence():
         return [{"provider": f"p{n}", "state": state} for n, state in enumerate(states)]
 
     assert how_things_are([]) == ""
-    assert how_things_are(of("unknown")) == "No provider was called or checked lately."
+    assert how_things_are(of("unknown")) == "No provider was called or checked recently."
     assert "**All 2 providers" in how_things_are(of("healthy", "healthy"))
     bad = how_things_are(of("down", "auth_error", "healthy", "unknown"))
     assert bad.startswith("**2 of 4 providers need you:** p0 is down, p1 refuses its key.")

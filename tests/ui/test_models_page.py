@@ -75,7 +75,7 @@ def models_shown(app: Any) -> list[str]:
 def test_an_empty_page_says_what_it_is_for_and_has_the_button_that_fills_it(open_page: Any) -> None:
     app = open_page("models")
     assert not app.exception and not app.error
-    assert "asks for them" in words(app)
+    assert "to load them" in words(app)
     assert {button.label for button in app.button} == {"Search", "List again"}
 
 
@@ -117,9 +117,9 @@ def test_a_models_panel_shows_facts_with_sources_history_and_its_switch(
     assert not app.exception
     facts = next(f.value for f in app.dataframe if "fact" in f.value.columns)
     row = facts[facts["fact"] == "price: output"].iloc[0]
-    assert (row["in force"], row["by"], row["others say"]) == ("9", "override", "provider: 2")
+    assert (row["used value"], row["by"], row["other sources"]) == ("9", "override", "provider: 2")
     assert "conflict" in row["agree"]
-    assert "Ends on 2027" in words(app).replace("\\", "")
+    assert "Retires on 2027" in words(app).replace("\\", "")
     assert "input $0.5 → $1" in words(app).replace("\\", "")
     app.toggle[0].set_value(False).run()
     assert synced.catalog.show("acme/alpha")["is_enabled"] is False
@@ -143,7 +143,7 @@ def test_what_changed_is_told_by_date_in_words(synced: Toolkit, open_page: Any) 
     ]
 
 
-@pytest.mark.parametrize("tab", ["Prices", "Ending soon", "Side by side"])
+@pytest.mark.parametrize("tab", ["Prices", "Retiring soon", "Side by side"])
 def test_each_tab_draws(synced: Toolkit, open_page: Any, tab: str) -> None:
     app = open_page("models", tab=tab)
     assert not app.exception and not app.error

@@ -42,7 +42,7 @@ def test_a_page_draws_over_recorded_calls(name, recorded, open_page):
 
 @pytest.mark.parametrize("name", ["home", "compare", "calls"])
 def test_an_empty_page_offers_the_one_button_that_fills_it(name, open_page):
-    assert "Ask two models now, no key needed" in labels(open_page(name))
+    assert "Compare two models now, no key needed" in labels(open_page(name))
 
 
 def metrics(app):
@@ -122,7 +122,7 @@ def test_a_failed_request_says_what_the_provider_said_and_what_to_do(recorded, o
 def test_a_request_that_is_not_recorded_is_said_to_be_so(recorded, open_page):
     app = open_page("calls", call="nothing")
     assert not app.exception
-    assert "No such request" in words(app)
+    assert "This request is not in the database" in words(app)
 
 
 def wait_for_board(app):
@@ -206,7 +206,7 @@ def test_a_failed_pane_is_a_card_with_a_retry(toolkit, mock, open_page):
     assert not app.exception and len(app.error) == 2
     assert "What to do" in app.error[0].value
     mock.default = Answer(text="now it works")
-    retry = next(button for button in app.button if button.label == "Ask again")
+    retry = next(button for button in app.button if button.label == "Send again")
     app = wait_for_board(retry.click().run())
     assert "now it works" in words(app)
 

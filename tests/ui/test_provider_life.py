@@ -101,7 +101,7 @@ def test_add_test_sync_call_disable_remove_and_restore_by_clicks(
     assert call["status"] == "ok" and call["output_text"]
 
     panel.get_by_role("tab", name="Settings").click()
-    panel.get_by_role("button", name="Make it the default").click()
+    panel.get_by_role("button", name="Set as default").click()
     told(page, f"{NAME} is the default now.")
     assert saved(stage).is_default
 

@@ -97,11 +97,11 @@ def test_several_named_keys_are_stored_and_deleted_one_by_one(
 
 
 def test_one_provider_is_the_default_until_it_is_no_more(toolkit: Toolkit, open_page: Any) -> None:
-    app = press(open_page("providers", provider="mock"), "Make it the default")
+    app = press(open_page("providers", provider="mock"), "Set as default")
     assert not app.exception and toolkit.providers.require("mock").is_default
     app = open_page("providers", provider="mock")
     assert "default" in words(app)
-    press(app, "Not the default any more")
+    press(app, "Unset default")
     assert not toolkit.providers.require("mock").is_default
 
 

@@ -163,7 +163,7 @@ class _Test:
         except ConnectionFailed as error:
             self.error = error
             self.set("address", "could_not_check", error.message, error.hint)
-            self.set("reachable", "refused", error.message, "Check the host's name.")
+            self.set("reachable", "refused", error.message, "Check the host name.")
             return False
         self.set("address", "works", address.url)
         return True
@@ -218,9 +218,7 @@ class _Test:
         if status is None or status >= 500:
             return
         if status in _NO_ENDPOINT or 300 <= status < 400:
-            self.set(
-                "reachable", "refused", f"nothing answers calls at {root + path} (HTTP {status})"
-            )
+            self.set("reachable", "refused", f"no API answers at {root + path} (HTTP {status})")
             self.checks.pop("key", None)
             await self.suggest(http, base, path)
         elif self.answer("reachable") != "works" or not self.models:
@@ -258,9 +256,9 @@ class _Test:
         if self.key is not None:
             self.set("key", "refused", error.message, error.hint)
         elif self.provider.needs_key:
-            self.set("key", "could_not_check", "it wants a key and none is set", self.key_hint())
+            self.set("key", "could_not_check", "it requires a key and none is set", self.key_hint())
         else:
-            self.set("key", "refused", "it wants a key and none is set", self.key_hint())
+            self.set("key", "refused", "it requires a key and none is set", self.key_hint())
 
     async def check_key_matters(self, http: httpx.AsyncClient) -> None:
         """Whether the listing said anything about the key: not where anybody gets it."""
@@ -270,9 +268,7 @@ class _Test:
             if status in (401, 403):
                 self.set("key", "refused", f"it answers {status} to this key", self.key_hint())
             elif status != 200:
-                self.set(
-                    "key", "could_not_check", f"its check of keys answers {status or 'nothing'}"
-                )
+                self.set("key", "could_not_check", f"its key check answers {status or 'nothing'}")
             return
         status = await self.ask_status(http, listing_addresses(self.provider)[0], None)
         if status == 200:
@@ -298,8 +294,8 @@ class _Test:
             self.set(
                 "model",
                 "could_not_check",
-                "no model is named",
-                "Name one to look for."
+                "no model is given",
+                "Enter a model id."
                 if self.provider.name == UNSAVED
                 else f"Name one: `toolkit providers test {self.provider.name} --model MODEL`.",
             )
@@ -340,12 +336,12 @@ class _Test:
     def key_hint(self) -> str:
         where = f" (get one at {self.provider.key_url})." if self.provider.key_url else "."
         if self.provider.name == UNSAVED:
-            return "Give its API key together with the address" + where
+            return "Enter its API key together with the address" + where
         return f"Set one: `toolkit keys set {self.provider.name}`" + where
 
     def result(self) -> ProbeResult:
         unknown = {
-            "reachable": "the address was not allowed",
+            "reachable": "the address is not allowed",
             "key": "nothing was reached",
             "model": "nothing was reached" if self.answer("reachable") != "works" else "no answer",
         }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ASKED: Final = "Answer with the one word: works"
 _INPUT_TOKENS: Final = 64
 _DEADLINE_S: Final = 60.0
-_RESTS: Final = "the built-in server rests; it starts when it is asked"
+_RESTS: Final = "the built-in server is stopped; it starts on the first call"
 _KEY_WORDS: Final = re.compile(r"(?i)api[ _-]?key|credential|unauthori[sz]ed|authenticat")
 
 Row = dict[str, Any]

@@ -253,8 +253,8 @@ def _end_of(now: datetime, for_s: float | None) -> datetime | None:
         return None
     if not 0 < for_s <= _LONGEST_PAUSE_S:
         raise InvalidInput(
-            f"a pause of {for_s:g} s cannot be meant",
-            hint="Pause for more than nothing and at most a year, or without an end.",
+            f"invalid pause: {for_s:g} s",
+            hint="Use more than 0 s and at most a year, or omit the duration.",
         )
     return now + timedelta(seconds=for_s)
 

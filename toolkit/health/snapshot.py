@@ -77,4 +77,4 @@ class HealthSnapshot:
             self.learn(self._read())
         except ToolkitError as error:
             self._read_at = time.monotonic()  # the old picture stays, and is tried again later
-            _log.debug("states could not be read: %s", error.message)
+            _log.debug("provider states could not be read: %s", error.message)

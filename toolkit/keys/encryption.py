@@ -55,7 +55,7 @@ class Lock:
             raise ValueError("unknown key derivation")
         salt = from_text(told["salt"])
         if len(salt) != _SALT_BYTES:
-            raise ValueError("salt of wrong length")
+            raise ValueError("the salt has the wrong length")
         return cls(n, salt)
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def require_passphrase(passphrase: Secret) -> Secret:
     """
     if len(passphrase.reveal()) < MIN_PASSPHRASE:
         raise KeyStoreError(
-            f"a passphrase has at least {MIN_PASSPHRASE} characters",
+            f"a passphrase must have at least {MIN_PASSPHRASE} characters",
             cause="weak_passphrase",
             hint="Several random words are easy to remember and hard to guess.",
         )

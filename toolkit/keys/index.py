@@ -198,7 +198,7 @@ def _load(path: Path) -> dict[str, Any]:
         checks = {str(name): asdict(KeyCheck(**row)) for name, row in told["checks"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise KeyStoreError(
-            f"{path} is damaged: it no longer says which keys are stored",
+            f"{path} is damaged: the list of stored keys cannot be read",
             cause="damaged",
             hint="Move it away and set the keys again; their values are not in it.",
         ) from None

@@ -84,7 +84,7 @@ class OSKeyring:
 
         if self._ask(store) != secret.reveal():
             raise KeyStoreError(
-                "the keyring took the key but does not give it back",
+                "the keyring accepted the key but does not return it",
                 cause="keyring_forgot",
                 hint=CHOICES,
             )
@@ -121,7 +121,7 @@ class OSKeyring:
         if module in ("keyring.backends.fail", "keyring.backends.null"):
             raise KeyStoreError("this machine has no keyring", cause="no_keyring", hint=CHOICES)
         raise KeyStoreError(
-            f"the keyring backend {module}.{type(backend).__name__} is not one we know to be safe",
+            f"the keyring backend {module}.{type(backend).__name__} is not known to be safe",
             cause="unknown_backend",
             hint=CHOICES,
         )
@@ -152,9 +152,9 @@ class OSKeyring:
 
     def _no_answer(self) -> KeyStoreError:
         return KeyStoreError(
-            f"the keyring gave no answer within {self._timeout_s:g} s",
+            f"the keyring did not answer within {self._timeout_s:g} s",
             cause="keyring_timeout",
-            hint=f"Perhaps it waits for a password on the desktop. {CHOICES}",
+            hint=f"It may be waiting for a password prompt on the desktop. {CHOICES}",
         )
 
 

@@ -276,7 +276,7 @@ class Keys:
         old = next((entry for entry in stored if entry.name == name), None)
         if old is None:
             raise InvalidInput(
-                f"no key {name!r} of {owner.name} is stored that could be replaced",
+                f"no key {name!r} of {owner.name} is stored, so there is nothing to rotate",
                 provider=owner.name,
                 hint=f"Set one with `toolkit keys set {owner.name}`.",
             )
@@ -373,7 +373,7 @@ class Keys:
             hint = f"`toolkit keys set {owner.name}`" if owner.needs_key else ""
             return KeyVerdict(owner.name, "could_not_check", "no key is set", hint)
         if self.check_with is None:
-            return KeyVerdict(owner.name, "could_not_check", "there is no connection to check with")
+            return KeyVerdict(owner.name, "could_not_check", "the key cannot be checked here")
         verdict = self.check_with(owner, key.secret)
         self.note_check(key.fingerprint, verdict.answer, verdict.reason)
         return verdict
@@ -446,11 +446,10 @@ class Keys:
             found = next(chain(find_variables(provider), find_dotenv(provider)), None)
             if found is not None:
                 raise KeyRequired(
-                    f"{found.name} holds a key, but nobody has said that {provider.origin} may "
-                    "have it",
+                    f"{found.name} holds a key, but it is not approved for {provider.origin}",
                     provider=provider.name,
                     cause="origin_changed",
-                    hint=f"If it may: `toolkit providers update {provider.name} --key-env "
+                    hint=f"To approve it: `toolkit providers update {provider.name} --key-env "
                     f"{found.name}`.",
                 )
 
@@ -458,7 +457,7 @@ class Keys:
         owner = self._registry.require(provider) if isinstance(provider, str) else provider
         if not owner.origin:
             raise InvalidInput(
-                f"{owner.name} has no address yet that a key could be bound to",
+                f"{owner.name} has no base URL yet, so a key cannot be bound to it",
                 provider=owner.name,
                 hint=f"Give its base URL first: `toolkit providers add {owner.name} --url URL`.",
             )

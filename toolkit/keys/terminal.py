@@ -26,7 +26,7 @@ def ask_passphrase(new: bool) -> Secret:
             hint="Set TOOLKIT_VAULT_PASSPHRASE_FILE to a file (0600) that holds the passphrase, or "
             "use a terminal; in Python: `tk.keys.unlock_vault(passphrase)`.",
         )
-    passphrase = getpass("New passphrase of the vault: " if new else "Passphrase of the vault: ")
+    passphrase = getpass("New passphrase of the vault: " if new else "Vault passphrase: ")
     if new and getpass("Once more: ") != passphrase:
         raise InvalidInput("the two passphrases are different", hint="Nothing was stored.")
     return Secret(passphrase)
@@ -44,7 +44,7 @@ def read_secret(prompt: str) -> str:
         return getpass(prompt)
     text = sys.stdin.read(_MAX_CHARS + 1)
     if len(text) > _MAX_CHARS:
-        raise InvalidInput("what came on standard input is far too long for a key")
+        raise InvalidInput("the text on standard input is too long for a key")
     return text.removesuffix("\n").removesuffix("\r")
 
 

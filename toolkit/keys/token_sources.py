@@ -113,7 +113,7 @@ class TokenSource:
                 f"the token source of {self._name} failed ({type(error).__name__})",
                 provider=self._name,
                 cause="token_source",
-                hint="Look at the plugin that supplies the token.",
+                hint="Check the plugin that supplies the token.",
             ) from None
         token = (
             got
@@ -122,7 +122,7 @@ class TokenSource:
         )
         if not token.secret or self._left_s(token) <= 0:
             raise KeyRequired(
-                f"the token source of {self._name} gave no living token",
+                f"the token source of {self._name} returned an expired token",
                 provider=self._name,
                 cause="token_source",
             )

@@ -196,7 +196,7 @@ class Vault:
             raise KeyStoreError(
                 "the vault's passphrase is wrong",
                 cause="wrong_passphrase",
-                hint="Try again; there is no way around a forgotten passphrase.",
+                hint="Try again. A forgotten passphrase cannot be recovered.",
             ) from None
         self._keys[lock.salt] = key
         return key
@@ -214,7 +214,7 @@ class Vault:
         try:
             told = json.loads(raw)
         except (ValueError, RecursionError):
-            raise _damaged(self.path, "is cut short or no vault at all", "truncated") from None
+            raise _damaged(self.path, "is truncated or is not a vault", "truncated") from None
         if isinstance(told, dict) and isinstance(told.get("v"), int) and told["v"] > VERSION:
             raise KeyStoreError(
                 f"the vault {self.path} was written by a newer toolkit (format {told['v']})",
@@ -222,12 +222,12 @@ class Vault:
                 hint="Update the toolkit; the vault is left untouched.",
             )
         if not isinstance(told, dict) or told.pop("sha256", None) != _digest(told):
-            raise _damaged(self.path, "was damaged: its checksum does not fit", "damaged")
+            raise _damaged(self.path, "is damaged: its checksum does not match", "damaged")
         try:
             _lock(told)
             [_id(entry) for entry in told["entries"]]
         except (KeyError, TypeError, ValueError):
-            raise _damaged(self.path, "is not in a form we know", "damaged") from None
+            raise _damaged(self.path, "is in an unknown format", "damaged") from None
         return told
 
     def _write(self, told: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ class Vault:
             raise KeyStoreError(
                 f"the vault {self.path} cannot be written ({error.strerror or error})",
                 cause="not_written",
-                hint="Check the folder's rights and the space on the disk; nothing was changed.",
+                hint="Check the folder's permissions and the free disk space; nothing was changed.",
             ) from None
 
 
@@ -247,7 +247,7 @@ def _unseal_entry(key: bytes, entry: dict[str, Any]) -> Secret:
         content = unseal(key, entry, (VERSION, *_id(entry)))
     except NotOpened:
         raise KeyStoreError(
-            f"the vault's key of {entry['provider']} was altered or moved and does not open",
+            f"the vault's key of {entry['provider']} was changed or moved and cannot be decrypted",
             cause="altered",
             hint=f"Set it again with `toolkit keys set {entry['provider']} --store vault`.",
         ) from None
@@ -264,10 +264,10 @@ def read_passphrase(path: Path) -> Secret:
         text = read_key_file(path, limit_bytes=4096).decode("utf-8")
     except FileNotFoundError:
         raise KeyStoreError(
-            f"{PASSPHRASE_FILE} names {path}, which is not there", cause="no_passphrase_file"
+            f"{PASSPHRASE_FILE} names {path}, which does not exist", cause="no_passphrase_file"
         ) from None
     except UnicodeDecodeError:
-        raise KeyStoreError(f"{path} holds no UTF-8 text", cause="no_passphrase_file") from None
+        raise KeyStoreError(f"{path} is not UTF-8 text", cause="no_passphrase_file") from None
     return Secret(text.removesuffix("\n").removesuffix("\r"))
 
 
@@ -287,5 +287,5 @@ def _damaged(path: Path, what: str, cause: str) -> KeyStoreError:
     return KeyStoreError(
         f"the vault {path} {what}",
         cause=cause,
-        hint="Bring it back from a backup, or move it away and set the keys again.",
+        hint="Restore it from a backup, or move it away and set the keys again.",
     )

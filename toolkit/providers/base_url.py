@@ -110,7 +110,7 @@ def check_base_url(url: str, local: bool) -> Address:
     if parts.scheme == "http" and not local:
         raise _refuse(
             "http",
-            f"http would send the key in the clear to {host}",
+            f"http would send the key unencrypted to {host}",
             "Use https, or mark the provider as local (`--local`) if it runs in your network.",
         )
     return address
@@ -140,7 +140,7 @@ def refuse_clear_text(address: Address, ip: str) -> None:
     if address.scheme == "http" and ipaddress.ip_address(ip).is_global:
         raise _refuse(
             "http",
-            f"{ip} is a public address, and http would send everything in the clear",
+            f"{ip} is a public address, and http would send everything unencrypted",
             "Use https.",
         )
 
@@ -151,24 +151,32 @@ def _split(url: str) -> SplitResult:
     if len(url) > _MAX_URL:
         raise _refuse("too_long", f"the base URL is longer than {_MAX_URL} characters")
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in url):
-        raise _refuse("characters", "the base URL holds spaces or control characters")
+        raise _refuse("characters", "the base URL contains spaces or control characters")
     if not url.isascii():
         raise _refuse(
-            "non_ascii", "the base URL holds characters that are not ASCII", "Write xn--… names."
+            "non_ascii",
+            "the base URL contains non-ASCII characters",
+            "Write the host in its xn--… form.",
         )
     if "\\" in url:
-        raise _refuse("characters", "the base URL holds a backslash")
+        raise _refuse("characters", "the base URL contains a backslash")
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise _refuse("unreadable", "the base URL cannot be read") from None
+        raise _refuse("unreadable", "the base URL is not valid") from None
     if parts.scheme not in ("https", "http") or not url[len(parts.scheme) :].startswith("://"):
-        raise _refuse("scheme", "a base URL begins with https:// (or http:// for a local one)")
+        raise _refuse("scheme", "a base URL starts with https:// (or http:// for a local one)")
     if "@" in parts.netloc:
-        raise _refuse("userinfo", "a base URL holds no user name or password", "Use a key.")
+        raise _refuse(
+            "userinfo",
+            "a base URL must not contain a user name or password",
+            "Set an API key instead.",
+        )
     if "#" in url or "?" in url:
         raise _refuse(
-            "query", "a base URL has no query and no fragment", "Use headers or parameters."
+            "query",
+            "a base URL must not contain a query or fragment",
+            "Use headers or parameters instead.",
         )
     return parts
 
@@ -179,21 +187,21 @@ def _check_host(parts: SplitResult, local: bool) -> str:
         return _check_ipv6_literal(netloc)
     host = netloc.partition(":")[0].lower()
     if not host or len(host) > _MAX_HOST:
-        raise _refuse("host", "the base URL names no host")
+        raise _refuse("host", "the base URL has no host")
     if _QUAD.fullmatch(host):
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise _refuse("disguised_ip", f"{host} is no IPv4 address") from None
+            raise _refuse("disguised_ip", f"{host} is not a valid IPv4 address") from None
     labels = host.split(".")
     if all(_NUMBER.fullmatch(label) for label in labels if label) or _NUMBER.fullmatch(labels[-1]):
-        raise _refuse("disguised_ip", f"{host} is an IP address in disguise")
+        raise _refuse("disguised_ip", f"{host} is an IP address in a disguised form")
     if not all(_LABEL.fullmatch(label) for label in labels):
-        raise _refuse("host", f"{host!r} is no host name")
+        raise _refuse("host", f"{host!r} is not a valid host name")
     if host in _METADATA_HOSTS or host.endswith(_METADATA_SUFFIXES):
-        raise _refuse("metadata", f"{host} is a cloud's metadata service")
+        raise _refuse("metadata", f"{host} is a cloud metadata service")
     if not local and (host == "localhost" or host.endswith(_LOCAL_SUFFIXES)):
-        raise _refuse("private", f"{host} is in your own network", _MARK_LOCAL)
+        raise _refuse("private", f"{host} is in a private network", _MARK_LOCAL)
     return host
 
 
@@ -203,33 +211,33 @@ _MARK_LOCAL: Final = "Mark the provider as local (`--local`) if that is meant."
 def _check_ipv6_literal(netloc: str) -> str:
     literal, closed, rest = netloc[1:].partition("]")
     if not closed or (rest and not rest.startswith(":")) or "%" in literal:
-        raise _refuse("host", "the IPv6 address in the base URL cannot be read")
+        raise _refuse("host", "the IPv6 address in the base URL is not valid")
     try:
         return str(ipaddress.IPv6Address(literal))
     except ValueError:
-        raise _refuse("host", "the IPv6 address in the base URL cannot be read") from None
+        raise _refuse("host", "the IPv6 address in the base URL is not valid") from None
 
 
 def _check_port(parts: SplitResult) -> int:
     try:
         port = parts.port
     except ValueError:
-        raise _refuse("port", "the base URL's port is no number from 1 to 65535") from None
+        raise _refuse("port", "the port of the base URL is not a number from 1 to 65535") from None
     if parts.netloc.endswith(":"):
         raise _refuse("port", "the base URL has a colon but no port")
     if port is None:
         return 443 if parts.scheme == "https" else 80
     if port in _OTHER_PORTS:
-        raise _refuse("port", f"port {port} belongs to another protocol")
+        raise _refuse("port", f"port {port} is reserved for another protocol")
     return port
 
 
 def _check_path(parts: SplitResult) -> None:
     if not _PATH.fullmatch(parts.path):
-        raise _refuse("path", "the base URL's path holds characters that do not belong there")
+        raise _refuse("path", "the path of the base URL contains characters that are not allowed")
     segments = parts.path.split("/")
     if "." in segments or ".." in segments or "" in segments[1:-1]:
-        raise _refuse("path", "the base URL's path has empty, `.` or `..` parts")
+        raise _refuse("path", "the path of the base URL has empty, `.` or `..` parts")
 
 
 def check_ip(ip: str, *, local: bool) -> None:
@@ -245,7 +253,7 @@ def check_ip(ip: str, *, local: bool) -> None:
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
-        raise _refuse("host", f"{ip!r} is no IP address") from None
+        raise _refuse("host", f"{ip!r} is not a valid IP address") from None
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id:
             raise _refuse("link_local", f"{ip} is a link-local address")
@@ -263,15 +271,15 @@ def _always_refused(address: IPAddress) -> tuple[str, str] | None:
     is_v4 = address.version == 4
     hides_ipv4 = not is_v4 and not address.is_loopback and any(address in n for n in _DISGUISES)
     reasons = (
-        (address in _METADATA_IPS, "metadata", "is a cloud's metadata service"),
+        (address in _METADATA_IPS, "metadata", "is a cloud metadata service"),
         (address.is_link_local, "link_local", "is a link-local address"),
         (address.is_multicast, "multicast", "is a multicast address"),
         (
             address.is_unspecified or (is_v4 and address in _THIS_NETWORK),
             "unspecified",
-            "is no address of a machine",
+            "is not the address of a host",
         ),
-        (hides_ipv4, "disguised_ip", "hides an IPv4 address"),
+        (hides_ipv4, "disguised_ip", "embeds an IPv4 address"),
         (is_v4 and address.is_reserved, "reserved", "is a reserved address"),
     )
     return next(((cause, f"{address} {words}") for holds, cause, words in reasons if holds), None)
@@ -290,7 +298,7 @@ def resolve_checked(host: str, port: int, local: bool) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ConnectionFailed(f"the name {host} is unknown", cause="dns") from None
+        raise ConnectionFailed(f"the host name {host} cannot be resolved", cause="dns") from None
     ips = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for ip in ips:
         check_ip(ip, local=local)

@@ -155,10 +155,10 @@ def refusal_of(result: ProbeResult) -> ToolkitError:
     check = result.refusals[0]
     hint = f"{check.hint} " if check.hint else ""
     return _REFUSALS[check.question](
-        f"nothing was saved: {QUESTIONS[check.question]}: no, {check.reason.rstrip('.')}",
+        f"not saved: {QUESTIONS[check.question]}: no, {check.reason.rstrip('.')}",
         provider=result.provider,
         cause=None if result.error is None else result.error.cause,
-        hint=f"{hint}To save it untested all the same: `--no-test` (in Python `test=False`).",
+        hint=f"{hint}To save it without the test: `--no-test` (in Python `test=False`).",
     )
 
 

@@ -27,7 +27,7 @@ _SOURCES: Final = ("preset", "custom", "environment", "discovered", "plugin")
 
 def _check_flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InvalidProvider(f"{short(value)} is neither true nor false", cause="value")
+        raise InvalidProvider(f"{short(value)} is not true or false", cause="value")
     return value
 
 
@@ -36,7 +36,7 @@ def _number(low: float, high: float, kind: type) -> Callable[[Any], Any]:
         good = isinstance(value, int | float) and not isinstance(value, bool)
         if not good or not math.isfinite(value) or not low <= value <= high or kind(value) != value:
             raise InvalidProvider(
-                f"{short(value)} is no number from {low:g} to {high:,.0f}", cause="value"
+                f"{short(value)} is not a number from {low:g} to {high:,.0f}", cause="value"
             )
         return kind(value)
 
@@ -45,12 +45,12 @@ def _number(low: float, high: float, kind: type) -> Callable[[Any], Any]:
 
 def _check_params(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise InvalidProvider("params are pairs of a name and a value", cause="params")
+        raise InvalidProvider("params must be pairs of a name and a value", cause="params")
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise InvalidProvider(
-            "params hold something that JSON cannot say", cause="params"
+            "params contain a value that JSON cannot represent", cause="params"
         ) from None
     if len(text) > _MAX_PARAMS_BYTES:
         raise InvalidProvider(f"params are larger than {_MAX_PARAMS_BYTES:,} bytes", cause="params")
@@ -58,16 +58,16 @@ def _check_params(value: Any) -> dict[str, Any]:
         {"api_key", "api_base", "base_url", "headers", "extra_headers"} & {*value}
     ):
         raise InvalidProvider(
-            f"params may not hold {', '.join(forbidden)}",
+            f"params must not contain {', '.join(forbidden)}",
             cause="params",
-            hint="Keys, addresses and headers have places of their own.",
+            hint="Keys, URLs and headers have fields of their own.",
         )
     return dict(json.loads(text))
 
 
 def _check_prompt(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidProvider("the system prompt is empty or not a text", cause="text")
+        raise InvalidProvider("the system prompt is empty or not a string", cause="text")
     return _fit(value, "system prompt")
 
 
@@ -111,7 +111,7 @@ def _check_model_settings(value: Any) -> dict[str, ModelSettings]:
 def _names(check: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
     def check_all(value: Any) -> tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, list | tuple) or len(value) > 32:
-            raise InvalidProvider(f"{short(value)} is no list of names", cause="value")
+            raise InvalidProvider(f"{short(value)} is not a list of names", cause="value")
         return tuple(dict.fromkeys(check(name) for name in value))
 
     return check_all
@@ -122,22 +122,22 @@ def _check_time(value: Any) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise InvalidProvider(f"{short(value)} is no time", cause="value") from None
+            raise InvalidProvider(f"{short(value)} is not a valid time", cause="value") from None
     if not isinstance(value, datetime):
-        raise InvalidProvider(f"{short(value)} is no time", cause="value")
+        raise InvalidProvider(f"{short(value)} is not a valid time", cause="value")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _check_source(value: Any) -> str:
     if value not in _SOURCES:
-        raise InvalidProvider(f"{short(value)} is no source", cause="value")
+        raise InvalidProvider(f"{short(value)} is not a valid source", cause="value")
     return str(value)
 
 
 def _check_key_url(value: Any) -> str:
     text = check_text(value, "link to get a key", 500)
     if not text.startswith(("https://", "http://")):
-        raise InvalidProvider("the link to get a key is no web address", cause="key_url")
+        raise InvalidProvider("the link to get a key is not a web address", cause="key_url")
     return text
 
 
@@ -281,7 +281,9 @@ def _settle(provider: Provider, known: Mapping[str, Any], preset: Provider | Non
     """Fill in what follows from the other fields: type, form of the URL, whose key it is."""
     if not provider.base_url and (preset is None or preset.base_url):
         raise InvalidProvider(
-            "it has no base URL", cause="empty", hint="Give one like https://api.example.com/v1."
+            "the base URL is missing",
+            cause="empty",
+            hint="Give one like https://api.example.com/v1.",
         )
     url = repair_base_url(provider.base_url).url if provider.base_url else ""
     kind = provider.type
@@ -310,7 +312,7 @@ def _refuse_shown_secrets(provider: Provider) -> None:
     for name, value in provider.headers.items():
         if is_secret(name, value):
             raise InvalidProvider(
-                f"the header {name} holds a secret in plain text",
+                f"the header {name} contains a secret in plain text",
                 cause="header",
                 hint=f"Set it with `toolkit providers update {provider.name} --header {name}=-`: "
                 "its value is then kept in the key store.",

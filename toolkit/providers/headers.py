@@ -40,7 +40,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
             twice, a value with line breaks, control or non-ASCII characters, or over 4 KB.
     """
     if not isinstance(headers, Mapping):
-        raise InvalidProvider("headers are pairs of a name and a value", cause="header")
+        raise InvalidProvider("headers must be pairs of a name and a value", cause="header")
     if len(headers) > _MAX_HEADERS:
         raise InvalidProvider(f"more than {_MAX_HEADERS} headers", cause="header")
     seen: set[str] = set()
@@ -48,7 +48,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         check_header_name(name)
         check_header_value(name, value)
         if name.lower() in seen:
-            raise InvalidProvider(f"the header {name} stands there twice", cause="header")
+            raise InvalidProvider(f"the header {name} is given twice", cause="header")
         seen.add(name.lower())
     return dict(headers)
 
@@ -60,7 +60,7 @@ def check_header_name(name: str) -> str:
         InvalidProvider: no token, or a header that is not the entry's to set.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidProvider(f"{short(name)} is no name of a header", cause="header")
+        raise InvalidProvider(f"{short(name)} is not a valid header name", cause="header")
     if name.lower() in _OURS:
         raise InvalidProvider(
             f"the header {name} is set by the toolkit itself",
@@ -71,7 +71,7 @@ def check_header_name(name: str) -> str:
         raise InvalidProvider(
             f"the header {name} carries the provider's key",
             cause="header",
-            hint="Leave it out and set the provider's key; its type decides on the header.",
+            hint="Leave it out and set the provider's key; the type determines the header.",
         )
     return name
 
@@ -83,12 +83,12 @@ def check_header_value(name: str, value: str) -> str:
         InvalidProvider: no text, over 4 KB, or not visible ASCII.
     """
     if not isinstance(value, str):
-        raise InvalidProvider(f"the value of {name} is no text", cause="header")
+        raise InvalidProvider(f"the value of {name} is not a string", cause="header")
     if len(value) > _MAX_VALUE:
         raise InvalidProvider(f"the value of {name} is longer than {_MAX_VALUE}", cause="header")
     if not _VALUE.fullmatch(value):
         raise InvalidProvider(
-            f"the value of {name} is empty or holds characters other than visible ASCII",
+            f"the value of {name} is empty or contains characters other than visible ASCII",
             cause="header",
         )
     return value

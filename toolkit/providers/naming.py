@@ -23,9 +23,9 @@ def check_name(name: str, what: str = "provider name") -> str:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise InvalidProvider(
-        f"{short(name)} is no {what}",
+        f"{short(name)} is not a valid {what}",
         cause="name",
-        hint="Use 1 to 63 lower-case letters, digits and hyphens, a letter or digit first.",
+        hint="Use 1 to 63 lower-case letters, digits and hyphens, starting with a letter or digit.",
     )
 
 
@@ -38,7 +38,7 @@ def check_variable(name: str) -> str:
     if isinstance(name, str) and _VARIABLE.fullmatch(name):
         return name
     raise InvalidProvider(
-        "that is no name of an environment variable",
+        "this is not the name of an environment variable",
         cause="variable",
         hint="Give the variable's name, like ACME_API_KEY, never the key itself.",
     )
@@ -51,15 +51,15 @@ def check_text(text: str, what: str, limit: int = 100) -> str:
         InvalidProvider: no text, empty, too long, or with control or direction characters.
     """
     if not isinstance(text, str) or not text.strip():
-        raise InvalidProvider(f"the {what} is empty or no text", cause="text")
+        raise InvalidProvider(f"the {what} is empty or not a string", cause="text")
     if len(text) > limit:
         raise InvalidProvider(f"the {what} is longer than {limit} characters", cause="text")
     if _CONTROL.search(text):
-        raise InvalidProvider(f"the {what} holds control characters", cause="text")
+        raise InvalidProvider(f"the {what} contains control characters", cause="text")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidProvider(f"the {what} holds half a character", cause="text") from None
+        raise InvalidProvider(f"the {what} contains an unpaired surrogate", cause="text") from None
     return text
 
 

@@ -131,7 +131,7 @@ class ProviderList:
                 f"the provider {name} is disabled",
                 provider=name,
                 cause="disabled",
-                hint=f"`toolkit providers enable {name}` puts it back to work.",
+                hint=f"`toolkit providers enable {name}` enables it again.",
             )
         if not provider.base_url and name not in self.url_sources:
             raise InvalidProvider(
@@ -145,7 +145,7 @@ class ProviderList:
         model_id = model_id or provider.default_model or ""
         if not model_id:
             raise InvalidProvider(
-                f"{short(model)} names no model",
+                f"{short(model)} does not name a model",
                 provider=name,
                 cause="model",
                 hint=f"Write {name}/MODEL, or set one with `toolkit providers update {name} "

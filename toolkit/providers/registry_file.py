@@ -111,7 +111,7 @@ class RegistryFile:
             raise ProviderError(
                 f"{self.path} cannot be written ({error.strerror or error})",
                 cause="not_written",
-                hint="Check the home folder's rights and the space on the disk.",
+                hint="Check the permissions of the home folder and the free disk space.",
             ) from None
         self._cached = None
         return result
@@ -129,8 +129,8 @@ class RegistryFile:
             good = self.last_good_path.read_bytes()
         except FileNotFoundError:
             raise ProviderError(
-                f"there is no good copy of {self.path.name}",
-                hint="Correct the file by hand, or move it away and begin anew.",
+                f"there is no valid copy of {self.path.name}",
+                hint="Correct the file by hand, or move it away and start with an empty one.",
             ) from None
         with locked(self.path, self._wait_s):
             aside = self.path.with_name(f"{self.path.name}.broken-{_now_text()}")
@@ -160,7 +160,9 @@ class RegistryFile:
         try:
             told = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise self._broken("broken_file", f"is broken {_where(str(error), text)}") from None
+            raise self._broken(
+                "broken_file", f"is not valid TOML {_where(str(error), text)}"
+            ) from None
         except RecursionError:
             raise self._broken("broken_file", "is nested too deeply") from None
         version = told.get("version", VERSION)
@@ -174,12 +176,14 @@ class RegistryFile:
         if not isinstance(providers, dict) or not all(
             isinstance(p, dict) for p in providers.values()
         ):
-            raise self._broken("broken_file", "has something else than tables under [providers]")
+            raise self._broken(
+                "broken_file", "contains something other than tables under [providers]"
+            )
         return Content(providers, _default(told), _aliases(told), _plugins(told))
 
     def _broken(self, cause: str, what: str) -> InvalidProvider:
         offer = (
-            "Correct it by hand, or take the last good copy with "
+            "Correct it by hand, or restore the last valid copy with "
             "`toolkit providers restore --last-good`."
             if self.last_good_path.exists()
             else "Correct it by hand."

@@ -459,7 +459,7 @@ class Providers:
             draft.values["base_url"] = result.suggested_url
             draft.provider = rebuild(draft.values)
             draft.notes.append(
-                f"The API answers at {result.suggested_url}, so that is the base URL now."
+                f"The API answers at {result.suggested_url}, so this is used as the base URL."
             )
             result = self._probe(draft)
         if on_test is not None:
@@ -497,7 +497,7 @@ class Providers:
         provider = draft.provider
         if (draft.api_key is not None or draft.secret) and not provider.origin:
             raise InvalidInput(
-                f"{provider.name} has no address yet that a key could be bound to",
+                f"{provider.name} has no base URL yet, so a key cannot be bound to it",
                 provider=provider.name,
                 hint="Give its base URL as well.",
             )

@@ -129,15 +129,17 @@ def read_document(raw: bytes, passphrase: Secret | None = None) -> Document:
     if told.get("format") == SEALED:
         told = _open(told, passphrase)
     elif "keys" in told:
-        _refuse("it holds keys in the clear", "Keys travel only in a sealed document.")
+        _refuse(
+            "it contains unencrypted keys", "Keys can only be imported from an encrypted export."
+        )
     if told.get("format") != PLAIN:
         _refuse("it is not an export of providers", "Make one with `toolkit providers export`.")
     _require_version(told)
     if unknown := sorted(set(told) - _TOP):
-        _refuse(f"it has a field that nobody knows: {short(unknown[0])}")
+        _refuse(f"it has an unknown field: {short(unknown[0])}")
     providers = told.get("providers")
     if not isinstance(providers, dict) or not all(isinstance(p, dict) for p in providers.values()):
-        _refuse("its providers are no tables")
+        _refuse("its providers are not tables")
     if len(providers) > _MAX_PROVIDERS:
         _refuse(f"it has more than {_MAX_PROVIDERS:,} providers")
     return Document(providers=providers, keys=_keys(told.get("keys", [])))
@@ -149,19 +151,19 @@ def _parse(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        _refuse("it is no UTF-8 text")
+        _refuse("it is not UTF-8 text")
     is_json = text.lstrip().startswith(("{", "["))
     try:
         told = json.loads(text, parse_constant=_no_constant) if is_json else tomllib.loads(text)
     except json.JSONDecodeError as error:
         _refuse(
-            f"it is broken or cut short at line {error.lineno}, column {error.colno}",
+            f"it is not valid or is truncated at line {error.lineno}, column {error.colno}",
             "Export it again.",
         )
     except tomllib.TOMLDecodeError as error:
-        _refuse(f"it is broken or cut short: {error}", "Export it again.")
+        _refuse(f"it is not valid or is truncated: {error}", "Export it again.")
     except (RecursionError, ValueError):
-        _refuse("it is nested too deeply or holds impossible numbers")
+        _refuse("it is nested too deeply or contains invalid numbers")
     if not isinstance(told, dict):
         _refuse("it is not an export of providers", "Make one with `toolkit providers export`.")
     return told
@@ -174,21 +176,21 @@ def _no_constant(name: str) -> NoReturn:
 def _open(told: Mapping[str, Any], passphrase: Secret | None) -> dict[str, Any]:
     _require_version(told)
     if passphrase is None:
-        _refuse("it is sealed", "Give its passphrase.")
+        _refuse("it is encrypted", "Enter its passphrase.")
     try:
         key = Lock.read(told["kdf"]).derive(passphrase)
         content = unseal(key, told, (SEALED, VERSION, told["kdf"]))
     except NotOpened:
-        _refuse("it does not open: another passphrase, or it was altered")
+        _refuse("it cannot be decrypted: the passphrase is wrong, or the file was changed")
     except (KeyError, TypeError, ValueError):
-        _refuse("its seal is of unknown form")
+        _refuse("its encryption is in an unknown format")
     return _parse(content)
 
 
 def _require_version(told: Mapping[str, Any]) -> None:
     version = told.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        _refuse("it does not say its version")
+        _refuse("it has no version")
     if version > VERSION:
         _refuse(f"it was written by a newer toolkit (version {version})", "Update the toolkit.")
 
@@ -205,7 +207,7 @@ def _keys(rows: Any) -> tuple[SharedKey, ...]:
             for row in rows
         )
     except (KeyError, TypeError):
-        _refuse("its keys are of unknown form")
+        _refuse("its keys are in an unknown format")
 
 
 def _refuse(what: str, hint: str = "Nothing was imported.") -> NoReturn:

@@ -27,7 +27,7 @@ from toolkit.secret import Secret
 OnConflict = Literal["skip", "replace", "rename"]
 Finding = Literal["new", "changed", "same", "refused"]
 
-_NOT_SHARED: Final = "belongs to one machine and is not imported"
+_NOT_SHARED: Final = "is specific to one machine and is not imported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ def _entry(values: Mapping[str, Any], here: Provider | None, coming: Provider) -
 
 def _warning(here: Provider | None, coming: Provider) -> str:
     if here is not None and here.origin and here.origin != coming.origin:
-        return f"leads to {coming.origin} instead of {here.origin}; no key goes along"
+        return f"uses {coming.origin} instead of {here.origin}; keys are not carried over"
     return ""
 
 

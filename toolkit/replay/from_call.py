@@ -55,7 +55,7 @@ def make_case(
     folder = Path(suite) if Path(suite).is_dir() else FOLDER / suite
     name = name or f"call-{call_id[-8:]}"
     if not is_file_name(name) or not all(map(is_file_name, Path(suite).parts[-1:])):
-        raise InvalidInput(f"{suite}/{name} cannot be a suite and a case")
+        raise InvalidInput(f"{suite}/{name} is not a valid name of a suite and a case")
     _refuse_known(folder, name)
     secrets = secrets_of(toolkit)
     entry = _entry(row, name, Scrubber(secrets))
@@ -115,12 +115,12 @@ def _require_row(toolkit: ModelClient, call_id: str) -> Mapping[str, Any]:
     if not messages or any("sha256" in message for message in messages):
         raise InvalidInput(
             f"the prompt of call {call_id} was not recorded",
-            hint="Rows keep their prompts where the setting `recording` is `full`.",
+            hint="Prompts are recorded when the setting `recording` is `full`.",
         )
     if row["status"] == "cancelled" or row["http_status"] is None:
         raise InvalidInput(
-            f"call {call_id} has no answer to keep: it was {row['status']} before one came",
-            hint="Choose a call that was answered, be it with an error.",
+            f"call {call_id} has no answer to keep: its status is {row['status']}",
+            hint="Choose a call that was answered, even if with an error.",
         )
     return row
 
@@ -191,10 +191,11 @@ def _check(row: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_known(folder: Path, name: str) -> None:
     if (folder / f"{name}.yaml").exists():
         raise InvalidInput(
-            f"the cassette {folder / name}.yaml is there already", hint="Give another --case NAME."
+            f"the cassette {folder / name}.yaml is there already",
+            hint="Choose another --case NAME.",
         )
     if (folder / FILE_NAME).exists() and any(c.name == name for c in load_suite(folder).cases):
-        raise InvalidInput(f"the suite {folder.name} has a case {name} already")
+        raise InvalidInput(f"the suite {folder.name} already has a case {name}")
 
 
 def _write_case(folder: Path, entry: Mapping[str, Any], model: str) -> Path:

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cassettes",
         choices=_MODES,
         default="replay",
-        help="play cassettes (replay, the default), record them anew, or record the missing (auto)",
+        help="replay cassettes (the default), record them again, or record missing ones (auto)",
     )
 
 
@@ -170,7 +170,7 @@ def _reserve(request: pytest.FixtureRequest, opened: OpenCassette) -> None:
         opened.discard()
         pytest.fail(
             f"the cassette {opened.name} was recorded by {other} already: the second recording "
-            "would replace the first. Give the tests names of their own.",
+            "would replace the first. Give each test its own name.",
             pytrace=False,
         )
 

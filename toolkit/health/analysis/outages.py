@@ -159,7 +159,7 @@ class Span:
     def close_silent(self, health: Health) -> None:
         """Nothing was seen any more: nobody knows how it went on."""
         self.closed_at = self.calm[0].at if self.calm else health.since
-        self.reason = f"{self.reason}; then nothing more was seen".removeprefix("; ")
+        self.reason = f"{self.reason}; no activity since".removeprefix("; ")
 
 
 def _has_gone_silent(health: Health, now: datetime, rules: Rules) -> bool:

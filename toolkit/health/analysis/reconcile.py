@@ -87,5 +87,5 @@ def _grown(row: Mapping[str, Any], incident: Incident) -> Row | None:
 
 
 def _taken_back(row: Mapping[str, Any], now: datetime) -> Row:
-    reason = f"{row['reason']}; what was seen since shows no trouble"
+    reason = f"{row['reason']}; later evidence shows no incident"
     return {**row, "closed_at": now, "reason": reason}

@@ -126,7 +126,7 @@ class Health:
     """
 
     state: State = "unknown"
-    reason: str = "nothing was seen yet"
+    reason: str = "no calls or probes yet"
     since: datetime | None = None
     evidence: tuple[str, ...] = ()
     last_at: datetime | None = None
@@ -183,7 +183,7 @@ def step(health: Health, seen: Evidence, rules: Rules = DEFAULT_RULES) -> Health
     health = settle(health, at, rules)
     health = replace(health, last_at=at)
     if seen.outcome == "auth":
-        return _enter(health, "auth_error", seen.reason or "the key was refused", at, seen)
+        return _enter(health, "auth_error", seen.reason or "the API key was rejected", at, seen)
     if seen.outcome == "limited":
         until = seen.until or at + timedelta(seconds=rules.limited_for_s)
         limited = replace(health, until=max(until, health.until or until))
@@ -204,7 +204,7 @@ def settle(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Healt
         if health.state == "unknown" and health.since is not None:
             since = health.since
         return Health(
-            reason="nothing was seen for a while",
+            reason="no recent calls or probes",
             since=since,
             last_at=health.last_at,
             last_success_at=health.last_success_at,
@@ -269,11 +269,11 @@ def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...
         return _enter(health, "degraded", trouble, at, newest)
     if health.good_run or (health.recent and health.state in ("healthy", "degraded")):
         is_flawless = health.good_run and not health.failed_calls
-        reason = "answers as it should" if is_flawless else "answers, with single failures"
+        reason = "answers normally" if is_flawless else "answers, with occasional failures"
         return _enter(health, "healthy", reason, at, newest)
     if newest is not None:
         return health
-    return _enter(health, "unknown", "nothing good was seen yet", at, newest)
+    return _enter(health, "unknown", "no successful call or probe yet", at, newest)
 
 
 def _is_down(health: Health, at: datetime, rules: Rules, newest: Evidence | None) -> bool:
@@ -296,7 +296,7 @@ def _why_degraded(health: Health, at: datetime, rules: Rules) -> str | None:
     number of outcomes says that they are history.
     """
     if health.is_flapping:
-        return "flapping: good and bad by turns"
+        return "flapping: successes and failures alternate"
     oldest = at - timedelta(seconds=rules.window_s)
     outcomes = [kind for when, kind, _ in health.recent[-rules.window :] if when >= oldest]
     n = len(outcomes)

@@ -74,13 +74,13 @@ async def post(settings: Settings, told: Mapping[str, Any]) -> None:
 
 def _failed(host: str | None, why: str) -> ConnectionFailed:
     return ConnectionFailed(
-        f"the webhook at {host} was not told ({why})",
-        hint="It is tried again. Check health_webhook_url.",
+        f"webhook delivery to {host} failed ({why})",
+        hint="It will be retried. Check the setting health_webhook_url.",
     )
 
 
 def _words(state: str) -> str:
-    return {"auth_error": "refusing the key"}.get(state, state.replace("_", " "))
+    return {"auth_error": "rejecting its key"}.get(state, state.replace("_", " "))
 
 
 def _lasted(row: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ _OFFLINE: Final = {
     "blame": "local",
     "error_code": "REQUEST_FAILED",
     "error_cause": "offline",
-    "error_message": "this machine is offline: nobody could be reached",
+    "error_message": "this machine is offline: no provider could be reached",
 }
 
 _CALLS: Final = """
@@ -132,13 +132,13 @@ class Monitor:
         """One look around; returns how long to rest, seconds."""
         now_s = self._clock.monotonic()
         if self._is_time("lease", now_s, self.lease.length_s / 3):
-            await self._try("its lease", self._hold(now_s))
+            await self._try("the lease", self._hold(now_s))
         if self.is_holder:
             if self._is_time("follow", now_s, self._cadence.follow_s):
                 await self._try("the registry", self._follow(now_s))
             await self._start_due(now_s)
             if self._is_time("book", now_s, self._cadence.book_s):
-                await self._try("the ledger", self._keep_books(now_s))
+                await self._try("the database", self._keep_books(now_s))
         return self._find_rest(self._clock.monotonic())
 
     async def _rest(self, wait_s: float) -> None:
@@ -176,7 +176,7 @@ class Monitor:
         except (ToolkitError, OSError) as error:
             words = redact(getattr(error, "message", None) or str(error))
             if self._said.get(what) != words:
-                _log.warning("the health monitor goes on without %s: %s", what, words)
+                _log.warning("the health monitor continues without %s: %s", what, words)
             self._said[what] = words
         else:
             if self._said.pop(what, None) is not None:
@@ -247,7 +247,9 @@ class Monitor:
         self._flights.discard(flight)
         self._nudged.set()
         if not flight.cancelled() and (error := flight.exception()) is not None:
-            _log.error("a probe broke: %s: %s", type(error).__name__, redact(str(error)))
+            _log.error(
+                "a probe failed unexpectedly: %s: %s", type(error).__name__, redact(str(error))
+            )
 
     async def _watch(self, name: str) -> None:
         """Probe one provider, record it, and plan the next probe, whatever happens."""

@@ -93,4 +93,8 @@ class MonitorControl:
 def _tell_end(running: Future[None]) -> None:
     """A monitor that broke must not end in silence."""
     if not running.cancelled() and (error := running.exception()) is not None:
-        _log.error("the health monitor ended: %s: %s", type(error).__name__, redact(str(error)))
+        _log.error(
+            "the health monitor stopped unexpectedly: %s: %s",
+            type(error).__name__,
+            redact(str(error)),
+        )

@@ -35,7 +35,7 @@ class Pause:
     def words(self) -> str:
         """All of it in a sentence, without its begin."""
         until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M} UTC"
-        return f"a person paused it{until}" + (f": {self.why}" if self.why else "")
+        return f"paused by you{until}" + (f": {self.why}" if self.why else "")
 
     def holds(self, now: datetime) -> bool:
         """Whether it has not ended by itself."""

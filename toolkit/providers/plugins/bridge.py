@@ -143,7 +143,7 @@ class PluginBridge:
             sent = headers.get("authorization", "").removeprefix("Bearer ")
             length = int(headers.get("content-length") or 0)
             if not hmac.compare_digest(sent.encode(), self.token.reveal().encode()):
-                await _send_error(writer, AuthenticationFailed("not for you"), 401)
+                await _send_error(writer, AuthenticationFailed("not authorized"), 401)
             elif length > _MAX_BODY:
                 await _send_error(writer, InvalidRequest("the request is too large"))
             else:

@@ -109,7 +109,7 @@ def make_plugin(
     supplies = any(callable(getattr(target, method, None)) for method in _SUPPLYING)
     if not plugin.answers and not supplies:
         raise InvalidProvider(
-            f"the plugin {own_name} has none of {', '.join((*_ANSWERING[:3], *_SUPPLYING))}",
+            f"the plugin {own_name} defines none of {', '.join((*_ANSWERING[:3], *_SUPPLYING))}",
             provider=own_name,
             cause="plugin",
             hint="See docs/plugins.md.",
@@ -129,7 +129,7 @@ def _build(kind: type, name: str, given: Mapping[str, Any]) -> Any:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise InvalidProvider(
-            f"the settings of the plugin {name} do not fit: {wrong}",
+            f"the settings of the plugin {name} are not valid: {wrong}",
             provider=name,
             cause="plugin_settings",
             hint=f"Correct [plugins.{name}] in providers.toml.",
@@ -182,7 +182,7 @@ def load_plugin(point: EntryPoint, settings: Mapping[str, Any] | None = None) ->
 
 def _failed(name: str, error: Exception) -> InvalidProvider:
     return InvalidProvider(
-        f"the plugin {name!a} does not load ({type(error).__name__})",
+        f"the plugin {name!a} could not be loaded ({type(error).__name__})",
         cause="plugin",
-        hint="Reinstall or remove the package that brings it.",
+        hint="Reinstall or remove the package that provides it.",
     )

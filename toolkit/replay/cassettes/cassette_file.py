@@ -101,7 +101,7 @@ def read_cassette(path: Path, *, record_hint: str = _RECORD_HINT) -> CassetteFil
     data = _require_mapping(path, _require_text(path, record_hint))
     metadata = data.get("metadata")
     if not isinstance(metadata, dict) or "digest" not in metadata:
-        raise _stale(path, "has no digest: it is half-written, or not recorded by the toolkit")
+        raise _stale(path, "has no digest: it is incomplete, or was not recorded by the toolkit")
     if metadata.get("format") != FORMAT:
         raise _stale(path, f"has format {metadata.get('format')!r}, this version reads {FORMAT}")
     if metadata["digest"] != _digest(data):
@@ -112,7 +112,7 @@ def read_cassette(path: Path, *, record_hint: str = _RECORD_HINT) -> CassetteFil
             _exchange(raw, wire) for raw, wire in zip(data["interactions"], wires, strict=True)
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise _stale(path, "does not have the form of a cassette") from None
+        raise _stale(path, "does not have the structure of a cassette") from None
     notes = {k: v for k, v in metadata.items() if k not in ("digest", "wire", "format")}
     return CassetteFile(tuple(exchanges), notes)
 
@@ -140,9 +140,9 @@ def _require_mapping(path: Path, text: str) -> dict[str, Any]:
         data = load_yaml(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         words = getattr(error, "problem", None) or type(error).__name__
-        raise _stale(path, f"is no whole cassette ({words})") from None
+        raise _stale(path, f"is not a complete cassette ({words})") from None
     if not isinstance(data, dict) or not isinstance(data.get("interactions"), list):
-        raise _stale(path, "does not have the form of a cassette")
+        raise _stale(path, "does not have the structure of a cassette")
     return data
 
 
@@ -187,7 +187,7 @@ def write_whole(path: Path, text: str) -> None:
                 os.unlink(temporary)
         raise CassetteError(
             f"{path} could not be written ({error.strerror})",
-            hint="Check the folder's rights and the free space.",
+            hint="Check the folder's permissions and the free disk space.",
         ) from None
 
 

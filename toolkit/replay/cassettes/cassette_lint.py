@@ -76,15 +76,15 @@ def lint_cassettes(folder: Path, scrubber: Scrubber, *, max_age_days: float) -> 
 
 def _look_at(path: Path, content: CassetteFile, scrubber: Scrubber, max_age_days: float) -> Iterator[Finding]:
     if leaks := find_cassette_leaks(content, scrubber):
-        words = f"looks as if it held a secret: {', '.join(leaks)}; change that key now"
+        words = f"seems to contain a secret: {', '.join(leaks)}; rotate that key now"
         yield Finding(path, "leak", words)
     if not content.exchanges:
-        yield Finding(path, "format", "holds nothing")
+        yield Finding(path, "format", "is empty")
     age_days = find_age_days(content)
     if age_days is None:
-        yield Finding(path, "age", "does not say when it was recorded", is_error=False)
+        yield Finding(path, "age", "has no recording date", is_error=False)
     elif age_days > max_age_days:
-        words = f"was recorded {age_days:.0f} days ago; the provider may answer otherwise now"
+        words = f"was recorded {age_days:.0f} days ago; the provider may answer differently now"
         yield Finding(path, "age", words, is_error=False)
 
 

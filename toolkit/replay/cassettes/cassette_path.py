@@ -23,7 +23,7 @@ def cassette_path(name: str, folder: Path | str = FOLDER) -> Path:
     parts = name.removesuffix(".yaml").split("/")
     if len(parts) > _MAX_PARTS or not all(map(is_file_name, parts)):
         raise InvalidInput(
-            f"{name!r} cannot be the name of a cassette",
+            f"{name!r} is not a valid cassette name",
             hint="Use letters, digits, `.`, `_` and `-`, as in `suite/case`.",
         )
     return Path(folder).joinpath(*parts[:-1], f"{parts[-1]}.yaml")

@@ -75,7 +75,7 @@ def cassette(
         CassetteError: what was recorded may not be written, because a secret is still in it.
     """
     if mode not in ("auto", "replay", "record"):
-        raise InvalidInput(f"{mode!r} is no mode", hint="Use `auto`, `replay` or `record`.")
+        raise InvalidInput(f"{mode!r} is not a valid mode", hint="Use `auto`, `replay` or `record`.")
     path = cassette_path(name, folder)
     return OpenCassette(path, name=name, mode=mode, secrets=secrets, allow_hosts=allow_hosts)
 
@@ -200,12 +200,12 @@ class OpenCassette:
         if not exchanges:
             raise CassetteError(
                 f"nothing was recorded into {self.name}: no answer came over HTTP",
-                hint="A mocked or cached answer makes no traffic; a refused connection no answer.",
+                hint="Mocked or cached answers produce no traffic, and a refused connection has no answer.",
             )
         content = CassetteFile(tuple(exchanges), {**_origin_facts(), "name": self.name, **self.metadata})
         if leaks := find_cassette_leaks(content, self._scrubber):
             raise CassetteError(
-                f"the cassette {self.name} was not written: it still holds {', '.join(leaks)}",
+                f"the cassette {self.name} was not written: it still contains {', '.join(leaks)}",
                 hint="A key may be part of the prompt or of the answer; remove it and try again.",
             )
         write_cassette(self.path, content)
@@ -310,7 +310,7 @@ class OpenCassette:
         self.misses.append(miss)
         raise CassetteMissing(
             f"the cassette {self.name} is being replayed: {miss}",
-            hint=f"Nothing connects in replay. If it must: `allow_hosts=[{where!r}]`.",
+            hint=f"Replay makes no connections. To allow this one: `allow_hosts=[{where!r}]`.",
         )
 
     def _miss(self, asked: Exchange) -> NoReturn:
@@ -325,7 +325,7 @@ class OpenCassette:
 
     def _missing(self, miss: str) -> CassetteMissing:
         return CassetteMissing(
-            f"the cassette {self.name} holds no such request: {miss}",
+            f"the cassette {self.name} has no matching request: {miss}",
             hint=_HINT if self._record_hint == _RECORD_HINT else f"{_HINT} {self._record_hint}",
         )
 

@@ -25,7 +25,7 @@ def recording_lock(path: Path) -> Iterator[None]:
         file = lock.open("a+")
     except OSError as error:
         raise CassetteError(
-            f"{path.parent} cannot be written ({error.strerror})", hint="Check the folder's rights."
+            f"{path.parent} cannot be written ({error.strerror})", hint="Check the folder's permissions."
         ) from None
     with file:
         if not _acquire(file) or not _is_same(file, lock):

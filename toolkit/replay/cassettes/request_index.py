@@ -67,7 +67,7 @@ class RequestIndex:
     def describe_nearest(self, asked: Exchange) -> str:
         """In what `asked` differs from the recorded request most like it, in words."""
         if not self._exchanges:
-            return "the cassette holds no request"
+            return "the cassette contains no requests"
         leaves = _leaves(asked.request_body)
         differences = min(
             (

@@ -62,7 +62,7 @@ def load_baseline(path: Path, mode: Mode) -> dict[tuple[str, str], Accepted]:
             for entry in entries
         }
     except (KeyError, TypeError) as error:
-        raise InvalidInput(f"{path} is no baseline ({error})", hint=_HINT) from None
+        raise InvalidInput(f"{path} is not a valid baseline ({error})", hint=_HINT) from None
 
 
 _HINT: Final = "Restore it from version control, or delete it and run with `--accept`."
@@ -76,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{path} cannot be read ({error})", hint=_HINT) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InvalidInput(f"{path} is no baseline of format {FORMAT}", hint=_HINT)
+        raise InvalidInput(f"{path} is not a baseline of format {FORMAT}", hint=_HINT)
     return content
 
 

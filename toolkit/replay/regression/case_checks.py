@@ -92,23 +92,25 @@ def parse_check(raw: Any) -> Check:
         InvalidInput: no such kind, or its specification makes no sense.
     """
     if not isinstance(raw, Mapping) or len(raw) != 1:
-        raise InvalidInput(f"{_short(raw)} is no check", hint="Write one `kind: value` per check.")
+        raise InvalidInput(
+            f"{_short(raw)} is not a check", hint="Write one `kind: value` per check."
+        )
     kind, spec = next(iter(raw.items()))
     parse = _PARSERS.get(kind)
     if parse is None:
         raise InvalidInput(
-            f"there is no check {kind!r}", hint=f"There are {', '.join(sorted(_PARSERS))}."
+            f"there is no check {kind!r}", hint=f"Known checks are {', '.join(sorted(_PARSERS))}."
         )
     try:
         return parse(spec)
     except (TypeError, ValueError, KeyError, InvalidOperation) as error:
-        raise InvalidInput(f"the check `{kind}: {_short(spec)}` makes no sense ({error})") from None
+        raise InvalidInput(f"the check `{kind}: {_short(spec)}` is not valid ({error})") from None
 
 
 def _texts(spec: Any) -> tuple[str, ...]:
     texts = tuple(spec) if isinstance(spec, list) else (spec,)
     if not texts or not all(isinstance(text, str | int | float) for text in texts):
-        raise ValueError("a text or a list of texts is needed")
+        raise ValueError("a string or a list of strings is required")
     return tuple(str(text) for text in texts)
 
 
@@ -152,14 +154,14 @@ def _numeric(spec: Any) -> Check:
 
 def _json_schema(spec: Any) -> Check:
     if not isinstance(spec, Mapping):
-        raise ValueError("a JSON schema is a mapping")
+        raise ValueError("a JSON schema must be a mapping")
     return _scored("JSON schema", scorers.json_schema(spec))
 
 
 def _similarity(spec: Any) -> Check:
     at_least = float(spec.get("at_least", 0.8))
     if not 0 < at_least <= 1:
-        raise ValueError("at_least lies above 0 and up to 1")
+        raise ValueError("at_least must be above 0 and at most 1")
     texts = _texts(spec["to"])
     return _scored(f"similarity ≥ {at_least:g}", scorers.fuzzy(), texts, at_least)
 
@@ -176,7 +178,9 @@ def _scorer(spec: Any) -> Check:
     targets = _texts(options.pop("target")) if "target" in options else ()
     maker = getattr(scorers, name, None)
     if getattr(maker, "__annotations__", {}).get("return") != "Scorer" or name == "named":
-        raise InvalidInput(f"there is no scorer {name!r}", hint="See the scorers of the evals.")
+        raise InvalidInput(
+            f"there is no scorer {name!r}", hint="See docs/evals.md for the scorers."
+        )
     assert maker is not None
     return _scored(f"{name} ≥ {at_least:g}", maker(**options), targets, at_least)
 
@@ -184,12 +188,12 @@ def _scorer(spec: Any) -> Check:
 def _latency(spec: Any) -> Check:
     limits = {name: float(limit) for name, limit in spec.items()}
     if not limits or not limits.keys() <= {"ttft_ms", "duration_ms"}:
-        raise ValueError("ttft_ms and duration_ms are known")
+        raise ValueError("only ttft_ms and duration_ms are known")
 
     def judge(seen: Seen) -> tuple[bool | None, str]:
         found = {name: getattr(seen.measured, name, None) for name in limits}
         if any(value is None for value in found.values()):
-            return None, "there is no live measurement to judge by"
+            return None, "there is no live measurement to check"
         words = ", ".join(f"{name} {value:.0f}" for name, value in found.items())
         return all((found[name] or 0.0) <= limit for name, limit in limits.items()), words
 
@@ -202,7 +206,7 @@ def _cost(spec: Any) -> Check:
     def judge(seen: Seen) -> tuple[bool | None, str]:
         spent = seen.measured.cost_usd if seen.measured else None
         if spent is None:
-            return None, "the live call was unpriced, or there was none"
+            return None, "the live call has no price, or there was none"
         return spent <= limit, f"${spent}"
 
     return Check(f"cost ≤ ${limit}", judge)

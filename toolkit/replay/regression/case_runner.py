@@ -161,5 +161,5 @@ def _require_expected(case: Case, error: ToolkitError | None) -> None:
         f"{case.name} was not recorded: {error.message}",
         provider=error.provider,
         model=error.model,
-        hint=error.hint or "If the failure is what you want to keep, add a check `error: CODE`.",
+        hint=error.hint or "If this failure is the expected outcome, add a check `error: CODE`.",
     ) from None

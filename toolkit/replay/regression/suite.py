@@ -107,7 +107,7 @@ def find_suite(name: str | Path) -> Path:
             return folder
     if there := next((folder for folder in tried if folder.is_dir()), None):
         raise InvalidInput(
-            f"{there} is no suite: it holds no {FILE_NAME}",
+            f"{there} is not a suite: it has no {FILE_NAME}",
             hint=f"A suite is a folder with {FILE_NAME} and {CASES_STEM}.yaml.",
         )
     raise InvalidInput(f"there is no suite {str(name)!r}", hint=f"Looked in . and {FOLDER}/.")
@@ -144,7 +144,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     _refuse_unknown(facts, _SUITE_KEYS, str(path))
     for name in ("defaults", "thresholds"):
         if not isinstance(facts.get(name, {}), dict):
-            raise InvalidInput(f"{path}: `{name}` is a table")
+            raise InvalidInput(f"{path}: `{name}` must be a table")
     _refuse_unknown(facts.get("thresholds", {}), _THRESHOLDS, f"{path}, thresholds")
     return facts
 
@@ -153,7 +153,7 @@ def _refuse_unknown(facts: Mapping[str, Any], known: set[str], where: str) -> No
     if unknown := sorted(set(facts) - known):
         raise InvalidInput(
             f"{where}: there is no setting {unknown[0]!r}",
-            hint=f"Known are {', '.join(sorted(known))}.",
+            hint=f"Known settings are {', '.join(sorted(known))}.",
         )
 
 
@@ -183,7 +183,7 @@ def _rows(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
         words = getattr(error, "problem", None) or str(error) or type(error).__name__
         raise InvalidInput(f"{path} cannot be read: {words}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InvalidInput(f"{path} is no list of cases", hint="Each case is a mapping.")
+        raise InvalidInput(f"{path} is not a list of cases", hint="Each case must be a mapping.")
     for number, row in enumerate(rows, 1):
         name = row.get("id")
         yield row, f"{path.name}, case {name if isinstance(name, str) else number}"
@@ -200,7 +200,7 @@ def _parse(path: Path, text: str) -> Any:
 def _plain_row(row: Mapping[str | None, Any]) -> dict[str, Any]:
     """A row of a table: empty cells are absent, and columns named after checks are checks."""
     if None in row:
-        raise ValueError("a row has more cells than the head has columns")
+        raise ValueError("a row has more cells than the header")
     cells = {str(name): value for name, value in row.items() if value not in (None, "")}
     for name in ("messages", "params", "checks", "models", "stream"):
         if name in cells:
@@ -230,11 +230,11 @@ def _case(row: Mapping[str, Any], where: str, facts: Mapping[str, Any]) -> Case:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not is_file_name(value):
         raise InvalidInput(
-            f"{value!r} cannot be the id of a case",
-            hint="The id becomes a file's name: letters, digits, `.`, `_` and `-`.",
+            f"{value!r} is not a valid case id",
+            hint="The id is used as a file name: letters, digits, `.`, `_` and `-`.",
         )
     if value == CASES_STEM or value.startswith(f"{CASES_STEM}-"):
-        raise InvalidInput(f"the id {value!r} is kept for files of cases")
+        raise InvalidInput(f"the id {value!r} is reserved for files of cases")
     return value
 
 
@@ -243,15 +243,15 @@ def _messages(row: Mapping[str, Any], system: Any) -> tuple[Message, ...]:
     if isinstance(asked, str) and asked.strip():
         asked = [{"role": "user", "content": asked}]
     if not isinstance(asked, list) or not asked:
-        raise InvalidInput("there is nothing to ask", hint="Give a `prompt` or `messages`.")
+        raise InvalidInput("it has no prompt", hint="Add a `prompt` or `messages`.")
     if not all(isinstance(message, dict) and "role" in message for message in asked):
-        raise InvalidInput("each message is a mapping with a `role`")
+        raise InvalidInput("each message must be a mapping with a `role`")
     for message in asked:
         # `{content: Hello, you}` in YAML is a content "Hello" and a field "you" without a value.
         if empty := [k for k, v in message.items() if v is None and k != "content"]:
             raise InvalidInput(
                 f"a message has the field {empty[0]!r} without a value",
-                hint="Put a text that holds a comma in quotes.",
+                hint="Quote strings that contain a comma.",
             )
     if system and asked[0]["role"] != "system":
         asked = [{"role": "system", "content": str(system)}, *asked]
@@ -261,7 +261,7 @@ def _messages(row: Mapping[str, Any], system: Any) -> tuple[Message, ...]:
 def _checks(raw: list[Any]) -> tuple[Check, ...]:
     if not raw:
         raise InvalidInput(
-            "it has no checks, so nothing could ever be wrong with it",
+            "it has no checks, so it could never fail",
             hint=f"Add at least one of {', '.join(KINDS)}.",
         )
     return tuple(parse_check(check) for check in raw)
@@ -270,7 +270,7 @@ def _checks(raw: list[Any]) -> tuple[Check, ...]:
 def _models(value: Any) -> tuple[str, ...]:
     models = [value] if isinstance(value, str) else value
     if not isinstance(models, list) or not models:
-        raise InvalidInput("no model is named", hint='Set `models = ["provider/model_id"]`.')
+        raise InvalidInput("no model is given", hint='Set `models = ["provider/model_id"]`.')
     if not all(isinstance(model, str) and "/" in model.strip("/") for model in models):
         raise InvalidInput(f"{models!r} are no `provider/model_id`")
     return tuple(dict.fromkeys(models))
@@ -290,7 +290,7 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidInput(f"`{what}` is a mapping")
+        raise InvalidInput(f"`{what}` must be a mapping")
     return value
 
 
@@ -298,23 +298,23 @@ def _list(value: Any, what: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidInput(f"`{what}` is a list")
+        raise InvalidInput(f"`{what}` must be a list")
     return value
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InvalidInput(f"`stream` is true or false, not {value!r}")
+        raise InvalidInput(f"`stream` must be true or false, not {value!r}")
     return value
 
 
 def _whole(value: Any, what: str, *, at_least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise InvalidInput(f"`{what}` is a whole number of at least {at_least}, not {value!r}")
+        raise InvalidInput(f"`{what}` must be a whole number of at least {at_least}, not {value!r}")
     return value
 
 
 def _share(value: Any) -> float:
     if not isinstance(value, int | float) or not 0 < value < 1:
-        raise InvalidInput(f"`alpha` lies between 0 and 1, not {value!r}")
+        raise InvalidInput(f"`alpha` must be between 0 and 1, not {value!r}")
     return float(value)

@@ -83,9 +83,9 @@ class SuiteRun:
             parts.append(f"p = {found.p_value:.2g}")
             smallest = found.smallest_visible
             parts.append(
-                "too few cases to show any change"
+                "too few cases to detect a change"
                 if smallest is None
-                else f"smallest change this could see: {smallest:.1%}".replace("%", " %")
+                else f"smallest detectable change: {smallest:.1%}".replace("%", " %")
             )
         return ", ".join(parts)
 

@@ -27,7 +27,7 @@ def _look_at(toolkit: ModelClient, suite: Suite) -> Iterator[Finding]:
     wanted = {suite.cassette_of(case): case for case in suite.cases}
     for path in find_cassettes(suite.folder):
         if path not in wanted:
-            words = f"belongs to no case of the suite {suite.name}"
+            words = f"does not belong to any case of the suite {suite.name}"
             yield Finding(path, "unused", words, is_error=False)
     for path, case in wanted.items():
         if not path.exists():
@@ -39,6 +39,6 @@ def _look_at(toolkit: ModelClient, suite: Suite) -> Iterator[Finding]:
     for run in replay_suite(toolkit, suite.only(there), run_id="lint"):
         path = suite.cassette_of(run.case)
         if run.unplayed and run.model == run.case.models[0]:
-            yield Finding(path, "unused", f"{run.unplayed} of its exchanges are never asked for")
+            yield Finding(path, "unused", f"{run.unplayed} of its exchanges are never requested")
         if run.trials[0].error_code == "CASSETTE_MISSING":
             yield Finding(path, "missing", run.trials[0].error_message)

@@ -78,7 +78,7 @@ def judge_run(run: CaseRun, accepted: Accepted | None, *, alpha: float) -> CaseV
         return CaseVerdict(run=run, verdict="error", reason=words, accepted=accepted)
     failing = "; ".join(f"{j.check} ({j.reason})" if j.reason else j.check for j in run.failing)
     if accepted is None:
-        words = failing or "nothing was accepted yet"
+        words = failing or "no outcome is accepted yet"
         return CaseVerdict(run=run, verdict="new", reason=words)
     verdict = _compare(passes, n, accepted, alpha)
     if verdict == "pass" and passes == 0:

@@ -48,11 +48,11 @@ async def read_request(
     except asyncio.IncompleteReadError:
         return None
     except asyncio.LimitOverrunError:
-        raise BadRequest(431, "the head of the request is too large") from None
+        raise BadRequest(431, "the request headers are too large") from None
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        raise BadRequest(400, "this is no HTTP/1.1 request")
+        raise BadRequest(400, "this is not an HTTP/1.1 request")
     pairs = (line.partition(":") for line in lines[1:] if line)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     if headers.get("expect", "").lower() == "100-continue":
@@ -65,9 +65,9 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -
         return await _read_chunked(reader)
     length = headers.get("content-length", "0")
     if not length.isdecimal():
-        raise BadRequest(400, "the length of the body is no number")
+        raise BadRequest(400, "Content-Length is not a number")
     if int(length) > MAX_BODY_BYTES:
-        raise BadRequest(413, "the body is too large")
+        raise BadRequest(413, "the request body is too large")
     return await reader.readexactly(int(length))
 
 
@@ -79,10 +79,10 @@ async def _read_chunked(reader: asyncio.StreamReader) -> bytes:
         try:
             size = int(line, 16)
         except ValueError:
-            raise BadRequest(400, "a chunk's size is no number") from None
+            raise BadRequest(400, "a chunk size is not a number") from None
         total += size
         if size < 0 or total > MAX_BODY_BYTES:
-            raise BadRequest(413, "the body is too large")
+            raise BadRequest(413, "the request body is too large")
         parts.append(await reader.readexactly(size))
         await reader.readuntil(b"\r\n")
         if size == 0:

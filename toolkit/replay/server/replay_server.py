@@ -59,7 +59,7 @@ class ReplayServer:
 
     def __init__(self, folder: Path, *, speed: float = 1.0, port: int = 0) -> None:
         if not (math.isfinite(speed) and speed >= 0):
-            raise InvalidInput(f"a speed of {speed:g} makes no sense", hint="Use 0 or more.")
+            raise InvalidInput(f"invalid speed: {speed:g}", hint="Use 0 or more.")
         self.port = port
         self.served = 0
         self.missed = 0
@@ -177,7 +177,9 @@ class ReplayServer:
         if answer is None:
             self.missed += 1
             near = self._nearest.describe_nearest(asked)
-            await _refuse(writer, 404, CassetteMissing.code, f"no cassette holds this: {near}")
+            await _refuse(
+                writer, 404, CassetteMissing.code, f"no cassette has a matching request: {near}"
+            )
             return request.keeps_alive
         self.served += 1
         await self._play(answer, request, writer)

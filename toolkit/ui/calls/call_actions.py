@@ -38,9 +38,9 @@ def draw_actions(toolkit: Toolkit, row: Row) -> None:
     messages = _messages(row)
     with st.container(horizontal=True):
         if messages:
-            with st.popover("Ask again", icon=":material/replay:", type="primary"):
+            with st.popover("Send again", icon=":material/replay:", type="primary"):
                 _ask_form(toolkit, row, messages)
-        with st.popover("Make a test", icon=":material/science:"):
+        with st.popover("Create a test", icon=":material/science:"):
             _test_form(toolkit, row)
         with st.popover("Copy", icon=":material/content_copy:"):
             st.caption("Python")
@@ -54,14 +54,14 @@ def _ask_form(toolkit: Toolkit, row: Row, messages: list[Any]) -> None:
     current = str(row["model"])
     options = list(dict.fromkeys([current, *names]))
     model = st.selectbox("Model", options, key="again-model", accept_new_options=True)
-    st.caption("The same messages and parameters. A cloud model costs what its price says.")
+    st.caption("Sends the same messages and parameters. Cloud models are charged at their price.")
     with st.container(horizontal=True):
         if st.button("Ask", type="primary", key="again-ask"):
             options_sent = {**_params(row), "origin": "chat"}
             task = toolkit.acomplete(model or current, messages, **options_sent)
             st.session_state[_KEY] = AskedAgain(model or current, toolkit.portal.start(task))
             st.rerun()
-        if st.button("In Compare", key="again-compare", icon=":material/view_column_2:"):
+        if st.button("Open in Compare", key="again-compare", icon=":material/view_column_2:"):
             query: dict[str, Any] = {"model": [current], "prompt": _last_text(messages)}
             st.switch_page("compare.py", query_params=query)
 
@@ -100,11 +100,11 @@ def _watch() -> None:
 
 
 def _test_form(toolkit: Toolkit, row: Row) -> None:
-    st.caption("The recorded answer becomes a case of a suite, which replays without the provider.")
+    st.caption("The recorded answer becomes a case of a suite, which can be replayed offline.")
     call_id = str(row["call_id"])
     suite = st.text_input("Suite", value="from-calls", key="test-suite")
     name = st.text_input("Case", value=f"call-{call_id[-8:]}", key=f"test-name-{call_id}")
-    if not st.button("Make the test", type="primary", key="test-make"):
+    if not st.button("Create the test", type="primary", key="test-make"):
         return
     try:
         _, cases = make_case(toolkit, call_id, suite=suite.strip(), name=name.strip() or None)

@@ -105,7 +105,7 @@ def _failure(row: Row) -> None:
     http = f" (HTTP {int(status)})" if status else ""
     lines = []
     if row.get("error_message"):
-        lines.append(f"It says: “{plain(row['error_message'], limit=600)}”")
+        lines.append(f"Message: “{plain(row['error_message'], limit=600)}”")
     lines.append(f"**What to do:** {what_to_do(str(row['error_code'] or ''), row)}")
     title = f"{plain(row['provider'])}: {headline(str(row['error_code'] or ''))}{http}"
     st.error("\n\n".join(lines), title=title, icon=":material/error:")
@@ -179,11 +179,11 @@ def _receipt(row: Row) -> None:
         alt="Tokens by class",
     )
     source = {"provider": "by the provider", "estimated": "as an estimate"}
-    st.caption(f"Counted {source.get(str(row['usage_source']), 'by nobody')}.")
+    st.caption(f"Counted {source.get(str(row['usage_source']), 'by an unknown source')}.")
     lines = [f"Cost: {money(row.get('cost_usd'))}"]
     if row.get("cost_reported_usd") is not None:
         lines.append(f"The provider reports: {money(row['cost_reported_usd'])}")
-    lines.append(f"Price row: {row.get('price_id') or 'no price is known for this model'}")
+    lines.append(f"Price row: {row.get('price_id') or 'no known price for this model'}")
     st.text("\n".join(lines))
 
 

@@ -24,7 +24,8 @@ def draw_export(toolkit: Toolkit, chosen: CallFilter) -> None:
     """The button and, in it, one download per format."""
     with st.popover("Export", icon=":material/download:"):
         st.caption(
-            f"The calls of these filters with every column, at most the newest {count(MOST_ROWS)}. "
+            f"The calls that match these filters with all columns, at most the newest "
+            f"{count(MOST_ROWS)}. "
             "`toolkit calls export` writes OpenTelemetry spans and files of any size."
         )
         for name, (file, mime) in _FORMATS.items():

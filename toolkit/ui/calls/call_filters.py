@@ -41,7 +41,7 @@ def chosen_time(usual: str) -> CallFilter:
     """Draw search box and time, and return what they say."""
     text = st.text_input(
         "Search", key="text", type="search", live="300ms", bind="query-params", width=280,
-        placeholder="Words of a prompt or answer, or an id", label_visibility="collapsed",
+        placeholder="Text of a prompt or answer, or an id", label_visibility="collapsed",
     )  # fmt: skip
     spans = [*queries.SPANS, queries.EVER, queries.CHOSEN]
     span = st.segmented_control(
@@ -135,7 +135,7 @@ def _pills(column: str, title: str, counts: Mapping[str, int]) -> tuple[str, ...
     named, key = _named(column), key_of(column)
     options = list(dict.fromkeys([*named, *list(counts)[:_MOST_VALUES]]))
     if not options:
-        st.caption("No call of this time has one.")
+        st.caption("No call in this time range has one.")
         return ()
     # Not bound to the address by Streamlit: it would write the labels there, counts and all.
     if key not in st.session_state:
@@ -150,7 +150,9 @@ def _pills(column: str, title: str, counts: Mapping[str, int]) -> tuple[str, ...
     else:
         st.query_params.pop(key, None)
     if len(counts) > _MOST_VALUES:
-        st.caption(f"The {_MOST_VALUES} with most calls; the search box finds the others.")
+        st.caption(
+            f"The {_MOST_VALUES} with the most calls; use the search box to find the others."
+        )
     return tuple(chosen or ())
 
 

@@ -35,7 +35,7 @@ def draw_calls(toolkit: Toolkit) -> None:
     if not known:
         with page_head("Calls"):
             pass
-        empty("Every request made from here, from Python or from the shell is listed here.")
+        empty("Requests made in this app, from Python or from the command line are listed here.")
         ask_two_models(toolkit, compare_state())
         return
     # Of millions of calls the newest are wanted first; all of them would be waited for.
@@ -74,8 +74,8 @@ def _draw_list(toolkit: Toolkit, chosen: CallFilter, known: int, opened: str | N
         drawn = by_time.frame(reader)
         listed = queries.requests(chosen, page).rows(reader)
     if not listed and page == 1:
-        st.markdown(f"None of {count(known)} calls fits these filters.")
-        st.button("Take all filters away", on_click=clear_filters)
+        st.markdown(f"None of {count(known)} calls matches these filters.")
+        st.button("Clear all filters", on_click=clear_filters)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(totals_sentence(totals), width="stretch")
@@ -131,7 +131,7 @@ def _draw_panel(toolkit: Toolkit, request_id: str) -> None:
         if rows:
             draw_request(toolkit, rows, query, on_close=close_request)
         else:
-            st.caption("No such request is recorded here.")
+            st.caption("This request is not in the database.")
             st.button("Close", on_click=close_request, key="close-missing")
 
 
@@ -144,5 +144,5 @@ def close_request() -> None:
 
 def _draw_board_note() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Only the calls of one board.", width="content")
+        st.caption("Showing the calls of one board.", width="content")
         st.button("Show all", type="tertiary", on_click=lambda: st.query_params.pop("board", None))

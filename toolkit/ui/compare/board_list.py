@@ -20,7 +20,7 @@ def draw_boards(toolkit: Toolkit) -> str | None:
     rows = list_boards(toolkit.store, MOST_BOARDS)
     text = st.text_input(
         "Search boards", key="board-text", type="search", live="200ms", width=330,
-        placeholder="Words of the question, or a model", label_visibility="collapsed",
+        placeholder="Text of the question, or a model", label_visibility="collapsed",
     )  # fmt: skip
     asked = [row["title"] or prompt_text(prompt_of(row["messages"])) for row in rows]
     models = [", ".join(row["models"] or ()) for row in rows]
@@ -31,7 +31,7 @@ def draw_boards(toolkit: Toolkit) -> str | None:
         if all(word in f"{asked[index]} {models[index]}".lower() for word in wanted)
     ]
     if not kept:
-        st.markdown("No board yet." if not rows else "No board holds these words.")
+        st.markdown("No boards yet." if not rows else "No board matches.")
         return None
     zone = st.context.timezone
     chosen = draw_table(

@@ -96,8 +96,8 @@ def _draw_head(toolkit: Toolkit, state: CompareState, board: Board | None) -> No
             help="Hides the models' names and shuffles them until you have voted.",
         )
         draw_add_model(toolkit, state)
-        with st.popover("For all", icon=":material/tune:", disabled=state.is_running):
-            st.caption("Parameters of every pane that has none of its own.")
+        with st.popover("All panes", icon=":material/tune:", disabled=state.is_running):
+            st.caption("Parameters for every pane that does not set its own.")
             draw_params(state.shared, "all")
         _board_menu(board)
         if board is not None:
@@ -123,7 +123,7 @@ def _progress(board: Board) -> None:
 def _board_menu(board: Board | None) -> None:
     with st.popover("Board", icon=":material/dashboard:"):
         if board is not None:
-            st.caption("Its address")
+            st.caption("Link")
             st.code(f"{(st.context.url or '').split('?')[0]}?board={board.board_id}", language=None)
             name = f"board-{board.board_id[-8:]}"
             for label, made, ending, mime in (
@@ -165,7 +165,7 @@ def _draw_question(toolkit: Toolkit, state: CompareState) -> None:
             "Prompt",
             key=_PROMPT,
             height=68,
-            placeholder="What should every model answer? Ctrl+Enter asks.",
+            placeholder="Type a question for all models. Ctrl+Enter sends it.",
             persist_state="session",
             label_visibility="collapsed",
         )
@@ -187,7 +187,7 @@ def _buttons(toolkit: Toolkit, state: CompareState) -> None:
             args=(toolkit, state, False),
             disabled=len(state.choices) < MIN_PANES,
             shortcut="Ctrl+Enter",
-            help="Asks every model at once.",
+            help="Sends the question to all models at once.",
         )
         if state.board is not None:
             st.button(
@@ -196,7 +196,7 @@ def _buttons(toolkit: Toolkit, state: CompareState) -> None:
                 on_click=_run,
                 args=(toolkit, state, True),
                 disabled=len(state.choices) != len(state.board.panes),
-                help="Asks the same models, each with its own conversation so far.",
+                help="Sends another question to the same models; each keeps its own conversation.",
             )
         with st.popover("Image", icon=":material/image:", type="tertiary"):
             st.file_uploader(
@@ -263,10 +263,10 @@ def _draw_drafts(toolkit: Toolkit, state: CompareState) -> None:
     draw_drafts(state, read_troubles(toolkit))
     if len(state.choices) >= MIN_PANES:
         return
-    empty("The same question to several models: what each says, how fast, for how much.")
+    empty("Send one question to several models and compare answers, speed and cost.")
     ask_two_models(toolkit, state)
     with st.container(horizontal=True):
-        st.caption("Questions to start with:", width="content")
+        st.caption("Example questions:", width="content")
         for number, example in enumerate(_EXAMPLES):
             st.button(
                 example, key=f"example-{number}", type="tertiary",
@@ -302,7 +302,7 @@ def _draw_end(state: CompareState, board: Board) -> None:
             with st.popover("Difference", icon=":material/difference:", type="tertiary"):
                 _draw_difference(board)
     if state.hides_names:
-        st.caption("Timeline and numbers name the models: they appear once you have voted.")
+        st.caption("The timeline and figures show the model names; they appear after you vote.")
         return
     draw_results(board)
 
@@ -314,11 +314,13 @@ def _draw_difference(board: Board) -> None:
         "To", range(len(names)), index=1, format_func=names.__getitem__, key="diff-b"
     )
     before, now = board.panes[left].text, board.panes[right].text
-    st.markdown(difference_markdown(before, now) if before != now else "Both texts are the same.")
+    st.markdown(
+        difference_markdown(before, now) if before != now else "Both answers are identical."
+    )
 
 
 def _draw_list(toolkit: Toolkit) -> None:
-    with page_head("Boards", "Every comparison that was made here."):
+    with page_head("Boards", "All comparisons made here."):
         if st.button("New board", icon=":material/add:", key="list-new"):
             st.query_params.clear()
             compare_state().clear()

@@ -37,7 +37,7 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
                              label_visibility="collapsed")  # fmt: skip
         _export(votes, rows)
     if not rows:
-        empty("No vote yet. Compare models without their names, and vote for the better answer.")
+        empty("No votes yet. Compare models with hidden names, and vote for the better answer.")
         st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:")
         if not every:
             from toolkit.ui.compare.session import compare_state
@@ -77,15 +77,15 @@ def _draw_ratings(toolkit: Toolkit, rows: Sequence[Mapping[str, Any]]) -> None:
             "won": Column([row["wins"] for row in rows], 48, "number"),
             "TTFT ms": Column([fact.get("p50_ms") for fact in facts], 66, "number"),
             "$ / 1,000": Column([fact.get("usd_per_thousand") for fact in facts], 74, "number",
-                                "Of 1,000 of your own calls", style="%.2f"),
+                                "Per 1,000 of your own calls", style="%.2f"),
         },
         key="ratings",
         alt="Ratings of models from votes, best first",
     )  # fmt: skip
     if len({row["group"] for row in rows}) > 1:
         st.warning(
-            "Some models were never compared with each other, directly or through others: ratings "
-            "of different groups cannot be compared.",
+            "Some models were never compared with each other, directly or through other models. "
+            "Ratings of different groups are not comparable.",
             icon=":material/link_off:",
         )
 
@@ -107,7 +107,7 @@ def _interval(row: Mapping[str, Any], ends: tuple[float, float]) -> str:
 
 
 def _draw_pairs(votes: Sequence[Mapping[str, Any]]) -> None:
-    section("Who beat whom")
+    section("Wins by pair")
     pairs: dict[tuple[str, str], list[int]] = {}
     for vote in votes:
         a, b = str(vote["model_a"]), str(vote["model_b"])

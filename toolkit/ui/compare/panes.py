@@ -114,7 +114,7 @@ def _button(pane: Pane, actions: PaneActions | None) -> None:
         )
     elif pane.state in ("failed", "stopped"):
         st.button(
-            "Ask again",
+            "Send again",
             key=f"retry-{pane.pane_id}",
             on_click=actions.retry,
             args=(pane.index,),
@@ -137,7 +137,7 @@ def _body(pane: Pane) -> None:
     elif pane.state == "waiting":
         st.skeleton(height=80)
     elif pane.is_over and not (pane.text or pane.reasoning or pane.tool_calls):
-        empty = "The answer has no text." if pane.state == "done" else "Stopped before any text."
+        empty = "Empty response." if pane.state == "done" else "Stopped before any text."
         st.caption(empty)
     if pane.is_over:
         with st.container(horizontal=True):
@@ -160,8 +160,8 @@ def _links(pane: Pane) -> None:
 def _help(pane: Pane) -> str:
     lines = ["TTFT: from the request sent to the first token, measured on the wire."]
     if pane.is_estimate:
-        lines.append("~ counts pieces of the stream; the provider has not counted tokens.")
+        lines.append("~ counts stream chunks; the provider has not reported tokens.")
     if pane.is_over and pane.cost_usd is None:
         note = pane.reply.receipt.note if pane.reply is not None else None
-        lines.append(plain(note or "No price is known for this call."))
+        lines.append(plain(note or "This call has no known price."))
     return " ".join(lines)

@@ -47,7 +47,7 @@ def draw_vote(state: CompareState, board: Board) -> None:
         with st.popover("Tags and comment", icon=":material/sell:", type="tertiary"):
             st.pills("Tags", _TAGS, selection_mode="multi", key="vote-tags")
             st.text_input("Comment", key="vote-comment")
-            st.caption("They are kept with the vote that you give next.")
+            st.caption("They are saved with your next vote.")
 
 
 def _note() -> str | None:

@@ -7,23 +7,23 @@ from typing import Any, Final
 
 _HEADLINES: Final = {
     "API_KEY_REQUIRED": "no key",
-    "AUTHENTICATION_FAILED": "the key was refused",
+    "AUTHENTICATION_FAILED": "the API key was rejected",
     "PERMISSION_DENIED": "not allowed",
-    "MODEL_NOT_FOUND": "no such model",
-    "CLIENT_ERROR": "the request was refused",
+    "MODEL_NOT_FOUND": "model not found",
+    "CLIENT_ERROR": "the request was rejected",
     "CONTEXT_WINDOW_EXCEEDED": "the input is too long",
-    "CONTENT_FILTERED": "refused by a safety system",
+    "CONTENT_FILTERED": "blocked by a safety filter",
     "RATE_LIMIT_EXCEEDED": "too many requests",
-    "QUOTA_EXCEEDED": "no credit left",
-    "SERVER_ERROR": "the provider failed",
-    "TIMEOUT": "no answer in time",
-    "REQUEST_FAILED": "no connection",
+    "QUOTA_EXCEEDED": "no credit or quota left",
+    "SERVER_ERROR": "the provider returned a server error",
+    "TIMEOUT": "the request timed out",
+    "REQUEST_FAILED": "the connection failed",
     "STREAM_ERROR": "the answer was cut short",
     "PARSE_ERROR": "the answer could not be read",
-    "MAX_RETRIES_EXCEEDED": "every try failed",
+    "MAX_RETRIES_EXCEEDED": "all attempts failed",
     "NO_PROVIDER": "no provider available",
     "BUDGET_EXCEEDED": "over the budget",
-    "PROVIDER_NOT_FOUND": "no such provider",
+    "PROVIDER_NOT_FOUND": "provider not found",
     "PROVIDER_EXISTS": "the name is taken",
     "PROVIDER_INVALID": "the provider cannot be saved",
     "INVALID_INPUT": "invalid input",
@@ -31,26 +31,26 @@ _HEADLINES: Final = {
     "STORE_FAILED": "the database could not be read",
     "STORE_CORRUPT": "the database is damaged",
     "STORE_TOO_NEW": "the database is from a newer version",
-    "KEY_STORE_FAILED": "the key could not be kept",
+    "KEY_STORE_FAILED": "the key could not be stored",
     "LOCAL_MODEL": "the local model could not be started",
     "CASSETTE_MISSING": "no recorded answer",
-    "CASSETTE_STALE": "the recording is too old",
+    "CASSETTE_STALE": "the recording is outdated",
 }
 _ADVICE: Final = {
     "API_KEY_REQUIRED": "Add a key on the page Providers & Keys.",
     "AUTHENTICATION_FAILED": "Replace the key on the page Providers & Keys.",
     "PERMISSION_DENIED": "Check that the account may use this model in its region and plan.",
-    "MODEL_NOT_FOUND": "Choose a model of the page Models; list them again if it is new.",
-    "CLIENT_ERROR": "Change the request as the provider's message says.",
-    "CONTEXT_WINDOW_EXCEEDED": "Shorten the input, or ask a model with a larger context window.",
-    "CONTENT_FILTERED": "Rephrase the request, or ask another model.",
-    "RATE_LIMIT_EXCEEDED": "Wait a little, set a limit for this provider, or name a fallback.",
-    "QUOTA_EXCEEDED": "Add credit to the account, or ask another provider.",
-    "SERVER_ERROR": "Ask again later, or ask the same model at another provider.",
-    "TIMEOUT": "Ask again, or raise the time limits on the page Settings.",
-    "REQUEST_FAILED": "Check the address and the network; the page Health shows since when.",
-    "STREAM_ERROR": "Ask again; what had arrived is kept below.",
-    "PARSE_ERROR": "Check the base URL: something other than this API answered there.",
+    "MODEL_NOT_FOUND": "Choose a model on the page Models; sync the list if the model is new.",
+    "CLIENT_ERROR": "Change the request as described in the provider's message.",
+    "CONTEXT_WINDOW_EXCEEDED": "Shorten the input, or use a model with a larger context window.",
+    "CONTENT_FILTERED": "Rephrase the request, or use another model.",
+    "RATE_LIMIT_EXCEEDED": "Wait a moment, set a rate limit for this provider, or add a fallback.",
+    "QUOTA_EXCEEDED": "Add credit to the account, or use another provider.",
+    "SERVER_ERROR": "Try again later, or use the same model from another provider.",
+    "TIMEOUT": "Try again, or increase the time-outs on the page Settings.",
+    "REQUEST_FAILED": "Check the address and the network; the page Health shows when it started.",
+    "STREAM_ERROR": "Try again; the part that was received is shown below.",
+    "PARSE_ERROR": "Check the base URL: the answer did not come from this API.",
     "BUDGET_EXCEEDED": "Raise the budget on the page Settings, or wait until tomorrow (UTC).",
 }
 
@@ -64,5 +64,5 @@ def what_to_do(code: str, row: Mapping[str, Any] | None = None) -> str:
     """What the reader can do; the provider's own waiting time where it gave one."""
     wait_s = (row or {}).get("retry_after_s")
     if wait_s:
-        return f"Wait {float(wait_s):.0f} s, as the provider asks, or ask another provider."
-    return _ADVICE.get(code, "Ask again; the log of the app has more.")
+        return f"Wait {float(wait_s):.0f} s, as the provider requests, or use another provider."
+    return _ADVICE.get(code, "Try again; see the app's log for details.")

@@ -13,7 +13,7 @@ def error_card(error: ToolkitError) -> None:
     """Draw the card; never a traceback, and never a key: messages come redacted."""
     lines = [own(error.message)]
     if error.provider_message:
-        lines.append(f"The provider says: “{plain(error.provider_message, limit=600)}”")
+        lines.append(f"Provider message: “{plain(error.provider_message, limit=600)}”")
     if error.hint:
         lines.append(f"**What to do:** {own(error.hint)}")
     lines.append(f"`{error.code}`" + (f" · HTTP {error.status}" if error.status else ""))

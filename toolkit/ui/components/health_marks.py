@@ -72,4 +72,4 @@ def warning_of(model: str, troubles: Troubles) -> str | None:
     summary = (
         f"{row['provider']} is {provider_state(row['state']).label}: {reason_words(row['reason'])}"
     )
-    return plain(f"{summary}. It can still be asked.")
+    return plain(f"{summary}. It can still be called.")

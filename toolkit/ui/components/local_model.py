@@ -16,4 +16,4 @@ def start_local(toolkit: Toolkit) -> None:
     """
     with st.status("Starting the built-in model", expanded=True) as status:
         ensure_local(toolkit, lambda message: status.update(label=str(message)))
-        status.update(label="The built-in model runs", state="complete")
+        status.update(label="The built-in model is running", state="complete")

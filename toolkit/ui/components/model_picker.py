@@ -97,7 +97,7 @@ def _words(choice: Choice) -> str:
 
 
 def _form(choice: Choice) -> None:
-    st.caption(f"Parameters of {plain(choice.model)}; empty is the default.")
+    st.caption(f"Parameters of {plain(choice.model)}; leave a field empty for the default.")
     draw_params(choice.params, str(choice.uid))
 
 
@@ -105,7 +105,7 @@ def draw_params(params: dict[str, Any], uid: str) -> None:
     """Fields for the parameters of one pane, or of all of them."""
     _number(params, uid, "temperature", "Temperature", 0.0, 2.0, 0.1)
     _number(params, uid, "top_p", "Top p", 0.0, 1.0, 0.05)
-    _number(params, uid, "max_tokens", "Most output tokens", 1, 200_000, 1)
+    _number(params, uid, "max_tokens", "Max output tokens", 1, 200_000, 1)
     _number(params, uid, "seed", "Seed", 0, 2**31 - 1, 1)
     system = st.text_area("System prompt", value=params.get("system", ""), key=f"system-{uid}")
     _set(params, "system", system)

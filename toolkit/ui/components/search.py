@@ -93,7 +93,7 @@ def search_dialog(toolkit: Toolkit, pages: Mapping[str, str]) -> None:
         key="search-text",
         type="search",
         live="200ms",
-        placeholder="A name, words of a prompt or answer, or an id",
+        placeholder="A name, text of a prompt or answer, or an id",
         label_visibility="collapsed",
     )
     try:
@@ -103,7 +103,7 @@ def search_dialog(toolkit: Toolkit, pages: Mapping[str, str]) -> None:
         return
     if not found:
         short = len((text or "").strip()) < _SHORTEST
-        st.caption("Type at least two characters." if short else "Nothing was found.")
+        st.caption("Type at least two characters." if short else "No results.")
         return
     chosen = draw_table(
         {
@@ -113,7 +113,7 @@ def search_dialog(toolkit: Toolkit, pages: Mapping[str, str]) -> None:
         },
         key=f"search-{abs(hash(text))}",
         opens=("Kind", "Name", "Where"),
-        alt="What the search found",
+        alt="Search results",
         height=min(28 * len(found) + 38, 480),
     )
     if chosen is not None:

@@ -40,7 +40,7 @@ def show_text(text: str) -> None:
         else:
             st.text(body)
     if len(text) > MAX_SHOWN_CHARS:
-        st.caption(f"{len(text) - MAX_SHOWN_CHARS:,} more characters are in the record.")
+        st.caption(f"{len(text) - MAX_SHOWN_CHARS:,} more characters are stored.")
 
 
 def plain(text: object, *, limit: int = 2_000) -> str:

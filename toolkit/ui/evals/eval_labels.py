@@ -77,7 +77,7 @@ def say_left(per_s: float, left_s: float) -> str:
 def say_cell(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     """One cell of the matrix: how it was judged, the answer, latency and cost."""
     if not cell:
-        return "not asked"
+        return "not run"
     first = next((shown for shown in cell if shown.status == "ok"), cell[0])
     text = first.output if first.status == "ok" else f"{first.error_code}"
     facts = [_judged(cell, scorer), _short(text or "")]
@@ -95,11 +95,11 @@ def _judged(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     if failed == len(cell):
         return "✕ failed"
     if skipped == len(cell):
-        return "⏸ left out"
+        return "⏸ skipped"
     judged = [j for shown in cell if (j := shown.find_judgement(scorer)) is not None]
     score = cell_score(cell, scorer)
     lost = f", {failed} failed" if failed else ""
-    lost += f", {skipped} left out" if skipped else ""
+    lost += f", {skipped} skipped" if skipped else ""
     if score is None:
         return ("! not scored" if judged else "") + lost
     if len(cell) == 1:

@@ -16,8 +16,8 @@ from toolkit.ui.evals.eval_labels import say_cell
 
 MOST_LINES: Final = 1_000
 _HELP: Final = (
-    "failed: an answer did not pass. different: the columns, or the repeats within one, do not "
-    "agree. errors: a call failed, or a scorer could not judge. skipped: a cap left an answer out."
+    "failed: an answer did not pass. different: columns or repeats disagree. errors: a call "
+    "failed or a scorer could not judge. skipped: not run because the cap was reached."
 )
 
 
@@ -41,7 +41,7 @@ def draw_matrix(matrix: Matrix, scorer: str | None, chosen: Filter, key: str) ->
     """The lines that the filter keeps; returns the sample that was chosen."""
     kept = keep_samples(matrix, chosen, scorer)
     total = len(matrix.samples)
-    st.caption(f"{count(len(kept))} of {count(total)} samples. Choose a line for its whole story.")
+    st.caption(f"{count(len(kept))} of {count(total)} samples. Select a row for its details.")
     if not kept:
         return None
     event = st.dataframe(

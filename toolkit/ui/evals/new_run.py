@@ -95,7 +95,7 @@ def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
         icon=":material/calculate:",
         key="eval-estimate",
         disabled=wanted is None,
-        help="Nothing is sent: it is reckoned from prices and from lengths of recorded answers.",
+        help="No calls are made. The estimate uses prices and the lengths of recorded answers.",
     )
     if is_pressed and wanted is not None:
         _estimate(toolkit, draft, wanted)
@@ -103,7 +103,7 @@ def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
         if draft.summary[0] == wanted.as_text:
             _draw_estimate(toolkit, draft, wanted, draft.summary[1])
         else:
-            st.caption("Something was changed since the estimate; estimate again, then start.")
+            st.caption("The settings changed after the estimate; estimate again, then start.")
 
 
 def _choose_models(toolkit: Toolkit) -> list[str]:
@@ -130,14 +130,14 @@ def _choose_prompts(draft: Draft, dataset: Dataset | None) -> list[dict[str, Any
     known = variables_of(dataset) if dataset is not None else []
     if known:
         names = " ".join(f"`{{{{ {name} }}}}`" for name in known)
-        st.caption(own(f"Every sample has these variables for a prompt: {names}"))
+        st.caption(own(f"Variables available in the prompt: {names}"))
     solvers = []
     for number in range(1, draft.prompts + 1):
         prompt = st.text_area(
             "Prompt" if draft.prompts == 1 else f"Prompt {number}",
             key=f"eval-prompt-{number}",
             height=80,
-            placeholder="empty: the input as it is; else for example  One word only. {{ input }}",
+            placeholder="Empty: the input alone. Example: One word only. {{ input }}",
         )
         system = st.text_input(
             "System prompt" if draft.prompts == 1 else f"System prompt {number}",
@@ -150,7 +150,7 @@ def _choose_prompts(draft: Draft, dataset: Dataset | None) -> list[dict[str, Any
         lacking = [v for v in find_variables(prompt + system) if v.partition(".")[0] not in known]
         if lacking and known:
             summary = ", ".join(f"`{{{{ {name} }}}}`" for name in lacking)
-            st.caption(own(f"Not every sample has {summary}: it would fail there."))
+            st.caption(own(f"Not every sample has {summary}: those samples would fail."))
     if draft.prompts < MOST_PROMPTS:
         st.button("Add a prompt to compare", key="eval-more", on_click=_add_prompt, args=(draft,),
                   type="tertiary", icon=":material/add:")  # fmt: skip
@@ -163,25 +163,25 @@ def _choose_limits() -> dict[str, Any]:
         cap = st.number_input(
             "Cap, USD", 0.0, None, None, key="eval-cap", format="%g", width=150,
             placeholder="none",
-            help="The most that the run may cost. It is held before each call is sent.",
+            help="Maximum cost of the run, checked before each call is sent.",
         )  # fmt: skip
         tokens = st.number_input(
-            "Most output tokens", 1, 200_000, 256, key="eval-max-tokens", width=180,
-            help="Of each answer; it makes the estimate sharp and the cap strict.",
+            "Max output tokens", 1, 200_000, 256, key="eval-max-tokens", width=180,
+            help="Per answer. It makes the estimate precise and the cap strict.",
         )  # fmt: skip
         temperature = st.number_input(
             "Temperature", 0.0, 2.0, None, 0.1, key="eval-temperature", width=150,
             placeholder="default",
         )  # fmt: skip
         width = st.number_input(
-            "Calls at once", 1, 1_000, None, key="eval-concurrency", width=150,
+            "Concurrent calls", 1, 1_000, None, key="eval-concurrency", width=150,
             placeholder="adapts",
-            help="The most at each provider. It begins with 8 and follows what the provider takes.",
+            help="Maximum per provider. It starts at 8 and adapts to the provider's limits.",
         )  # fmt: skip
     again = st.toggle(
-        "Ask everything again",
+        "Ignore cached answers",
         key="eval-again",
-        help="Else answers of earlier runs that asked the same are taken, at no cost.",
+        help="Otherwise answers to identical requests in earlier runs are reused at no cost.",
     )
     params = {"max_tokens": tokens, "temperature": temperature}
     found = {"epochs": epochs, "cap_usd": cap, "concurrency": width, "reuse": not again}
@@ -209,14 +209,14 @@ def _draw_estimate(
             "model": st.column_config.TextColumn(pinned=True),
             **{name: right for name in ("calls", "tokens in", "low", "expected", "high")},
         },
-        alt="What the run will cost, by model",
+        alt="Estimated cost by model",
     )
     st.markdown(own(say_cost(estimates, wanted.options.get("cap_usd"))))
     if st.button("Start", type="primary", icon=":material/play_arrow:", key="eval-start"):
         _start(toolkit, draft, wanted)
     st.caption(
-        "It goes on when you leave this page, and ends with the app; what is missing then can be "
-        "resumed. What a judge or an embedding costs comes on top; the cap holds a judge, too."
+        "The run continues when you leave this page and stops with the app; it can be resumed. "
+        "Judge and embedding costs are not in the estimate; the cap includes the judge."
     )
 
 
@@ -225,18 +225,17 @@ def say_cost(estimates: Sequence[Estimate], cap_usd: float | None) -> str:
     priced = [entry for entry in estimates if entry.expected_usd is not None]
     unpriced = len(estimates) - len(priced)
     if not priced:
-        return "No price is known: the cost cannot be estimated, and a cap holds nothing back."
+        return "No price is known, so the cost cannot be estimated and a cap has no effect."
     low, expected, high = (
         sum(getattr(entry, way) for entry in priced)
         for way in ("low_usd", "expected_usd", "high_usd")
     )
     text = f"About {money(expected)} (low {money(low)}, high {money(high)})"
     if cap_usd is not None:
-        text += f"; the run ends at {money(cap_usd) if cap_usd else '$0'}"
+        text += f"; the run stops at {money(cap_usd) if cap_usd else '$0'}"
     if unpriced:
-        text += (
-            f"; {count(unpriced)} of {count(len(estimates))} models are unpriced and come on top"
-        )
+        text += f"; {count(unpriced)} of {count(len(estimates))} models have no known "
+        text += "price and are not included"
     return f"{text}."
 
 

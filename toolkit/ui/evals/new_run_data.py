@@ -31,8 +31,8 @@ def choose_data(toolkit: Toolkit) -> Dataset | None:
         list(KINDS),
         default=KINDS[0],
         key="eval-data",
-        help="Each row has what is asked (input), and what is wanted (target) where a scorer "
-        "compares with it. All other columns can be named in a prompt.",
+        help="Each row has an input and, for scorers that compare, a target. Prompts can use all "
+        "other columns as variables.",
     )
     chooser = {KINDS[1]: _choose_file, KINDS[2]: _choose_calls}.get(kind or "", _choose_bundled)
     try:
@@ -81,8 +81,8 @@ def _choose_calls(toolkit: Toolkit) -> Dataset | None:
         value=RECORDED_CALLS,
         key="eval-sql",
         height=130,
-        help="One reading query over the ledger, with the columns `input` and, where known, "
-        "`target` and `id`. It cannot change anything, nor reach files or the network.",
+        help="A read-only SQL query over the database with the column `input` and, optionally, "
+        "`target` and `id`. It cannot access files or the network.",
     )
     if not query.strip():
         return None
@@ -93,7 +93,7 @@ def _choose_calls(toolkit: Toolkit) -> Dataset | None:
 
 
 def _choose_columns() -> dict[str, str]:
-    labels = {"input": "Column of the input", "target": "Of the target", "id": "Of the id"}
+    labels = {"input": "Input column", "target": "Target column", "id": "Id column"}
     with st.container(horizontal=True):
         return {
             name: st.text_input(label, value=name, key=f"eval-column-{name}", width=180).strip()
@@ -128,5 +128,5 @@ def _draw_look(dataset: Dataset) -> None:
         hide_index=True,
         height="content",
         column_config={"sample": st.column_config.TextColumn(pinned=True)},
-        alt="The first samples of the data",
+        alt="First samples of the data",
     )

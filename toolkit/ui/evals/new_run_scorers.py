@@ -25,7 +25,7 @@ class Option:
     is_needed: bool = False
 
 
-_PASS: Final = Option("pass_at", "Passes from this score on", "number")
+_PASS: Final = Option("pass_at", "Minimum score to pass", "number")
 OPTIONS: Final[Mapping[str, Sequence[Option]]] = {
     "exact": (
         Option("ignore_case", "Ignore case", "toggle", False),
@@ -47,7 +47,7 @@ OPTIONS: Final[Mapping[str, Sequence[Option]]] = {
         Option("ttft_ms", "First token within, ms", "number"),
         Option("duration_ms", "Whole answer within, ms", "number"),
     ),
-    "cost": (Option("at_most_usd", "At most, USD an answer", "number", None, True),),
+    "cost": (Option("at_most_usd", "Maximum USD per answer", "number", None, True),),
     "tool_call": (
         Option("name", "Tool that must be called", "text", None, True),
         Option("arguments", "With at least these arguments (JSON)", "json"),
@@ -59,7 +59,7 @@ OPTIONS: Final[Mapping[str, Sequence[Option]]] = {
     "judge": (
         Option("model", "Judge (provider/model)", "model", None, True),
         Option("rubric", "What makes an answer good", "long", None, True),
-        Option("top", "Most points", "whole", 5),
+        Option("top", "Maximum points", "whole", 5),
         _PASS,
     ),
     "judge_pair": (
@@ -76,7 +76,7 @@ def choose_scorers(models: Sequence[str], *, has_targets: bool) -> tuple[list[An
         scorer_names(),
         default=["contains"] if has_targets else [],
         key=f"eval-scorers-{has_targets}",
-        help="Who judges the answers. Without any they are only kept, and can be scored later.",
+        help="Scorers to apply. Without one, answers are stored and can be scored later.",
     )
     specs, missing = [], []
     for kind in chosen:
@@ -131,7 +131,7 @@ def _read_json(text: str | None) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"this is no JSON: {error}") from None
+        raise InvalidInput(f"invalid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise InvalidInput("this must be a JSON object, in braces")
+        raise InvalidInput("this must be a JSON object")
     return value

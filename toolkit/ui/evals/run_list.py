@@ -21,13 +21,13 @@ print(run)"""
 def draw_nothing() -> None:
     """What this page is for, and what fills it."""
     st.caption(
-        "An evaluation asks models and prompts the same samples, scores every answer, and says "
-        "with which certainty one is better. Runs from here, from Python, from the shell and from "
-        "files of other tools are listed here."
+        "An evaluation runs the same samples through models and prompts, scores every answer, "
+        "and shows whether the difference is significant. Runs started in the app, from Python "
+        "or the command line, and imported runs are listed here."
     )
-    st.markdown("In Python; this one needs no key, the model runs on this machine:")
+    st.markdown("In Python; this example needs no key, because the model runs on this machine:")
     st.code(_START, language="python")
-    st.caption("A file of Inspect AI or promptfoo, or an export of a run:")
+    st.caption("Import a log of Inspect AI, results of promptfoo, or an exported run:")
     st.code("toolkit eval import results.json", language="bash")
 
 

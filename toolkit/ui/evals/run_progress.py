@@ -74,7 +74,7 @@ def _draw_under_way(toolkit: Toolkit, run_id: str) -> None:
         return
     progress = running.progress
     if progress is None:
-        st.progress(0.0, text="The run begins.")
+        st.progress(0.0, text="The run is starting.")
     else:
         share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
         st.progress(share, text=own(say_progress(progress)))
@@ -84,7 +84,7 @@ def _draw_under_way(toolkit: Toolkit, run_id: str) -> None:
             icon=":material/stop:",
             key="eval-stop",
             on_click=running.stop,
-            help="Calls under way are given up; what is there is kept, the rest can be resumed.",
+            help="Cancels calls in flight and keeps finished answers; the rest can be resumed.",
         )
         if st.button("Show the answers so far", key="eval-so-far", type="tertiary"):
             st.rerun()
@@ -106,9 +106,9 @@ def _draw_elsewhere(toolkit: Toolkit, run_id: str) -> None:
         newest = run["newest_at"] or run["started_at"]
         st.warning(
             own(
-                f"No answer has come for a while (the last one {ago(newest)}). If its process is "
-                f"gone, resume it here or with `toolkit eval resume {run_id}`: that asks for what "
-                "is missing and nothing else."
+                f"No answer has arrived for a while (the last one {ago(newest)}). If its process "
+                f"has ended, resume it here or with `toolkit eval resume {run_id}`, which runs "
+                f"only what is missing."
             )
         )
 
@@ -123,18 +123,18 @@ def _draw_resume(toolkit: Toolkit, run: Mapping[str, Any]) -> None:
             placeholder="none", width=220,
         )  # fmt: skip
         retry = st.toggle(
-            "Failed calls, too",
+            "Retry failed calls",
             value=bool(run["errors"]) and run["status"] != "stopped",
             key="eval-resume-retry",
             disabled=not run["errors"],
-            help="Ask again where a call failed.",
+            help="Also run the calls that failed.",
         )
         # No callback: it would be given what stood here before the change that came with the click.
         is_pressed = st.button(
             "Resume",
             icon=":material/resume:",
             key="eval-resume",
-            help="Asks only for what is missing, what a cap left out included.",
+            help="Runs only what is missing, including samples skipped by the cap.",
         )
     if not is_pressed:
         return

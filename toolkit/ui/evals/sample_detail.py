@@ -46,14 +46,14 @@ def _find_attempts(toolkit: Toolkit, answers: Sequence[AnswerCell]) -> Attempts:
 def _draw_answer(answer: AnswerCell, name: str, attempts: Attempts) -> None:
     st.markdown(f"**{plain(name)}**, repeat {answer.epoch}")
     if answer.status == "skipped":
-        st.text(f"⏸ {answer.error_code}: {answer.error_message or 'left out by a cap'}")
+        st.text(f"⏸ {answer.error_code}: {answer.error_message or 'skipped because of the cap'}")
         return
     if answer.status == "error":
         st.text(f"✕ {answer.error_code}: {answer.error_message or 'the call failed'}")
     elif answer.output:
         show_text(answer.output)
     else:
-        st.caption("No text came.")
+        st.caption("Empty response.")
     for judged in answer.judgements:
         score = "not scored" if judged.score is None else f"{judged.score:.3g}"
         line = f"{judged.mark} {judged.scorer}: {score}"
@@ -69,19 +69,19 @@ def _draw_answer(answer: AnswerCell, name: str, attempts: Attempts) -> None:
 def _facts(answer: AnswerCell) -> str:
     facts = [
         f"TTFT {duration(answer.ttft_ms)}",
-        f"whole {duration(answer.duration_ms)}",
+        f"total {duration(answer.duration_ms)}",
         f"{count(answer.input_tokens)} tokens in, {count(answer.output_tokens)} out",
-        money(answer.cost_usd) if not answer.is_cached else "nothing spent",
+        money(answer.cost_usd) if not answer.is_cached else "no cost",
     ]
     if answer.is_cached:
-        facts.append("an earlier answer, with the timing it had then")
+        facts.append("reused answer, with its original timing")
     return " · ".join(facts)
 
 
 def _draw_calls(answer: AnswerCell, attempts: Attempts) -> None:
     made = attempts.get(answer.request_id or "", ())
     if not made:
-        st.caption("No call of it is recorded here.")
+        st.caption("No call of this sample is recorded here.")
         return
     if len(made) > 1:
         steps = (f"{c['attempt_kind']} {c['error_code'] or c['status']}" for c in made)

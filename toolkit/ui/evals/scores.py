@@ -29,7 +29,7 @@ def draw_scores(run: Mapping[str, Any], rows: Sequence[Row], scorer: str | None)
     entries = [entry for entry in summarize_sides(rows) if entry["scorer"] == scorer]
     _draw_table(entries)
     if scorer is None:
-        st.caption("Nothing judged these answers; score them with `toolkit eval rescore`.")
+        st.caption("These answers have no scores yet; score them with `toolkit eval rescore`.")
         return
     _draw_verdicts(compare_within(rows, scorer))
     _draw_charts(run, entries, scorer)
@@ -45,7 +45,7 @@ def draw_other_run(
         if other["run_id"] != run["run_id"]
     }
     if not others:
-        st.caption("There is no other run yet.")
+        st.caption("There are no other runs yet.")
         return
     chosen = st.selectbox(
         "Against",
@@ -56,7 +56,7 @@ def draw_other_run(
         bind="query-params",
     )
     if chosen is None:
-        st.caption("Choose the run that this one is held against.")
+        st.caption("Choose a run to compare with this one.")
         return
     try:
         other_id = str(others[chosen]["run_id"])
@@ -77,7 +77,7 @@ def _draw_both(
         both = [rows_of(str(r["run_id"])).rows(reader) for r in (other, run)]
     matrix = read_matrix(join_runs(dict(zip(names, both, strict=True))))
     if not matrix.samples:
-        st.caption("The two runs share no sample.")
+        st.caption("The two runs have no samples in common.")
         return
     draw_matrix(matrix, scorer, choose_filter("both"), key="both-matrix")
 
@@ -106,9 +106,9 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
         alt="Scores by model and variant",
     )
     st.caption(
-        "n counts samples; repeats of one are averaged first. Failed calls, and answers that a cap "
-        "left out, have no score and are not counted as wrong. Latency and cost are of answers "
-        "asked for in this run, percentiles of as many as “timed” says."
+        "n counts samples; repeats of a sample are averaged first. Failed calls and samples "
+        "skipped by the cap have no score and do not count as wrong. Latency and cost cover the "
+        "answers made in this run; “timed” is the number of answers behind the percentiles."
     )
 
 

@@ -18,19 +18,19 @@ def how_things_are(rows: Sequence[Mapping[str, Any]]) -> str:
     unknown = sum(row["state"] == "unknown" for row in rows)
     paused = sum(row["state"] == "paused" for row in rows)
     seen = len(rows) - unknown - paused
-    more = f" Nothing is known of {count(unknown)}." if unknown else ""
+    more = f" The state of {count(unknown)} is unknown." if unknown else ""
     more += f" {count(paused)} {_are(paused)} paused." if paused else ""
     if not rows:
         return ""
     if not seen:
-        return f"No provider was called or checked lately.{more if paused else ''}"
+        return f"No provider was called or checked recently.{more if paused else ''}"
     if not bad:
         whole = "The one provider" if seen == 1 else f"All {count(seen)} providers"
-        return f"**{whole} called or checked lately {_are(seen)} healthy.**{more}"
+        return f"**{whole} called or checked recently {_are(seen)} healthy.**{more}"
     named = ", ".join(
         f"{plain(row['provider'])} is {provider_state(row['state']).word}"
         if row["state"] != "auth_error"
-        else f"{plain(row['provider'])} refuses its key"
+        else f"{plain(row['provider'])} rejects its key"
         for row in bad[:_NAMED]
     )
     others = f" and {count(len(bad) - _NAMED)} more" if len(bad) > _NAMED else ""
@@ -46,7 +46,7 @@ def what_was_lost(losses: Mapping[str, Any]) -> str:
     if not losses["attempts"]:
         return "No call was made in the last 24 hours."
     if not failed:
-        return "No attempt failed by a provider's fault in the last 24 hours."
+        return "No attempt failed because of a provider in the last 24 hours."
     start = f"{count(failed)} attempt{_s(failed)} failed in the last 24 hours"
     if not lost:
         return f"{start}; a later attempt answered each of these requests."

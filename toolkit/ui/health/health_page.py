@@ -36,7 +36,7 @@ from toolkit.ui.health.provider_detail import (
 )
 
 LOOK_EVERY_S: Final = 10.0
-TABS: Final = ("Now", "Over time", "Models", "Uptime", "Objectives", "Against another")
+TABS: Final = ("Now", "Over time", "Models", "Uptime", "Objectives", "Compare with")
 _TROUBLE_KEY: Final = "health-trouble"
 
 Row = Mapping[str, Any]
@@ -61,11 +61,11 @@ def draw_health(toolkit: Toolkit) -> None:
             on_click=start_check,
             args=(toolkit,),
             disabled=is_checking() or not rows,
-            help="Asks every provider in use for its model listing, which is free.",
+            help="Requests the model listing of every provider in use, which is free.",
         )
     draw_check()
     if not rows:
-        empty("No provider is in use yet. Every provider that is set up is watched here.")
+        empty("No provider is in use yet. Providers that are set up are monitored here.")
         if st.button("Add provider", type="primary", icon=":material/add:"):
             st.switch_page("providers.py", query_params={"add": "yes"})
         return
@@ -99,7 +99,7 @@ def _draw_chosen(
     name, state = str(row["provider"]), provider_state(row["state"])
     _draw_title(toolkit, row, now)
     if not row["calls_1d"] and not row["uptime_n"]:
-        st.markdown(f"Nothing was seen of {plain(name)} yet: no call and no check in 90 days.")
+        st.markdown(f"No data for {plain(name)}: no calls or checks in 90 days.")
         return
     span = st.session_state.get("span") or USUAL_SPAN
     against = st.query_params.get("against")

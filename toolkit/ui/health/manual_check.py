@@ -79,6 +79,6 @@ def draw_check() -> None:
 @st.fragment(run_every=_LOOK_EVERY_S)  # type: ignore[untyped-decorator]
 def _watch() -> None:
     check: Check = st.session_state[_KEY]
-    st.caption(f"◌ Asking {plain(check.words)} for the free listing …")
+    st.caption(f"◌ Checking {plain(check.words)} …")
     if check.future.done():
         st.rerun()

@@ -57,9 +57,9 @@ def draw_models(toolkit: Toolkit, provider: str) -> None:
 def _told(rows: Sequence[Mapping[str, Any]]) -> str:
     evidence = sum(row["n"] for row in rows)
     return (
-        f"From {count(evidence)} calls of yours and probes that asked a model, at most the newest "
-        "500 outcomes of this provider within 24 hours. A model can be down while its provider "
-        "answers: failover goes by the provider."
+        f"Based on {count(evidence)} of your calls and probes of models, at most the newest 500 "
+        f"outcomes of this provider within 24 hours. A model can be down while its provider "
+        f"answers; failover uses the state of the provider."
     )
 
 

@@ -14,9 +14,9 @@ from toolkit.ui.components.format import UNKNOWN, ago, count, duration, money, s
 
 _BURNS: Final = ("1h", "6h", "3d")
 _ALERTS: Final = {
-    "fast": "Burning fast: at this rate a month's budget is gone within two days.",
-    "steady": "Burning steadily: at this rate a month's budget is gone within five days.",
-    "slow": "Burning slowly: at this rate the budget will not last the month.",
+    "fast": "Burning fast: the monthly error budget is used up within two days.",
+    "steady": "Burning steadily: the monthly error budget is used up within five days.",
+    "slow": "Burning slowly: the error budget will not last the month.",
 }
 
 Row = Mapping[str, Any]
@@ -30,7 +30,7 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
         {
             "objective": [_objective(row) for row in rows],
             "verdict": [OBJECTIVE[row["verdict"]].label for row in rows],
-            f"held, {days}": [share(row["good"], row["total"]) for row in rows],
+            f"met, {days}": [share(row["good"], row["total"]) for row in rows],
             "95 %": [_interval(row) for row in rows],
             "error budget": [_budget(row) for row in rows],
             **{f"burn {window}": [_burn(row, window) for row in rows] for window in _BURNS},
@@ -48,11 +48,11 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
     if goodput is not None:
         total = int(rows[0]["total"])
         in_time = share(round(goodput * total), total)
-        st.caption(f"Goodput: {in_time} asked were answered within both times.")
+        st.caption(f"Goodput: {in_time} requests were answered within both limits.")
     st.caption(
-        "Of your own live calls. The error budget is what may fail and still hold the objective; a "
-        "burn rate of 1 uses it up exactly in that time; below 20 calls there is none. Set "
-        "`objectives` in settings.toml to ask for other values."
+        "Based on your own live calls. The error budget is the share of calls that may fail "
+        "while the objective is still met. A burn rate of 1 uses it up exactly in that time; it "
+        "needs at least 20 calls. Set `objectives` in settings.toml to change the targets."
     )
     with st.popover("Python", key="health-slo-py", type="tertiary", icon=":material/code:"):
         st.code(f"import toolkit as tk\n\ntk.health.slo({provider!r})", language="python")
@@ -63,14 +63,16 @@ def watch_words(toolkit: Toolkit, now: datetime) -> str:
     status, budget = toolkit.health.monitor_status(), toolkit.health.budget()
     parts = [_who_checks(status, now)]
     if status["is_offline"]:
-        parts.append("This machine looks offline: failures are not counted against providers.")
+        parts.append(
+            "This machine seems to be offline: failures are not counted against providers."
+        )
     parts.append(_budget_words(budget, now))
     return " ".join(parts)
 
 
 def _who_checks(status: Row, now: datetime) -> str:
     if status["running"] == "nowhere":
-        return "No process checks regularly now."
+        return "No regular checks are running."
     who = (
         "this app" if status["running"] == "here" else f"{status['what']}, process {status['pid']}"
     )
@@ -84,7 +86,7 @@ def _who_checks(status: Row, now: datetime) -> str:
 def _budget_words(budget: Row, now: datetime) -> str:
     spent, limit = budget["spent_usd"], budget["limit_usd"]
     if not limit:
-        return f"Checks cost {money(spent)} today; only free listings are asked."
+        return f"Checks cost {money(spent)} today; only free model listings are requested."
     due = f", next paid probe {ago(budget['next_at'], now)}" if budget["next_at"] else ""
     left = money(budget["left_usd"])
     return f"Checks cost {money(spent)} of {money(limit)} today, {left} left{due}."

@@ -87,8 +87,8 @@ def draw_over_time(toolkit: Toolkit, wanted: Wanted) -> None:
     code = _code("health_errors", failed, marks, wanted)
     draw_chart(figure, key="health-errors", sql=failed.text, python=code)
     st.caption(
-        "Your live calls, no probes; a time without calls is a gap. Bands are incidents, grey "
-        "ticks are catalog changes. Errors are all failed attempts, whosever fault."
+        "Your live calls without probes; times without calls are gaps. Bands are incidents, grey "
+        "ticks are catalog changes. Errors include all failed attempts, whatever the cause."
     )
 
 
@@ -107,9 +107,9 @@ def draw_uptime(toolkit: Toolkit, wanted: Wanted, days: Days) -> None:
     )
     draw_chart(figure, key="health-uptime", sql=query.text, python=code)
     st.caption(
-        "Evidence is every live call and every probe that says something of the provider: it "
-        "answered, or it failed by its own fault or the network's. A day without any is a gap; "
-        "pale days have fewer than 5. Days are UTC."
+        "Counts every live call and probe that was answered or that failed because of the "
+        "provider or the network. Days without any are gaps; pale days have fewer than 5. Days "
+        "are UTC."
     )
 
 
@@ -161,7 +161,7 @@ def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
         events = tuple(query.rows(reader) for query in marks.values())
         incidents = ask.incidents(month, mine).rows(reader)
     if not len(rows) and not len(failures):
-        st.caption(f"No call of yours in the last {wanted.span}.")
+        st.caption(f"You made no calls in the last {wanted.span}.")
         _draw_incidents(incidents, wanted.now)
         return
     left, middle, right = st.columns((38, 25, 37), gap="medium")
@@ -188,7 +188,7 @@ def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
 def _draw_incidents(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
     section("Incidents, last 30 days")
     if not rows:
-        st.caption("None: it was never degraded or down for long.")
+        st.caption("None.")
         return
     zone = st.context.timezone
     ends = ["open" if row["closed_at"] is None else "over" for row in rows]
@@ -198,7 +198,7 @@ def _draw_incidents(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
             "Began": Column([at(row["opened_at"], zone) for row in rows], 96, on_phone=True),
             "Lasted": Column([_lasted(row, now) for row in rows], 70),
             "What": Column([reason_words(row["reason"]) for row in rows], 160, on_phone=True),
-            "lost": Column([row["failures"] for row in rows], 44, "number", "Failed calls in it"),
+            "lost": Column([row["failures"] for row in rows], 44, "number", "Failed calls"),
         },
         key="incidents",
         alt="Incidents, newest first",

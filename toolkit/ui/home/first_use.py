@@ -12,7 +12,7 @@ from toolkit.ui.components.local_model import start_local
 from toolkit.ui.components.model_picker import LOCAL_MODEL
 
 FIRST_PROMPT = "Explain in two sentences why the sky is blue."
-LABEL = "Ask two models now, no key needed"
+LABEL = "Compare two models now, no key needed"
 _TWO = ({"temperature": 0.0, "max_tokens": 160}, {"temperature": 1.0, "max_tokens": 160})
 
 

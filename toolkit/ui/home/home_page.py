@@ -59,11 +59,11 @@ def draw_first_start(toolkit: Toolkit) -> None:
     with page_head("Home"):
         pass
     st.markdown(
-        "Ask models the same question, see what each says, how fast and for how much. "
-        "Everything stays on this machine."
+        "Send models the same question and compare answers, speed and cost. Everything stays on "
+        "this machine."
     )
     ask_two_models(toolkit, compare_state())
-    st.caption("A small model runs on this machine's own processor; nothing is sent anywhere.")
+    st.caption("A small model runs on this machine's own processor; no data leaves it.")
     st.page_link("providers.py", label="Or add a provider and its key first", icon=":material/key:")
 
 
@@ -78,14 +78,14 @@ def draw_home(toolkit: Toolkit) -> None:
         st.segmented_control(
             "Since", [NEWS, *SPANS], default=NEWS, required=True, key="span",
             bind="query-params", label_visibility="collapsed",
-            help="New: since the news were last marked as seen.",
+            help="Counts what is new since you last marked the news as seen.",
         )  # fmt: skip
         st.button(
             "Mark as seen",
             icon=":material/done_all:",
             on_click=_seen,
             args=(toolkit,),
-            help="News begin anew from now on. Reading this page does not mark them.",
+            help="Clears the news. Opening this page does not mark them as seen.",
         )
     _draw_tiles(_tiles(toolkit, since, now))
     left, right = st.columns(_WIDE, gap="medium")
@@ -101,18 +101,18 @@ def draw_home(toolkit: Toolkit) -> None:
 def _sentence(since: datetime, needs: Sequence[Need], now: datetime) -> str:
     when = f"Since {at(since, st.context.timezone, now=now)}"
     if not needs:
-        return f"{when}: nothing needs you."
+        return f"{when}: nothing needs your attention."
     verb = "thing needs" if len(needs) == 1 else "things need"
-    return f"{when}: **{len(needs)} {verb} you**, first of all {plain(needs[0].what)}."
+    return f"{when}: **{len(needs)} {verb} your attention**, first {plain(needs[0].what)}."
 
 
 def _seen(toolkit: Toolkit) -> None:
     try:
         mark_seen(toolkit.settings.home)
     except OSError:
-        leave_notice("The home folder cannot be written, so the mark was not moved.")
+        leave_notice("The home folder is not writable, so the news could not be marked as seen.")
         return
-    leave_notice("Marked as seen. News begin anew from now on.")
+    leave_notice("Marked as seen.")
 
 
 def _tiles(toolkit: Toolkit, since: datetime, now: datetime) -> list[Tile]:
@@ -162,7 +162,7 @@ def _traffic_tiles(
             title="Spend", value=spent,
             detail=unpriced if cap is None else f"budget {money(cap)} a day · {unpriced}",
             picture=pictures.bars(course("cost_usd")), words=f"Spend a day {over}",
-            page="spend.py", query={}, help="What is known; calls without a price are not in it.",
+            page="spend.py", query={}, help="Calls without a known price are not included.",
         ),
         Tile(
             title="TTFT p50", value=duration(total["ttft_p50_ms"]),
@@ -190,8 +190,8 @@ def _trouble_tiles(
         Tile(
             title="Incidents", value=count(open_now + over_now),
             detail=f":red[{open_now} open] · {over_now} over" if open_now else f"{over_now} over",
-            picture=pictures.bars(by_day, is_bad=True), words="Incidents that began, by day",
-            page="health.py", query={}, help="Times in which a provider was degraded or down.",
+            picture=pictures.bars(by_day, is_bad=True), words="New incidents by day",
+            page="health.py", query={}, help="Periods in which a provider was degraded or down.",
         ),
         Tile(
             title="Regressions", value=count(failed),
@@ -224,9 +224,11 @@ def _draw_tiles(tiles: Sequence[Tile]) -> None:
 
 
 def _draw_needs(needs: Sequence[Need]) -> None:
-    section("Needs you")
+    section("Needs attention")
     if not needs:
-        st.caption("No provider is in trouble, no case regressed, no model that you use ends soon.")
+        st.caption(
+            "No provider has problems, no case regressed, and no model you use is retired soon."
+        )
         return
 
     def go(index: int) -> None:
@@ -243,7 +245,7 @@ def _draw_needs(needs: Sequence[Need]) -> None:
             ),
         },
         key="needs",
-        alt="What needs somebody, worst first",
+        alt="Items that need attention, worst first",
         row_px=30,
     )
     if (chosen := st.session_state.pop("go-to", None)) is not None:
@@ -251,9 +253,9 @@ def _draw_needs(needs: Sequence[Need]) -> None:
 
 
 def _draw_changes(changes: Sequence[Change]) -> None:
-    section("What else changed")
+    section("Other changes")
     if not changes:
-        st.caption("Nothing else.")
+        st.caption("No other changes.")
         return
     chosen = draw_table(
         {

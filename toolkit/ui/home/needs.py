@@ -125,7 +125,7 @@ def _ending(toolkit: Toolkit) -> list[Need]:
         Need(
             state=_ENDS,
             what=str(row["model"]),
-            why=f"ends on {row['retires_on']:%d %b %Y}; {count(row['calls_30d'])} calls in 30 days",
+            why=f"retires {row['retires_on']:%d %b %Y}; {count(row['calls_30d'])} calls in 30 days",
             since="",
             action="Replace it",
             page="models.py",

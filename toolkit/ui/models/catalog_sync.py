@@ -42,7 +42,7 @@ def draw_refresh(toolkit: Toolkit) -> None:
     st.button(
         "List again", icon=":material/refresh:", key="models-sync", disabled=running,
         on_click=_start, args=(toolkit,),
-        help="Asks every provider in use for its models.  \n" + ages_of(toolkit)[1],
+        help="Syncs the model lists of all providers in use.  \n" + ages_of(toolkit)[1],
     )  # fmt: skip
     if refresh is not None:
         _watch() if running else _tell(refresh)

@@ -33,7 +33,7 @@ def draw_model(toolkit: Toolkit, model: str) -> None:
     _elsewhere(found)
     _changes(found)
     if found["description"]:
-        with st.expander("Its description"):
+        with st.expander("Description"):
             show_text(str(found["description"]))
 
 
@@ -57,18 +57,18 @@ def _head(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
     )
     if found["deprecation_date"]:
         successor = f"; successor {found['successor']}" if found["successor"] else ""
-        st.warning(plain(f"Ends on {found['deprecation_date']}{successor}."))
+        st.warning(plain(f"Retires on {found['deprecation_date']}{successor}."))
     if found["sync_status"] == "error":
-        st.caption(f"Its provider could not be read last time: {plain(found['sync_error'])}")
+        st.caption(f"The last sync of its provider failed: {plain(found['sync_error'])}")
 
 
 def _facts(found: Mapping[str, Any]) -> None:
     rows = [
         {
             "fact": name.replace("_", " ").replace(":", ": "),
-            "in force": _words(said[0]["value"]),
+            "used value": _words(said[0]["value"]),
             "by": said[0]["source"],
-            "others say": ", ".join(f"{c['source']}: {_words(c['value'])}" for c in said[1:]),
+            "other sources": ", ".join(f"{c['source']}: {_words(c['value'])}" for c in said[1:]),
             "agree": "≠ conflict" if name in found["conflicts"] else "",
         }
         for name, said in found["claims"].items()
@@ -82,7 +82,7 @@ def _calls(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
     with toolkit.store.reading() as reader:
         calls = last_calls(str(found["model"])).rows(reader)
     if not calls:
-        st.caption("None yet.")
+        st.caption("No calls yet.")
         return
     rows = [
         {
@@ -115,7 +115,7 @@ def _elsewhere(found: Mapping[str, Any]) -> None:
 def _changes(found: Mapping[str, Any]) -> None:
     if not found["changes"]:
         return
-    st.markdown("**What changed**")
+    st.markdown("***Changes**")
     for change in found["changes"]:
         st.caption(f"{ago(change['changed_at'])}: {plain(change['words'])}")
 

@@ -91,11 +91,11 @@ def _date(when: Any) -> str:
 def _note(row: dict[Any, Any]) -> str:
     """What is special about a model, in words; nothing where nothing is."""
     if known(row["gone_at"]) is not None:
-        return "not listed any more"
+        return "no longer listed"
     if known(row["deprecation_date"]) is not None:
         return f"ends {row['deprecation_date']:%d %b %y}"
     status = str(row["status"] or "active")
     if status != "active":
         return status
     flags = list(row["flags"] if row["flags"] is not None else ())
-    return "listing is odd" if flags else ""
+    return "unusual listing" if flags else ""

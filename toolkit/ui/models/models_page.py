@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHANGES_SHOWN: Final = 500
-_TABS: Final = ("Models", "Side by side", "Prices", "What changed", "Ending soon")
+_TABS: Final = ("Models", "Side by side", "Prices", "What changed", "Retiring soon")
 _PANEL: Final = (56, 44)
 _LEAST, _MOST = 2, 6
 
@@ -45,7 +45,7 @@ def draw_page(toolkit: Toolkit) -> None:
     with page_head("Models", _sentence(toolkit, models)):
         draw_refresh(toolkit)
     if not len(models):
-        empty("Models of your providers with prices and abilities; “List again” asks for them.")
+        empty("Models of your providers with prices. Click “List again” to load them.")
         return
     _draw_body(toolkit)
 
@@ -151,7 +151,7 @@ def _draw_side_by_side(models: pd.DataFrame) -> None:
     draw_table(columns, key="side-by-side", alt=f"{len(chosen)} models fact by fact")
     st.page_link(
         "compare.py",
-        label="Ask them all the same question",
+        label="Compare them on one question",
         icon=":material/view_column_2:",
         query_params={"model": list(chosen)},
     )
@@ -176,7 +176,7 @@ def _draw_changes(toolkit: Toolkit, wanted: ModelFilter) -> None:
     rows: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
     changes = fold_first_listings(rows)
     if not changes:
-        st.caption("Each listing is kept with its date; what is different appears here.")
+        st.caption("Every sync is kept with its date; differences appear here.")
         return
     zone = st.context.timezone
     for day, of_day in groupby(changes[:CHANGES_SHOWN], key=lambda row: row["changed_at"].date()):
@@ -198,20 +198,20 @@ def _draw_changes(toolkit: Toolkit, wanted: ModelFilter) -> None:
 
 
 def _draw_ending(toolkit: Toolkit) -> None:
-    """Models that end soon, with their successors."""
+    """Models retiring soon, with their successors."""
     ending = toolkit.catalog.retirements()
     if not len(ending):
-        st.caption("No listed model ends within 90 days.")
+        st.caption("No listed model is retired within 90 days.")
         return
     draw_table(
         {
             "Model": Column(list(ending["model"]), 300, on_phone=True),
-            "Ends on": Column([f"{day:%d %b %Y}" for day in ending["retires_on"]], 100,
+            "Retires on": Column([f"{day:%d %b %Y}" for day in ending["retires_on"]], 100,
                               on_phone=True),
             "days left": Column(list(ending["days_left"]), 80, "number"),
             "Successor": Column([str(name or "–") for name in ending["successor"]], 240),
             "your calls, 30 d": Column(list(ending["calls_30d"]), 120, "number"),
         },
         key="ending",
-        alt="Models that end soon",
+        alt="Models retiring soon",
     )  # fmt: skip

@@ -35,7 +35,7 @@ def sample_panel(run_id: str, sample_id: str) -> None:
         matrix = read_matrix(rows_of(run_id).rows(reader))
     sample = find_sample(matrix, sample_id)
     if sample is None:
-        st.caption("No such sample was asked in this run.")
+        st.caption("This run does not contain this sample.")
         return
     st.subheader(plain(sample_id), anchor=False)
     draw_story(toolkit, matrix, sample)
@@ -50,11 +50,11 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
         rows = rows_of(run_id).rows(reader)
     if not rows:
         if run["status"] != "running":
-            st.caption("It has no answer.")
+            st.caption("No answer is recorded for it.")
         return
     scorer = choose_scorer(scored_by(rows))
     answers, scores, against = st.tabs(
-        ["Answers", "Scores", "Against another run"], key="tab", bind="query-params"
+        ["Answers", "Scores", "Compare with another run"], key="tab", bind="query-params"
     )
     wanted = None
     if answers.open:

@@ -26,7 +26,7 @@ def draw_share(toolkit: Toolkit) -> None:
             on_click="ignore",
         )
         rule = st.segmented_control(
-            "Where a provider of that name is otherwise here",
+            "If a provider of that name differs",
             ["skip", "replace", "rename"],
             default="skip",
             key="import-rule",
@@ -38,7 +38,7 @@ def draw_share(toolkit: Toolkit) -> None:
 
 def _draw_import(toolkit: Toolkit, raw: bytes, rule: OnConflict) -> None:
     if len(raw) > _MAX_BYTES:
-        st.error("The file is larger than a list of providers can be. Nothing was imported.")
+        st.error("The file is too large for a list of providers. Nothing was imported.")
         return
     try:
         plan = toolkit.providers.transfer.preview(raw, on_conflict=rule)

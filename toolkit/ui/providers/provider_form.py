@@ -61,10 +61,10 @@ def _draw_recognised(address: str, url: str, kind: str | None, preset: Provider 
     if preset is not None:
         st.markdown(f":green[✓ {plain(preset.display_name or preset.name)}] · {plain(preset.type)}")
     elif kind:
-        where = "on this machine or network" if _looks_local(url) else "in the cloud"
+        where = "on this machine or network" if _looks_local(url) else "cloud"
         st.markdown(f":green[✓ {plain(kind)}], {where}")
     elif address:
-        st.caption("Not recognised yet: write a whole URL, or the name of a known provider.")
+        st.caption("Not recognised yet: enter a full URL, or the name of a known provider.")
 
 
 def _draw_fields(toolkit: Toolkit, url: str, kind: str | None, preset: Provider | None) -> None:
@@ -79,32 +79,30 @@ def _draw_fields(toolkit: Toolkit, url: str, kind: str | None, preset: Provider 
         name = left.text_input(
             "Name", value=suggest_name(wanted, taken) if wanted else "", key=f"add-name-{wanted}"
         )
-        model = right.text_input(
-            "Default model", key="add-model", placeholder="the first that is listed"
-        )
+        model = right.text_input("Default model", key="add-model", placeholder="first listed model")
         key = st.text_input("Key", type="password", key="add-key", autocomplete="off",
-                            placeholder="empty where none is needed")  # fmt: skip
+                            placeholder="leave empty if none is needed")  # fmt: skip
         store = st.segmented_control(
-            "Keep the key in", stores, default=stores[0], required=True, key="add-store",
+            "Store the key in", stores, default=stores[0], required=True, key="add-store",
             format_func=STORES.__getitem__,
-            help="Only what this machine has. A key in an environment variable is found by itself.",
+            help="Stores available here. Keys in environment variables are found automatically.",
         )  # fmt: skip
         opens = None
         if "vault" in stores:
             opens = st.text_input(
                 "Passphrase of the encrypted file", type="password", key="add-opens",
-                autocomplete="off", help="Only for the encrypted file; chosen at its first use.",
+                autocomplete="off", help="Only for the encrypted file; you choose it on first use.",
             )  # fmt: skip
         with st.expander("More", type="compact"):
             as_type = st.selectbox("Type", [RECOGNISED, *TYPES], key="add-type")
             local = st.checkbox(
-                "It runs on this machine or network",
+                "Runs on this machine or network",
                 value=bool(preset and preset.is_local) or _looks_local(url),
                 key=f"add-local-{wanted}",
             )
         with st.container(horizontal=True):
             tests = st.form_submit_button("Test and save", type="primary", icon=":material/check:")
-            insists = st.form_submit_button("Save untested", type="tertiary")
+            insists = st.form_submit_button("Save without test", type="tertiary")
     if not tests and not insists:
         return
     new = NewProvider(
@@ -130,7 +128,7 @@ def _test_and_save(toolkit: Toolkit, new: NewProvider) -> None:
         return
     if isinstance(came, ProbeResult):
         draw_checks(came)
-        st.markdown("**Nothing is saved yet.** Change what the checks name, or save it untested.")
+        st.markdown("***Not saved yet.** Fix what the checks report, or save it without the test.")
         return
     leave_notice(f"{came.name} is saved.")
     for field in ("add-key", "add-opens", "add-address"):

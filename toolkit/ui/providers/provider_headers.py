@@ -20,13 +20,13 @@ def draw_headers(toolkit: Toolkit, provider: Provider) -> None:
     shown = public_headers(provider.headers)
     secret = {name.lower() for name in provider.secret_headers}
     if not shown:
-        st.caption("None but those of its API.")
+        st.caption("No additional headers.")
     for name, value in shown.items():
         with st.container(horizontal=True, vertical_alignment="center"):
-            summary = "…, kept like a key" if name.lower() in secret else plain(value, limit=200)
+            summary = "…, stored like a key" if name.lower() in secret else plain(value, limit=200)
             st.markdown(f"`{name}`: {summary}", width="stretch")
             st.button(
-                f"Take {name} away",
+                f"Delete {name}",
                 key=f"header-off-{provider.name}-{name}",
                 type="tertiary",
                 icon=":material/close:",
@@ -41,10 +41,10 @@ def _form(toolkit: Toolkit, provider: Provider) -> None:
         name = st.text_input("Header", key=f"header-name-{provider.name}", placeholder="X-Project")
         value = st.text_input(
             "Value", type="password", key=f"header-value-{provider.name}", autocomplete="off",
-            help="A value that looks secret goes into the key store and is never shown again.",
+            help="A value that looks like a secret is kept in the key store and never shown again.",
         )  # fmt: skip
         store: KeyStore = st.segmented_control(
-            "Keep a secret value in",
+            "Store a secret value in",
             ["keyring", "vault"],
             default="keyring",
             key=f"header-store-{provider.name}",
@@ -53,7 +53,7 @@ def _form(toolkit: Toolkit, provider: Provider) -> None:
     if not sent:
         return
     if not (name or "").strip() or not value:
-        st.caption("A header needs a name and a value. Nothing was changed.")
+        st.caption("Enter a name and a value. Nothing was changed.")
         return
     try:
         toolkit.providers.update(

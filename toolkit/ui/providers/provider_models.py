@@ -22,7 +22,7 @@ def draw_models_of(toolkit: Toolkit, row: ProviderRow) -> None:
     """What it lists, the way to switch single models, and a short question to one of them."""
     provider = row.provider
     st.subheader("Models", divider="gray")
-    listed = f"{count(row.enabled)} of {count(row.listed)} models may be called"
+    listed = f"{count(row.enabled)} of {count(row.listed)} models enabled"
     st.caption(f"{listed}, listed {ago(row.synced_at)}." if row.listed else "Not listed yet.")
     with st.container(horizontal=True, vertical_alignment="center"):
         syncs = st.button(
@@ -34,7 +34,7 @@ def draw_models_of(toolkit: Toolkit, row: ProviderRow) -> None:
         if row.listed:
             st.page_link(
                 "models.py",
-                label="Switch single models",
+                label="Enable or disable models",
                 icon=":material/toggle_on:",
                 query_params={"from": provider.name},
             )
@@ -61,7 +61,7 @@ def choices(toolkit: Toolkit, provider: Provider) -> list[str]:
 
 def _sync(toolkit: Toolkit, provider: Provider) -> None:
     try:
-        with st.spinner("Asking for its models", show_time=True):
+        with st.spinner("Listing its models", show_time=True):
             (result,) = toolkit.catalog.sync([provider.name]).results
     except ToolkitError as error:
         error_card(error)
@@ -92,7 +92,7 @@ def _try(toolkit: Toolkit, provider: Provider, models: list[str]) -> None:
         key=f"try-{provider.name}",
         icon=":material/play_arrow:",
         disabled=not model or not provider.is_active,
-        help="One short question; it costs what the model's price says.",
+        help="Sends one short question, charged at the model's price.",
     )
     if not pressed or not model:
         return
@@ -104,6 +104,6 @@ def _try(toolkit: Toolkit, provider: Provider, models: list[str]) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    show_text(reply.text or reply.reasoning or "It answered without any text.")
+    show_text(reply.text or reply.reasoning or "Empty response.")
     took = duration(reply.timing.duration_ms)
     st.caption(f"{plain(model)} · {took} · {money(reply.receipt.cost_usd)}")

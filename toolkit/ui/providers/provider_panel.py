@@ -27,7 +27,7 @@ def draw_panel(toolkit: Toolkit, row: ProviderRow) -> None:
     st.markdown(
         f"**{plain(provider.display_name or provider.name)}** · {plain(provider.type)}{usual}"
     )
-    st.text(provider.base_url or "no address yet")
+    st.text(provider.base_url or "no base URL yet")
     keys, test, models, settings, headers, remove = st.tabs(
         ["Keys", "Test", "Models", "Settings", "Headers", "Remove"], key="panel-tab"
     )
@@ -58,11 +58,11 @@ def draw_checks(result: ProbeResult) -> None:
 
 
 def _test(toolkit: Toolkit, row: ProviderRow) -> None:
-    st.caption("Asks for the free model listing, nothing that costs money.")
+    st.caption("Requests the free model listing; no paid calls are made.")
     if not st.button("Test now", key=f"test-{row.provider.name}", icon=":material/network_check:"):
         return
     try:
-        with st.spinner("Asking the provider", show_time=True):
+        with st.spinner("Testing the provider", show_time=True):
             result = toolkit.providers.test(row.provider.name)
     except ToolkitError as error:
         error_card(error)
@@ -75,18 +75,16 @@ def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
     if row.keys:
         st.dataframe(
             {
-                "": ["in force" if place.in_force else "" for place in row.keys],
+                "": ["active" if place.in_force else "" for place in row.keys],
                 "key": [place.fingerprint for place in row.keys],
                 "from": [f"{place.source} {place.name}" for place in row.keys],
                 "note": [place.note or (place.shadowed_by or "") for place in row.keys],
             },
             hide_index=True,
-            alt="Places that hold a key of this provider",
+            alt="Sources of keys for this provider",
         )
     else:
-        st.caption(
-            "No key is known." if provider.needs_key else "No key is set; it may not need one."
-        )
+        st.caption("No key found." if provider.needs_key else "No key is set; it may not need one.")
     if provider.key_url:
         st.link_button("Get a key", provider.key_url, icon=":material/open_in_new:")
     stores = usable_stores(toolkit)
@@ -95,13 +93,13 @@ def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
             "New key", type="password", key=f"new-key-{provider.name}", autocomplete="off"
         )
         name = st.text_input(
-            "Its name",
+            "Key name",
             value=CURRENT,
             key=f"key-name-{provider.name}",
-            help="One of several keys; calls use the one named default where there is one.",
+            help="For several keys; calls use the one named default if there is one.",
         )
         store = st.segmented_control(
-            "Keep it in", stores, default=stores[0], required=True,
+            "Store it in", stores, default=stores[0], required=True,
             key=f"store-{provider.name}",
             format_func=lambda name: "system keyring" if name == "keyring" else "encrypted file",
         )  # fmt: skip
@@ -110,7 +108,7 @@ def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
             type="password",
             key=f"vault-{provider.name}",
             autocomplete="off",
-            help="Only for the encrypted file, and only once while the app runs.",
+            help="Only for the encrypted file, once per start of the app.",
         )
         sent = st.form_submit_button("Save key", icon=":material/key:")
     if sent and value:
@@ -180,7 +178,7 @@ def _settings(toolkit: Toolkit, row: ProviderRow) -> None:
 
 def _default(toolkit: Toolkit, row: ProviderRow) -> None:
     provider = row.provider
-    label = "Not the default any more" if provider.is_default else "Make it the default"
+    label = "Unset default" if provider.is_default else "Set as default"
     if not st.button(
         label,
         key=f"default-{provider.name}",
@@ -194,14 +192,14 @@ def _default(toolkit: Toolkit, row: ProviderRow) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    shown = "is not the default any more" if provider.is_default else "is the default now"
+    shown = "is no longer the default" if provider.is_default else "is the default now"
     st.session_state["provider-notice"] = f"{provider.name} {shown}."
     st.rerun()
 
 
 def _danger(toolkit: Toolkit, row: ProviderRow) -> None:
     name = row.provider.name
-    st.caption("It leaves the list; its calls stay, and it can be restored. Keys stay stored.")
+    st.caption("Removes it from the list. Its calls and keys are kept, and it can be restored.")
     sure = st.checkbox(f"Remove {name}", key=f"sure-{name}")
     if st.button("Remove", key=f"remove-{name}", disabled=not sure, icon=":material/delete:"):
         try:

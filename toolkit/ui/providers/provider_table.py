@@ -39,8 +39,8 @@ def draw_providers(toolkit: Toolkit, rows: Sequence[ProviderRow], *, is_beside: 
         "Provider": Column(names, 120, on_phone=True),
         "State": Column([row.state(health) for row in rows], 114, "state", on_phone=True),
         "Where": Column(["local" if row.provider.is_local else "cloud" for row in rows], 60),
-        "Key in force": Column([row.key_words for row in rows], 250),
-        "Models on": Column([row.model_words for row in rows], 100),
+        "Active key": Column([row.key_words for row in rows], 250),
+        "Enabled models": Column([row.model_words for row in rows], 100),
         "Listed": Column([ago(row.synced_at) for row in rows], 84),
         "Last answer": Column([ago(one.get("answered_at")) for one in of], 92),
         "calls, 1 d": Column([one.get("calls_1d", 0) for one in of], 72, "number"),
@@ -52,11 +52,11 @@ def draw_providers(toolkit: Toolkit, rows: Sequence[ProviderRow], *, is_beside: 
     if is_beside:
         for name in ("Where", "Listed", "calls, 1 d"):
             del columns[name]
-        columns["Key in force"].width = 130
+        columns["Active key"].width = 130
     chosen = draw_table(
         columns,
         key=f"providers-{'beside' if is_beside else 'alone'}",
-        opens=("Provider", "State", "Where", "Key in force", "Models on", "Last answer"),
+        opens=("Provider", "State", "Where", "Active key", "Enabled models", "Last answer"),
         alt="Providers with state, key, models and last answer",
         row_px=30,
         height=min(30 * len(rows) + 38, 620),
@@ -84,7 +84,7 @@ def draw_presets(rows: Sequence[ProviderRow]) -> None:
 def draw_removed(toolkit: Toolkit, rows: Sequence[ProviderRow]) -> None:
     """Removed providers, each with the button that brings it back."""
     if not rows:
-        st.caption("No provider is removed.")
+        st.caption("No removed providers.")
         return
 
     def restore(index: int) -> None:
@@ -98,7 +98,7 @@ def draw_removed(toolkit: Toolkit, rows: Sequence[ProviderRow]) -> None:
             "Provider": Column([row.provider.name for row in rows], 180, on_phone=True),
             "Address": Column([row.provider.base_url for row in rows], 320),
             "Removed": Column([ago(row.provider.deactivated_at) for row in rows], 100),
-            "Bring back": Column(["Restore"] * len(rows), 100, "button", on_phone=True,
+            "Restore": Column(["Restore"] * len(rows), 100, "button", on_phone=True,
                                  press=restore),
         },
         key="removed",

@@ -31,8 +31,8 @@ def draw_page(toolkit: Toolkit) -> None:
     with page_head("Providers & Keys", _sentence(toolkit, used)):
         shown = _choose_place(used, removed)
         if st.button("Find on this machine", icon=":material/search:",
-                     help="Looks for keys in the environment and local servers on their usual "
-                     "ports."):  # fmt: skip
+                     help="Looks for keys in the environment and for local servers on their "
+                     "default ports."):  # fmt: skip
             _discover(toolkit)
         if st.button("Add provider", type="primary", icon=":material/add:"):
             st.query_params["add"] = "yes"
@@ -54,7 +54,8 @@ def draw_page(toolkit: Toolkit) -> None:
 
 def _sentence(toolkit: Toolkit, used: Sequence[ProviderRow]) -> str:
     if not used:
-        return "None is set up yet: paste an address, or write the name of a known provider."
+        return "No provider is set up yet: paste a base URL, or enter the name of a known "
+        "provider."
     on = sum(row.provider.is_active for row in used)
     store = STORES[usable_stores(toolkit)[0]]
     return f"{len(used)} set up, **{on} switched on**; new keys are kept in the {store}."
@@ -115,7 +116,7 @@ def _draw_list(
             st.query_params["provider"] = chosen
             st.rerun()
     else:
-        st.caption("None of these is set up.")
+        st.caption("No provider matches.")
     draw_presets([row for row in rows if not row.is_set_up])
     draw_share(toolkit)
 
@@ -142,9 +143,9 @@ def _close() -> None:
 
 
 def _discover(toolkit: Toolkit) -> None:
-    with st.spinner("Looking at the environment and the usual ports", show_time=True):
+    with st.spinner("Searching the environment and the default ports", show_time=True):
         found = toolkit.providers.discover()
     added = [one.name for one in found if one.outcome == "added"]
-    message = f"Added {', '.join(added)}." if added else "Nothing new was found."
+    message = f"Added {', '.join(added)}." if added else "No new providers were found."
     st.session_state["provider-notice"] = message
     st.rerun()

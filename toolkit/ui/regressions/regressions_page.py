@@ -43,13 +43,13 @@ def draw_regressions(toolkit: Toolkit) -> None:
             _draw_replay(toolkit, suites)
     if run is None:
         empty(
-            "A suite replays recorded answers without a provider and shows what changed on this "
-            "side; asked live, it shows whether the model changed."
+            "A suite replays recorded answers offline and shows what changed in your code or "
+            "prompts. A live run shows whether the model changed."
         )
         if suites:
             st.caption("Choose a suite above and replay it.")
         else:
-            st.page_link("calls.py", label="Make a test from a call", icon=":material/science:")
+            st.page_link("calls.py", label="Create a test from a call", icon=":material/science:")
         return
     cases = list_cases(toolkit.store, str(run["run_id"]))
     left, right = st.columns(_SIDES, gap="medium")
@@ -87,7 +87,7 @@ def _draw_replay(toolkit: Toolkit, suites: Sequence[Path]) -> None:
     chosen = st.selectbox("Suite", suites, format_func=lambda path: path.name, key="suite",
                           label_visibility="collapsed", width=180)  # fmt: skip
     if st.button("Replay", type="primary", icon=":material/play_arrow:", key="replay",
-                 help="From recorded answers: no provider is called, no cost."):  # fmt: skip
+                 help="Uses recorded answers: no provider is called, no cost."):  # fmt: skip
         with st.spinner("Replaying recorded answers"):
             run = run_regression(toolkit, chosen)
         st.query_params["run"] = run.run_id
@@ -133,7 +133,7 @@ def _draw_cases(cases: Sequence[Row]) -> Row | None:
     kinds = _FILTERS[str(shown)]
     kept = [case for case in cases if not kinds or case["verdict"] in kinds]
     if not kept:
-        st.caption("No case of this kind in this run.")
+        st.caption("No matching cases in this run.")
         return None
     chosen = draw_table(
         {
@@ -194,19 +194,19 @@ def _verdict_sentence(case: Row, run: Row) -> str:
     if run["mode"] == "live" and repeats:
         passed = f"It passed {int(case['passes'])} of {repeats} live answers"
         took = f", {duration(case['duration_ms'])} each" if case["duration_ms"] else ""
-        few = " One answer cannot text_of chance from change." if repeats == 1 else ""
+        few = " One answer cannot distinguish chance from change." if repeats == 1 else ""
         parts.append(f"{passed}{took}.{few}")
-    return " ".join(parts) or "Nothing else was noted."
+    return " ".join(parts) or "No further details."
 
 
 def _draw_difference(case: Row) -> None:
     before, now = case["expected"], case["actual"] or ""
     if before is None:
-        st.caption("No answer is accepted yet; this is the one that came.")
+        st.caption("No answer is accepted yet; this is the current one.")
         show_text(now)
         return
     if before == now:
-        st.caption("The answer is the accepted one, word for word.")
+        st.caption("The answer is identical to the accepted one.")
         with st.expander("The answer", type="compact"):
             show_text(now)
         return
@@ -254,7 +254,7 @@ def _draw_flaky(rows: Sequence[Row]) -> None:
     if not rows:
         return
     section("Flaky cases")
-    st.caption("They pass sometimes: ask them more often, or loosen their checks.")
+    st.caption("They pass only sometimes: use more repeats, or loosen their checks.")
     draw_table(
         {
             "Case": Column([str(row["case_name"]) for row in rows], 200, on_phone=True),

@@ -114,7 +114,7 @@ def change_setting(home: Path, name: str, text: str) -> None:
             Settings(home=home, **{name: value})
             document[name] = value
     except ValidationError as error:
-        reason = error.errors()[0]["msg"] if error.errors() else "it does not fit"
+        reason = error.errors()[0]["msg"] if error.errors() else "it is not valid"
         raise InvalidInput(f"{name} cannot be {text!r}", hint=f"{reason}.") from None
     except TOMLKitError:
         raise InvalidInput(f"{FILE} cannot be read", hint=f"Correct {path} first.") from None

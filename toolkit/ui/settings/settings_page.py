@@ -22,7 +22,7 @@ def draw_settings(toolkit: Toolkit) -> None:
     """The whole page."""
     settings = list_settings(toolkit.settings)
     changed = sum(one.source != "default" for one in settings)
-    sentence = f"{len(settings)} settings, **{changed} changed**; kept in `{FILE}` of the home."
+    sentence = f"{len(settings)} settings, **{changed} changed**; stored in `{FILE}` of the home."
     with page_head("Settings", sentence):
         pass
     opened = st.query_params.get("setting")
@@ -37,7 +37,7 @@ def draw_settings(toolkit: Toolkit) -> None:
             _draw_editor(toolkit, one)
     st.caption(
         f"Home folder: {plain(toolkit.settings.home)} · Light or dark follows the system. An "
-        "environment variable `TOOLKIT_` and the name in capitals wins over the file."
+        "environment variable `TOOLKIT_` plus the name in capitals overrides the file."
     )
 
 
@@ -76,10 +76,10 @@ def _draw_editor(toolkit: Toolkit, one: Setting) -> None:
                       on_click=_close)  # fmt: skip
         st.markdown(plain(one.meaning))
         st.caption(
-            f"In force: {plain(one.value)} (from {one.source}). Default: {plain(one.default)}."
+            f"Current value: {plain(one.value)} (from {one.source}). Default: {plain(one.default)}."
         )
         if one.name == "home":
-            st.caption("The home folder is chosen by the environment variable `TOOLKIT_HOME`.")
+            st.caption("The home folder is set by the environment variable `TOOLKIT_HOME`.")
             return
         start = "" if one.is_secret or one.value == "not set" else one.value
         with st.form(f"setting-{one.name}", border=False, clear_on_submit=one.is_secret):
@@ -88,14 +88,14 @@ def _draw_editor(toolkit: Toolkit, one: Setting) -> None:
                 help="As in TOML: 30, true, [\"a\", \"b\"]. Empty removes the setting.",
             )  # fmt: skip
             saved = st.form_submit_button("Save", type="primary")
-        st.caption("It is in force when the app is started again.")
+        st.caption("Takes effect after the app is restarted.")
         if saved:
             try:
                 change_setting(toolkit.settings.home, one.name, text or "")
             except ToolkitError as error:
                 error_card(error)
                 return
-            leave_notice(f"{one.name} is saved. Start the app again to use it.")
+            leave_notice(f"{one.name} is saved. Restart the app to use it.")
             st.rerun()
 
 

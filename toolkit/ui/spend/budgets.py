@@ -22,8 +22,8 @@ def draw_budgets(toolkit: Toolkit) -> None:
     found = toolkit.budgets.status()
     if not found:
         st.caption(
-            "No budget is set. `daily_budget_usd` caps what a day may cost, `budgets` what a "
-            "provider, a model or a tag may."
+            "No budget is set. `daily_budget_usd` caps the cost of a day, `budgets` that of a "
+            "provider, model or tag."
         )
         st.page_link("settings.py", label="Set a budget", icon=":material/add:",
                      query_params={"setting": "daily_budget_usd"})  # fmt: skip
@@ -36,7 +36,7 @@ def draw_budgets(toolkit: Toolkit) -> None:
                 [budget_state(used, limit) for used, limit in zip(spent, limits, strict=True)],
                 80, "state", on_phone=True,
             ),
-            "Of what": Column([one.cap.subject for one in found], 170, on_phone=True),
+            "Applies to": Column([one.cap.subject for one in found], 170, on_phone=True),
             "Used": Column(
                 [_percent(used, limit) for used, limit in zip(spent, limits, strict=True)],
                 110, "progress",
@@ -47,7 +47,7 @@ def draw_budgets(toolkit: Toolkit) -> None:
             ),
         },
         key="budgets",
-        alt="Budgets with what is used of them",
+        alt="Budgets and how much of them is used",
     )  # fmt: skip
 
 

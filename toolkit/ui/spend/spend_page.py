@@ -38,7 +38,7 @@ def draw_spend(toolkit: Toolkit) -> None:
         )  # fmt: skip
         _export(toolkit, since)
     if not total["calls"]:
-        empty("Nothing was called in this time. What calls cost appears here by day and model.")
+        empty("No calls in this time range. Costs appear here by day and model.")
         st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:")
         return
     _draw_tiles(toolkit, total, now)
@@ -63,7 +63,7 @@ def _sentence(total: Mapping[str, Any], span: str) -> str:
     text = f"**{spent}** {'this month' if span == MONTH else f'in {span}'}"
     text += f", {count(priced)} priced calls"
     if total["unpriced"]:
-        text += f"; {count(total['unpriced'])} calls have no known price and are not in the sum"
+        text += f"; {count(total['unpriced'])} calls have no known price and are not included"
     return text + "."
 
 
@@ -81,7 +81,7 @@ def _draw_tiles(toolkit: Toolkit, total: Mapping[str, Any], now: datetime) -> No
     per_call = Decimal(total["cost_usd"]) / max(int(total["calls"]) - int(total["unpriced"]), 1)
     weekday = f"{now:%A}"
     tiles = (
-        ("Spent", money(total["cost_usd"]), "in the chosen time"),
+        ("Spent", money(total["cost_usd"]), "in the selected range"),
         ("Today", money(today["cost_usd"]), f"last {weekday}: {money(usual['cost_usd'])}"),
         ("Per 1,000 calls", money(per_call * 1000), "of priced calls"),
         ("Unpriced", count(total["unpriced"]), f"of {count(total['calls'])} answered calls"),
@@ -108,7 +108,7 @@ def _draw_days(toolkit: Toolkit, since: datetime, span: str) -> None:
     with toolkit.store.reading() as reader:
         rows = query.frame(reader)
     if not len(rows):
-        st.caption(f"No priced call has a {by} in this time.")
+        st.caption(f"No priced call has a {by} in this time range.")
         return
     figure = charts.spend_bars(rows, of=f"{span}, by {by}", height_px=300)
     draw_bare(figure, key="spend-days")
@@ -131,7 +131,7 @@ def _draw_dearest(toolkit: Toolkit, since: datetime) -> None:
         },
         key="dearest",
         opens=("When", "Model"),
-        alt="The calls that cost most",
+        alt="Most expensive calls",
     )
     if chosen is not None:
         st.switch_page("calls.py", query_params={"call": str(rows[chosen]["request_id"])})
