@@ -37,13 +37,13 @@ def _make(group: Group, name: str, announced: Mapping[str, EntryPoint]) -> Any:
         known = ", ".join(sorted(announced)) or "none"
         raise InvalidInput(
             f"no installed package provides {name!a}, which the setting `{group}` names",
-            hint=f"Installed are: {known}.",
+            hint=f"Installed: {known}.",
         )
     try:
         part = point.load()
         return part() if isinstance(part, type) else part
     except Exception as error:  # noqa: BLE001 - foreign code; its words may hold secrets
         raise InvalidInput(
-            f"{name!a} of the setting `{group}` does not load ({type(error).__name__})",
+            f"{name!a} of the setting `{group}` could not be loaded ({type(error).__name__})",
             hint="Fix the package that provides it, or remove the name from the setting.",
         ) from None

@@ -50,5 +50,5 @@ def _copy(source: Path, target: Path, wait_s: float) -> None:
     except OSError as error:
         raise StoreError(
             f"{target} could not be written: {error.strerror or error}",
-            hint="Check the folder's rights and the space on the disk.",
+            hint="Check the folder's permissions and the free disk space.",
         ) from None

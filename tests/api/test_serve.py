@@ -24,5 +24,5 @@ def test_a_port_that_is_taken_is_told():
 
 
 def test_an_address_that_lets_others_in_needs_a_host_name():
-    with pytest.raises(InvalidInput, match="lets other machines in"):
+    with pytest.raises(InvalidInput, match="gives other machines access"):
         open_socket("0.0.0.0", 0)

@@ -414,7 +414,7 @@ def test_a_trial_that_our_own_pace_refuses_leaves_the_way_free_for_the_next():
         with pytest.raises(errors.ServerError):
             world.run(target)
     world.clock.now += 30  # half-open by now, and no request left in this minute
-    with pytest.raises(errors.RateLimited, match="our own limit"):
+    with pytest.raises(errors.RateLimited, match="the rate limit set for"):
         world.run(target, timeout_s=1)
     world.clock.now += 31
     assert world.run(target) == "ok"

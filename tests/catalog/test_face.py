@@ -162,7 +162,7 @@ def test_changes_can_be_asked_for_by_day_kind_and_model(
     tk.catalog.sync("acme")
     later = tk.catalog.changes(since=between)
     assert sorted(later["words"]) == [
-        "gone from the listing",
+        "no longer listed",
         "input $1 → $3 per million (+200 %)",
         "new",
     ]

@@ -68,7 +68,7 @@ def test_votes_make_the_leaderboard(board):
         (("vote", "BOARD", "3"), "'3' is no pane"),
         (("vote", "BOARD", "0"), "'0' is no pane"),
         (("vote", "BOARD", "best"), "'best' is no pane"),
-        (("vote", "BOARD", "1", "--between", "1"), "names no two panes"),
+        (("vote", "BOARD", "1", "--between", "1"), "does not name two panes"),
         (("vote", "BOARD", "1", "--between", "2,2"), "two different panes"),
         (("vote", "nothing", "1"), "there is no board"),
         (("show", "nothing"), "there is no board"),

@@ -84,7 +84,7 @@ def test_sync_prints_one_row_per_provider(toolkit: Toolkit, run: Any) -> None:
         ("acme", "ok", 2, 2)
     ]
     code, out, err = run("sync", "--provider", "acme")
-    assert code == 0 and "acme" in out and "Asking for models" in err
+    assert code == 0 and "acme" in out and "Listing models" in err
 
 
 def test_a_sync_that_fails_says_why_and_ends_with_one(
@@ -177,7 +177,7 @@ def test_show_prints_sources_history_and_changes(toolkit: Toolkit, run: Any) -> 
     assert found["claims"]["price:input"][0]["source"] == "provider"
     assert {row["token_class"] for row in found["price_history"]} == {"input", "output"}
     code, out, _ = run("show", "acme/large")
-    assert code == 0 and "Who says what" in out and "Prices over time" in out
+    assert code == 0 and "Facts by source" in out and "Prices over time" in out
     code, failure, _ = run("show", "acme/nothing", "--json")
     assert code == 1 and failure["error"]["code"] == "MODEL_NOT_FOUND"
 

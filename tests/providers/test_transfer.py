@@ -207,7 +207,7 @@ def test_keys_travel_only_sealed(corp):
 
 def test_a_sealed_document_opens_with_its_passphrase_only(corp):
     raw = sealed(corp)
-    assert "sealed" in refused(raw).message
+    assert "encrypted" in refused(raw).message
     assert "passphrase" in refused(raw, Secret("wrong horse")).message
     told = json.loads(raw)
     for change in ({"data": told["data"][:-8] + "AAAAAAA="}, {"nonce": "AAAA"}, {"version": 9}):

@@ -225,7 +225,7 @@ def test_search_finds_a_page_from_the_keyboard(open_browser):
     box = page.get_by_placeholder("A name, text of a prompt or answer, or an id")
     box.fill("sky blue")
     page.get_by_role("dialog").locator("[data-testid=stDataFrame]").wait_for()
-    assert page.get_by_text("Nothing was found.").count() == 0
+    assert page.get_by_text("No results.").count() == 0
 
 
 def test_eight_panes_are_seen_without_scrolling(stage, open_browser):

@@ -197,8 +197,8 @@ def test_a_run_whose_samples_are_gone_says_so_when_it_is_resumed(
     [
         ([None], None, "No price is known, so the cost cannot be estimated"),
         (["0.10"], None, "About $0.100 (low $0.0500, high $0.200)."),
-        (["0.10", None], 0.15, "the run ends at $0.150; 1 of 2 models are unpriced"),
-        (["0.10"], 0, "the run ends at $0"),
+        (["0.10", None], 0.15, "the run stops at $0.150; 1 of 2 models have no known price"),
+        (["0.10"], 0, "the run stops at $0"),
     ],
 )
 def test_the_cost_in_words_says_what_is_not_known(usd: Any, cap: Any, told: str) -> None:

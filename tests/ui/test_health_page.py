@@ -67,7 +67,7 @@ def test_the_head_says_who_needs_somebody(watched, open_page):
 def test_the_address_names_the_provider_whose_details_are_shown(watched, open_page):
     page = open_page("health", provider="mock")
     assert next(one.value for one in page.header) == "mock"
-    assert any("Nothing was seen of mock yet" in one.value for one in page.markdown)
+    assert any("No data for mock" in one.value for one in page.markdown)
 
 
 def test_a_paused_provider_can_be_resumed(watched, open_page):
@@ -101,8 +101,8 @@ def test_how_things_are_in_one_sentence():
     assert how_things_are(of("unknown")) == "No provider was called or checked recently."
     assert "**All 2 providers" in how_things_are(of("healthy", "healthy"))
     bad = how_things_are(of("down", "auth_error", "healthy", "unknown"))
-    assert bad.startswith("**2 of 4 providers need you:** p0 is down, p1 refuses its key.")
-    assert "Nothing is known of 1." in bad
+    assert bad.startswith("**2 of 4 providers need attention:** p0 is down, p1 rejects its key.")
+    assert "The state of 1 is unknown." in bad
 
 
 def test_what_was_lost_counts_attempts_and_requests():

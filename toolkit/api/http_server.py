@@ -66,8 +66,8 @@ def open_socket(host: str, port: int, hosts: Collection[str] = ()) -> socket.soc
     """
     if host not in _LOOPBACK and not hosts:
         raise InvalidInput(
-            f"serving on {host} lets other machines in",
-            hint="Name the host name they use with --allow-host, or stay on 127.0.0.1.",
+            f"serving on {host} gives other machines access",
+            hint="Set the host name they use with --allow-host, or use 127.0.0.1.",
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)

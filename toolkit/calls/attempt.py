@@ -241,7 +241,7 @@ class Attempt:
         wanted = self.request.params.get("dimensions")
         problem = reader.problem
         if problem is None and wanted not in (None, len(reading.vectors[0])):
-            problem = f"{wanted} dimensions were requested and {len(reading.vectors[0])} came"
+            problem = f"{wanted} dimensions were requested and {len(reading.vectors[0])} returned"
             if may_drop(self.request):
                 self.left_out.append("dimensions")
                 return

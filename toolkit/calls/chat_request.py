@@ -72,7 +72,7 @@ def build_embedding_request(
             hint=f"Give at least one and at most {MAX_INPUTS:,} at a time.",
         )
     if any(not isinstance(text, str) or not text for text in inputs):
-        raise InvalidInput("every input to embed must be a non-empty text")
+        raise InvalidInput("every input to embed must be a non-empty string")
     rest = dict(options)
     fields = _take_fields(rest)
     return ChatRequest(

@@ -224,7 +224,9 @@ def _check_name(name: str) -> None:
 
 def _check_value(name: str, value: Any) -> None:
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidInput(f"`{name}` is {value}, which JSON cannot carry", hint="Give a number.")
+        raise InvalidInput(
+            f"`{name}` is {value}, which JSON cannot represent", hint="Give a number."
+        )
     positive = name in ("timeout_s", "retry_factor")
     if positive and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
         raise InvalidInput(f"`{name}` must be a positive number, not {value!r}")
@@ -235,7 +237,9 @@ def _check_value(name: str, value: Any) -> None:
     if name == "on_unsupported" and value not in ("error", "drop"):
         raise InvalidInput(f"`on_unsupported` must be 'error' or 'drop', not {value!r}")
     if name == "tags" and value is not None and not isinstance(value, Mapping):
-        raise InvalidInput("`tags` must be a mapping of names to texts, such as {'team': 'search'}")
+        raise InvalidInput(
+            "`tags` must be a mapping of strings to strings, such as {'team': 'search'}"
+        )
 
 
 def plain_parameters(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,8 +256,8 @@ def plain_parameters(params: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in plain.items():
         if not _is_json(value):
             raise InvalidInput(
-                f"`{name}` holds a {type(value).__name__}, which cannot be sent as JSON",
-                hint="Use numbers, texts, lists and dictionaries with text keys.",
+                f"`{name}` contains a {type(value).__name__}, which cannot be sent as JSON",
+                hint="Use numbers, strings, lists and dictionaries with string keys.",
             )
     return plain
 
@@ -354,12 +358,12 @@ def plain_messages(prompt: Any) -> list[Message]:
     """
     if isinstance(prompt, str):
         if not prompt.strip():
-            raise InvalidInput("the prompt is empty", hint="Write what the model should answer.")
+            raise InvalidInput("the prompt is empty", hint="Enter a prompt.")
         return [{"role": "user", "content": prompt}]
     if prompt is None or isinstance(prompt, Mapping | bytes) or not hasattr(prompt, "__iter__"):
         raise InvalidInput(
             f"the prompt is a {type(prompt).__name__}",
-            hint='Give a text, or a list of messages such as [{"role": "user", "content": "Hi"}].',
+            hint='Give a string or a list of messages, as in [{"role": "user", "content": "Hi"}].',
         )
     messages: list[Message] = []
     for message in prompt:

@@ -62,7 +62,8 @@ class CatalogStore:
                 yield
         except OSError as error:
             raise StoreError(
-                f"{home} cannot be written ({error.strerror})", hint="Check the folder's rights."
+                f"{home} cannot be written ({error.strerror})",
+                hint="Check the folder's permissions.",
             ) from None
 
     def rows_of(self, provider: str) -> dict[str, dict[str, Any]]:

@@ -128,7 +128,7 @@ def describe(change: Row) -> str:
         return f"can {field}" if new == "yes" else f"no more {field}"
     if kind == "status":
         return f"{str(field).replace('_', ' ')} {old or '–'} → {new or '–'}"
-    words = {"new": "new", "gone": "gone from the listing", "back": "listed again"}
+    words = {"new": "new", "gone": "no longer listed", "back": "listed again"}
     return words.get(str(kind), str(kind))
 
 

@@ -73,7 +73,7 @@ def help_text() -> str:
     lines += [
         "",
         "Run `toolkit COMMAND --help` for details. Commands that print results take --json.",
-        "Exit codes: 0 ok, 1 a check or the thing asked for failed, 2 wrong usage.",
+        "Exit codes: 0 success, 1 a check or the command failed, 2 wrong usage.",
         "",
         "Options:",
         "  -V, --version  Print the version.",

@@ -26,7 +26,7 @@ def require_span(text: str) -> timedelta:
     """
     found = find_span(text)
     if found is None:
-        raise InvalidInput(f"{text!r} is not a duration", hint="Write 30min, 2h, 7d or 2w.")
+        raise InvalidInput(f"{text!r} is not a duration", hint="Use 30min, 2h, 7d or 2w.")
     return found
 
 
@@ -44,6 +44,6 @@ def read_since(text: str | None, now: datetime | None = None) -> datetime | None
         when = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInput(
-            f"{text!r} is no time", hint="Write 30min, 6h, 7d, or a date like 2026-11-21."
+            f"{text!r} is not a valid time", hint="Use 30min, 6h, 7d, or a date like 2026-11-21."
         ) from None
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

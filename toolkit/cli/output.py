@@ -253,7 +253,7 @@ def print_failure(error: ToolkitError, *, as_json: bool) -> None:
     where = error.model or error.provider
     lines = [f"{error.code}{f' [{where}]' if where else ''}: {error.message}"]
     if error.provider_message:
-        lines.append(f"  The provider said: {error.provider_message}")
+        lines.append(f"  Provider message: {error.provider_message}")
     if error.retry_after is not None:
         lines.append(f"  Try again in {error.retry_after:g} s.")
     if error.hint:

@@ -52,7 +52,9 @@ def as_panes(rows: list[dict[str, Any]]) -> tuple[Pane, ...]:
         InvalidInput: the board is not complete, so the positions of its panes do not count.
     """
     if [row["position"] for row in rows] != list(range(len(rows))):
-        raise InvalidInput("not all panes of this board are recorded", hint="Ask it again.")
+        raise InvalidInput(
+            "not all panes of this board are recorded", hint="Run the comparison again."
+        )
     return tuple(
         Pane(pane_id=row["pane_id"], index=row["position"], model=row["model"], state=row["state"])
         for row in rows

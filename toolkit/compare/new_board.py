@@ -92,4 +92,4 @@ def _refuse_bad_boards(prompt: str | Sequence[Message], models: Sequence[str]) -
             hint="Name the same model twice with different parameters to compare those.",
         )
     if not prompt or (isinstance(prompt, str) and not prompt.strip()):
-        raise InvalidInput("the prompt is empty", hint="Write what the models should answer.")
+        raise InvalidInput("the prompt is empty", hint="Enter a prompt.")

@@ -242,7 +242,7 @@ class PaneRun:
             self.live.fail(error)
         elif error is not None:
             # A bug of ours must not hang the other panes, and must not be hidden either.
-            _log.error("a pane broke", exc_info=error)
+            _log.error("a pane failed unexpectedly", exc_info=error)
             self.live.fail(
                 ToolkitError(
                     f"the toolkit itself failed: {type(error).__name__}",

@@ -95,7 +95,9 @@ def _pairs(count: int, winner: Choice, between: tuple[int, int] | None) -> list[
     if between is not None:
         a, b = sorted(between)
         if a == b or (isinstance(winner, int) and winner not in (a, b)):
-            raise InvalidInput("a vote judges two different panes, and the winner is one of them")
+            raise InvalidInput(
+                "a vote needs two different panes, and the winner must be one of them"
+            )
         return [(a, b)]
     everyone = combinations(range(count), 2)
     return [pair for pair in everyone if isinstance(winner, str) or winner in pair]

@@ -219,7 +219,7 @@ def json_schema(schema: Mapping[str, Any]) -> Scorer:
         try:
             value = extract_json(answer.text)
         except NoJson as error:
-            return unreadable(f"no JSON: {error}")
+            return unreadable(f"invalid JSON: {error}")
         problem = next(iter(validator.iter_errors(value)), None)
         return Score(value=float(problem is None), reason=problem.message if problem else "")
 

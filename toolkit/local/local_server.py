@@ -119,7 +119,7 @@ class LocalServer:
             _end(running.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
             if not self._wait_until_gone(timeout_s / 2):
                 raise LocalModelError(
-                    f"the local server (process {running.pid}) does not end", provider="local"
+                    f"the local server (process {running.pid}) does not stop", provider="local"
                 )
         state_path(self._settings).unlink(missing_ok=True)
         self._reap()
@@ -155,7 +155,7 @@ class LocalServer:
                 return running
             code = child.poll()
             if code is not None and not (code == ALREADY_RUNNING and self._another_is_loading()):
-                raise self._did_not_start(f"it ended with code {code}")
+                raise self._did_not_start(f"it exited with code {code}")
             if progress is not None:
                 waited_s = time.monotonic() - begun
                 progress(f"Loading {file.name} ({file.size_bytes / 1e6:.0f} MB), {waited_s:.1f} s")

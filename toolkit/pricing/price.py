@@ -182,7 +182,7 @@ def find_outliers(rates: Iterable[Rate]) -> tuple[str, ...]:
                     found.append(f"the price of {label} is {ratio:.1f} times the usual one")
         whole = by_name.get(("input", tier, above))
         if token_class == "cached_input" and whole is not None and usd > whole.usd_per_million:  # noqa: S105
-            found.append(f"{label} is dearer than input that is not cached")
+            found.append(f"{label} costs more than input that is not cached")
     return tuple(found)
 
 

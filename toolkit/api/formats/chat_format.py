@@ -64,7 +64,7 @@ class ChatBody(BaseModel):
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     on_unsupported: UnsupportedPolicy | None = Field(
-        None, description="What becomes of a parameter that the provider does not take."
+        None, description="What to do with a parameter that the provider does not support."
     )
 
     def to_request(self) -> ModelRequest:

@@ -122,7 +122,7 @@ def _add_provider_routes(router: APIRouter, toolkit: Toolkit) -> None:
     def discover_providers(token: BearerToken = manage) -> dict[str, Any]:
         return {"data": [asdict(found) for found in toolkit.providers.discover()]}
 
-    @router.post("/providers/sync-all", tags=["models"], summary="List the models of all again")
+    @router.post("/providers/sync-all", tags=["models"], summary="Sync the models of all providers")
     def sync_all(token: BearerToken = manage) -> dict[str, Any]:
         return {"data": [asdict(result) for result in toolkit.catalog.sync().results]}
 
@@ -164,7 +164,7 @@ def _add_change_routes(router: APIRouter, toolkit: Toolkit) -> None:
     def restore_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
         return describe(toolkit, toolkit.providers.restore(name))
 
-    @router.post("/providers/{name}/sync", tags=["models"], summary="List its models again")
+    @router.post("/providers/{name}/sync", tags=["models"], summary="Sync its models")
     def sync_provider(name: Name, token: BearerToken = manage) -> dict[str, Any]:
         return asdict(toolkit.catalog.sync([name]).results[0])
 
@@ -198,7 +198,7 @@ def _add_model_routes(router: APIRouter, toolkit: Toolkit) -> None:
     @router.put(
         "/providers/{name}/models/{model_id:path}/enable",
         tags=["models"],
-        summary="Switch a model on or off",
+        summary="Enable or disable a model",
     )
     def enable_model(
         name: Name,
@@ -231,7 +231,9 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
     def read_health(token: BearerToken = read) -> dict[str, Any]:
         return {"data": toolkit.health.status()}
 
-    @router.post("/health/check", tags=["health"], summary="Probe now, by a free listing only")
+    @router.post(
+        "/health/check", tags=["health"], summary="Check providers now, with free listings only"
+    )
     def check_health(body: HealthCheck, token: BearerToken = manage) -> dict[str, Any]:
         rows = toolkit.health.check(body.name)
         return {"data": [{**row, "ok": row["status"] != "error"} for row in rows]}

@@ -76,7 +76,7 @@ class ProviderCreate(ProviderFields):
     """The body of `POST /api/providers`; the name of a preset needs no base URL."""
 
     name: str = Field(pattern=_NAME, examples=["my-server"])
-    local: bool = Field(False, description="It runs on this machine or network.")
+    local: bool = Field(False, description="The provider runs on this machine or network.")
 
 
 class ProviderTrial(Body):
@@ -98,7 +98,7 @@ class KeySet(Body):
     value: Key = Field(description="Never returned.")
     name: str = Field("default", pattern=_NAME, description="Which of several keys.")
     store: StoreName = "keyring"
-    check: bool = Field(True, description="Check it at the provider before it is stored.")
+    check: bool = Field(True, description="Check the key with the provider before it is stored.")
 
 
 class KeyRotate(Body):
@@ -120,7 +120,7 @@ class Export(Body):
 class Import(Body):
     """The body of `POST /api/providers/import`."""
 
-    document: str = Field(max_length=8 * 1024 * 1024, description="What an export returned.")
+    document: str = Field(max_length=8 * 1024 * 1024, description="The result of an export.")
     on_conflict: Literal["skip", "replace", "rename"] = "skip"
     dry_run: bool = Field(False, description="Only report what would change.")
     skip_refused: bool = False

@@ -116,7 +116,7 @@ class Identities:
                 f"{response.status_code} {str(reason)[:200]}".rstrip(),
                 provider=provider.name,
                 cause="token_source",
-                hint="Check the credentials of the cloud's own tools, or set an API key.",
+                hint="Check the credentials of the cloud provider's tools, or set an API key.",
             )
         lifetime_s = answer.get("expires_in")
         seconds = float(lifetime_s) if isinstance(lifetime_s, int | float | str) else 300.0

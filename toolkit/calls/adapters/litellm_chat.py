@@ -377,14 +377,14 @@ def find_config(provider_type: str, model_id: str) -> Any:
 
     name = _PROVIDERS.get(provider_type, provider_type)
     if name in _FETCH_A_TOKEN:
-        raise RequestNotBuilt(ValueError(f"{name!r} needs a token that is not to be had here yet"))
+        raise RequestNotBuilt(ValueError(f"{name!r} needs a token that is not available yet"))
     try:
         provider = LlmProviders(name)
     except ValueError:
-        raise RequestNotBuilt(ValueError(f"litellm knows no provider {name!r}")) from None
+        raise RequestNotBuilt(ValueError(f"litellm has no provider {name!r}")) from None
     config = ProviderConfigManager.get_provider_chat_config(model=model_id, provider=provider)
     if config is None:
-        raise RequestNotBuilt(ValueError(f"litellm's {name!r} has no chat"))
+        raise RequestNotBuilt(ValueError(f"litellm's {name!r} does not support chat"))
     return config
 
 

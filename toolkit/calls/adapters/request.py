@@ -110,7 +110,7 @@ def require_model_params(params: Mapping[str, Any]) -> None:
         RequestNotBuilt: there are some.
     """
     if taken := _RESERVED & params.keys():
-        raise RequestNotBuilt(ValueError(f"not a parameter of a model: {sorted(taken)}"))
+        raise RequestNotBuilt(ValueError(f"not a model parameter: {sorted(taken)}"))
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
@@ -125,7 +125,7 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode()
     except UnicodeEncodeError:
-        reason = "a text holds half of a surrogate pair, which no JSON can carry"
+        reason = "a string contains an unpaired surrogate, which JSON cannot represent"
     except (TypeError, ValueError, RecursionError) as error:
         reason = f"the request cannot be written as JSON: {error}"
     raise RequestNotBuilt(ValueError(reason))

@@ -39,7 +39,7 @@ _LABELS = re.compile(r'"(code|type|status)"\s*:\s*"?([\w.-]{1,100})')
 _MESSAGE = re.compile(r'"(message|detail|error)"\s*:\s*"((?:[^"\\]|\\.){1,5000})')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _NOT_API_HINT: Final = "Check the base URL; a login page or a proxy may be answering instead."
-_TOO_LARGE_HINT: Final = "Ask for less, or without streaming."
+_TOO_LARGE_HINT: Final = "Request less output, or try without streaming."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Failure:
 _FAILURES: Final[Mapping[str, _Failure]] = {
     "dns": _Failure(ConnectionFailed, "host name could not be resolved"),
     "connect": _Failure(ConnectionFailed, "connection refused"),
-    "timeout_connect": _Failure(RequestTimeout, "connecting took too long", blame="network"),
+    "timeout_connect": _Failure(RequestTimeout, "the connection timed out", blame="network"),
     "tls": _Failure(
         ConnectionFailed,
         "TLS connection failed",
@@ -68,7 +68,7 @@ _FAILURES: Final[Mapping[str, _Failure]] = {
     "bad_body": _Failure(MalformedResponse, "the response body cannot be read"),
     "not_api": _Failure(MalformedResponse, "the response is a web page, not an API", _NOT_API_HINT),
     "empty": _Failure(MalformedResponse, "the answer is empty"),
-    "stream_error": _Failure(MalformedResponse, "the stream contains an event that is broken"),
+    "stream_error": _Failure(MalformedResponse, "the stream contains an invalid event"),
     "too_large": _Failure(MalformedResponse, "the answer is too large", _TOO_LARGE_HINT),
     "unexpected_encoding": _Failure(MalformedResponse, "unexpected content encoding"),
     "stream_cut": _Failure(StreamInterrupted, "the connection broke in the middle of the stream"),
@@ -77,7 +77,7 @@ _FAILURES: Final[Mapping[str, _Failure]] = {
     ),
     "redirect_refused": _Failure(
         ConnectionFailed,
-        "the server redirects; redirects are not followed because they would carry the key along",
+        "the server redirects; redirects are not followed because they would forward the key",
         "If you trust the target, set the base URL to it.",
         "policy",
     ),
@@ -200,7 +200,7 @@ def reading_error(  # noqa: PLR0911 - one check after the other, the first that 
     if reading.has_content:
         return None
     if _is_empty(reading, is_stream=record.stream):
-        words = "no text, no reasoning, no tool call"
+        words = "no text, reasoning or tool call"
         return cause_error("empty", reading.finish_message or words, context)
     reading.flags.add("empty_answer")
     return None
@@ -230,7 +230,7 @@ def _is_empty(reading: ParsedResponse, *, is_stream: bool) -> bool:
 
 _REFUSED_HINTS: Final = {
     "UnsupportedParams": 'Leave the parameter out, or set `on_unsupported="drop"`.',
-    "NoEmbeddings": "Ask a provider that serves an embedding model.",
+    "NoEmbeddings": "Use a provider that serves an embedding model.",
     "FetchedHere": "Give the picture or file itself, as a `data:` address in base64.",
 }
 

@@ -53,7 +53,7 @@ def _decode_odd(data: bytes, why: orjson.JSONDecodeError) -> tuple[Any, bool]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise BadJson(f"{name} is no JSON")
+    raise BadJson(f"{name} is not valid JSON")
 
 
 def _refuse_doubled_keys(data: bytes) -> None:

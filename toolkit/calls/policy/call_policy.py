@@ -309,7 +309,7 @@ def _sum_up(run: _Run, errors: Sequence[CallError]) -> CallError:
     if len(errors) == 1 or last.retry == "no":
         return last
     exhausted = RetriesExhausted(
-        f"{len(errors)} tries failed, the last one with: {last.message}",
+        f"{len(errors)} attempts failed; the last error was: {last.message}",
         provider=last.provider,
         model=last.model,
         request_id=last.request_id,

@@ -206,7 +206,7 @@ class RateLimiter:
 def _too_long(provider: str, wait_s: float | None) -> RateLimited:
     wait = "in time" if wait_s is None else f"for another {wait_s:.1f} s"
     return RateLimited(
-        f"our own limit for {provider} does not let this request through {wait}",
+        f"the rate limit set for {provider} does not admit this request {wait}",
         provider=provider,
         retry_after=wait_s,
         blame="policy",

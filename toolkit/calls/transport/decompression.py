@@ -76,7 +76,7 @@ class Zlib:
         try:
             return self._stream.decompress(data, _PIECE_BYTES)
         except zlib.error:
-            raise self._record.fail("bad_body", f"not the compression it says ({why})") from None
+            raise self._record.fail("bad_body", f"not the declared compression ({why})") from None
 
     def finish(self) -> None:
         """A compressed body must reach its own end."""

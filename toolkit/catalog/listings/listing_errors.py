@@ -23,10 +23,10 @@ _HTML: Final = re.compile(r"(?i)^\s*<(?:!doctype|html|head|body|\?xml)")
 _KEY_HINT: Final = "Check the key with `toolkit keys check {name}`; it may be expired or mistyped."
 _STATUSES: Final[Mapping[int, tuple[str, Blame, str]]] = {
     401: ("auth", "client", _KEY_HINT),
-    403: ("forbidden", "client", "The key has no right to list models here."),
+    403: ("forbidden", "client", "The key has no permission to list models."),
     404: ("not_found", "client", "Check the base URL: it has no model listing at that path."),
     405: ("not_found", "client", "Check the base URL: it has no model listing at that path."),
-    429: ("rate_limited", "policy", "Too many requests; sync again in a while."),
+    429: ("rate_limited", "policy", "Too many requests; sync again later."),
 }
 
 
@@ -75,7 +75,7 @@ def refuse_body(
     elif isinstance(answer, Mapping) and answer.get("error"):
         words = _words_of(answer, secrets)
         cause, what = "error_in_body", f"an error: {words}"
-        hint = "The provider's own words say why."
+        hint = "See the provider's message."
     else:
         cause, what = "no_list", "JSON without a list of models"
     return CatalogSyncFailed(
@@ -97,7 +97,7 @@ def refuse_wire(provider: Provider, error: Exception) -> CatalogSyncFailed:
             status=error.status,
             blame=error.blame,
             cause=error.cause or error.code.lower(),
-            hint=error.hint or "Check the base URL, and that the server runs.",
+            hint=error.hint or "Check the base URL, and that the server is running.",
         )
     timed_out = isinstance(error, httpx.TimeoutException)
     return CatalogSyncFailed(
@@ -105,7 +105,7 @@ def refuse_wire(provider: Provider, error: Exception) -> CatalogSyncFailed:
         provider=provider.name,
         blame="network",
         cause="timeout" if timed_out else "connect",
-        hint="Check the base URL, and that the server runs.",
+        hint="Check the base URL, and that the server is running.",
     )
 
 

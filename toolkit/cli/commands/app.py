@@ -38,7 +38,7 @@ def serve_app(
     if host not in _LOOPBACK:
         raise InvalidInput(
             f"the app listens on this machine only, not on {host}",
-            hint="Reach it from elsewhere through an SSH tunnel.",
+            hint="To use it from another machine, open an SSH tunnel.",
         )
     chosen = _choose_port(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{chosen}"
@@ -138,7 +138,7 @@ def _wait(child: subprocess.Popen[bytes]) -> None:
     except KeyboardInterrupt:
         notice("\nStopping the app ...")
         return
-    raise AppFailed(f"the app ended by itself with code {code}", hint="See its output above.")
+    raise AppFailed(f"the app exited with code {code}", hint="See its output above.")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

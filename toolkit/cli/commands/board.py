@@ -23,14 +23,16 @@ from toolkit.errors import InvalidInput
 
 app = new_app("Comparisons, votes and the leaderboard.")
 
-BoardId = Annotated[str, typer.Argument(help="A board's id, its beginning or its end.")]
+BoardId = Annotated[str, typer.Argument(help="A board's id, or its first or last characters.")]
 
 _TITLE_LENGTH = 48
 
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of boards.")
+    ] = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """List boards, newest first."""
@@ -47,7 +49,7 @@ def list_(
         Column("panes", "Panes", count, is_number=True),
         Column("votes", "Votes", count, is_number=True),
     )
-    empty = "No boards yet. `toolkit chat PROMPT -m A -m B` makes one, and so does the app."
+    empty = "No boards yet. Create one with `toolkit chat PROMPT -m A -m B` or in the app."
     show_rows(shown, columns, as_json=as_json, empty=empty)
 
 
@@ -77,7 +79,7 @@ def vote(
     board: BoardId,
     winner: Annotated[str, typer.Argument(help="The better pane (1, 2, ...), tie or both_bad.")],
     between: Annotated[
-        str | None, typer.Option(help="Judge these two panes only, for example 1,3.")
+        str | None, typer.Option(help="Vote on these two panes only, for example 1,3.")
     ] = None,
     note: Annotated[str | None, typer.Option(help="Why.")] = None,
     as_json: JsonFlag = False,
@@ -127,8 +129,8 @@ def leaderboard(as_json: JsonFlag = False) -> None:
     )
     if not as_json and len({row["group"] for row in rows}) > 1:
         notice(
-            "Not all of these models were compared with each other, directly or through "
-            "others: ranks across groups mean nothing."
+            "Some of these models were never compared with each other, directly or through other "
+            "models; ranks of different groups are not comparable."
         )
 
 
@@ -157,7 +159,7 @@ def _read_winner(text: str, panes: int) -> Any:
         return text
     if not text.isdigit() or not 1 <= int(text) <= panes:
         raise InvalidInput(
-            f"{text!r} is no pane of this board", hint=f"Write 1 to {panes}, tie or both_bad."
+            f"{text!r} is not a pane of this board", hint=f"Use 1 to {panes}, tie or both_bad."
         )
     return int(text) - 1
 
@@ -167,5 +169,5 @@ def _read_pair(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.split(",")
     if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
-        raise InvalidInput(f"{text!r} names no two panes", hint="Write them like 1,3.")
+        raise InvalidInput(f"{text!r} does not name two panes", hint="Use the form 1,3.")
     return int(parts[0]) - 1, int(parts[1]) - 1

@@ -142,7 +142,7 @@ def export(
     if as_json:
         show_facts({"file": str(file), "rows": len(rows)}, as_json=True)
     else:
-        notice(f"{len(rows):,} calls are in {file}.")
+        notice(f"{len(rows):,} calls written to {file}.")
 
 
 def _filter(

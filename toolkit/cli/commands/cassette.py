@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from toolkit.replay.regression.case_runner import CaseRun
     from toolkit.toolkit import Toolkit
 
-app = new_app("Record traffic once and play it for ever.")
+app = new_app("Record HTTP traffic once and replay it.")
 
-CaseOption = Annotated[
-    list[str] | None, typer.Option("--case", help="Only this case; once for each.")
-]
+CaseOption = Annotated[list[str] | None, typer.Option("--case", help="Only this case; repeatable.")]
 
 
 @app.command()
@@ -69,10 +67,12 @@ def _run_row(run: CaseRun) -> dict[str, Any]:
 
 @app.command()
 def lint(
-    folder: Annotated[Path, typer.Argument(help="A folder of cassettes, or one.")] = Path(
+    folder: Annotated[Path, typer.Argument(help="A folder of cassettes, or a single one.")] = Path(
         "cassettes"
     ),
-    max_age_days: Annotated[float, typer.Option(help="Older recordings are told.")] = 180.0,
+    max_age_days: Annotated[
+        float, typer.Option(help="Report recordings older than this many days.")
+    ] = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Check form, leaks, age and use of every cassette; exit code 1 when something is wrong."""
@@ -85,7 +85,7 @@ def lint(
         findings += _find_unused(toolkit, folder)
     rows = [_finding_row(finding) for finding in findings]
     checked = len(find_cassettes(folder))
-    show_rows(rows, _FINDING_COLUMNS, as_json=as_json, empty=f"{checked} cassettes are in order.")
+    show_rows(rows, _FINDING_COLUMNS, as_json=as_json, empty=f"{checked} cassettes are valid.")
     if any(finding.is_error for finding in findings):
         raise typer.Exit(1)
 
@@ -131,8 +131,10 @@ def from_call(
 
 @app.command()
 def serve(
-    folder: Annotated[Path, typer.Argument(help="A folder of cassettes, or one.")],
-    speed: Annotated[float, typer.Option(help="1 as recorded, 2 twice as fast, 0 at once.")] = 1.0,
+    folder: Annotated[Path, typer.Argument(help="A folder of cassettes, or a single one.")],
+    speed: Annotated[
+        float, typer.Option(help="1 as recorded, 2 twice as fast, 0 without delays.")
+    ] = 1.0,
     port: Annotated[int, typer.Option(help="0 takes any free port.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -143,7 +145,7 @@ def serve(
         if as_json:
             print_json({"url": server.url, "routes": dict(server.routes)})
         else:
-            notice(f"Plays {folder} at {server.url} until interrupted.")
+            notice(f"Serving {folder} at {server.url} until interrupted.")
             rows = [{"route": route, "answers": n} for route, n in server.routes.items()]
             columns = (Column("route", "Route"), Column("answers", "Answers", is_number=True))
             show_rows(rows, columns, as_json=False)

@@ -52,7 +52,7 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
     ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most output tokens.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Max output tokens.")] = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="K=V", help="Another parameter, such as top_p=0.9."),
@@ -61,7 +61,7 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
         list[str] | None, typer.Option(help="Image file or URL to send; repeatable.")
     ] = None,
     schema: Annotated[
-        Path | None, typer.Option(help="File with a JSON schema that the answer must follow.")
+        Path | None, typer.Option(help="File with a JSON schema for the answer.")
     ] = None,
     template: Annotated[
         Path | None, typer.Option(help="File whose `{text}` is replaced by the prompt.")
@@ -73,7 +73,7 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
         bool, typer.Option("--continue", "-c", help="Continue the last conversation.")
     ] = False,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Show what it would cost, and call nothing.")
+        bool, typer.Option("--estimate", help="Show the estimated cost without calling a model.")
     ] = False,
     stream: Annotated[
         bool, typer.Option("--stream/--no-stream", help="Print the answer as it arrives.")
@@ -113,7 +113,9 @@ def _build_conversation(
 ) -> str | list[Message]:
     """The prompt, or messages where images or an earlier conversation come with it."""
     if prompt is None:
-        raise InvalidInput("no prompt given", hint='Write it after `toolkit chat`, or use "-".')
+        raise InvalidInput(
+            "no prompt given", hint='Give it after `toolkit chat`, or use "-" for stdin.'
+        )
     text = _fill(template, sys.stdin.read() if prompt == "-" else prompt)
     earlier = _last_conversation(toolkit) if go_on else []
     if not images and not earlier:
@@ -129,7 +131,7 @@ def _last_conversation(toolkit: Toolkit) -> list[Message]:
     """Messages of the last successful `toolkit chat`, its answer included."""
     rows = toolkit.calls("origin = 'chat' AND status = 'ok'", limit=1).to_dict("records")
     if not rows:
-        raise InvalidInput("no earlier conversation", hint="Start one without --continue.")
+        raise InvalidInput("no earlier conversation", hint="Start one by leaving out --continue.")
     messages, answer = rows[0].get("messages"), rows[0].get("output_text")
     if not isinstance(messages, str) or not isinstance(answer, str):
         raise InvalidInput(
@@ -270,7 +272,7 @@ def read_params(pairs: list[str]) -> dict[str, Any]:
         if not equals or not name:
             raise InvalidInput(f"{pair!r} is not K=V", hint="Write --param temperature=0.2.")
         if name in _NOT_PARAMS:
-            raise InvalidInput(f"{name!r} is not a parameter of a model")
+            raise InvalidInput(f"{name!r} is not a model parameter")
         try:
             params[name] = json.loads(value)
         except ValueError:

@@ -39,13 +39,13 @@ _LIVELY: Final = {"temperature": 1.0, "seed": 1, "system": "You are a cheerful s
 def demo(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Ask this provider/model_id too; may cost money."),
+        typer.Option("--model", "-m", help="Also call this provider/model_id; may cost money."),
     ] = None,
     builtin: Annotated[
         bool, typer.Option("--builtin/--no-builtin", help="The built-in model.")
     ] = True,
     discover: Annotated[
-        bool, typer.Option("--discover/--no-discover", help="Look for local servers.")
+        bool, typer.Option("--discover/--no-discover", help="Find local servers.")
     ] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -84,7 +84,7 @@ def _take_seats(
     if len(seats) < 2:
         raise InvalidInput(
             "a comparison needs at least two panes",
-            hint="Name models with -m provider/model, or leave --no-builtin out.",
+            hint="Add models with -m provider/model, or leave out --no-builtin.",
         )
     return seats[:MAX_PANES]
 
@@ -114,7 +114,7 @@ def _report(
         print_json({"panes": figures, "boards": ids, "store": str(path), "rows": rows})
     else:
         print()
-        show_figures(figures, seats, title=f"{len(boards)} questions, as the store has them")
+        show_figures(figures, seats, title=f"{len(boards)} questions, as recorded")
         recorded = ", ".join(f"{n} {name}" for name, n in rows.items())
         print(f"Recorded in {path}: {recorded}.", flush=True)
         notice("Inspect them with `toolkit calls list`, or `toolkit app`.")

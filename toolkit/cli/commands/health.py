@@ -32,14 +32,14 @@ _CHECKED = (
     Column("status", "Check"),
     Column("latency_ms", "Latency ms"),
     Column("error_code", "Error"),
-    Column("error_message", "What happened"),
+    Column("error_message", "Details"),
 )
 _INCIDENTS = (
     Column("provider", "Provider"),
     Column("state", "State"),
     Column("scope", "Where"),
     Column("opened_at", "Opened", told_at),
-    Column("closed_at", "Ended", lambda when: "goes on" if when is None else told_at(when)),
+    Column("closed_at", "Ended", lambda when: "ongoing" if when is None else told_at(when)),
     Column("failures", "Failures", is_number=True),
     Column("model", "Model", lambda model: model or UNKNOWN, is_optional=True),
     Column("reason", "Reason"),
@@ -50,7 +50,7 @@ _INCIDENTS = (
 def check(
     name: Annotated[str | None, typer.Argument(help="Provider to check.")] = None,
     check_all: Annotated[
-        bool, typer.Option("--all", help="Check all that are in use (also without a name).")
+        bool, typer.Option("--all", help="Check all that are in use (the default).")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -68,7 +68,7 @@ def check(
 @app.command("status")
 def status(
     by_model: Annotated[
-        bool, typer.Option("--models", help="By model, of those called within a day.")
+        bool, typer.Option("--models", help="Show the state of each model called within a day.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -90,11 +90,11 @@ def status(
 
 @app.command("pause")
 def pause(
-    name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whom to leave alone.")],
+    name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Provider to pause.")],
     for_: Annotated[
-        str | None, typer.Option("--for", help="End by itself after 30min, 2h, 7d, ...")
+        str | None, typer.Option("--for", help="Resume automatically after 30min, 2h, 7d, ...")
     ] = None,
-    why: Annotated[str, typer.Option(help="Said beside its state.")] = "",
+    why: Annotated[str, typer.Option(help="Reason, shown with its state.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Probe a provider no more until it is resumed; it can still be called."""
@@ -106,7 +106,7 @@ def pause(
 
 @app.command("resume")
 def resume(
-    name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whom to probe again.")],
+    name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Provider to resume.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Probe a paused provider again."""
@@ -121,26 +121,26 @@ def _tell_state(toolkit: Toolkit, name: str, as_json: bool) -> None:
     if as_json:
         print_json(row or {"provider": name, "state": None})
     elif row is None:
-        notice(f"{name} is not in use: nobody probes it.")
+        notice(f"{name} is not in use, so it is not probed.")
     else:
         notice(f"{name} is {row['state'].replace('_', ' ')}: {row['reason']}.")
 
 
 @app.command("incidents")
 def incidents(
-    days: Annotated[float, typer.Option(help="So many days back.")] = 30,
+    days: Annotated[float, typer.Option(help="Number of days to show.")] = 30,
     as_json: JsonFlag = False,
 ) -> None:
     """Spans of trouble, newest first: how long, why, and whether key, model or provider."""
     with opened_toolkit() as toolkit:
         rows = toolkit.health.incidents(days)
-    show_rows(rows, _INCIDENTS, as_json=as_json, empty=f"No incident within {days:g} days.")
+    show_rows(rows, _INCIDENTS, as_json=as_json, empty=f"No incidents within {days:g} days.")
 
 
 @app.command("watch")
 def watch(
     for_s: Annotated[
-        float | None, typer.Option("--for", help="End by itself after so many seconds.")
+        float | None, typer.Option("--for", help="Stop after this many seconds.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each change of a state.")

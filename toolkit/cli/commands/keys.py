@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 app = new_app("Set, list, check, rotate and remove API keys.")
 
 Owner = Annotated[str, typer.Argument(help="The provider's name.")]
-NameOption = Annotated[str, typer.Option("--name", help="Which of several keys.")]
+NameOption = Annotated[str, typer.Option("--name", help="Name of the key, if there are several.")]
 StoreOption = Annotated[
     Literal["keyring", "vault"], typer.Option("--store", help="Where the key is kept.")
 ]
@@ -87,7 +87,7 @@ def set_key(
         if used is not None and used.fingerprint != fingerprint:
             notice(f"Still used: {used.label}, which overrides it.")
         elif used is not None and used.last_check and used.last_check.answer != "works":
-            notice(f"It could not be checked: {used.last_check.reason}.")
+            notice(f"The key could not be checked: {used.last_check.reason}.")
 
 
 @app.command("get")
@@ -125,7 +125,7 @@ def has_key(provider: Owner, as_json: JsonFlag = False) -> None:
 
 @app.command("list")
 def list_keys(
-    provider: Annotated[str | None, typer.Argument(help="Only this provider's.")] = None,
+    provider: Annotated[str | None, typer.Argument(help="Only this provider.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List all key sources, showing which one is active and which it overrides."""
@@ -145,7 +145,7 @@ def list_keys(
 
 @app.command()
 def check(
-    provider: Annotated[str | None, typer.Argument(help="Only this provider's.")] = None,
+    provider: Annotated[str | None, typer.Argument(help="Only this provider.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check whether providers accept their keys, for free; exits 1 if one is refused."""
@@ -175,7 +175,7 @@ def remove(
     provider: Owner,
     name: NameOption = CURRENT,
     store: Annotated[
-        Literal["keyring", "vault"] | None, typer.Option("--store", help="Only there.")
+        Literal["keyring", "vault"] | None, typer.Option("--store", help="Only in this store.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -188,7 +188,7 @@ def remove(
 
 @app.command()
 def clear(
-    provider: Annotated[str | None, typer.Argument(help="Only this provider's.")] = None,
+    provider: Annotated[str | None, typer.Argument(help="Only this provider.")] = None,
     every: Annotated[bool, typer.Option("--all", help="The keys of all providers.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonFlag = False,

@@ -31,7 +31,7 @@ def start(
     model: Annotated[str | None, typer.Option(help="Name of a model file.")] = None,
     idle_timeout_s: Annotated[
         float | None,
-        typer.Option("--idle-timeout", help="End by itself after so many idle seconds."),
+        typer.Option("--idle-timeout", help="Stop after this many idle seconds."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -63,13 +63,15 @@ def status(as_json: JsonFlag = False) -> None:
     if as_json:
         show_facts({"state": "stopped"}, as_json=True)
     else:
-        notice("The local server does not run. Start it with `toolkit local start`.")
+        notice("The local server is not running. Start it with `toolkit local start`.")
     raise typer.Exit(1)
 
 
 @app.command()
 def models(
-    verify: Annotated[bool, typer.Option("--verify", help="Check the files' digests.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Verify the checksums of the files.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List the model files on this machine; with --verify, exit code 1 when one is damaged."""

@@ -37,13 +37,13 @@ app = new_app("Sync and list the models you can call, and what changed.")
 Provider = Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")]
 Names = Annotated[list[str], typer.Argument(help="provider/model_id, or a pattern in quotes.")]
 Since = Annotated[str | None, typer.Option(help="A date, or 30min, 6h, 7d before now.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")]
 
 
 @app.command()
 def sync(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Providers; all in use without any.")
+        list[str] | None, typer.Argument(help="Providers to sync; default: all in use.")
     ] = None,
     provider: Provider = None,
     as_json: JsonFlag = False,
@@ -51,10 +51,10 @@ def sync(
     """Fetch the model listings of providers; exits 1 when one of them could not be read."""
     chosen = [*(names or ()), *([provider] if provider else ())]
     with opened_toolkit() as toolkit, status_line() as progress:
-        progress("Asking for models")
+        progress("Listing models")
         report = toolkit.catalog.sync(
             chosen or None,
-            on_result=lambda result: progress(f"Asking for models, {result.provider} is done"),
+            on_result=lambda result: progress(f"Listing models, {result.provider} is done"),
         )
     show_rows(
         text_rows(report.frame()),
@@ -78,15 +78,17 @@ def _tell_failures(report: SyncReport) -> None:
 
 @app.command("list")
 def list_(
-    search: Annotated[str | None, typer.Argument(help="Words in id, name or owner.")] = None,
+    search: Annotated[str | None, typer.Argument(help="Text in id, name or owner.")] = None,
     provider: Provider = None,
     callable_: Annotated[
-        bool, typer.Option("--callable", help="Only models that answered a call of yours.")
+        bool, typer.Option("--callable", help="Only models that answered one of your calls.")
     ] = False,
     capability: Annotated[
         list[str] | None, typer.Option("--can", help="tools, vision, reasoning, ...")
     ] = None,
-    gone: Annotated[bool, typer.Option("--gone", help="Show vanished models, too.")] = False,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Include models that are no longer listed.")
+    ] = False,
     limit: Limit = 200,
     as_json: JsonFlag = False,
 ) -> None:
@@ -140,7 +142,7 @@ def show(
 def changes(
     since: Since = None,
     provider: Provider = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this one.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(help="new, gone, back, price, context, capability, status.")
     ] = None,
@@ -159,7 +161,7 @@ def changes(
         Column("changed_at", "When", told_at),
         Column("kind", "What"),
         Column("model", "Model"),
-        Column("words", "In words"),
+        Column("words", "Change"),
         Column("source", "Source"),
     )
     cut = rows if as_json else rows[:limit]
@@ -171,19 +173,20 @@ def changes(
 
 @app.command()
 def retiring(
-    days: Annotated[int, typer.Option(help="Within so many days.")] = 90, as_json: JsonFlag = False
+    days: Annotated[int, typer.Option(help="Within this many days.")] = 90,
+    as_json: JsonFlag = False,
 ) -> None:
     """List models that end soon, with their successors and your use of them."""
     with opened_toolkit() as toolkit:
         rows = text_rows(toolkit.catalog.retirements(days))
     columns = (
         Column("model", "Model"),
-        Column("retires_on", "Ends on", _day),
+        Column("retires_on", "Retires on", _day),
         Column("days_left", "Days left", count, is_number=True),
         Column("successor", "Successor"),
         Column("calls_30d", "Your calls, 30 days", count, is_number=True),
     )
-    show_rows(rows, columns, as_json=as_json, empty=f"No model ends within {days} days.")
+    show_rows(rows, columns, as_json=as_json, empty=f"No model is retired within {days} days.")
 
 
 @app.command("truth", hidden=True)
@@ -224,16 +227,16 @@ def _switch(models: list[str], word: str, *, as_json: bool) -> None:
     if as_json:
         show_facts({"switched": switched, "to": word}, as_json=True)
     else:
-        notice(f"{switched:,} models switched {word}.")
+        notice(f"{switched:,} models {word}.")
 
 
 @app.command()
 def reprice(
     since: Since = None,
     until: Annotated[str | None, typer.Option(help="Calls before this moment.")] = None,
-    at: Annotated[str | None, typer.Option(help="Prices of this day.")] = None,
+    at: Annotated[str | None, typer.Option(help="Use the prices of this day.")] = None,
     as_: Annotated[
-        str | None, typer.Option("--as", help="Prices of this provider/model_id.")
+        str | None, typer.Option("--as", help="Use the prices of this provider/model_id.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -252,10 +255,10 @@ def reprice(
         Column("repriced_as", "Priced as"),
         Column("repriced_usd", "Would cost", money, is_number=True),
         Column("difference_usd", "Difference", _signed, is_number=True),
-        Column("price_source", "Prices by"),
+        Column("price_source", "Price source"),
         Column("price_since", "Since", _day),
     )
-    show_rows(rows, columns, as_json=as_json, empty="No live calls in that time.")
+    show_rows(rows, columns, as_json=as_json, empty="No live calls in this time range.")
 
 
 @app.command()
@@ -265,10 +268,12 @@ def override(
         list[str],
         typer.Argument(
             help="input=0.20 output=0.60 web_search=10000 input@flex=0.1 context=32768 tools=yes; "
-            "x= removes yours. Prices: USD per million tokens (or requests, searches)."
+            "x= removes your value. Prices: USD per million tokens (or requests, searches)."
         ),
     ],
-    on: Annotated[str | None, typer.Option("--on", help="From this day; today without.")] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Valid from this day; default: today.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Set your own price (USD per million tokens) or fact of a model, before every other source."""
@@ -278,7 +283,7 @@ def override(
     if as_json:
         show_facts({"model": model, "set": values}, as_json=True)
     else:
-        notice(f"{model}: {len(values)} of your own values are now used.")
+        notice(f"{model}: {len(values)} of your own values are in use.")
 
 
 def _yes(value: Any) -> str:

@@ -29,7 +29,7 @@ add_change_commands(app)
 add_file_commands(app)
 
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
-TypeOption = Annotated[str | None, typer.Option("--type", help="API style, else detected.")]
+TypeOption = Annotated[str | None, typer.Option("--type", help="API style; detected by default.")]
 _COLUMNS = (
     Column("name", "Name"),
     Column("display_name", "Provider"),
@@ -48,7 +48,7 @@ def list_providers(
     cloud: Annotated[bool, typer.Option("--cloud", help="Only cloud providers.")] = False,
     local: Annotated[bool, typer.Option("--local", help="Only local ones.")] = False,
     active: Annotated[
-        bool | None, typer.Option("--active/--inactive", help="In use, or not.")
+        bool | None, typer.Option("--active/--inactive", help="Only active or only inactive ones.")
     ] = None,
     search: Annotated[str | None, typer.Option(help="Text in name or URL.")] = None,
     removed: Annotated[bool, typer.Option("--removed", help="Only removed ones.")] = False,
@@ -114,7 +114,7 @@ def remove(name: Name, as_json: JsonFlag = False) -> None:
 def restore(
     name: Annotated[str | None, typer.Argument(help="The provider's name.")] = None,
     last_good: Annotated[
-        bool, typer.Option("--last-good", help="Put the last good providers.toml back.")
+        bool, typer.Option("--last-good", help="Restore the last valid providers.toml.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -130,7 +130,7 @@ def restore(
     if as_json:
         print_json({"restored": str(file.path), "broken": str(aside)})
     else:
-        notice(f"{file.path} is the last good copy again; the broken file is {aside}.")
+        notice(f"{file.path} was restored from the last valid copy; the invalid file is {aside}.")
 
 
 @app.command()
@@ -161,7 +161,7 @@ def default(
     if as_json:
         print_json({"default": None if chosen is None else chosen.name})
     else:
-        notice(f"The default is {chosen.name}." if chosen else "There is no default.")
+        notice(f"The default is {chosen.name}." if chosen else "There is no default provider.")
 
 
 @app.command()
@@ -198,7 +198,7 @@ def discover(as_json: JsonFlag = False) -> None:
         Column("outcome", "Outcome"),
         Column("detail", "Detail"),
     )
-    show_rows(rows, columns, as_json=as_json, empty="Nothing was found.")
+    show_rows(rows, columns, as_json=as_json, empty="Nothing found.")
 
 
 def _row(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from toolkit.cli.spinner import status_line
 if TYPE_CHECKING:
     from toolkit.replay.regression.suite_run import SuiteRun
 
-app = new_app("Run a regression suite, offline unless told otherwise.")
+app = new_app("Run a regression suite, offline by default.")
 
 _COLUMNS = (
     Column("verdict", "Verdict"),
@@ -36,19 +36,17 @@ _COLUMNS = (
 def regress(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     suite: Annotated[str, typer.Argument(help="A suite's folder, or its name in cassettes/.")],
     live: Annotated[
-        bool, typer.Option("--live", help="Ask the providers again; this may cost money.")
+        bool, typer.Option("--live", help="Call the providers; this may cost money.")
     ] = False,
-    repeats: Annotated[
-        int | None, typer.Option(min=1, help="How often each case is asked live.")
-    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Live calls per case.")] = None,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Make the outcomes the new baseline.")
+        bool, typer.Option("--accept", help="Accept the outcomes as the new baseline.")
     ] = False,
     case: Annotated[
-        list[str] | None, typer.Option("--case", help="Only this case; once for each.")
+        list[str] | None, typer.Option("--case", help="Only this case; repeatable.")
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report of one HTML file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Replay a suite (did our side change?), or ask again with --live (did the model change?).
@@ -120,6 +118,6 @@ def _show(run: SuiteRun) -> None:
         show_rows(told, _COLUMNS, as_json=False)
     print(run)
     if run.accepted:
-        notice(f"{run.accepted} outcomes are the baseline now.")
+        notice(f"{run.accepted} outcomes accepted as the baseline.")
     elif run.counts.get("new"):
-        notice("New cases have no baseline; `--accept` makes these outcomes the baseline.")
+        notice("New cases have no baseline; `--accept` accepts these outcomes as the baseline.")

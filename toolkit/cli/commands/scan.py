@@ -19,7 +19,7 @@ from toolkit.cli.output import (
     print_table,
 )
 
-app = new_app("Prove that no known key is in any file.")
+app = new_app("Check that no known key is in any file.")
 
 _USUAL = ("notebooks", "cassettes")
 
@@ -28,7 +28,9 @@ _USUAL = ("notebooks", "cassettes")
 def scan(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH...]", help="Files and folders beside the home folder."),
+        typer.Argument(
+            metavar="[PATH...]", help="Files and folders to scan in addition to the home folder."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -56,7 +58,7 @@ def scan(
         for unread in report.unread:
             notice(f"Not read: {unread}")
         notice(
-            f"{report.known_keys} known keys looked for in {report.files:,} files "
+            f"{report.known_keys} known keys searched in {report.files:,} files "
             f"({report.size_bytes / 1e6:,.1f} MB) and {report.rows:,} rows: "
             f"{len(report.findings) or 'nothing'} found."
         )

@@ -19,7 +19,7 @@ from toolkit.cli.output import (
 )
 
 app = new_app("Serve the HTTP API and the OpenAI-compatible gateway.")
-tokens_app = new_app("Create, list and revoke the API's tokens.")
+tokens_app = new_app("Create, list and revoke tokens of the API.")
 app.add_typer(tokens_app, name="token")
 
 _COLUMNS = (
@@ -45,20 +45,20 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to bind.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8601,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A Host name that is answered beside this machine's.")
+        list[str] | None, typer.Option(help="Additional host name to accept.")
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
             help="Origin of a web page or desktop client that may send requests, such as "
-            "http://localhost:3000 or app://obsidian.md; `*` in it stands for anything."
+            "http://localhost:3000 or app://obsidian.md; `*` is a wildcard."
         ),
     ] = None,
     on_unsupported: Annotated[
         UnsupportedPolicyName,
         typer.Option(
-            help="Parameters that a provider does not take: refuse (error), drop, or drop those "
-            "whose value changes nothing (neutral)."
+            help="Parameters that a provider does not support: refuse (error), drop, or drop "
+            "those whose value changes nothing (neutral)."
         ),
     ] = UnsupportedPolicyName.NEUTRAL,
 ) -> None:
@@ -91,17 +91,17 @@ def serve(
 def create_token(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     name: Annotated[str, typer.Argument(help="Name of the token, stored with its calls.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="manage, call or read; all when left out.")
+        list[str] | None, typer.Option(help="manage, call or read; default: all.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Pattern of models that it may call; all.")
+        list[str] | None, typer.Option(help="Pattern of models that it may call; default: all.")
     ] = None,
-    usd_per_day: Annotated[float | None, typer.Option(help="Most it may spend a day.")] = None,
-    rpm: Annotated[int, typer.Option(help="Most requests a minute.")] = 6000,
-    concurrency: Annotated[int, typer.Option(help="Most requests at once.")] = 256,
+    usd_per_day: Annotated[float | None, typer.Option(help="Maximum spend per day, USD.")] = None,
+    rpm: Annotated[int, typer.Option(help="Maximum requests per minute.")] = 6000,
+    concurrency: Annotated[int, typer.Option(help="Maximum concurrent requests.")] = 256,
     on_unsupported: Annotated[
         UnsupportedPolicyName | None,
-        typer.Option(help="Its policy for parameters that a provider does not take."),
+        typer.Option(help="Its policy for parameters that a provider does not support."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -135,7 +135,7 @@ def list_tokens(as_json: JsonFlag = False) -> None:
         rows = [asdict(token) for token in BearerTokens(toolkit.settings.token_path).list()]
     for row in rows:
         del row["digest"]
-    empty = "No tokens yet. `toolkit serve token create NAME` makes one."
+    empty = "No tokens yet. Create one with `toolkit serve token create NAME`."
     show_rows(rows, _COLUMNS, as_json=as_json, empty=empty)
 
 

@@ -33,7 +33,7 @@ def show_spend(
     since: Annotated[str | None, typer.Option(help="A date, or 30min, 6h, 7d before now.")] = None,
     until: Annotated[str | None, typer.Option(help="Calls before this moment.")] = None,
     budgets: Annotated[
-        bool, typer.Option("--budgets", help="Show the budgets and what is left of each.")
+        bool, typer.Option("--budgets", help="Show the budgets and what remains of each.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -58,14 +58,15 @@ def show_spend(
         Column("partial_calls", "Partly priced", count, is_number=True),
         Column("mismatched_calls", "Figures differ", count, is_number=True),
     )
-    show_rows(rows, columns, as_json=as_json, empty="No live calls in that time.")
+    show_rows(rows, columns, as_json=as_json, empty="No live calls in this time range.")
     if as_json or frame.empty:
         return
     notice(f"Spent this month: {money(forecast.spent_usd)}.")
     if forecast.expected_usd is not None:
         notice(
             f"Forecast for the whole month: {money(forecast.expected_usd)} "
-            f"({money(forecast.low_usd)} to {money(forecast.high_usd)}, from {forecast.days} days)."
+            f"({money(forecast.low_usd)} to {money(forecast.high_usd)}, from {forecast.days} "
+            f"days)."
         )
 
 

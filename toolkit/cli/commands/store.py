@@ -40,7 +40,7 @@ def info(as_json: JsonFlag = False) -> None:
 @app.command()
 def ingest(
     wait_s: Annotated[
-        float | None, typer.Option("--wait", help="Longest wait for the database, in seconds.")
+        float | None, typer.Option("--wait", help="Maximum wait for the database, in seconds.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -54,7 +54,10 @@ def ingest(
 def verify(
     forget_losses: Annotated[
         bool,
-        typer.Option("--forget-losses", help="Do not report the losses known so far again."),
+        typer.Option(
+            "--forget-losses",
+            help="Acknowledge the known losses, so that they are not reported again.",
+        ),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -21,7 +21,9 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write = _WRITERS.get(file.suffix.lower())
     if write is None:
         kinds = ", ".join(_WRITERS)
-        raise InvalidInput(f"{file} has none of the endings {kinds}", hint="Name the kind by it.")
+        raise InvalidInput(
+            f"{file} does not end in one of {kinds}", hint="Use a supported file extension."
+        )
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

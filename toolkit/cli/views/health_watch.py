@@ -117,12 +117,12 @@ def _in_words(due: datetime | None) -> str:
 
 def _who_probes(monitor: Mapping[str, Any]) -> str:
     if monitor["running"] == "nowhere":
-        return "nobody probes yet"
+        return "no probes are running yet"
     offline = "; this machine is offline" if monitor["is_offline"] else ""
     if monitor["running"] == "here":
-        return f"probing every {monitor['interval_s']:g} s; Ctrl-C ends{offline}"
+        return f"probing every {monitor['interval_s']:g} s; Ctrl-C stops{offline}"
     who = f"{monitor['what']} (process {monitor['pid']} on {monitor['host']})"
-    return f"{who} probes; this one takes over when it ends{offline}"
+    return f"{who} is probing; this process takes over when it stops{offline}"
 
 
 def _say(line: str) -> None:

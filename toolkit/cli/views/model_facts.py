@@ -23,7 +23,7 @@ def read_fact(text: str) -> tuple[str, Any]:
     """
     name, equals, written = text.partition("=")
     if not equals:
-        raise InvalidInput(f"invalid fact: {text!r}", hint="Write it like input=0.20.")
+        raise InvalidInput(f"invalid fact: {text!r}", hint="Use the form input=0.20.")
     name = _SHORT.get(name, name)
     is_switch = written.lower() in ("yes", "no", "true", "false")  # `web_search` is both
     if re.split("[@>]", name)[0] in PRICE_CLASSES and not is_switch:

@@ -73,7 +73,7 @@ def sync_columns() -> tuple[Column, ...]:
         Column("gone", "Gone", count, is_number=True),
         Column("back", "Back", count, is_number=True),
         Column("changed", "Changed", count, is_number=True),
-        Column("network_ms", "Asked in", duration, is_number=True),
+        Column("network_ms", "Requested as", duration, is_number=True),
         Column("cause", "Why", lambda cause: str(cause or "")),
     )
 
@@ -84,9 +84,9 @@ def _usd(usd: Any) -> str:
 
 _CLAIM_COLUMNS = (
     Column("fact", "Fact"),
-    Column("value", "In force"),
+    Column("value", "Used value"),
     Column("source", "By"),
-    Column("others", "Others say"),
+    Column("others", "Other sources"),
     Column("conflict", "", lambda odd: "conflict" if odd else ""),
 )
 _PRICE_COLUMNS = (
@@ -111,11 +111,11 @@ def show_model(found: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -
     known["price"] = price(found["input_usd_per_mtok"], found["output_usd_per_mtok"])
     known["called with your key"] = told_at(proof["called_at"])
     show_facts(known, as_json=False, title=str(found["model"]))
-    print_table(_claim_rows(found), _CLAIM_COLUMNS, title="Who says what")
+    print_table(_claim_rows(found), _CLAIM_COLUMNS, title="Facts by source")
     if history:
         print_table(history, _PRICE_COLUMNS, title="Prices over time, USD per million")
     if found["changes"]:
-        columns = (Column("changed_at", "When", told_at), Column("words", "What changed"))
+        columns = (Column("changed_at", "When", told_at), Column("words", "Changes"))
         print_table(found["changes"], columns, title="Changes")
     if found["elsewhere"]:
         rows = [
@@ -123,7 +123,7 @@ def show_model(found: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -
             for r in found["elsewhere"]
         ]
         columns = (Column("model", "Model"), Column("prices", "$/M in / out", is_number=True))
-        print_table(rows, columns, title="The same model elsewhere")
+        print_table(rows, columns, title="Other providers of this model")
 
 
 def _claim_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:

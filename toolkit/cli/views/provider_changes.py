@@ -31,28 +31,29 @@ TypeOption = Annotated[
 UrlOption = Annotated[str | None, typer.Option("--url", help="Base URL.")]
 KeyEnvOption = Annotated[
     list[str] | None,
-    typer.Option("--key-env", metavar="VAR", help="Variable that holds its key; repeatable."),
+    typer.Option("--key-env", metavar="VAR", help="Environment variable with its key; repeatable."),
 ]
 HeaderOption = Annotated[
     list[str] | None,
     typer.Option("--header", metavar="K=V", help="Extra header; K=- prompts for a secret value."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--default-model", metavar="MODEL", help="Used when none is named.")
+    str | None,
+    typer.Option("--default-model", metavar="MODEL", help="Model to use when none is given."),
 ]
-NameOption = Annotated[str | None, typer.Option("--display-name", help="Name shown to people.")]
+NameOption = Annotated[str | None, typer.Option("--display-name", help="Display name.")]
 ParamOption = Annotated[
     list[str] | None,
     typer.Option("--param", metavar="K=V", help="Default model parameter; repeatable."),
 ]
 SystemOption = Annotated[
-    str | None, typer.Option("--system-prompt", help="System prompt where a call has none.")
+    str | None, typer.Option("--system-prompt", help="System prompt for calls without one.")
 ]
 TemplateOption = Annotated[
-    str | None, typer.Option("--template", help="Form of each user text; contains {text}.")
+    str | None, typer.Option("--template", help="Template for user messages; contains {text}.")
 ]
 InputOption = Annotated[
-    int | None, typer.Option("--max-input-tokens", help="Longest input, tokens; 0: no limit.")
+    int | None, typer.Option("--max-input-tokens", help="Maximum input tokens; 0: no limit.")
 ]
 ForModelOption = Annotated[
     str | None,
@@ -65,18 +66,14 @@ ForModelOption = Annotated[
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", help="Deadline of a call, seconds.")
 ]
-RetriesOption = Annotated[
-    int | None, typer.Option("--max-retries", help="Attempts after the first one.")
-]
+RetriesOption = Annotated[int | None, typer.Option("--max-retries", help="Maximum retries.")]
 FirstWaitOption = Annotated[
     float | None, typer.Option("--retry-initial", help="First wait before a retry, seconds.")
 ]
 LongestWaitOption = Annotated[
-    float | None, typer.Option("--retry-max", help="Longest wait before a retry, seconds.")
+    float | None, typer.Option("--retry-max", help="Maximum wait before a retry, seconds.")
 ]
-FactorOption = Annotated[
-    float | None, typer.Option("--retry-factor", help="Factor between two waits.")
-]
+FactorOption = Annotated[float | None, typer.Option("--retry-factor", help="Backoff factor.")]
 RpmOption = Annotated[int | None, typer.Option("--rpm", help="Requests per window; 0: no limit.")]
 TpmOption = Annotated[int | None, typer.Option("--tpm", help="Tokens per window; 0: no limit.")]
 WindowOption = Annotated[
@@ -88,11 +85,9 @@ AutoSyncOption = Annotated[
 SyncOption = Annotated[
     float | None, typer.Option("--sync-interval", help="Seconds between automatic syncs.")
 ]
-KeyFlag = Annotated[
-    bool, typer.Option("--key", help="Prompt for a key, or read it from standard input.")
-]
+KeyFlag = Annotated[bool, typer.Option("--key", help="Prompt for a key, or read it from stdin.")]
 VaultFlag = Annotated[bool, typer.Option("--vault", help="Keep keys in the encrypted vault.")]
-NoTestFlag = Annotated[bool, typer.Option("--no-test", help="Save without testing.")]
+NoTestFlag = Annotated[bool, typer.Option("--no-test", help="Save without the test.")]
 
 
 def add_change_commands(app: typer.Typer) -> None:
@@ -106,7 +101,7 @@ def add_provider(  # noqa: PLR0913, PLR0917 - one option per field
     url: UrlOption = None,
     type_name: TypeOption = None,
     local: Annotated[
-        bool, typer.Option("--local", help="It runs on this machine or network.")
+        bool, typer.Option("--local", help="The provider runs on this machine or network.")
     ] = False,
     key_env: KeyEnvOption = None,
     header: HeaderOption = None,
@@ -169,7 +164,12 @@ def update_provider(  # noqa: PLR0913, PLR0917 - one option per field
     name: Name,
     url: UrlOption = None,
     type_name: TypeOption = None,
-    local: Annotated[bool | None, typer.Option("--local/--cloud", help="Where it runs.")] = None,
+    local: Annotated[
+        bool | None,
+        typer.Option(
+            "--local/--cloud", help="The provider runs in the cloud, or on this machine or network."
+        ),
+    ] = None,
     key_env: KeyEnvOption = None,
     header: HeaderOption = None,
     no_header: Annotated[
@@ -237,7 +237,7 @@ def update_provider(  # noqa: PLR0913, PLR0917 - one option per field
         if provider.origin != before.origin and not key and provider.needs_key:
             notice(
                 f"The address is now {provider.origin}; keys stored for {before.origin} are not "
-                f"sent there. Set its key with `toolkit keys set {name}`."
+                f"sent to it. Set its key with `toolkit keys set {name}`."
             )
         show_facts(provider.as_dict() if as_json else _brief(provider), as_json=as_json)
 

@@ -19,22 +19,24 @@ def add_file_commands(app: typer.Typer) -> None:
 
 
 def export_providers(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; else all in use.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Providers to export; default: all in use.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")
+        Path | None, typer.Option("--output", "-o", help="Output file; default: stdout.")
     ] = None,
     toml: Annotated[bool, typer.Option("--toml", help="TOML instead of JSON.")] = False,
     with_keys: Annotated[
-        bool, typer.Option("--with-keys", help="Add stored keys, sealed with a passphrase.")
+        bool, typer.Option("--with-keys", help="Include stored keys, encrypted with a passphrase.")
     ] = False,
     passphrase_file: Annotated[
-        Path | None, typer.Option(help="File (0600) that holds the passphrase.")
+        Path | None, typer.Option(help="File (0600) with the passphrase.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write providers to a file, without any key unless it is sealed."""
     if toml and with_keys:
-        raise InvalidInput("a sealed export is JSON")
+        raise InvalidInput("an encrypted export is always JSON")
     with opened_toolkit() as toolkit:
         transfer = toolkit.providers.transfer
         if with_keys:
@@ -53,24 +55,26 @@ def export_providers(
     if as_json:
         print_json({"file": str(output), "sealed": with_keys})
     else:
-        notice(f"Wrote {output}{', sealed' if with_keys else ', without keys'}.")
+        notice(f"Wrote {output}{', encrypted' if with_keys else ', without keys'}.")
 
 
 def import_providers(  # noqa: PLR0913, PLR0917 - one option per choice
-    file: Annotated[Path, typer.Argument(help="What `export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="File written by `export`.")],
     on_conflict: Annotated[
         Literal["skip", "replace", "rename"],
-        typer.Option(help="Where a provider of that name is otherwise here."),
+        typer.Option(help="What to do when a provider of that name differs."),
     ] = "skip",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
     skip_refused: Annotated[
-        bool, typer.Option("--skip-refused", help="Import the others although some are refused.")
+        bool, typer.Option("--skip-refused", help="Import the others when some are refused.")
     ] = False,
     vault: Annotated[bool, typer.Option("--vault", help="Keep keys in the vault.")] = False,
     passphrase_file: Annotated[
-        Path | None, typer.Option(help="File (0600) that holds the passphrase.")
+        Path | None, typer.Option(help="File (0600) with the passphrase.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Read providers from a file: shows what would change, asks at a terminal, then saves."""
@@ -99,7 +103,7 @@ def import_providers(  # noqa: PLR0913, PLR0917 - one option per choice
         if not as_json:
             show_rows(rows, columns, as_json=False, empty="The file holds no providers.")
             for refused in plan.refused_keys:
-                notice(f"Left out: the key of {refused}: the provider is elsewhere here.")
+                notice(f"Left out: the key of {refused}: the provider has another address here.")
         if not dry_run:
             if plan.entries and not yes and sys.stdin.isatty():
                 typer.confirm("Save this?", abort=True)

@@ -18,7 +18,8 @@ from toolkit.evals.results.eval_report import render_report
 Format = Literal["csv", "parquet", "jsonl", "junit", "html"]
 MAX_FILE_BYTES: Final = 2_000_000_000
 _HINT: Final = (
-    "Known are Inspect AI logs (.eval, .json), promptfoo results (.json), and exports of runs "
+    "Supported files: Inspect AI logs (.eval, .json), promptfoo results (.json), and exports of "
+    "runs "
     "(.csv, .jsonl, .parquet)."
 )
 
@@ -39,7 +40,7 @@ def read_file(path: Path) -> Imported:
         return _read_json(path)
     if path.suffix in (".csv", ".jsonl", ".parquet"):
         return _read_export(path)
-    raise InvalidInput(f"{path.name} is of no kind that is read here", hint=_HINT)
+    raise InvalidInput(f"{path.name} is not a supported file type", hint=_HINT)
 
 
 def write_run(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], format: Format) -> bytes:
@@ -56,12 +57,12 @@ def _read_json(path: Path) -> Imported:
     try:
         file = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{path.name} is no JSON: {error}", hint=_HINT) from None
+        raise InvalidInput(f"{path.name} is not valid JSON: {error}", hint=_HINT) from None
     if isinstance(file, dict) and "eval" in file and "samples" in file:
         return read_inspect_json(file, path.name)
     if isinstance(file, dict) and isinstance(file.get("results"), dict):
         return read_promptfoo(file, path.stem)
-    raise InvalidInput(f"{path.name} is of no tool that is known here", hint=_HINT)
+    raise InvalidInput(f"{path.name} is not the output of a supported tool", hint=_HINT)
 
 
 def _read_export(path: Path) -> Imported:

@@ -36,7 +36,7 @@ def choice(*, letters: str | None = None) -> Scorer:
             return _compare_texts(answer, chosen)
         outside = sorted(wanted - set(allowed.upper()))
         if outside:
-            raise InvalidTarget(f"the target {outside[0]!r} is none of the letters {allowed}")
+            raise InvalidTarget(f"the target {outside[0]!r} is not one of the letters {allowed}")
         if chosen is None:
             return unreadable("the answer chooses no option, or more than one")
         return Score(value=float(chosen in wanted), reason=f"chose {chosen}")
@@ -45,7 +45,7 @@ def choice(*, letters: str | None = None) -> Scorer:
         letter = _letter_of(target, options_of(sample))
         if letters is None or letter is None or letter in letters.upper():
             return None
-        return f"{target!r} is none of the letters {letters}"
+        return f"{target!r} is not one of the letters {letters}"
 
     return named("choice", check, check_target)
 
