@@ -73,7 +73,7 @@ def test_what_would_wait_past_its_deadline_is_refused_and_takes_nothing():
 
     async def go():
         await pace.wait(100, deadline=FAR, provider="p")
-        with pytest.raises(RateLimited, match="our own limit for p") as refused:
+        with pytest.raises(RateLimited, match="the rate limit set for p") as refused:
             await pace.wait(100, deadline=clock.now + 30, provider="p")
         assert refused.value.retry_after == pytest.approx(60)
         assert (refused.value.cause, refused.value.blame) == ("own_limit", "policy")

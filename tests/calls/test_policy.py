@@ -213,7 +213,7 @@ def test_a_request_s_own_retries_do_not_open_the_breaker():
     """`max_retries` is what it says, and the next request is let through."""
     world = World(max_retries=5)
     target = world.target("a", errors.ServerError("x"))
-    with pytest.raises(errors.RetriesExhausted, match="6 tries failed") as caught:
+    with pytest.raises(errors.RetriesExhausted, match="6 attempts failed") as caught:
         world.run(target)
     assert isinstance(caught.value.last_error, errors.ServerError)
     assert len(world.asked) == 6

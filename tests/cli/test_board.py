@@ -65,9 +65,9 @@ def test_votes_make_the_leaderboard(board):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("vote", "BOARD", "3"), "'3' is no pane"),
-        (("vote", "BOARD", "0"), "'0' is no pane"),
-        (("vote", "BOARD", "best"), "'best' is no pane"),
+        (("vote", "BOARD", "3"), "'3' is not a pane"),
+        (("vote", "BOARD", "0"), "'0' is not a pane"),
+        (("vote", "BOARD", "best"), "'best' is not a pane"),
         (("vote", "BOARD", "1", "--between", "1"), "does not name two panes"),
         (("vote", "BOARD", "1", "--between", "2,2"), "two different panes"),
         (("vote", "nothing", "1"), "there is no board"),

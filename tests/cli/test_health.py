@@ -53,7 +53,7 @@ def test_incidents_are_told_with_place_and_end(incident):
 def test_no_incident_is_said_in_words(home):
     done = run("health", "incidents")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "No incident within 30 days." in done.stderr
+    assert "No incidents within 30 days." in done.stderr
 
 
 def test_a_pause_is_told_with_its_end_and_reason_until_it_is_taken_back(provider):

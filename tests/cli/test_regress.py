@@ -52,7 +52,7 @@ def accepted(run: Run, provider: MockProvider) -> MockProvider:
     write_suite()
     assert run("cassette", "record", "talk")[0] == 0
     code, out, err = run("regress", "talk", "--accept")
-    assert (code, "2 new" in out, "2 outcomes are the baseline" in err) == (0, True, True)
+    assert (code, "2 new" in out, "2 outcomes accepted as the baseline" in err) == (0, True, True)
     return provider
 
 

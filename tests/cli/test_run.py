@@ -61,7 +61,7 @@ def test_a_failure_says_what_where_and_what_to_do(failing, capsys):
     said = capsys.readouterr().err
     assert said.splitlines() == [
         "RATE_LIMIT_EXCEEDED [acme]: too many requests",
-        "  The provider said: calm down[31m",
+        "  Provider message: calm down[31m",
         "  Try again in 12 s.",
         "  Wait a little.",
     ]

@@ -58,7 +58,7 @@ def test_a_secret_header_is_kept_like_a_key_and_never_comes_back(
     found = toolkit.keys.find_header(provider, "X-Auth-Token")
     assert found is not None and found.reveal() == HEADER_SECRET
     app = open_page("providers", provider="mock")
-    assert "`X-Auth-Token`: …, kept like a key" in words(app)
+    assert "`X-Auth-Token`: …, stored like a key" in words(app)
     assert app.text_input(key="header-value-mock").value == ""
     assert HEADER_SECRET not in words(app) and HEADER_SECRET not in str(app.main)
     assert HEADER_SECRET not in (toolkit.settings.registry_path).read_text("utf-8")

@@ -264,7 +264,7 @@ def test_a_store_that_is_locked_stops_no_probe_and_loses_none(toolkit, monkeypat
     asyncio.run(play(monitor, clock, HOUR))
     assert len(rows_of(toolkit, "probes", "probed_at")) == len(world.asked)
     assert len(world.asked) >= 2 * 3 * 3
-    assert caplog.text.count("goes on without the ledger") == 1
+    assert caplog.text.count("continues without the database") == 1
 
 
 @pytest.mark.parametrize("jump_h", [-48, 1, 48])

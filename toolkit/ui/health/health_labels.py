@@ -35,7 +35,8 @@ def how_things_are(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     others = f" and {count(len(bad) - _NAMED)} more" if len(bad) > _NAMED else ""
     verb = "needs" if len(bad) == 1 else "need"
-    return f"**{count(len(bad))} of {count(len(rows))} providers {verb} attention:** {named}{others}.{more}"
+    share = f"{count(len(bad))} of {count(len(rows))}"
+    return f"**{share} providers {verb} attention:** {named}{others}.{more}"
 
 
 def what_was_lost(losses: Mapping[str, Any]) -> str:
