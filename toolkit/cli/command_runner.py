@@ -64,9 +64,8 @@ def _refuse(error: typer.TyperException, *, as_json: bool) -> int:
         print_json({"error": {"code": "USAGE", "message": _words(error)}})
         return USAGE
     context = getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
-        print(context.get_help())
-        return USAGE
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return USAGE  # typer has printed the help when it made the error
     print(f"toolkit: {_words(error)}", file=sys.stderr)
     if context is not None:
         print(f"See `{context.command_path} --help`.", file=sys.stderr)
