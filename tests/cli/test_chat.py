@@ -190,3 +190,14 @@ def test_an_estimate_calls_nothing(provider):
     done = run("chat", "Hello", "-m", "mock/mock-model", "--estimate")
     assert done.returncode == 0, done.stderr
     assert provider.requests == []
+
+
+def test_a_missing_key_says_how_to_set_it() -> None:
+    done = run("chat", "Hi", "-m", "openai/gpt-5-mini")
+    assert done.returncode == 1
+    assert "toolkit keys set openai" in done.stderr and "OPENAI_API_KEY" in done.stderr
+
+
+def test_a_model_without_its_provider_says_how_models_are_named() -> None:
+    done = run("chat", "Hi", "-m", "gpt-5-mini")
+    assert "'gpt-5-mini'" in done.stderr and "PROVIDER/MODEL" in done.stderr

@@ -211,6 +211,7 @@ class Attempt:
                 model=self.this.model,
                 request_id=self.request.request_id,
                 cause="no_key",
+                hint=provider.key_hint,
             )
         return None
 

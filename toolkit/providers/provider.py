@@ -143,6 +143,14 @@ class Provider:
         """Whether it was removed and can be restored."""
         return self.deactivated_at is not None
 
+    @property
+    def key_hint(self) -> str:
+        """How to give it a key: on the page, in the shell, or by its environment variable."""
+        variable = f" or set {self.key_env[0]}" if self.key_env else ""
+        where = f" Keys are made at {self.key_url}." if self.key_url else ""
+        ways = f"Run `toolkit keys set {self.name}`{variable}, or use the page Providers & Keys."
+        return ways + where
+
     def for_model(self, model_id: str) -> Provider:
         """The provider with what is set for one of its models in place of its own values."""
         own = self.model_settings.get(model_id)

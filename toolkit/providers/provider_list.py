@@ -124,7 +124,9 @@ class ProviderList:
             InvalidProvider: no such form, disabled, or without a base URL or default model.
             ProviderNotFound: no provider of that name.
         """
-        name, _, model_id = model.partition("/")
+        name, slash, model_id = model.partition("/")
+        if not slash and name and self.find(name) is None:
+            raise self._not_found(name, is_model=True)
         provider = self.require(name)
         if not provider.is_active and not self.is_untouched(name):
             raise InvalidProvider(
@@ -237,12 +239,17 @@ class ProviderList:
         """Whether it is a preset that has no entry of its own."""
         return name in presets() and name not in self.file.read().providers
 
-    def _not_found(self, name: str) -> ProviderNotFound:
+    def _not_found(self, name: str, *, is_model: bool = False) -> ProviderNotFound:
         names = [p.name for p in self.all() if not p.is_removed]
         close = close_names(name, names) if name else []
         hint = f"Did you mean {' or '.join(close)}? " if close else ""
+        kind = "provider"
+        if is_model:
+            # Without a slash it is most often a model's name as its provider writes it.
+            kind = "provider or failover chain"
+            hint = f"Name a model as PROVIDER/MODEL, for example openai/gpt-5-mini. {hint}"
         return ProviderNotFound(
-            f"there is no provider {short(name)}",
+            f"there is no {kind} {short(name)}",
             hint=f"{hint}See `toolkit providers list` and `toolkit providers presets`.",
         )
 

@@ -120,5 +120,6 @@ class Plugins:
                 f"{plugin.provider.name} needs an API key and none was found",
                 provider=plugin.provider.name,
                 cause="no_key",
+                hint=plugin.provider.key_hint,
             )
         return None if found is None else found.secret
