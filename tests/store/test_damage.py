@@ -182,6 +182,24 @@ def test_a_flipped_row_is_set_aside_and_the_rest_is_ingested(damaged):
     assert store.audit() == [loss]
 
 
+@pytest.mark.parametrize("back", [1, 5, 8])
+def test_an_entry_that_only_a_reader_misses_is_reported_before_more_is_dropped(damaged, back):
+    """The header of a record is damaged: it still counts as an entry and cannot be read."""
+
+    def spoil(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[content.index(b'calls{"call_id":"w0050"') - back] ^= 2
+        path.write_bytes(content)
+
+    store = damaged("journal.sqlite", checkpointed(spoil))
+    store.append("calls", call_row(call_id="new"))
+    store.ingest()
+    rows = {row["call_id"] for row in store.rows("SELECT call_id FROM calls WHERE call_id > 'n'")}
+    assert "w0050" not in rows and len(rows) == STORED + WAITING
+    (loss,) = store.losses()
+    assert (loss.first, loss.last, loss.count) == (STORED + 51, STORED + 51, 1)
+
+
 def test_a_removed_journal_is_reported(damaged):
     def remove(path: Path) -> None:
         for suffix in ("", "-wal", "-shm"):

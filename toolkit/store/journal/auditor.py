@@ -132,9 +132,11 @@ class Auditor:
         acked_us: int,
     ) -> None:
         span = {"dropped": dropped, "last": last}
+        # Distinct numbers: a damaged page can list one entry twice in place of another.
         present = connection.execute(
-            "SELECT (SELECT count(*) FROM entries WHERE entry > :dropped AND entry <= :last)"
-            " + (SELECT count(*) FROM damaged WHERE entry > :dropped AND entry <= :last)",
+            "SELECT count(DISTINCT entry) FROM ("
+            "SELECT entry FROM entries WHERE entry > :dropped AND entry <= :last UNION ALL "
+            "SELECT entry FROM damaged WHERE entry > :dropped AND entry <= :last)",
             span,
         ).fetchone()[0]
         if present == last - dropped:

@@ -173,7 +173,9 @@ class Journal:
     def drop(self, upto: int) -> None:
         """Forget entries up to that number; call it only when the database surely has them."""
         with explained(self.path), closing(self._connect()) as connection:
-            # Recorded first: entries that are gone without it would look lost.
+            # What is missing now would not show once the number below is recorded.
+            self._auditor.audit(connection, self._journal_id)
+            # Recorded before they go: entries that are gone without it would look lost.
             self._dropped = max(self._dropped, upto)
             self._head.drop(self._journal_id, upto)
             while True:
@@ -357,11 +359,14 @@ class Journal:
             head = self._head.read()
             kept = set_aside(self.path)
             _log.warning("The journal was damaged and is kept as %s.", kept)
-            with closing(self._connect()) as connection, transaction(connection):
-                if head is not None:
-                    connection.execute("UPDATE journal SET journal_id = ?", (head.journal_id,))
-                    self._journal_id = head.journal_id
-                self._salvage(connection, kept, head.dropped if head else 0)
+            with closing(self._connect()) as connection:
+                with transaction(connection):
+                    if head is not None:
+                        connection.execute("UPDATE journal SET journal_id = ?", (head.journal_id,))
+                        self._journal_id = head.journal_id
+                    self._salvage(connection, kept, head.dropped if head else 0)
+                # At once: a reader that repaired would go on and drop what it never saw.
+                self._auditor.audit(connection, self._journal_id)
             if head is None:
                 reason = f"{kept} was damaged, and so was its head: how many is not known"
                 self._auditor.add(new_loss("journal", "", 0, 0, reason=reason, count=0))
