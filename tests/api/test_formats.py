@@ -194,6 +194,19 @@ def test_messages_takes_pictures_and_thinking(served, claude):
     assert sent(served)["reasoning_effort"] == "low"
 
 
+def test_effort_and_schema_of_messages_are_translated_and_the_rest_is_named(served):
+    body = {"model": "mock/m", "max_tokens": 9, "messages": HI, "container": "c"}
+    form = {"type": "json_schema", "schema": {"type": "object"}}
+    more = {"output_config": {"effort": "max", "format": form}, "context_management": {"edits": []}}
+    answer = served.ask("POST", "/v1/messages", json={**body, **more})
+    assert answer.headers["x-toolkit-dropped-parameters"] == "context_management, container"
+    assert sent(served)["reasoning_effort"] == "high"
+    assert sent(served)["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert "output_config" not in sent(served)
+    refused = served.ask("POST", "/v1/messages", json={**body, "mcp_servers": [{"name": "x"}]})
+    assert (refused.status_code, "mcp_servers" in refused.json()["error"]["message"]) == (400, True)
+
+
 def test_messages_counts_tokens_without_a_call(served, claude):
     count = claude.messages.count_tokens(model="mock/m", messages=HI)
     assert count.input_tokens > 0

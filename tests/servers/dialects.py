@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Style = Literal["openai", "anthropic", "gemini"]
+Style = Literal["openai", "anthropic", "gemini", "responses", "converse", "cohere", "ollama"]
 COUNTED: Mapping[str, int] = {}
 """Default of `Answer.usage`: count words."""
 
@@ -79,13 +79,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Event:
-    """One server-sent event; `content` marks the ones that carry text, reasoning or tools."""
+    """One event of a stream; `content` marks the ones that carry text, reasoning or tools.
+
+    `raw` is what is sent where the stream is not one of server-sent events.
+    """
 
     data: str
     name: str | None = None
     content: bool = False
+    raw: bytes = b""
 
     def wire(self) -> bytes:
+        if self.raw:
+            return self.raw
         head = f"event: {self.name}\n" if self.name else ""
         data = self.data.replace("@NOW@", f"{time.monotonic_ns()}")
         return f"{head}data: {data}\n\n".encode()
@@ -102,8 +108,16 @@ def echo(asked: Mapping[str, Any]) -> str:
 
 def style_of(path: str) -> Style:
     """The dialect that a path belongs to."""
-    if path.endswith("/messages"):
-        return "anthropic"
+    endings: Mapping[str, Style] = {
+        "/messages": "anthropic",
+        "/responses": "responses",
+        "/converse": "converse",
+        "/converse-stream": "converse",
+        "/v2/chat": "cohere",
+        "/api/chat": "ollama",
+    }
+    if found := next((style for ending, style in endings.items() if path.endswith(ending)), None):
+        return found
     return "gemini" if ":generateContent" in path or ":streamGenerateContent" in path else "openai"
 
 

@@ -15,13 +15,14 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.servers.dialects import Answer, events, style_of, whole
+from tests.servers.dialects import Answer, Event, Style, events, style_of, whole
+from tests.servers.own_dialects import MEDIA_TYPES, events_own, whole_own
 
 _MODELS = ("mock-model", "mock-small", "mock-large")
 _REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized"}
@@ -47,7 +48,7 @@ class Received:
 
 
 class MockProvider:
-    """An OpenAI-, Anthropic- and Gemini-speaking server on 127.0.0.1.
+    """A server on 127.0.0.1 that speaks the API of the path it is called at.
 
     Use it in a `with` block. Unscripted requests are answered with `default`.
 
@@ -90,6 +91,10 @@ class MockProvider:
     def enqueue(self, text: str | None = None, *, times: int = 1, **fields: Any) -> None:
         """Script the next answer (or the next `times` answers); fields are those of `Answer`."""
         self._script.extend([Answer(text=text, **fields)] * times)
+
+    def forget(self) -> None:
+        """Drop scripted answers that nobody asked for."""
+        self._script.clear()
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name="mock-provider", daemon=True)
@@ -193,9 +198,9 @@ class MockProvider:
         if path.endswith("/embeddings"):
             return await self._send_json(received, answer, writer, _embeddings(asked))
         style = answer.style or style_of(path)
-        if asked.get("stream") or ":streamGenerateContent" in path:
+        if asked.get("stream") or path.endswith((":streamGenerateContent", "/converse-stream")):
             return await self._send_stream(received, answer, writer, asked)
-        body = whole(answer, style, asked, _call_id(received))
+        body = _whole(answer, style, asked, _call_id(received))
         received.stamps.append(time.monotonic_ns())
         return await self._send_json(received, answer, writer, body)
 
@@ -227,9 +232,10 @@ class MockProvider:
         asked: Mapping[str, Any],
     ) -> bool:
         style = answer.style or style_of(urlsplit(received.path).path)
-        writer.write(_head(received, answer, "text/event-stream", None))
+        kind = MEDIA_TYPES.get(style, "text/event-stream")
+        writer.write(_head(received, answer, kind, None))
         sent = 0
-        for event in events(answer, style, asked, _call_id(received)):
+        for event in _events(answer, style, asked, _call_id(received)):
             if event.content:
                 await self._wait_for_content(answer, writer, sent)
                 received.stamps.append(time.monotonic_ns())
@@ -263,6 +269,18 @@ class MockProvider:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.close()
         return False
+
+
+def _whole(answer: Answer, style: Style, asked: Mapping[str, Any], call_id: str) -> dict[str, Any]:
+    make = whole if style in ("openai", "anthropic", "gemini") else whole_own
+    return make(answer, style, asked, call_id)
+
+
+def _events(
+    answer: Answer, style: Style, asked: Mapping[str, Any], call_id: str
+) -> Iterator[Event]:
+    make = events if style in ("openai", "anthropic", "gemini") else events_own
+    return make(answer, style, asked, call_id)
 
 
 def _call_id(received: Received) -> str:

@@ -137,7 +137,7 @@ class ModelCalls:
             return reply
 
         reply, dropped = await self._with_policy(request, http, token, run)
-        return reply, dropped or _dropped_names(reply)
+        return reply, [*request.left_out, *(dropped or _dropped_names(reply))]
 
     async def embed(self, body: EmbeddingBody, http: Request, token: BearerToken) -> Response:
         """The vectors of texts.
@@ -213,6 +213,7 @@ class ModelCalls:
             return stream, deltas, first
 
         (stream, deltas, first), dropped = await self._with_policy(request, http, token, run)
+        dropped = [*request.left_out, *dropped]
         request_id = stream.request.request_id
         answering = stream.answering
         if answering is None:  # it ended without a piece

@@ -25,6 +25,8 @@ STOP_REASONS: Final = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
+# They steer Anthropic's own handling of a context; Claude Code sends the first with each request.
+_OF_ANTHROPIC: Final = ("context_management", "container")
 _EFFORTS: Final = ((2048, "low"), (8192, "medium"))
 
 
@@ -59,9 +61,11 @@ class MessagesBody(BaseModel):
             InvalidInput: a block or tool cannot be translated, or a field is not the client's.
         """
         fields: dict[str, Any] = dict(self.model_extra or {})
-        # Claude Code sends these; they steer Anthropic's own context handling.
-        for name in ("context_management", "mcp_servers", "container", "output_config"):
-            fields.pop(name, None)
+        left_out = [name for name in _OF_ANTHROPIC if fields.pop(name, None)]
+        if fields.pop("mcp_servers", None):
+            raise InvalidInput(
+                "`mcp_servers` are called by Anthropic only and cannot be translated"
+            )
         for name in ("max_tokens", "temperature", "top_p", "top_k"):
             fields[name] = getattr(self, name)
         if self.stop_sequences:
@@ -70,6 +74,7 @@ class MessagesBody(BaseModel):
             fields["tools"] = [_tool(tool) for tool in self.tools]
             fields |= _tool_choice(self.tool_choice or {})
         fields |= self._reasoning(takes_thinking=takes_thinking)
+        fields |= _output_config(fields, takes_effort=takes_thinking)
         user = (self.metadata or {}).get("user_id")
         return ModelRequest(
             model=self.model,
@@ -79,6 +84,7 @@ class MessagesBody(BaseModel):
             with_usage=True,
             labels=collect_labels(user),
             on_unsupported=self.on_unsupported,
+            left_out=tuple(left_out),
         )
 
     def _reasoning(self, *, takes_thinking: bool) -> dict[str, Any]:
@@ -221,6 +227,22 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     if tool.get("cache_control"):
         made["cache_control"] = tool["cache_control"]
     return made
+
+
+def _output_config(fields: dict[str, Any], *, takes_effort: bool) -> dict[str, Any]:
+    """The effort and the schema of the answer, taken out of `fields`, in OpenAI's names."""
+    config = fields.pop("output_config", None) or {}
+    form = config.get("format") or fields.pop("output_format", None) or {}
+    found: dict[str, Any] = {}
+    if form.get("type") == "json_schema":
+        schema = {"name": "answer", "schema": form.get("schema") or {}, "strict": True}
+        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if effort := config.get("effort"):
+        if takes_effort:
+            found["output_config"] = {"effort": effort}
+        else:
+            found["reasoning_effort"] = "high" if effort == "max" else effort
+    return found
 
 
 def _tool_choice(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class ModelRequest:
         with_usage: whether a stream ends with the usage.
         labels: the client's own labels, kept with the call.
         on_unsupported: the policy for this request; None: the token's or the gateway's.
+        left_out: fields of the body that no provider can be sent; a response header names them.
     """
 
     model: str
@@ -117,6 +118,7 @@ class ModelRequest:
     with_usage: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     on_unsupported: UnsupportedPolicy | None = None
+    left_out: tuple[str, ...] = ()
 
     def without(self, names: list[str]) -> ModelRequest:
         """The request without some parameters, in `extra_body` as well."""

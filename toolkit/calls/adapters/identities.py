@@ -221,13 +221,26 @@ class AwsSigner:
 
 
 def find_aws_signer(provider: Provider) -> AwsSigner | None:
-    """The signer for a provider, or None without botocore or without credentials."""
+    """The signer for a provider, or None without botocore or without credentials.
+
+    Raises:
+        KeyRequired: there are credentials, and they cannot be used.
+    """
     try:
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
         from botocore.session import Session  # type: ignore[import-untyped]
     except ImportError:
         return None
     session = Session()
-    credentials = session.get_credentials()
+    try:
+        credentials = session.get_credentials()
+    except BotoCoreError as error:
+        raise KeyRequired(
+            f"the AWS credentials for {provider.name} cannot be used: {str(error)[:200]}",
+            provider=provider.name,
+            cause="token_source",
+            hint="Check them with `aws sts get-caller-identity`, or set an API key.",
+        ) from None
     if credentials is None:
         return None
     named = provider.params.get("aws_region_name")

@@ -18,6 +18,7 @@ from toolkit.calls.adapters.differences import find_added, find_left_out
 from toolkit.calls.adapters.library import load
 from toolkit.calls.adapters.litellm_parser import LiteLLMParser, ParsedRequest
 from toolkit.calls.adapters.openai_requests import USER_AGENT
+from toolkit.calls.adapters.parameters import cohere_fields
 from toolkit.calls.adapters.request import (
     NO_KEY,
     FetchedHere,
@@ -147,6 +148,8 @@ class _Writer:
         if self._style == "gemini" and params.get("service_tier") == "auto":
             del params["service_tier"]  # litellm would turn it into the dearer `priority`
         extra = request.params.get("extra_body") or {}
+        if self._style == "cohere":
+            extra = {**cohere_fields(params), **extra}
         if self._style == "anthropic":
             params |= extra
             if "thinking" in params:  # also for models that litellm does not know

@@ -7,9 +7,9 @@ What a provider does not take is an error, or is left out with a note on the rep
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from toolkit.calls.adapters.differences import NOT_SENT
 from toolkit.errors import ContextWindowExceeded, InvalidRequest
@@ -77,6 +77,23 @@ def without(request: ChatRequest, names: Collection[str]) -> ChatRequest:
     """The request without some parameters."""
     params = {name: value for name, value in request.params.items() if name not in names}
     return replace(request, params=params)
+
+
+def cohere_fields(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that Cohere takes and litellm's class for it does not, in Cohere's names.
+
+    They go past that class, as fields of the body.
+    """
+    fields: dict[str, Any] = {}
+    if effort := params.get("reasoning_effort"):
+        fields["thinking"] = {"type": "disabled" if effort == "none" else "enabled"}
+    form = params.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        schema = (form.get("json_schema") or {}).get("schema") or {}
+        fields["response_format"] = {"type": "json_object", "json_schema": schema}
+    elif form:
+        fields["response_format"] = dict(form)
+    return fields
 
 
 def may_drop(request: ChatRequest) -> bool:
