@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         chains: failover chains by name, each a list of `provider/model_id`.
         processors: names of processors of installed packages that every request passes, in order.
         request_parsers: names of request parsers of installed packages that the gateway serves.
+        metrics_open: whether `/metrics` is answered without a token.
     """
 
     model_config = SettingsConfigDict(env_prefix="TOOLKIT_", extra="ignore", frozen=True)
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     chains: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     processors: tuple[str, ...] = ()
     request_parsers: tuple[str, ...] = ()
+    metrics_open: bool = False
 
     @field_validator("home")
     @classmethod

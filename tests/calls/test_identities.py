@@ -141,6 +141,16 @@ def test_a_refused_identity_says_so(monkeypatch):
         assert server.requests == []
 
 
+def test_half_a_set_of_aws_credentials_is_a_missing_key(monkeypatch):
+    pytest.importorskip("botocore")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    with MockProvider() as server:
+        by = Asking(make_provider(server.origin, "bedrock"), key=None)
+        with pytest.raises(KeyRequired, match="AWS_SECRET_ACCESS_KEY"):
+            asyncio.run(by.complete())
+        assert server.requests == []
+
+
 def test_bedrock_is_signed_with_the_credentials_of_aws(monkeypatch):
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest

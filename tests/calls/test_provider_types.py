@@ -96,6 +96,31 @@ def test_bedrock_is_called_by_converse() -> None:
     assert reply.attempts[0].parsed_by == "toolkit"
 
 
+_CONVERSE = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}},
+    "stopReason": "end_turn",
+}
+
+
+def test_fields_that_converse_does_not_name_go_to_the_model() -> None:
+    _, request = complete("bedrock", _CONVERSE, extra_body={"top_k": 3})
+    assert request.json["additionalModelRequestFields"] == {"top_k": 3}
+
+
+def test_cohere_takes_effort_and_schema_in_its_own_names() -> None:
+    body = {
+        "id": "1",
+        "finish_reason": "COMPLETE",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": "{}"}]},
+    }
+    schema = {"type": "object"}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    reply, request = complete("cohere_chat", body, response_format=form, reasoning_effort="low")
+    assert request.json["response_format"] == {"type": "json_object", "json_schema": schema}
+    assert request.json["thinking"] == {"type": "enabled"}
+    assert reply.notes == ()
+
+
 def test_cohere_and_ollama_are_called_in_their_own_apis() -> None:
     reply, request = complete(
         "cohere_chat",

@@ -7,7 +7,7 @@ Nothing of a body is read before the token may use the path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 MAX_MANAGEMENT_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 30.0
 # The page of documentation holds no data, and a browser cannot send a bearer token to it.
-_OPEN_PATHS: Final = frozenset({"/api/docs", "/health"})
+OPEN_PATHS: Final = frozenset({"/api/docs", "/health"})
 _GATEWAY_WITHOUT_V1: Final = ("/chat/", "/completions", "/responses", "/messages", "/embeddings")
 _TOKEN_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key")
 _CORS_METHODS: Final = "GET, POST, PUT, DELETE"
@@ -42,6 +42,8 @@ class Guard:
         hosts: Host names that are answered.
         origins: origins of web pages and desktop clients that may send requests; patterns as
             `vscode-webview://*` are allowed. None by default.
+        open_paths: paths that need no token.
+        count: called with path and status of every response.
     """
 
     def __init__(
@@ -52,12 +54,16 @@ class Guard:
         limits: Limits,
         hosts: Collection[str] = ("localhost", "127.0.0.1", "::1"),
         origins: Collection[str] = (),
+        open_paths: Collection[str] = OPEN_PATHS,
+        count: Callable[[str, int], None] = lambda path, status: None,
     ) -> None:
         self.app = app
         self.tokens = tokens
         self.limits = limits
         self.hosts = frozenset(host.lower() for host in hosts)
         self.origins = tuple(origins)
+        self._open_paths = frozenset(open_paths)
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
@@ -65,6 +71,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         scope = _with_version(scope)
+        send = _counting(send, scope["path"], self._count)
         headers = Headers(scope=scope)
         form = error_format(scope["path"])
         refusal = self._check_caller(headers, form)
@@ -77,7 +84,7 @@ class Guard:
                 await _preflight(origin, headers)(scope, receive, send)
                 return
             send = _with_cors(send, origin)
-        if scope["path"] in _OPEN_PATHS:
+        if scope["path"] in self._open_paths:
             await self.app(scope, receive, send)
         else:
             await self._admit(scope, receive, send, headers, form)
@@ -202,6 +209,15 @@ def _preflight(origin: str, headers: Headers) -> Response:
     if headers.get("access-control-request-private-network") == "true":
         allowed["access-control-allow-private-network"] = "true"
     return Response(status_code=204, headers=allowed)
+
+
+def _counting(send: Send, path: str, count: Callable[[str, int], None]) -> Send:
+    async def send_and_count(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            count(path, message["status"])
+        await send(message)
+
+    return send_and_count
 
 
 def _with_cors(send: Send, origin: str) -> Send:

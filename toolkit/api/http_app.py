@@ -18,8 +18,9 @@ from toolkit.api.bearer_tokens import BearerTokens
 from toolkit.api.formats.error_format import error_body, error_format, respond
 from toolkit.api.formats.model_request import UnsupportedPolicy
 from toolkit.api.gateway import build_gateway
-from toolkit.api.guard import Guard
+from toolkit.api.guard import OPEN_PATHS, Guard
 from toolkit.api.management.provider_routes import build_management
+from toolkit.api.metrics import Metrics, build_metrics
 from toolkit.api.model_calls import ModelCalls
 from toolkit.api.openapi import add_reference
 from toolkit.api.request_parsers import build_parsers
@@ -36,9 +37,14 @@ OpenAI's shape, `{"error": {"message", "type", "code", "param"}}`, with this too
 
 
 def build_api(
-    toolkit: Toolkit, lifespan: Any = None, *, on_unsupported: UnsupportedPolicy = "neutral"
+    toolkit: Toolkit,
+    metrics: Metrics,
+    lifespan: Any = None,
+    *,
+    on_unsupported: UnsupportedPolicy = "neutral",
 ) -> FastAPI:
-    """All routes as one FastAPI application, without the guard."""
+    """All routes as one FastAPI application, without the guard; `metrics` counts its calls."""
+    toolkit.on_record.append(metrics.observe_call)
     calls = ModelCalls(toolkit, on_unsupported=on_unsupported)
     api = FastAPI(
         lifespan=lifespan,
@@ -52,6 +58,14 @@ def build_api(
     api.include_router(build_management(toolkit), prefix="/api")
     api.include_router(build_parsers(calls))  # first: one may replace an endpoint of ours
     api.include_router(build_gateway(calls))
+    api.include_router(
+        build_metrics(
+            metrics,
+            lambda: toolkit.client.breaker_states(),
+            lambda: toolkit.client.ledger.lost,
+            is_open=toolkit.settings.metrics_open,
+        )
+    )
     add_reference(api)
     api.add_exception_handler(ToolkitError, _answer_toolkit_error)
     api.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -63,7 +77,8 @@ def build_routes(
     toolkit: Toolkit, *, hosts: Collection[str] = (), origins: Collection[str] = ()
 ) -> list[BaseRoute]:
     """The routes that the app mounts beside its pages, guarded."""
-    guarded = _guarded(build_api(toolkit), toolkit, hosts, origins)
+    metrics = Metrics()
+    guarded = _guarded(build_api(toolkit, metrics), toolkit, metrics, hosts, origins)
     return [Mount(prefix, _WholePath(guarded)) for prefix in APP_PREFIXES]
 
 
@@ -90,19 +105,27 @@ def build_app(
         yield
         await toolkit.client.aclose()
 
-    api = build_api(toolkit, lifespan, on_unsupported=on_unsupported)
-    return _guarded(api, toolkit, hosts, origins)
+    metrics = Metrics()
+    api = build_api(toolkit, metrics, lifespan, on_unsupported=on_unsupported)
+    return _guarded(api, toolkit, metrics, hosts, origins)
 
 
 def _guarded(
-    api: FastAPI, toolkit: Toolkit, hosts: Collection[str], origins: Collection[str]
+    api: FastAPI,
+    toolkit: Toolkit,
+    metrics: Metrics,
+    hosts: Collection[str],
+    origins: Collection[str],
 ) -> Guard:
+    without_token = {"/metrics"} if toolkit.settings.metrics_open else set()
     return Guard(
         api,
         tokens=BearerTokens(toolkit.settings.token_path),
         limits=Limits(),
         hosts={"localhost", "127.0.0.1", "::1", *hosts},
         origins=origins,
+        open_paths=OPEN_PATHS | without_token,
+        count=metrics.count_response,
     )
 
 

@@ -23,6 +23,7 @@ from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.calls.pipeline.pipeline import Pipeline, PipelineRun
 from toolkit.calls.policy.call_policy import Policy, Target
+from toolkit.calls.policy.circuit_breaker import BreakerState
 from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress
@@ -134,6 +135,10 @@ class Client:
     def _target(self, model: str) -> Target:
         provider, model_id = self._resolve(model)
         return Target(provider=provider.for_model(model_id), model_id=model_id)
+
+    def breaker_states(self) -> dict[str, BreakerState]:
+        """State of the circuit breaker of each `provider/model` that was called."""
+        return self._policy.breaker_states()
 
     async def aclose(self) -> None:
         """Close the running loop's connections."""

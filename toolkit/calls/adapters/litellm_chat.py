@@ -154,7 +154,7 @@ class _Writer:
             params |= extra
             if "thinking" in params:  # also for models that litellm does not know
                 params["allowed_openai_params"] = ["thinking"]
-        elif extra:
+        elif extra and self._style != "converse":
             params["extra_body"] = dict(extra)
         if allowed:
             params["allowed_openai_params"] = list(allowed)
@@ -362,6 +362,9 @@ class _Writer:
             litellm_params=self._litellm_params,
             headers=headers,
         )
+        if more := request.params.get("extra_body"):
+            fields = dict(body.get("additionalModelRequestFields") or {})
+            body["additionalModelRequestFields"] = fields | dict(more)
         method = "converse-stream" if request.stream and not is_whole else "converse"
         model = quote(self._model.removeprefix("converse/"), safe="")
         url = f"{request.base_url.rstrip('/')}/model/{model}/{method}"

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from toolkit.calls.attempt_spec import AttemptEnd
-from toolkit.calls.policy.circuit_breaker import Breaker, Entry, Refusal
+from toolkit.calls.policy.circuit_breaker import Breaker, BreakerState, Entry, Refusal
 from toolkit.calls.policy.rate_limiter import RateLimiter, Reservation
 from toolkit.calls.policy.retry import RetryQuota
 from toolkit.calls.source import current_source
@@ -134,6 +134,14 @@ class Gate:
         if isinstance(entry, Refusal):
             raise _circuit_open(target, entry.wait_s)
         return Circuit(breaker, entry, self._clock)
+
+    def breaker_states(self) -> dict[str, BreakerState]:
+        """State of the circuit breaker of each `provider/model` that was called."""
+        now = self._clock()
+        breakers = list(self._breakers.items())  # another thread may add one
+        return {
+            f"{provider}/{model}": breaker.state(now) for (provider, _, model), breaker in breakers
+        }
 
     async def wait_for_rate(
         self, provider: Provider, *, tokens: int, deadline: float

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from toolkit.calls.adapters.parameters import find_refused, for_provider, without
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.policy.admission import Circuit, Gate, Target
+from toolkit.calls.policy.circuit_breaker import BreakerState
 from toolkit.calls.policy.retry import Backoff
 from toolkit.errors import (
     CallError,
@@ -123,6 +124,10 @@ class Policy:
         self._clock, self._rng = clock, rng
         self._gate = Gate(settings, clock, sleep, rng)
         self._without_usage: set[str] = set()  # origins that refuse `stream_options`
+
+    def breaker_states(self) -> dict[str, BreakerState]:
+        """State of the circuit breaker of each `provider/model` that was called."""
+        return self._gate.breaker_states()
 
     async def run(
         self,
