@@ -86,7 +86,7 @@ def test_a_request_that_was_not_recorded_is_an_error_and_never_live(provider):
     changed = {**ASKED, "messages": [{"role": "user", "content": "goodbye"}]}
     with pytest.raises(CassetteMissing) as caught, open_cassette("replay"):
         ask(provider.base_url, changed)
-    assert "messages[0].content: recorded 'hello', asked 'goodbye'" in caught.value.message
+    assert "messages[0].content: recorded 'hello', requested 'goodbye'" in caught.value.message
     assert len(provider.requests) == 1
 
 
@@ -94,7 +94,7 @@ def test_a_member_without_a_value_is_a_difference_too(provider):
     with open_cassette():
         ask(provider.base_url)
     with (
-        pytest.raises(CassetteMissing, match="extra: recorded nothing, asked None"),
+        pytest.raises(CassetteMissing, match="extra: recorded nothing, requested None"),
         open_cassette("replay"),
     ):
         ask(provider.base_url, {**ASKED, "extra": None})

@@ -101,7 +101,7 @@ def test_a_changed_prompt_is_told_by_case_and_place(toolkit, recorded):
     run = run_regression(toolkit, "talk")
     assert verdicts(run) == {"greet": "error", "flow": "pass", "tool": "pass", "refused": "pass"}
     assert not run.passed
-    assert "recorded 'say hello', asked 'say goodbye'" in run.verdicts[0].reason
+    assert "recorded 'say hello', requested 'say goodbye'" in run.verdicts[0].reason
 
 
 def test_a_changed_check_regresses_exactly_its_case(toolkit, recorded):
@@ -430,7 +430,7 @@ def test_a_request_that_a_cassette_does_not_hold_has_a_row_and_no_retry(toolkit,
         tk.complete("mock/m", "known")
     for stream in (False, True):
         with (
-            pytest.raises(tk.errors.CassetteMissing, match="'known', asked 'unknown'"),
+            pytest.raises(tk.errors.CassetteMissing, match="'known', requested 'unknown'"),
             tk.cassette("talk/one", mode="replay"),
         ):
             if stream:

@@ -142,7 +142,7 @@ def test_what_was_not_recorded_is_a_404_that_says_what_differs(provider):
     other: Any = [{"role": "user", "content": "bye"}]
     with (
         ReplayServer(FOLDER, speed=0) as server,
-        pytest.raises(openai.NotFoundError, match="recorded 'hello', asked 'bye'"),
+        pytest.raises(openai.NotFoundError, match="recorded 'hello', requested 'bye'"),
     ):
         openai_client(server.url).chat.completions.create(model="m", messages=other)
     assert server.missed == 1

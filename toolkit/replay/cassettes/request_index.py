@@ -97,11 +97,11 @@ def _differences(
         if name == "uri":
             before, after = urlsplit(before).path, urlsplit(after).path
         if before != after:
-            yield f"{name}: recorded {before}, asked {after}"
+            yield f"{name}: recorded {before}, requested {after}"
     before, after = recorded_leaves, asked_leaves
     for path in dict.fromkeys([*before, *after]):
         if path not in before or path not in after or before[path] != after[path]:
-            yield f"{path}: recorded {_shown(before, path)}, asked {_shown(after, path)}"
+            yield f"{path}: recorded {_shown(before, path)}, requested {_shown(after, path)}"
 
 
 def _leaves(body: bytes) -> dict[str, Any]:
