@@ -13,6 +13,8 @@ from toolkit.evals.exchange.run_files import read_file
 from toolkit.evals.scorers import Answer, score
 
 FIXTURES = Path(__file__).parent / "fixtures"
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL_FOLDERS = {"/tmp/", "/home/", "/Users/", f"{ROOT}/", f"{Path.home()}/"} - {"//"}
 
 
 def ends_with(answer: Answer) -> bool:
@@ -68,4 +70,4 @@ def test_the_two_kinds_of_log_say_the_same():
 def test_no_path_of_a_machine_is_in_the_logs():
     for name in ("inspect-ten-questions.json", "promptfoo-towns.json"):
         text = (FIXTURES / name).read_text("utf-8")
-        assert not [mark for mark in ("/tmp/", "/root/", "/home/", "/work/") if mark in text]
+        assert not [folder for folder in LOCAL_FOLDERS if folder in text]

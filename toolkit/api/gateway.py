@@ -24,7 +24,12 @@ from toolkit.api.formats.completions_format import (
 from toolkit.api.formats.embeddings_format import EmbeddingBody
 from toolkit.api.formats.message_events import MessagesFormat
 from toolkit.api.formats.messages_format import CountBody, MessagesBody
-from toolkit.api.formats.ollama_format import OllamaChatBody, OllamaFormat, OllamaGenerateBody
+from toolkit.api.formats.ollama_format import (
+    OllamaBody,
+    OllamaChatBody,
+    OllamaFormat,
+    OllamaGenerateBody,
+)
 from toolkit.api.formats.response_events import ResponsesFormat
 from toolkit.api.formats.responses_format import ResponsesBody, without_instructions
 from toolkit.api.json_bodies import LARGE_BYTES
@@ -247,7 +252,12 @@ def check_body(kind: type[B], data: Any) -> B:
 def _body(kind: type[BaseModel]) -> dict[str, Any]:
     """What documents a route that reads its own body."""
     schema = {"application/json": {"schema": kind.model_json_schema()}}
+    answers: dict[str, Any] = {}
+    if "stream" in kind.model_fields:
+        stream = "application/x-ndjson" if issubclass(kind, OllamaBody) else "text/event-stream"
+        answers = {"responses": {200: {"content": {"application/json": {}, stream: {}}}}}
     return {
+        **answers,
         "openapi_extra": {"requestBody": {"required": True, "content": schema}},
         "response_class": JSONResponse,
         "response_model": None,

@@ -8,6 +8,14 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, select_autoescape
 
+from toolkit.api.formats.error_format import (
+    ANTHROPIC_TYPES,
+    OPENAI_TYPES,
+    ErrorFormat,
+    error_format,
+)
+from toolkit.api.guard import OPEN_PATHS
+
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ info.title }} {{ info.version }}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -33,30 +41,65 @@ _PAGE = """<!doctype html>
 </body></html>"""
 
 _TEXT: Final = {"type": ["string", "null"]}
-_ERROR: Final = {
-    "type": "object",
-    "title": "Error",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "code", "param"],
-            "properties": {
-                "message": {"type": "string", "description": "What happened."},
-                "type": {"enum": ["invalid_request_error", "api_error"]},
-                "code": {"type": "string", "description": "A code of this toolkit."},
-                "param": {**_TEXT, "description": "The field that is wrong."},
-                "provider": _TEXT,
-                "hint": {**_TEXT, "description": "What to do."},
-                "request_id": _TEXT,
-                "provider_message": {**_TEXT, "description": "The provider's own words."},
-            },
-        }
-    },
+_DETAILS: Final = {
+    "provider": _TEXT,
+    "hint": {**_TEXT, "description": "What to do."},
+    "request_id": _TEXT,
+    "provider_message": {**_TEXT, "description": "The provider's own words."},
 }
-_ERROR_ANSWER: Final = {
-    "description": "An error; all have this one shape.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+_MESSAGE: Final = {"type": "string", "description": "What happened."}
+_CODE: Final = {"type": "string", "description": "A code of this toolkit."}
+_PARAM: Final = {**_TEXT, "description": "The field that is wrong."}
+
+
+def _object(title: str | None, required: list[str], **properties: Any) -> dict[str, Any]:
+    named = {} if title is None else {"title": title}
+    return {"type": "object", **named, "required": required, "properties": properties}
+
+
+_ERRORS: Final[dict[ErrorFormat, dict[str, Any]]] = {
+    "toolkit": _object(
+        "Error",
+        ["error"],
+        error=_object(
+            None,
+            ["message", "type", "code", "param"],
+            message=_MESSAGE,
+            type={"enum": ["invalid_request_error", "api_error"]},
+            code=_CODE,
+            param=_PARAM,
+            **_DETAILS,
+        ),
+    ),
+    "openai": _object(
+        "OpenAIError",
+        ["error"],
+        error=_object(
+            None,
+            ["message", "type", "code", "param", "toolkit_code"],
+            message=_MESSAGE,
+            type={"enum": sorted({"invalid_request_error", *OPENAI_TYPES.values()})},
+            code={"type": "string", "description": "OpenAI's code, or one of this toolkit."},
+            param=_PARAM,
+            toolkit_code=_CODE,
+            **_DETAILS,
+        ),
+    ),
+    "anthropic": _object(
+        "AnthropicError",
+        ["type", "error", "request_id"],
+        type={"const": "error"},
+        error=_object(
+            None,
+            ["message", "type", "code"],
+            message=_MESSAGE,
+            type={"enum": sorted({"api_error", *ANTHROPIC_TYPES.values()})},
+            code=_CODE,
+            **_DETAILS,
+        ),
+        request_id=_TEXT,
+    ),
+    "ollama": _object("OllamaError", ["error", "code"], error=_MESSAGE, code=_CODE, **_DETAILS),
 }
 
 
@@ -79,14 +122,25 @@ def openapi_document(api: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
     schemas = components.setdefault("schemas", {})
-    schemas["Error"] = _ERROR
+    schemas |= {schema["title"]: schema for schema in _ERRORS.values()}
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's shape, which is not ours
         schemas.pop(name, None)
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _ERROR_ANSWER
+            operation["responses"]["default"] = _error_answer(path)
+            if path in OPEN_PATHS:
+                operation["security"] = []
     return document
+
+
+def _error_answer(path: str) -> dict[str, Any]:
+    title = _ERRORS[error_format(path)]["title"]
+    schema = {"$ref": f"#/components/schemas/{title}"}
+    return {
+        "description": "An error; all of an endpoint have this one shape.",
+        "content": {"application/json": {"schema": schema}},
+    }
 
 
 def render_docs(document: dict[str, Any]) -> str:

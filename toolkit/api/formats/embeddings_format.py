@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from toolkit.api.formats.model_request import model_params
 from toolkit.api.formats.token_arrays import decode_tokens
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-Tokens = Annotated[list[int], Field(min_length=1, max_length=200_000)]
+Tokens = Annotated[list[StrictInt], Field(min_length=1, max_length=200_000)]
 
 
 class EmbeddingBody(BaseModel):

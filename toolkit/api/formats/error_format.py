@@ -57,7 +57,7 @@ _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (errors.ToolkitError, 500),
 )
 
-_OPENAI_TYPES: Final = {
+OPENAI_TYPES: Final[dict[int, str]] = {
     401: "authentication_error",
     402: "insufficient_quota",
     403: "permission_error",
@@ -77,7 +77,7 @@ _OPENAI_CODES: Final = {
     "CONTENT_FILTERED": "content_filter",
     "QUOTA_EXCEEDED": "insufficient_quota",
 }
-_ANTHROPIC_TYPES: Final = {
+ANTHROPIC_TYPES: Final[dict[int, str]] = {
     400: "invalid_request_error",
     401: "authentication_error",
     402: "billing_error",
@@ -125,11 +125,11 @@ def error_body(
     if form == "ollama":
         return {"error": message, "code": code, **_given(details)}
     if form == "anthropic":
-        kind = _ANTHROPIC_TYPES.get(status, _by_class(status, "api_error"))
+        kind = ANTHROPIC_TYPES.get(status, _by_class(status, "api_error"))
         inner = {"type": kind, "message": message, "code": code, **_given(details)}
         return {"type": "error", "error": inner, "request_id": details.get("request_id")}
     if form == "openai":
-        kind = _OPENAI_TYPES.get(status, _by_class(status, "server_error"))
+        kind = OPENAI_TYPES.get(status, _by_class(status, "server_error"))
         details = {"toolkit_code": code, **details}
         code = _OPENAI_CODES.get(code, code)
     else:

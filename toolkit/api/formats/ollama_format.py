@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from toolkit.api.formats.answer import answers_of
 from toolkit.api.formats.error_format import ErrorFormat, body_of
@@ -33,14 +33,16 @@ _OPTIONS: Final = {
 _NS: Final = 1_000_000  # nanoseconds in a millisecond
 
 
-class _OllamaBody(BaseModel):
+class OllamaBody(BaseModel):
+    """What the bodies of both endpoints have in common."""
+
     model_config = ConfigDict(extra="ignore")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     stream: bool | None = None
     format: str | dict[str, Any] | None = None
     options: dict[str, Any] | None = None
-    think: bool | str | None = None
+    think: StrictBool | str | None = None
 
     def _request(self, messages: list[dict[str, Any]], tools: Any = None) -> ModelRequest:
         options = self.options or {}
@@ -67,7 +69,7 @@ class _OllamaBody(BaseModel):
         )
 
 
-class OllamaChatBody(_OllamaBody):
+class OllamaChatBody(OllamaBody):
     """The body of `POST /api/chat`."""
 
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_MESSAGES)
@@ -86,12 +88,12 @@ class OllamaChatBody(_OllamaBody):
         return self._request(messages, self.tools)
 
 
-class OllamaGenerateBody(_OllamaBody):
+class OllamaGenerateBody(OllamaBody):
     """The body of `POST /api/generate`."""
 
     prompt: str = ""
     system: str | None = None
-    images: list[str] | None = Field(None, max_length=64)
+    images: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=64)
 
     def to_request(self) -> ModelRequest:
         """The request in the internal form.

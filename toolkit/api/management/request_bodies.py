@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from toolkit.keys.encryption import MIN_PASSPHRASE
+
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 StoreName = Literal["keyring", "vault"]
 Key = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
+NewPassphrase = Annotated[SecretStr, Field(min_length=MIN_PASSPHRASE, max_length=65_536)]
 
 
 class Body(BaseModel):
@@ -114,7 +117,7 @@ class Export(Body):
 
     names: list[str] | None = Field(None, max_length=10_000)
     style: Literal["json", "toml"] = "json"
-    passphrase: Key | None = Field(None, description="Encrypts the export with its keys.")
+    passphrase: NewPassphrase | None = Field(None, description="Encrypts the export with its keys.")
 
 
 class Import(Body):
