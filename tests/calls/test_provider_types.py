@@ -23,12 +23,19 @@ from toolkit.secret import Secret
 NOT_WRITTEN = {
     *("a2a_agent", "auto_router", "aws_polly", "aws_textract", "azure_speech", "azure_text"),
     *("black_forest_labs", "chatgpt", "clarifai", "cursor", "deepgram", "dotprompt", "elevenlabs"),
-    *("fal_ai", "gdc", "gigachat", "github_copilot", "humanloop", "infinity", "jina_ai"),
-    *("langfuse", "litellm_agent", "manus", "milvus", "mongodb", "nvidia_riva", "oci", "petals"),
+    *("fal_ai", "github_copilot", "humanloop", "infinity", "jina_ai"),
+    *("langfuse", "litellm_agent", "manus", "milvus", "mongodb", "nvidia_riva", "petals"),
     *("pg_vector", "predibase", "ragflow", "recraft", "reducto", "runwayml", "s3_vectors", "sap"),
     *("soniox", "stability", "strands_decider", "text-completion-codestral", "topaz"),
     *("text-completion-inception", "text-completion-openai", "transcribe", "triton", "typesafe"),
-    *("valkey", "voyage", "watsonx", "watsonx_text"),
+    *("valkey", "voyage", "watsonx_text"),
+}
+ACCOUNTS = {
+    "gdc": {"vertex_project": "p", "vertex_location": "l"},
+    "oci": {"oci_compartment_id": "c"},
+    "vertex_ai": {"vertex_project": "p"},
+    "vertex_ai_beta": {"vertex_project": "p"},
+    "watsonx": {"project_id": "p"},
 }
 
 
@@ -51,7 +58,7 @@ def test_litellms_names_are_written_without_a_connection(monkeypatch: pytest.Mon
             base_url="https://api.example/v1",
             model_id="claude-sonnet-4-5" if name == "anthropic" else "m",
             messages=[{"role": "user", "content": "hello"}],
-            params={"vertex_project": "p"} if name.startswith("vertex") else {},
+            params=ACCOUNTS.get(name, {}),
             stream=True,
             key=Secret("sk-" + "k" * 40),
         )
@@ -172,8 +179,8 @@ def test_a_model_that_exists_only_on_the_responses_api_is_called_there() -> None
 
 
 def test_a_provider_that_litellm_serves_by_a_client_of_its_own_is_refused_with_the_reason() -> None:
-    with MockProvider() as server, pytest.raises(InvalidRequest, match="token"):
-        asyncio.run(Asking(make_provider(server.origin, "gigachat")).complete())
+    with MockProvider() as server, pytest.raises(InvalidRequest, match="preset `github`"):
+        asyncio.run(Asking(make_provider(server.origin, "github_copilot")).complete())
     assert server.requests == []
 
 

@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
-from toolkit.calls.adapters.identities import AwsSigner, Identities
+from toolkit.calls.adapters.identities import Identities
 from toolkit.calls.adapters.parameters import may_drop
 from toolkit.calls.adapters.request import UnsupportedParams
+from toolkit.calls.adapters.request_signers import RequestSigner
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
@@ -191,14 +192,17 @@ class Attempt:
         self.left_out += written.left_out
         return written
 
-    async def _authorize(self) -> AwsSigner | None:
+    async def _authorize(self) -> RequestSigner | None:
         """Use a cloud identity where there is no key; return what signs the request, if anything.
+
+        A key that the provider's token service exchanges becomes its token here.
 
         Raises:
             KeyRequired: the provider needs a key, and there is neither a key nor an identity.
         """
         provider = self.this.provider
         if self.key is not None:
+            self.key = await self._tools.identities.exchange(provider, self.key)
             return None
         signer = await self._tools.identities.find_signer(provider)
         if signer is not None:
@@ -316,8 +320,9 @@ class Attempt:
         provider = self.this.provider
         headers = {name.lower() for name in provider.secret_headers}
         values = [value for name, value in provider.headers.items() if name.lower() in headers]
-        keys = (self.key.secret,) if self.key else ()
-        return (*keys, *(Secret(value) for value in values if value))
+        # The key itself, and the token for which it was exchanged.
+        keys = {held.secret.reveal(): held.secret for held in (self.this.key, self.key) if held}
+        return (*keys.values(), *(Secret(value) for value in values if value))
 
 
 def new_id() -> str:

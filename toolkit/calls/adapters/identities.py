@@ -1,31 +1,36 @@
-"""Cloud identities in place of keys: Google, Azure and AWS.
+"""Access tokens and signatures: cloud identities, and keys that are exchanged for a token.
 
 Where a provider of such a type has no key, the credentials that the cloud's own tools use are
-looked for. Google and Azure exchange theirs for an access token, which is renewed before it ends;
-AWS signs each request (SigV4). Tokens are fetched over the guarded transport, through the proxy
-if there is one.
+looked for. Google, Azure and SAP exchange theirs for an access token; AWS and Oracle sign each
+request. A key of IBM, Sber or SAP is exchanged for a token, too. Tokens are renewed before they
+end, and fetched over the guarded transport, through the proxy if there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
-import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from toolkit.calls.adapters.request import HttpRequest
+from toolkit.calls.adapters.key_exchange import (
+    TokenRequest,
+    find_sap_request,
+    write_exchange,
+)
+from toolkit.calls.adapters.request_signers import RequestSigner, can_sign, find_signer
 from toolkit.calls.http_client import open_http
-from toolkit.errors import KeyRequired
+from toolkit.errors import AuthenticationFailed, KeyRequired
 from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
-from toolkit.secret import Secret
+from toolkit.secret import Secret, redact
 from toolkit.settings import Settings
 
 _LEEWAY_S: Final = 300.0
@@ -34,12 +39,10 @@ _GOOGLE_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 -
 _AZURE_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _CLIENT_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.")
 _KINDS: Final[Mapping[str, str]] = {
     "azure": "azure",
     "azure_ai": "azure",
-    "bedrock": "aws",
-    "bedrock_converse": "aws",
+    "sap": "sap",
     "vertex_ai": "google",
     "vertex_ai_beta": "google",
 }
@@ -51,21 +54,13 @@ class _Token:
     ends_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _TokenRequest:
-    """A form to post for a token."""
-
-    url: str
-    form: Mapping[str, str]
-
-
 class Identities:
     """The identities of one client, with the tokens in use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tokens: dict[str, _Token] = {}
-        self._signers: dict[str, AwsSigner] = {}
+        self._signers: dict[str, RequestSigner] = {}
 
     async def find_token(self, provider: Provider) -> ResolvedKey | None:
         """The access token for a provider, fetched or renewed where that is due.
@@ -77,53 +72,96 @@ class Identities:
             KeyRequired: there are credentials, and no token was given for them.
         """
         kind = _KINDS.get(provider.type)
-        if kind not in ("azure", "google"):
+        if kind is None:
             return None
         if not self._is_fresh(kind):
-            find = _google_request if kind == "google" else _azure_request
-            request = await asyncio.to_thread(find)
+            request = await asyncio.to_thread(_FINDERS[kind])
             if request is None:
                 return None
             self._tokens[kind] = await self._fetch(request, provider)
         secret = self._tokens[kind].secret
         return ResolvedKey(secret=secret, source="token", name=kind, fingerprint="identity")
 
-    async def find_signer(self, provider: Provider) -> AwsSigner | None:
+    async def exchange(self, provider: Provider, key: ResolvedKey) -> ResolvedKey:
+        """The key, or the access token that the provider's token service gives for it.
+
+        Raises:
+            KeyRequired: no token was given for it.
+        """
+        request = write_exchange(provider.type, key.secret.reveal())
+        if request is None:
+            return key
+        digest = hashlib.sha256(key.secret.reveal().encode()).hexdigest()
+        name = f"{request.url} {digest}"
+        if not self._is_fresh(name):
+            self._tokens[name] = await self._fetch(request, provider, for_key=True)
+        return replace(key, secret=self._tokens[name].secret)
+
+    async def find_signer(self, provider: Provider) -> RequestSigner | None:
         """What signs a provider's requests, or None where it has no such identity."""
-        if _KINDS.get(provider.type) != "aws":
+        if not can_sign(provider.type):
             return None
-        signer = self._signers.get(provider.base_url)
+        name = f"{provider.type} {provider.base_url}"
+        signer = self._signers.get(name)
         if signer is None:
-            signer = await asyncio.to_thread(find_aws_signer, provider)
+            signer = await asyncio.to_thread(find_signer, provider)
             if signer is not None:
-                self._signers[provider.base_url] = signer
+                self._signers[name] = signer
         return signer
 
     def _is_fresh(self, kind: str) -> bool:
         token = self._tokens.get(kind)
         return token is not None and token.ends_at - time.time() > _LEEWAY_S
 
-    async def _fetch(self, request: _TokenRequest, provider: Provider) -> _Token:
+    async def _fetch(
+        self, request: TokenRequest, provider: Provider, *, for_key: bool = False
+    ) -> _Token:
         is_local = urlsplit(request.url).hostname in ("127.0.0.1", "localhost", "::1")
         async with open_http(self._settings, local=is_local) as http:
-            response = await http.post(request.url, data=dict(request.form))
+            response = await http.post(
+                request.url, data=dict(request.form), headers=dict(request.headers)
+            )
         answer = _as_mapping(response.content)
         secret = answer.get("access_token")
         if response.status_code >= 400 or not isinstance(secret, str):
             reason = answer.get("error_description") or answer.get("error") or ""
+            # The service's words may repeat what was posted.
+            secrets = [Secret(value) for value in request.form.values() if len(value) >= 12]
+            problem = (
+                f"no access token for {provider.name}: the token service answered "
+                f"{response.status_code} {redact(str(reason), secrets)[:200]}".rstrip()
+            )
+            if for_key:
+                raise AuthenticationFailed(
+                    problem,
+                    provider=provider.name,
+                    status=response.status_code,
+                    cause="token_source",
+                    hint=f"Check the key of {provider.name}, and whether it may be exchanged for "
+                    "a token.",
+                )
             raise KeyRequired(
-                f"no access token for {provider.name}: the identity service answered "
-                f"{response.status_code} {str(reason)[:200]}".rstrip(),
+                problem,
                 provider=provider.name,
                 cause="token_source",
                 hint="Check the credentials of the cloud provider's tools, or set an API key.",
             )
-        lifetime_s = answer.get("expires_in")
-        seconds = float(lifetime_s) if isinstance(lifetime_s, int | float | str) else 300.0
-        return _Token(Secret(secret), time.time() + seconds)
+        return _Token(Secret(secret), _end_of(answer))
 
 
-def _google_request() -> _TokenRequest | None:
+def _end_of(answer: Mapping[str, Any]) -> float:
+    """When a token ends: its lifetime in seconds, or (Sber) a moment in milliseconds."""
+    now = time.time()
+    for name, start, unit_s in (("expires_in", now, 1.0), ("expires_at", 0.0, 0.001)):
+        value = answer.get(name)
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if isinstance(value, int | float) and value > 0:
+            return start + value * unit_s
+    return now + _LEEWAY_S
+
+
+def _google_request() -> TokenRequest | None:
     """Application-default credentials: a service account's, or those of `gcloud auth`."""
     values = _read_json(_google_file())
     if values is None:
@@ -131,11 +169,11 @@ def _google_request() -> _TokenRequest | None:
     token_uri = str(values.get("token_uri") or _GOOGLE_TOKEN_URI)
     if values.get("type") == "service_account":
         assertion = _sign_assertion(values, token_uri)
-        return _TokenRequest(token_uri, {"grant_type": _JWT_BEARER, "assertion": assertion})
+        return TokenRequest(token_uri, {"grant_type": _JWT_BEARER, "assertion": assertion})
     if values.get("type") == "authorized_user":
         names = ("client_id", "client_secret", "refresh_token")
         form = {name: str(values.get(name) or "") for name in names}
-        return _TokenRequest(token_uri, {"grant_type": "refresh_token", **form})
+        return TokenRequest(token_uri, {"grant_type": "refresh_token", **form})
     return None
 
 
@@ -171,7 +209,7 @@ def _sign_assertion(values: Mapping[str, Any], audience: str) -> str:
     return b".".join((signed, _encode(signature))).decode()
 
 
-def _azure_request() -> _TokenRequest | None:
+def _azure_request() -> TokenRequest | None:
     """A client's secret, or the token of a workload identity, in Azure's own variables."""
     tenant, client = os.environ.get("AZURE_TENANT_ID"), os.environ.get("AZURE_CLIENT_ID")
     if not tenant or not client:
@@ -186,67 +224,14 @@ def _azure_request() -> _TokenRequest | None:
         return None
     host = os.environ.get("AZURE_AUTHORITY_HOST") or "https://login.microsoftonline.com"
     host = host if "://" in host else f"https://{host}"
-    return _TokenRequest(f"{host.rstrip('/')}/{tenant}/oauth2/v2.0/token", form)
+    return TokenRequest(f"{host.rstrip('/')}/{tenant}/oauth2/v2.0/token", form)
 
 
-class AwsSigner:
-    """Signs requests with the credentials of AWS's own chain (SigV4).
-
-    Args:
-        credentials: of botocore; those that end are renewed by botocore itself.
-        region: region of the service.
-    """
-
-    def __init__(self, credentials: Any, region: str) -> None:
-        self._credentials, self._region = credentials, region
-
-    def sign(self, request: HttpRequest) -> HttpRequest:
-        """The request with AWS's signature headers."""
-        from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
-        from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-
-        unsigned = {k: v for k, v in request.headers.items() if k != "authorization"}
-        signed = AWSRequest(
-            method=request.method,
-            url=request.url,
-            data=request.body,
-            # Only these are signed: a proxy may change others on the way.
-            headers={k: v for k, v in unsigned.items() if k == "content-type"},
-        )
-        SigV4Auth(self._credentials.get_frozen_credentials(), "bedrock", self._region).add_auth(
-            signed
-        )
-        added = {name.lower(): str(value) for name, value in signed.headers.items()}
-        return replace(request, headers={**unsigned, **added})
-
-
-def find_aws_signer(provider: Provider) -> AwsSigner | None:
-    """The signer for a provider, or None without botocore or without credentials.
-
-    Raises:
-        KeyRequired: there are credentials, and they cannot be used.
-    """
-    try:
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
-        from botocore.session import Session  # type: ignore[import-untyped]
-    except ImportError:
-        return None
-    session = Session()
-    try:
-        credentials = session.get_credentials()
-    except BotoCoreError as error:
-        raise KeyRequired(
-            f"the AWS credentials for {provider.name} cannot be used: {str(error)[:200]}",
-            provider=provider.name,
-            cause="token_source",
-            hint="Check them with `aws sts get-caller-identity`, or set an API key.",
-        ) from None
-    if credentials is None:
-        return None
-    named = provider.params.get("aws_region_name")
-    found = _REGION.search(provider.base_url)
-    region = named or (found[1] if found else None) or session.get_config_variable("region")
-    return AwsSigner(credentials, str(region or "us-east-1"))
+_FINDERS: Final[Mapping[str, Callable[[], TokenRequest | None]]] = {
+    "azure": _azure_request,
+    "google": _google_request,
+    "sap": find_sap_request,
+}
 
 
 def _read_json(path: Path | None) -> Mapping[str, Any] | None:

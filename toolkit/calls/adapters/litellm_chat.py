@@ -16,6 +16,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from toolkit.calls.adapters.attachments import find_fetched
 from toolkit.calls.adapters.differences import find_added, find_left_out
 from toolkit.calls.adapters.library import load
+from toolkit.calls.adapters.litellm_gaps import (
+    adjust_body,
+    complete_url,
+    find_own_url,
+    require_callable,
+    write_headers,
+)
 from toolkit.calls.adapters.litellm_parser import LiteLLMParser, ParsedRequest
 from toolkit.calls.adapters.openai_requests import USER_AGENT
 from toolkit.calls.adapters.parameters import cohere_fields
@@ -34,16 +41,13 @@ from toolkit.calls.adapters.styles import ApiStyle, api_style
 
 # litellm's name for our own types.
 _PROVIDERS: Final[Mapping[str, str]] = {"anthropic-compatible": "anthropic"}
-# Their classes fetch a token over connections of their own while they write the request, past
-# the transport and its guards.
-_FETCH_A_TOKEN: Final = frozenset(
-    {"chatgpt", "gdc", "gigachat", "github_copilot", "oci", "sap", "watsonx", "watsonx_text"}
-)
 # Where a request goes and on whose account; not fields of the body.
 ACCOUNT_PARAMS: Final = frozenset(
     (
         *("api_version", "aws_region_name", "project_id", "region_name", "space_id"),
         *("vertex_location", "vertex_project", "azure_scope", "aws_bedrock_runtime_endpoint"),
+        *("predibase_tenant_id", "resource_group", "oci_compartment_id", "oci_serving_mode"),
+        *("oci_endpoint_id", "watsonx_project"),
     )
 )
 _OWN: Final = frozenset({"extra_headers", "drop_params", "extra_body", "stream_options"})
@@ -76,7 +80,10 @@ class _Writer:
         self._provider = _PROVIDERS.get(request.type, request.type)
         self._key = request.key.reveal() if request.key else NO_KEY
         self._config = find_config(request.type, request.model_id)
-        self._model = request.model_id
+        # RAGFlow's class reads the kind of the chat from the name with its prefix.
+        self._model = (
+            f"ragflow/{request.model_id}" if self._provider == "ragflow" else (request.model_id)
+        )
         self._account = {k: v for k, v in request.params.items() if k in ACCOUNT_PARAMS}
         self._litellm_params: dict[str, Any] = {
             "api_base": request.base_url,
@@ -112,6 +119,7 @@ class _Writer:
 
     def _parser_maker(self, url: str, body: Mapping[str, Any]) -> Callable[[], LiteLLMParser]:
         request = ParsedRequest(
+            provider=self._provider,
             config=self._config,
             model=self._model,
             messages=[dict(message) for message in self._request.messages],
@@ -195,8 +203,10 @@ class _Writer:
         extra_body = optional.pop("extra_body", None)
         if self._style == "anthropic" or self._provider == "azure_ai":
             optional.pop("stream", None)
+        if self._provider == "oci":
+            optional |= self._account  # its class looks for the account among the parameters
         headers = self._headers(config, messages, optional, request.base_url)
-        url = config.get_complete_url(
+        url = find_own_url(self._provider, request.base_url) or config.get_complete_url(
             api_base=self._base_url(),
             api_key=self._key,
             model=self._model,
@@ -224,7 +234,9 @@ class _Writer:
         if request.stream and not fake_stream and config.supports_stream_param_in_request_body:
             body["stream"] = True
         _merge_extra_body(body)
-        return body, str(url), merge_headers(headers)
+        adjust_body(self._provider, body, self._account, stream=request.stream)
+        url = complete_url(self._provider, str(url), self._model, stream=request.stream)
+        return body, url, merge_headers(headers)
 
     def _base_url(self) -> str:
         """The base URL in the form that the class wants."""
@@ -240,6 +252,9 @@ class _Writer:
     ) -> dict[str, Any]:
         request = self._request
         headers = {**request.headers, **(request.params.get("extra_headers") or {})}
+        own = write_headers(self._provider, self._key, base_url, self._account)
+        if own is not None:
+            return {**own, **headers}
         return dict(
             config.validate_environment(
                 headers=headers,
@@ -382,8 +397,7 @@ def find_config(provider_type: str, model_id: str) -> Any:
     from litellm.utils import ProviderConfigManager
 
     name = _PROVIDERS.get(provider_type, provider_type)
-    if name in _FETCH_A_TOKEN:
-        raise RequestNotBuilt(ValueError(f"{name!r} needs a token that is not available yet"))
+    require_callable(name)
     try:
         provider = LlmProviders(name)
     except ValueError:
@@ -413,8 +427,7 @@ def _is_json_tool(tool: Any) -> bool:
 def _at_origin(url: str, base_url: str) -> str:
     """The address at the provider's own origin: some classes of litellm ignore the base URL."""
     base, parts = urlsplit(base_url), urlsplit(url)
-    path = parts.path.replace("/v1/v1/", "/v1/")
-    return urlunsplit((base.scheme, base.netloc, path, parts.query, ""))
+    return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))
 
 
 def _merge_extra_body(body: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -25,11 +25,13 @@ class ParsedRequest:
     """The request that is answered, as litellm's classes want to see it again.
 
     Attributes:
+        provider: litellm's name of the provider.
         config: the provider's configuration class.
         model, messages, optional, litellm_params: as they were given to it.
         url, body: what was sent.
     """
 
+    provider: str
     config: Any
     model: str
     messages: list[dict[str, Any]]
@@ -42,6 +44,8 @@ class ParsedRequest:
 class LiteLLMParser(ResponseParser):
     """Reads one answer with litellm's class for the provider."""
 
+    has_list_bodies: ClassVar[bool] = True
+
     def __init__(self, request: ParsedRequest) -> None:
         super().__init__()
         self._request = request
@@ -51,15 +55,45 @@ class LiteLLMParser(ResponseParser):
 
     def parse_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:
         """Read one decoded event of a stream and return what it adds."""
+        if name == "error" or value.get("error"):
+            return self._openai.parse_event("error", value)
+        try:
+            chunk = self._read_chunk(dict(value))
+        except Exception as error:  # noqa: BLE001 - litellm raises anything
+            raise AnswerRefused(f"litellm cannot read an event: {type(error).__name__}") from None
+        return self._openai.parse_event(None, chunk)
+
+    def _read_chunk(self, value: dict[str, Any]) -> dict[str, Any]:
+        """One event in OpenAI's form."""
+        if self._request.provider == "oci":
+            return self._read_oracle_chunk(value)
+        if self._request.provider == "sap":  # OpenAI's chunks inside the results of modules
+            inner = value.get("final_result") or value.get("orchestration_result") or value
+            return _without_zero_usage(dict(inner)) if "choices" in inner else {"choices": []}
         if self._chunks is None:
             self._chunks = self._request.config.get_model_response_iterator(
                 streaming_response=iter(()), sync_stream=True, json_mode=False
             )
-        try:
-            chunk = self._chunks.chunk_parser(dict(value))
-        except Exception as error:  # noqa: BLE001 - litellm raises anything
-            raise AnswerRefused(f"litellm cannot read an event: {type(error).__name__}") from None
-        return self._openai.parse_event(None, _as_openai_chunk(chunk))
+        return _as_openai_chunk(self._chunks.chunk_parser(value))
+
+    def _read_oracle_chunk(self, value: dict[str, Any]) -> dict[str, Any]:
+        """One event of Oracle Cloud, whose class has no iterator over decoded events."""
+        from litellm.llms.oci.chat.cohere import handle_cohere_stream_chunk
+        from litellm.llms.oci.chat.generic import handle_generic_stream_chunk
+
+        if value.get("apiFormat") != "COHERE":
+            return _as_openai_chunk(handle_generic_stream_chunk(value))
+        reading = self.reading
+        chunk = handle_cohere_stream_chunk(
+            value,
+            prior_tool_calls_emitted=bool(reading.tools),
+            prior_text_emitted=bool(reading.text),
+        )
+        return _as_openai_chunk(chunk)
+
+    def finish(self) -> Sequence[Piece]:
+        """What belongs to the whole answer."""
+        return self._openai.finish()
 
     def parse_body(self, value: Mapping[str, Any]) -> None:
         """Read a whole body."""
@@ -81,7 +115,10 @@ class LiteLLMParser(ResponseParser):
             )
         except Exception as error:  # noqa: BLE001 - litellm raises anything
             raise AnswerRefused(f"litellm cannot read the body: {type(error).__name__}") from None
-        self._openai.parse_body(_without_zero_usage(_plain(parsed)))
+        answer = _without_zero_usage(_plain(parsed))
+        if not _counts_tokens(value):
+            answer.pop("usage", None)  # litellm's own estimate
+        self._openai.parse_body(answer)
 
 
 class _NoLogging:
@@ -114,6 +151,18 @@ def _as_openai_chunk(chunk: Any) -> dict[str, Any]:
     if usage := plain.get("usage"):
         converted["usage"] = usage
     return _without_zero_usage(converted)
+
+
+def _counts_tokens(value: Any, depth: int = 6) -> bool:
+    """Whether a body says anywhere how many tokens were used."""
+    if isinstance(value, Mapping):
+        return any(
+            ("token" in name.lower() and isinstance(inner, int | float))
+            or _counts_tokens(inner, depth - 1)
+            for name, inner in value.items()
+            if depth
+        )
+    return isinstance(value, list) and any(_counts_tokens(v, depth - 1) for v in value if depth)
 
 
 def _without_zero_usage(value: dict[str, Any]) -> dict[str, Any]:

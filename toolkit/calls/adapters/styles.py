@@ -53,7 +53,7 @@ _READ_BY_LITELLM: Final = frozenset(
         *("a2a", "amazon_nova", "anthropic_text", "azure_text", "bytez", "fal_ai"),
         *("gigachat", "langflow", "langgraph", "nlp_cloud", "oci", "oobabooga", "petals"),
         *("predibase", "replicate", "sagemaker", "sap", "text-completion-codestral"),
-        *("text-completion-inception", "text-completion-openai", "triton", "watsonx_text"),
+        *("text-completion-inception", "text-completion-openai", "triton"),
     )
 )
 

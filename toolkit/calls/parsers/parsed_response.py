@@ -342,9 +342,12 @@ class ResponseParser(ABC):
         expected_choices: how many choices were asked for.
         has_end_mark: whether streams of this API end with a mark of its own; where they do not,
             only the end of the body shows that nothing follows a finish reason.
+        has_list_bodies: whether a whole answer may be the one item of a list, and not a list of
+            the events of a stream.
     """
 
     has_end_mark: ClassVar[bool] = True
+    has_list_bodies: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.reading = ParsedResponse()

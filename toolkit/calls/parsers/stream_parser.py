@@ -375,6 +375,9 @@ def _read_list(value: Any, reader: ResponseParser) -> None:
     """Gemini streams without events: one list of the bodies that would have been events."""
     if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
         raise AnswerRefused("the body is not an object")
+    if reader.has_list_bodies and len(value) == 1:
+        reader.parse_body(value[0])
+        return
     for part in value:
         reader.parse_event(None, part)
 
