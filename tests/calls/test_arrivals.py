@@ -7,9 +7,9 @@ import time
 
 from tests.calls.asking import Asking, make_provider
 from tests.servers import Answer, MockProvider
-from toolkit.calls.transport.body import StreamBody, find_handler
 from toolkit.calls.transport.connections import Sessions
 from toolkit.calls.transport.exchange_record import Deadlines, WireRecord
+from toolkit.calls.transport.guarded import StreamBody, find_handler
 
 
 async def wait_for_arrivals(handler, count):

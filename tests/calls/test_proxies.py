@@ -11,7 +11,7 @@ import pytest
 from tests.calls.asking import Asking, make_provider, quick_settings
 from tests.servers.mock_provider import MockProvider
 from toolkit import errors
-from toolkit.calls.transport.proxies import find_proxy
+from toolkit.calls.transport.connections import find_proxy
 
 PROXY = "http://proxy.example:3128"
 

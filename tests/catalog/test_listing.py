@@ -15,9 +15,14 @@ from hypothesis import strategies as st
 
 from tests.catalog.listing_server import Answer, Asked, ListingServer
 from toolkit.catalog.dialects import read_item
-from toolkit.catalog.listings.fetch import MAX_PAGES, fetch_listing, find_items, next_cursor
+from toolkit.catalog.listings.fetch import (
+    MAX_PAGES,
+    Gathering,
+    fetch_listing,
+    find_items,
+    next_cursor,
+)
 from toolkit.catalog.listings.listed_model import Listing
-from toolkit.catalog.listings.page_merge import Gathering
 from toolkit.errors import CatalogSyncFailed
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret

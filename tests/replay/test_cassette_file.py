@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from toolkit.errors import CassetteError
 from toolkit.replay.cassettes.cassette_file import (
     CassetteFile,
+    lay_out_json,
     read_cassette,
     render_cassette,
     write_cassette,
 )
 from toolkit.replay.cassettes.exchange import Chunk, Exchange
-from toolkit.replay.cassettes.json_layout import lay_out_json
 
 pytestmark = pytest.mark.slow
 

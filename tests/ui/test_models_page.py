@@ -13,8 +13,8 @@ import pytest
 
 from tests.catalog.listing_server import Answer, Asked, ListingServer
 from tests.ui.conftest import RunningApp
+from toolkit.catalog.listings.fetch import Gathering
 from toolkit.catalog.listings.listed_model import Listing
-from toolkit.catalog.listings.page_merge import Gathering
 from toolkit.catalog.sync_diff import SyncInput, compare_listing
 from toolkit.charts import price_against, price_steps
 from toolkit.providers.provider import Provider

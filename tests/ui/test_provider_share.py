@@ -8,7 +8,7 @@ from toolkit.toolkit import current
 
 SCRIPT = """
 import streamlit as st
-from toolkit.ui.providers.import_export import _draw_import, draw_share
+from toolkit.ui.providers.providers_page import _draw_import, draw_share
 from toolkit.toolkit import current
 
 draw_share(current())

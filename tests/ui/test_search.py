@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.ui.components.search import find_matches
+from toolkit.ui.components.sidebar import find_matches
 
 PAGES = {"calls.py": "Calls", "spend.py": "Spend"}
 

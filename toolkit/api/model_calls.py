@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -27,14 +28,33 @@ from toolkit.api.formats.model_request import (
     UnsupportedPolicy,
     is_neutral,
 )
-from toolkit.api.token_budget import check_budget
 from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
+from toolkit.pricing.budget import Budgets, Cap
 from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta, ReplyStream
     from toolkit.records import Reply
     from toolkit.toolkit import Toolkit
+
+
+# The daily budget of one bearer token of the gateway.
+
+
+async def check_budget(budgets: Budgets, token: BearerToken) -> None:
+    """Put a token's budget in force for the call that follows, as it is set now.
+
+    Raises:
+        BudgetExceeded: it is used up already.
+        StoreError: what was spent cannot be read.
+    """
+    if token.usd_per_day is None:
+        budgets.remove(f"token:{token.name}")
+        return
+    cap = Cap(kind="token", name=token.name, limit_usd=Decimal(str(token.usd_per_day)))
+    budgets.set(cap)
+    await asyncio.to_thread(budgets.require_left, cap)
+
 
 T = TypeVar("T")
 

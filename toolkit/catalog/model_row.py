@@ -6,6 +6,7 @@ means. Building one is pure: the same inputs give the same row.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +16,36 @@ from typing import TYPE_CHECKING, Any, Final
 from toolkit.catalog.listings.listed_model import CAPABILITIES, ListedModel
 from toolkit.catalog.sources.facts import Facts, SourceFacts
 from toolkit.catalog.sources.sourced_values import Row, write_facts
-from toolkit.catalog.truncation import bounded
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
+
+
+# A provider's own item, bounded in size and depth, for the column `raw`.
+
+
+_MOST_CHARS: Final = 20_000
+_DEEPEST: Final = 24
+
+
+def bounded(raw: dict[str, Any]) -> dict[str, Any]:
+    """The item itself, or what was left out of it where it is too large to keep."""
+    kept = {name: _cut(value, 1) for name, value in raw.items()}
+    size = len(json.dumps(kept))
+    if size <= _MOST_CHARS:
+        return kept
+    return {"left_out": f"{size:,} characters", "names": sorted(map(str, raw))[:100]}
+
+
+def _cut(value: Any, depth: int) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    if depth > _DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return {name: _cut(item, depth + 1) for name, item in value.items()}
+    return [_cut(item, depth + 1) for item in value]
+
 
 PRICE_COLUMNS: Final[Mapping[str, str]] = {
     "price:input": "input_usd_per_mtok",

@@ -18,13 +18,15 @@ from toolkit.api.management.hints import http_hint
 from toolkit.api.management.key_routes import add_key_routes
 from toolkit.api.management.request_bodies import (
     Enabled,
+    Export,
     HealthCheck,
+    Import,
     ProviderCreate,
     ProviderTrial,
     ProviderUpdate,
 )
-from toolkit.api.management.transfer_routes import add_transfer_routes
 from toolkit.api.paging import Page, page_of, page_rows
+from toolkit.errors import InvalidInput
 from toolkit.providers.checks import ProbeResult
 from toolkit.providers.provider import Provider
 from toolkit.store.queries import CallFilter
@@ -33,6 +35,50 @@ from toolkit.store.queries.models import model_list
 
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
+
+
+# The routes that export and import providers, encrypted where keys are included.
+
+
+def add_transfer_routes(router: APIRouter, toolkit: Toolkit) -> None:
+    """Add `POST /api/providers/export` and `POST /api/providers/import`."""
+    manage = Depends(require_scope("manage"))
+
+    @router.post("/providers/export", tags=["providers"], summary="Export providers")
+    def export_providers(body: Export, token: BearerToken = manage) -> dict[str, Any]:
+        transfer = toolkit.providers.transfer
+        if body.passphrase is None:
+            return {"document": transfer.write(body.names, style=body.style), "has_keys": False}
+        if body.style == "toml":
+            raise InvalidInput("an export with keys is JSON", hint="Leave `style` out.")
+        document = transfer.write_with_keys(body.passphrase.get_secret_value(), body.names)
+        return {"document": document, "has_keys": True}
+
+    @router.post("/providers/import", tags=["providers"], summary="Import providers")
+    def import_providers(body: Import, token: BearerToken = manage) -> dict[str, Any]:
+        transfer = toolkit.providers.transfer
+        passphrase = None if body.passphrase is None else body.passphrase.get_secret_value()
+        plan = transfer.preview(
+            body.document.encode(), on_conflict=body.on_conflict, passphrase=passphrase
+        )
+        if not body.dry_run:
+            transfer.apply(plan, skip_refused=body.skip_refused, store=body.key_store)
+        return {
+            "saved": not body.dry_run,
+            "providers": [
+                {
+                    "name": row.name,
+                    "finding": row.finding,
+                    "action": row.action,
+                    "reason": row.reason,
+                    "warning": row.warning,
+                }
+                for row in plan.rows
+            ],
+            "keys": len(plan.keys),
+            "refused_keys": plan.refused_keys,
+        }
+
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Limit = Annotated[int, Query(ge=1, le=1000)]

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from toolkit.calls.transport.address_check import refuse_address
-from toolkit.calls.transport.body import StreamBody, find_handler, read_whole
-from toolkit.calls.transport.connection_errors import map_wire_errors
 from toolkit.calls.transport.connections import Sessions
-from toolkit.calls.transport.decompression import ACCEPTED
+from toolkit.calls.transport.decompression import ACCEPTED, Decoder, choose_decoder
 from toolkit.calls.transport.exchange_record import (
+    DRAIN_S,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     WireFailure,
@@ -31,6 +31,198 @@ from toolkit.providers.provider import origin_of
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from toolkit.calls.transport.receive_timestamps import TimestampedProtocol
+
+
+# Causes of ours for the errors of aiohttp and of the sockets below it.
+
+
+@contextlib.contextmanager
+def map_wire_errors(record: WireRecord, *, in_body: bool = False) -> Iterator[None]:
+    """Translate aiohttp's errors into causes of ours, most specific first."""
+    import aiohttp
+
+    try:
+        yield
+    except WireFailure:
+        raise
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+            raise
+        if failure := _find_failure(error):
+            raise failure from None
+        cause = _cause_of(error, record, in_body=in_body)
+        raise record.fail(cause, _describe(error)) from None
+
+
+def _find_failure(error: BaseException) -> WireFailure | None:
+    """A failure of ours that aiohttp has wrapped (a refused address in the resolver)."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, WireFailure):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _cause_of(error: BaseException, record: WireRecord, *, in_body: bool) -> str:
+    import aiohttp
+
+    chain = list(_chain(error))
+    if any(isinstance(e, ssl.SSLError | ssl.CertificateError) for e in chain):
+        return "tls"
+    table: tuple[tuple[Any, str], ...] = (
+        (aiohttp.ClientConnectorDNSError, "dns"),
+        (aiohttp.ConnectionTimeoutError, "timeout_connect"),
+        (aiohttp.ServerTimeoutError, "timeout_read"),
+        (aiohttp.ClientConnectorSSLError, "tls"),
+        (aiohttp.ClientConnectorError, "connect"),
+        (aiohttp.ClientPayloadError, "stream_cut" if record.stream else "protocol"),
+        (aiohttp.ClientResponseError, "protocol"),
+        (aiohttp.http_exceptions.HttpProcessingError, "protocol"),
+        (aiohttp.ServerDisconnectedError, "reset"),
+        (aiohttp.ClientOSError, "reset"),
+        (aiohttp.InvalidURL, "protocol"),
+        (OSError, "reset"),
+    )
+    cause = next((name for kind, name in table if isinstance(error, kind)), "protocol")
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return "protocol"  # it holds the half head that had come
+    if cause == "connect" and any(getattr(e, "errno", None) == 110 for e in chain):
+        return "timeout_connect"
+    if cause == "reset" and in_body:
+        return "stream_cut" if record.stream else "protocol"
+    return cause
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        os_error = getattr(error, "os_error", None)
+        if isinstance(os_error, BaseException) and os_error is not error:
+            yield os_error
+        error = error.__cause__ or error.__context__
+
+
+def _describe(error: BaseException) -> str:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
+    about = "the proxy cannot be reached: " if is_proxy else ""
+    return f"{about}{type(error).__name__}: {str(error)[:300]}"
+
+
+# Bodies of answers, read under bounds and deadlines and stamped as they arrive.
+
+
+class StreamBody:
+    """The body of a stream: `read` returns what has arrived, `drain` and `close` end it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, record: WireRecord) -> None:
+        self._response = response
+        self._record = record
+        self._decoder: Decoder = choose_decoder(record)
+        self._pending: Iterator[bytes] = iter(())
+        self._at_end = False
+        self._handler = find_handler(response)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the HTTP body has ended as it should."""
+        return self._at_end
+
+    async def read(self, wait_s: float) -> bytes:
+        """The next bytes of the body; `b""` at its end.
+
+        Raises:
+            TimeoutError: nothing came for `wait_s` seconds.
+            WireFailure: the connection broke (`stream_cut`), or a bound was passed.
+        """
+        if self._at_end:
+            return b""
+        while (body := next(self._pending, None)) is None:
+            data = await self._receive(wait_s)
+            if not data:
+                self._at_end = True
+                self._decoder.finish()
+                return b""
+            self._pending = self._decoder.feed(data)
+        return body
+
+    async def _receive(self, wait_s: float) -> bytes:
+        record = self._record
+        async with asyncio.timeout(wait_s):
+            with map_wire_errors(record, in_body=True):
+                data = await self._response.content.readany()
+        if data:
+            arrived_ns = self._pop_arrival()
+            record.bytes_in += len(data)
+            record.last_byte_ns = arrived_ns
+            if record.first_byte_ns is None:
+                record.first_byte_ns = arrived_ns
+        return data
+
+    def _pop_arrival(self) -> int:
+        """When what was just read came; without a stamp (it came with the head) that is now."""
+        found = None
+        if self._handler is not None:
+            found = self._handler.pop_arrival(self._record.headers_ns or 0)
+        return found or time.monotonic_ns()
+
+    def close(self) -> None:
+        """Close at once; a body that has ended has already given its connection back."""
+        if self._record.closed_ns is None:
+            self._record.closed_ns = time.monotonic_ns()
+        self._response.close()
+
+    async def drain(self) -> None:
+        """Read on to the end of the HTTP body for at most `DRAIN_S`, then close.
+
+        Real servers end the chunked body some milliseconds after the last event; only a
+        body read to its end gives the connection back to the pool.
+        """
+        deadline = time.monotonic() + DRAIN_S
+        with contextlib.suppress(TimeoutError, WireFailure):
+            while not self._at_end and (left_s := deadline - time.monotonic()) > 0:
+                await self.read(left_s)
+        self.close()
+
+
+def find_handler(response: aiohttp.ClientResponse) -> TimestampedProtocol | None:
+    """Who stamps a response; None where it has come whole already, or from a cassette."""
+    protocol = getattr(getattr(response, "connection", None), "protocol", None)
+    return protocol if hasattr(protocol, "pop_arrival") else None
+
+
+async def read_whole(response: aiohttp.ClientResponse, record: WireRecord) -> bytes:
+    """Read a body that is not a stream.
+
+    Raises:
+        WireFailure: `deadline`, `timeout_read`, `too_large`, `bad_body`, `protocol`, ...
+    """
+    body = StreamBody(response, record)
+    parts: list[bytes] = []
+    deadlines = record.deadlines
+    try:
+        while True:
+            left_s = deadlines.left_s()
+            try:
+                data = await body.read(min(deadlines.chunk_s, left_s))
+            except TimeoutError:
+                cause = "deadline" if deadlines.left_s() <= 0 else "timeout_read"
+                raise record.fail(cause, "the body did not arrive in time") from None
+            if not data:
+                break
+            parts.append(data)
+    except BaseException:
+        body.close()
+        raise
+    record.closed_ns = time.monotonic_ns()
+    return b"".join(parts)
+
 
 _HOP_HEADERS = ("connection", "transfer-encoding", "host", "content-length")
 

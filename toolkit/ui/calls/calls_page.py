@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any, Final
 
 import streamlit as st
@@ -13,7 +14,6 @@ from toolkit.store.queries import call_list as queries
 from toolkit.store.queries.filters import CallFilter
 from toolkit.toolkit import Toolkit
 from toolkit.ui.calls.call_detail import draw_request
-from toolkit.ui.calls.call_export import draw_export
 from toolkit.ui.calls.call_filters import chosen_facets, chosen_time, clear_filters, read_counts
 from toolkit.ui.calls.call_table import draw_requests, totals_sentence
 from toolkit.ui.compare.session import compare_state
@@ -22,6 +22,53 @@ from toolkit.ui.components.format import count
 from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.theme import is_phone
 from toolkit.ui.home.first_use import ask_two_models
+
+# Export of the calls that a filter shows: CSV, JSON and Parquet, made when it is asked for.
+
+
+MOST_ROWS: Final = 50_000
+_FORMATS: Final = {
+    "CSV": ("calls.csv", "text/csv"),
+    "JSON": ("calls.json", "application/json"),
+    "Parquet": ("calls.parquet", "application/vnd.apache.parquet"),
+}
+
+
+def draw_export(toolkit: Toolkit, chosen: CallFilter) -> None:
+    """The button and, in it, one download per format."""
+    with st.popover("Export", icon=":material/download:"):
+        st.caption(
+            f"The calls that match these filters with all columns, at most the newest "
+            f"{count(MOST_ROWS)}. "
+            "`toolkit calls export` writes OpenTelemetry spans and files of any size."
+        )
+        for name, (file, mime) in _FORMATS.items():
+            st.download_button(
+                name,
+                data=lambda name=name: export_calls(toolkit, chosen, name),
+                file_name=file,
+                mime=mime,
+                key=f"export-{name}",
+                on_click="ignore",
+            )
+
+
+def export_calls(toolkit: Toolkit, chosen: CallFilter, name: str) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with toolkit.store.reading() as reader:
+        frame = queries.exported(chosen, MOST_ROWS).frame(reader)
+    if name == "CSV":
+        return frame.to_csv(index=False).encode()
+    if name == "JSON":
+        return frame.to_json(orient="records", date_format="iso").encode()
+    target = BytesIO()
+    frame.to_parquet(target, index=False)
+    return target.getvalue()
+
 
 _PANEL: Final = (59, 41)
 _PANEL_PX: Final = 740

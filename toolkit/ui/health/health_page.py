@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,18 +13,16 @@ import streamlit as st
 from toolkit.charts.states import provider_state, reason_words
 from toolkit.errors import ToolkitError
 from toolkit.health import health_queries
-from toolkit.health.view import blank_days, read_picture
+from toolkit.health.view import blank_days, rank, read_picture
 from toolkit.store.queries import app_pages
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.format import exactly, span_of
+from toolkit.ui.components.format import ago, at, count, exactly, span_of
 from toolkit.ui.components.health_marks import forget_troubles
 from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.pictures import Days
 from toolkit.ui.components.text import plain
 from toolkit.ui.health.health_labels import how_things_are, what_was_lost
-from toolkit.ui.health.manual_check import draw_check, is_checking, start_check
-from toolkit.ui.health.model_states import draw_models
 from toolkit.ui.health.objectives_panel import draw_objectives, watch_words
 from toolkit.ui.health.overview_table import draw_overview
 from toolkit.ui.health.provider_detail import (
@@ -34,6 +34,134 @@ from toolkit.ui.health.provider_detail import (
     draw_over_time,
     draw_uptime,
 )
+
+# Checks by hand on the Health page: they run in the background, and the page says how far.
+#
+# Nothing here waits for a provider; a check asks for the free model listing.
+
+
+_LOOK_EVERY_S = 0.5
+_KEY = "health-check"
+
+
+@dataclass(slots=True)
+class Check:
+    """A check of this session: whom it asks, and what came."""
+
+    names: tuple[str, ...] | None
+    future: Future[list[dict[str, Any]]]
+
+    @property
+    def words(self) -> str:
+        """Whom it asks, in words."""
+        if self.names is None:
+            return "every provider in use"
+        return self.names[0] if len(self.names) == 1 else f"{count(len(self.names))} providers"
+
+
+def start_check(toolkit: Toolkit, names: Sequence[str] | None = None) -> None:
+    """Ask providers now; None: all that are in use. One check at a time."""
+    if is_checking():
+        return
+    chosen = None if names is None else tuple(names)
+    st.session_state[_KEY] = Check(chosen, toolkit.portal.start(toolkit.health.acheck(chosen)))
+
+
+def is_checking() -> bool:
+    """Whether a check of this session still runs."""
+    check: Check | None = st.session_state.get(_KEY)
+    return check is not None and not check.future.done()
+
+
+def draw_check() -> None:
+    """The progress of a running check, or what came of the last one, until the next begins."""
+    check: Check | None = st.session_state.get(_KEY)
+    if check is None:
+        return
+    if not check.future.done():
+        _watch()
+        return
+    try:
+        rows = check.future.result()
+    except ToolkitError as error:
+        error_card(error)
+        return
+    failed = [row for row in rows if row["status"] != "ok"]
+    good = len(rows) - len(failed)
+    shown = f"{count(good)} of {count(len(rows))} answered." if rows else "No provider is in use."
+    st.caption(f"Checked {plain(check.words)}: {shown}")
+    for row in failed[:5]:
+        st.caption(
+            f"○ {plain(row['provider'])}: {plain(row.get('error_message') or row['status'])}"
+        )
+    if len(failed) > 5:
+        st.caption(f"and {count(len(failed) - 5)} more, listed below.")
+
+
+@st.fragment(run_every=_LOOK_EVERY_S)  # type: ignore[untyped-decorator]
+def _watch() -> None:
+    check: Check = st.session_state[_KEY]
+    st.caption(f"◌ Checking {plain(check.words)} …")
+    if check.future.done():
+        st.rerun()
+
+
+# The models of one provider on the Health page: which is in trouble while the others answer.
+
+
+_NAMED = 3
+
+
+def troubled_words(row: Mapping[str, Any]) -> str | None:
+    """Which models of a provider are in trouble; nothing where the whole provider is."""
+    names = [model.partition("/")[2] for model in row["models_in_trouble"]]
+    if not names or row["state"] in ("down", "auth_error"):
+        return None
+    more = f" and {count(len(names) - _NAMED)} more" if len(names) > _NAMED else ""
+    are = "is" if len(names) == 1 else "are"
+    return plain(f"{', '.join(names[:_NAMED])}{more} {are} in trouble.")
+
+
+def draw_models(toolkit: Toolkit, provider: str) -> None:
+    """Models that were called within a day, the worst first."""
+    rows = sorted(toolkit.health.model_states(provider), key=_worst_first)
+    if not rows:
+        st.caption("No model of this provider was called within the last 24 hours.")
+        return
+    zone = st.context.timezone
+    st.dataframe(
+        {
+            "model": [row["model"].partition("/")[2] for row in rows],
+            "state": [provider_state(row["state"]).label for row in rows],
+            "reason": [reason_words(row["reason"]) for row in rows],
+            "since": [at(row["since"], zone) for row in rows],
+            "last success": [ago(row["last_success_at"]) for row in rows],
+            "failed": [f"{count(row['bad'])} of {count(row['n'])}" for row in rows],
+        },
+        hide_index=True,
+        height=min(36 * (len(rows) + 1) + 4, 520),
+        key="health-models",
+        column_config={
+            "model": st.column_config.TextColumn(pinned=True),
+            "failed": st.column_config.TextColumn(alignment="right"),
+        },
+        alt=f"States of the models of {provider}, worst first",
+    )
+    st.caption(_told(rows))
+
+
+def _told(rows: Sequence[Mapping[str, Any]]) -> str:
+    evidence = sum(row["n"] for row in rows)
+    return (
+        f"Based on {count(evidence)} of your calls and probes of models, at most the newest 500 "
+        f"outcomes of this provider within 24 hours. A model can be down while its provider "
+        f"answers; failover uses the state of the provider."
+    )
+
+
+def _worst_first(row: Mapping[str, Any]) -> tuple[int, str]:
+    return rank(row["state"]), row["model"]
+
 
 LOOK_EVERY_S: Final = 10.0
 TABS: Final = ("Now", "Over time", "Models", "Uptime", "Objectives", "Compare with")

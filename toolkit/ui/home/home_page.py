@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
@@ -20,8 +21,29 @@ from toolkit.ui.components.page_head import leave_notice, page_head, section
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain
 from toolkit.ui.home.first_use import ask_two_models
-from toolkit.ui.home.last_visit import last_seen, mark_seen
 from toolkit.ui.home.needs import Change, Need, find_changes, find_needs
+
+# When news were last marked as seen: a mark in the home folder; reading does not move it.
+
+
+_MARK: Final = "last-visit"
+
+
+def last_seen(home: Path) -> datetime | None:
+    """When somebody last marked the news as seen; None: never."""
+    mark = home / _MARK
+    return datetime.fromtimestamp(mark.stat().st_mtime, UTC) if mark.exists() else None
+
+
+def mark_seen(home: Path) -> None:
+    """News begin anew from now on.
+
+    Raises:
+        OSError: the home folder cannot be written.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / _MARK).touch(mode=0o600)
+
 
 SPANS: Final[Mapping[str, timedelta]] = {"24 h": timedelta(days=1), "7 d": timedelta(days=7)}
 NEWS: Final = "new"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from toolkit.charts.states import CHECK
@@ -9,15 +11,175 @@ from toolkit.errors import ToolkitError
 from toolkit.keys.index import CURRENT
 from toolkit.keys.sources import KeyLocation
 from toolkit.providers.checks import QUESTIONS, ProbeResult
+from toolkit.providers.provider import Provider, public_headers
 from toolkit.secret import Secret
+from toolkit.store.queries.app_pages import enabled_models
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.format import ago
-from toolkit.ui.components.text import own, plain
+from toolkit.ui.components.format import ago, count, duration, money
+from toolkit.ui.components.text import own, plain, show_text
+from toolkit.ui.models.model_rows import read_models
 from toolkit.ui.providers.provider_actions import KeyStore, NewKey, save_key, usable_stores
-from toolkit.ui.providers.provider_headers import draw_headers
-from toolkit.ui.providers.provider_models import choices, draw_models_of
 from toolkit.ui.providers.provider_rows import ProviderRow
+
+# The models of one provider in its panel: list them, choose the usual one, ask it something.
+
+
+TRY_PROMPT = "Say hello in one short sentence."
+TRY_TOKENS = 256  # a reasoning model thinks before it greets
+
+
+def draw_models_of(toolkit: Toolkit, row: ProviderRow) -> None:
+    """What it lists, the way to switch single models, and a short question to one of them."""
+    provider = row.provider
+    st.subheader("Models", divider="gray")
+    listed = f"{count(row.enabled)} of {count(row.listed)} models enabled"
+    st.caption(f"{listed}, listed {ago(row.synced_at)}." if row.listed else "Not listed yet.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        syncs = st.button(
+            "List models now",
+            key=f"sync-{provider.name}",
+            icon=":material/refresh:",
+            disabled=not provider.is_active,
+        )
+        if row.listed:
+            st.page_link(
+                "models.py",
+                label="Enable or disable models",
+                icon=":material/toggle_on:",
+                query_params={"from": provider.name},
+            )
+    if syncs:
+        _sync(toolkit, provider)
+    _try(toolkit, provider, choices(toolkit, provider))
+
+
+def models_words(n: int) -> str:
+    """`1 model`, `1,204 models`."""
+    return f"{count(n)} model{'' if n == 1 else 's'}"
+
+
+def choices(toolkit: Toolkit, provider: Provider) -> list[str]:
+    """Ids of the models that may be called, the default one among them."""
+    try:
+        listed = [row["model_id"] for row in enabled_models(provider.name).rows(toolkit.store)]
+    except ToolkitError as error:
+        st.caption(f"The list of models could not be read: {plain(error.message)}")
+        listed = []
+    usual = provider.default_model
+    return listed if usual is None or usual in listed else [usual, *listed]
+
+
+def _sync(toolkit: Toolkit, provider: Provider) -> None:
+    try:
+        with st.spinner("Listing its models", show_time=True):
+            (result,) = toolkit.catalog.sync([provider.name]).results
+    except ToolkitError as error:
+        error_card(error)
+        return
+    if result.status in ("error", "skipped"):
+        st.warning(own(f"{result.message}. {result.hint or ''}"), icon=":material/error:")
+        return
+    read_models.clear()
+    st.session_state["provider-notice"] = (
+        f"{provider.name} lists {models_words(result.models)}: {count(result.new)} new, "
+        f"{count(result.gone)} gone."
+    )
+    st.rerun()
+
+
+def _try(toolkit: Toolkit, provider: Provider, models: list[str]) -> None:
+    usual = provider.default_model
+    model = st.selectbox(
+        "Model to try",
+        models,
+        index=models.index(usual) if usual in models else None,
+        key=f"try-model-{provider.name}-{usual}",
+        accept_new_options=True,
+        placeholder="model id",
+    )
+    pressed = st.button(
+        "Try it",
+        key=f"try-{provider.name}",
+        icon=":material/play_arrow:",
+        disabled=not model or not provider.is_active,
+        help="Sends one short question, charged at the model's price.",
+    )
+    if not pressed or not model:
+        return
+    try:
+        with st.spinner("Asking", show_time=True):
+            reply = toolkit.complete(
+                f"{provider.name}/{model}", TRY_PROMPT, max_tokens=TRY_TOKENS, origin="chat"
+            )
+    except ToolkitError as error:
+        error_card(error)
+        return
+    show_text(reply.text or reply.reasoning or "Empty response.")
+    took = duration(reply.timing.duration_ms)
+    st.caption(f"{plain(model)} · {took} · {money(reply.receipt.cost_usd)}")
+
+
+# Extra headers of one provider: seen without their secrets, set one at a time, taken away.
+
+
+def draw_headers(toolkit: Toolkit, provider: Provider) -> None:
+    """The headers that go with every request, and a form that sets one."""
+    st.subheader("Headers", divider="gray")
+    shown = public_headers(provider.headers)
+    secret = {name.lower() for name in provider.secret_headers}
+    if not shown:
+        st.caption("No additional headers.")
+    for name, value in shown.items():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            summary = "…, stored like a key" if name.lower() in secret else plain(value, limit=200)
+            st.markdown(f"`{name}`: {summary}", width="stretch")
+            st.button(
+                f"Delete {name}",
+                key=f"header-off-{provider.name}-{name}",
+                type="tertiary",
+                icon=":material/close:",
+                on_click=_change,
+                args=(toolkit, provider.name, {name: None}),
+            )
+    _form(toolkit, provider)
+
+
+def _form(toolkit: Toolkit, provider: Provider) -> None:
+    with st.form(f"header-form-{provider.name}", clear_on_submit=True, border=False):
+        name = st.text_input("Header", key=f"header-name-{provider.name}", placeholder="X-Project")
+        value = st.text_input(
+            "Value", type="password", key=f"header-value-{provider.name}", autocomplete="off",
+            help="A value that looks like a secret is kept in the key store and never shown again.",
+        )  # fmt: skip
+        store: KeyStore = st.segmented_control(
+            "Store a secret value in",
+            ["keyring", "vault"],
+            default="keyring",
+            key=f"header-store-{provider.name}",
+        )
+        sent = st.form_submit_button("Set header", icon=":material/add:")
+    if not sent:
+        return
+    if not (name or "").strip() or not value:
+        st.caption("Enter a name and a value. Nothing was changed.")
+        return
+    try:
+        toolkit.providers.update(
+            provider.name, header_changes={name.strip(): value}, key_store=store or "keyring"
+        )
+    except ToolkitError as error:
+        error_card(error)
+        return
+    st.session_state["provider-notice"] = f"A header of {provider.name} is set."
+    st.rerun()
+
+
+def _change(toolkit: Toolkit, name: str, changes: Mapping[str, str | None]) -> None:
+    try:
+        toolkit.providers.update(name, header_changes=changes)
+    except ToolkitError as error:
+        st.session_state["provider-trouble"] = error
 
 
 def draw_panel(toolkit: Toolkit, row: ProviderRow) -> None:
