@@ -45,7 +45,8 @@ def add_transfer_routes(router: APIRouter, toolkit: Toolkit) -> None:
     manage = Depends(require_scope("manage"))
 
     @router.post("/providers/export", tags=["providers"], summary="Export providers")
-    def export_providers(body: Export, token: BearerToken = manage) -> dict[str, Any]:
+    def export_providers(body: Export | None = None, token: BearerToken = manage) -> dict[str, Any]:
+        body = body or Export()
         transfer = toolkit.providers.transfer
         if body.passphrase is None:
             return {"document": transfer.write(body.names, style=body.style), "has_keys": False}
@@ -280,8 +281,10 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
     @router.post(
         "/health/check", tags=["health"], summary="Check providers now, with free listings only"
     )
-    def check_health(body: HealthCheck, token: BearerToken = manage) -> dict[str, Any]:
-        rows = toolkit.health.check(body.name)
+    def check_health(
+        body: HealthCheck | None = None, token: BearerToken = manage
+    ) -> dict[str, Any]:
+        rows = toolkit.health.check(body.name if body else None)
         return {"data": [{**row, "ok": row["status"] != "error"} for row in rows]}
 
 

@@ -50,6 +50,7 @@ _DIALECTS: Final[tuple[tuple[Callable[[Raw], bool], Callable[[Item], ListedModel
     (lambda raw: _holds(raw, "capabilities", "chat_completion", "inference"), read_azure),
     (lambda raw: "endpoints" in raw and "name" in raw and "id" not in raw, read_cohere),
     (lambda raw: "digest" in raw and "modified_at" in raw, read_ollama),
+    (lambda raw: isinstance(raw.get("show"), dict), read_ollama),
     (lambda raw: "max_context_length" in raw and ("arch" in raw or "key" in raw), read_lmstudio),
     (lambda raw: _holds(raw, "meta", "n_ctx_train", "n_vocab"), read_llamacpp),
     (lambda raw: "prompt_text_token_price" in raw, read_xai),

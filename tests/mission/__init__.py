@@ -1,0 +1,1 @@
+"""One quick test for each feature that the toolkit promises, at its public interfaces."""
