@@ -46,7 +46,7 @@ def add_transfer_routes(router: APIRouter, toolkit: Toolkit) -> None:
 
     @router.post("/providers/export", tags=["providers"], summary="Export providers")
     def export_providers(body: Export | None = None, token: BearerToken = manage) -> dict[str, Any]:
-        body = body or Export()
+        body = body or Export.model_validate({})
         transfer = toolkit.providers.transfer
         if body.passphrase is None:
             return {"document": transfer.write(body.names, style=body.style), "has_keys": False}
