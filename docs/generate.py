@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -203,6 +204,185 @@ def _column(found: tuple[str | Any, ...]) -> tuple[str, str, str]:
     return name, kind, (meaning or "").replace("|", "\\|")
 
 
+def providers_page() -> str:
+    """Every preset, and every provider type with what works for it."""
+    from toolkit.providers.presets import presets
+    from toolkit.providers.type_detection import TYPES
+
+    parts = [
+        "# Providers\n\n",
+        NOTE.replace("the docstrings", "the code"),
+        "Add one with `toolkit providers add NAME --url URL [--type TYPE]`; a preset needs its\n"
+        "key only. [Networks](networks.md) describes proxies, identities and the parameters that\n"
+        "some types need; [answers](answers.md) describes what is read.\n\n",
+        "## Presets\n\n| name | provider | type | base URL | key | help |\n",
+        "|---|---|---|---|---|---|\n",
+    ]
+    for name, preset in presets().items():
+        url = preset.base_url or preset.url_example
+        keys = ", ".join(f"`{key}`" for key in preset.key_env[:2]) if preset.needs_key else "none"
+        link = f"[{urlsplit(preset.key_url).hostname}]({preset.key_url})" if preset.key_url else ""
+        parts.append(
+            f"| `{name}` | {preset.display_name} | `{preset.type}` | `{url}` | {keys} | {link} |\n"
+        )
+    parts += ["\n## Types\n\n", TYPES_NOTE, f"| type | {' | '.join(COLUMNS)} |\n"]
+    parts.append("|---" * (len(COLUMNS) + 1) + "|\n")
+    for kind in TYPES:
+        parts.append(f"| `{kind}` | {' | '.join(_type_row(kind))} |\n")
+    return "".join(parts)
+
+
+TYPES_NOTE: Final = """\
+Every chat provider name of litellm is a type. *Stream*, *tools*, *vision* and *reasoning* say
+whether a request with it is written for the type; whether a model takes it, its provider decides.
+*Cost* says whether a cost that the provider reports is read. *Listing* is where models are listed:
+`models` is OpenAI's form, *own* the provider's. *Read by* says whose parser reads the answer.
+
+"""
+COLUMNS: Final = (
+    *("API", "read by", "stream", "tools", "vision", "reasoning", "embeddings", "cost"),
+    *("listing", "key or identity"),
+)
+_PICTURE: Final = "data:image/png;base64,iVBORw0KGgo="
+_TOOL: Final = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+# What a request for a type needs beside model and messages.
+_NEEDED: Final[dict[str, dict[str, Any]]] = {
+    "gdc": {"vertex_project": "p", "vertex_location": "l"},
+    "oci": {"oci_compartment_id": "c"},
+    "predibase": {"predibase_tenant_id": "t"},
+    "vertex_ai": {"vertex_project": "p"},
+    "vertex_ai_beta": {"vertex_project": "p"},
+    "watsonx": {"project_id": "p"},
+}
+_MODELS: Final = {
+    "anthropic": "claude-sonnet-4-5",
+    "anthropic-compatible": "claude-sonnet-4-5",
+    "azure_ai": "gpt-5-mini",
+    "bedrock": "anthropic.claude-sonnet-4-20250514-v1:0",
+    "clarifai": "openai.chat-completion.gpt-4o",
+    "gemini": "gemini-2.5-flash",
+    "ragflow": "chat/c/m",
+    "replicate": "meta/m",
+    "vertex_ai": "gemini-2.5-flash",
+    "vertex_ai_beta": "gemini-2.5-flash",
+}
+_BASES: Final = {
+    "sap": "https://a.example/v2/inference/deployments/d",
+    "triton": "https://a.example/v2/models/m/generate",
+}
+
+
+def _type_row(kind: str) -> list[str]:
+    from toolkit.calls.adapters.litellm_gaps import REFUSED
+    from toolkit.calls.adapters.styles import api_style
+
+    if reason := REFUSED.get(kind):
+        return [f"cannot be called: {reason}", *[""] * (len(COLUMNS) - 1)]
+    style = api_style(kind, _MODELS.get(kind, "m"))
+    # fal.ai's chat is about one picture.
+    picture = kind == "fal_ai"
+    plain = _write(kind, picture=picture)
+    streamed = _write(kind, picture=picture, stream=True)
+    return [
+        "its own" if style == "litellm" else _API_NAMES[style],
+        "litellm" if style == "litellm" else "toolkit",
+        _mark(streamed is not None and streamed[:2] != (plain or ())[:2]),
+        _mark(_is_sent(_write(kind, picture=picture, tools=[_TOOL]))),
+        _mark(picture or _is_sent(_write(kind, picture=True))),
+        _mark(_is_sent(_write(kind, picture=picture, reasoning_effort="low"))),
+        _mark(_is_sent(_write(kind, operation="embeddings"))),
+        _mark(style != "litellm" and _reads_cost(style)),
+        _listing(kind, style),
+        _identity(kind),
+    ]
+
+
+_API_NAMES: Final = {
+    "openai": "OpenAI chat",
+    "responses": "OpenAI Responses",
+    "anthropic": "Anthropic Messages",
+    "gemini": "Gemini",
+    "converse": "Bedrock Converse",
+    "cohere": "Cohere v2",
+    "ollama": "Ollama",
+}
+
+
+def _mark(value: bool) -> str:
+    return "yes" if value else "-"
+
+
+def _write(
+    kind: str, *, stream: bool = False, picture: bool = False, operation: str = "chat", **more: Any
+) -> tuple[str, bytes, tuple[str, ...]] | None:
+    """Address, body and what is left out of a request; None where none can be written."""
+    from toolkit.calls.adapters import OutgoingRequest, RequestNotBuilt, write_request
+    from toolkit.secret import Secret
+
+    content: Any = "hello"
+    if picture:
+        image = {"type": "image_url", "image_url": {"url": _PICTURE}}
+        content = [{"type": "text", "text": "hello"}, image]
+    try:
+        written = write_request(
+            OutgoingRequest(
+                type=kind,
+                base_url=_BASES.get(kind, "https://a.example/v1"),
+                model_id=_MODELS.get(kind, "m"),
+                messages=[{"role": "user", "content": content}],
+                params={**_NEEDED.get(kind, {}), **more} if operation == "chat" else {},
+                stream=stream,
+                key=Secret("eyJ" + "k" * 40),
+                operation="chat" if operation == "chat" else "embeddings",
+                inputs=("hello",),
+            )
+        )
+    except RequestNotBuilt:
+        return None
+    if picture and b"iVBORw0KGgo" not in written.body:
+        return None
+    return written.url, written.body, written.left_out
+
+
+def _is_sent(written: tuple[str, bytes, tuple[str, ...]] | None) -> bool:
+    return written is not None and not written[2]
+
+
+def _reads_cost(style: Any) -> bool:
+    """Whether the parser of a style keeps a cost beside the usage."""
+    from toolkit.calls.parsers.stream_parser import choose_reader
+
+    reader = choose_reader(style)
+    reader.parse_body(
+        {"object": "response", "choices": [], "output": [], "usage": {"cost": 0.5, "input": 1}}
+    )
+    return reader.reading.cost_reported_usd is not None
+
+
+def _listing(kind: str, style: str) -> str:
+    from toolkit.calls.adapters import WITHOUT_OPENAI_PATHS
+
+    if kind in ("anthropic", "anthropic-compatible", "gemini", "ollama", "azure"):
+        return "own"
+    if kind in WITHOUT_OPENAI_PATHS:
+        return "-"
+    return "`models`" if style in ("openai", "responses", "cohere") else "-"
+
+
+def _identity(kind: str) -> str:
+    from toolkit.calls.adapters.identities import CLOUDS
+    from toolkit.calls.adapters.key_exchange import write_exchange
+    from toolkit.calls.adapters.request_signers import can_sign
+
+    if kind == "sap" or write_exchange(kind, "key") is not None:
+        return "key, exchanged for a token"
+    if cloud := CLOUDS.get(kind):
+        return f"key or {cloud.capitalize()} identity"
+    if can_sign(kind):
+        return "key or Oracle signature" if kind == "oci" else "key or AWS signature"
+    return "key"
+
+
 PAGES: Final = {
     "tables.md": tables_page,
     "python.md": python_page,
@@ -217,8 +397,14 @@ def rendered() -> dict[str, str]:
     return {name: re.sub(r"\n{3,}", "\n\n", page()).rstrip() + "\n" for name, page in PAGES.items()}
 
 
+def rendered_providers() -> str:
+    """The text of `docs/providers.md`; it takes seconds, because it imports litellm."""
+    return providers_page().rstrip() + "\n"
+
+
 def main() -> None:
     """Write all pages."""
+    (ROOT / "docs" / "providers.md").write_text(rendered_providers(), "utf-8")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in rendered().items():
         (FOLDER / name).write_text(text, "utf-8")

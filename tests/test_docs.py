@@ -29,6 +29,13 @@ def test_reference_pages_are_produced_from_the_present_code():
     assert not stale, "run `python docs/generate.py`"
 
 
+@pytest.mark.slow
+def test_the_table_of_providers_is_produced_from_the_present_code():
+    """Run `python docs/generate.py` after changing a preset, a type or an adapter."""
+    page = (ROOT / "docs" / "providers.md").read_text("utf-8")
+    assert page == _generator().rendered_providers(), "run `python docs/generate.py`"
+
+
 def test_every_setting_is_explained():
     page = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", page, flags=re.MULTILINE)

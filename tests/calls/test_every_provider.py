@@ -418,3 +418,19 @@ def test_a_cloud_serves_models_of_other_makers_in_their_own_apis(
         assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
     elif "/endpoints/openapi/" in whole_path:
         assert body["model"] == model
+
+
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent_as"), [("gigachat", "functions"), ("watsonx", "tool_choice_option")]
+)
+def test_tools_that_are_sent_under_another_name_are_not_taken_for_left_out(
+    kind: str, sent_as: str, server: MockProvider, tmp_path: Any
+) -> None:
+    script(server, kind, "m")
+    by = Asking(added(kind, server.origin, tmp_path), key=TOKEN)
+    reply = asyncio.run(by.complete(tools=TOOLS, tool_choice="auto"))
+    assert sent_as in server.requests[0].json
+    assert not reply.notes, reply.notes

@@ -20,7 +20,22 @@ from toolkit.calls.adapters.request import (
 )
 from toolkit.calls.adapters.styles import api_style, is_plain
 
-__all__ = ["HttpRequest", "OutgoingRequest", "RequestNotBuilt", "warm", "write_request"]
+__all__ = [
+    "WITHOUT_OPENAI_PATHS",
+    "HttpRequest",
+    "OutgoingRequest",
+    "RequestNotBuilt",
+    "warm",
+    "write_request",
+]
+
+WITHOUT_OPENAI_PATHS: Final = frozenset(
+    (
+        *("bedrock_mantle", "clarifai", "datarobot", "gdc", "ragflow", "sagemaker_chat"),
+        *("sagemaker_nova", "snowflake", "watsonx"),
+    )
+)
+"""Types that answer a chat in OpenAI's form, but have no `/embeddings` and `/models` beside it."""
 
 
 def write_request(request: OutgoingRequest) -> HttpRequest:
@@ -47,7 +62,7 @@ def write_request(request: OutgoingRequest) -> HttpRequest:
 
 def _write_embeddings(request: OutgoingRequest) -> HttpRequest:
     style = api_style(request.type, request.model_id)
-    if style in ("openai", "responses"):
+    if style in ("openai", "responses") and request.type not in WITHOUT_OPENAI_PATHS:
         from toolkit.calls.adapters import openai_requests
 
         return openai_requests.write_embeddings(request)

@@ -19,8 +19,11 @@ _GENERAL: Final[Mapping[str, tuple[str, ...]]] = {
     "max_tokens": (*_MAX, "max_completion_tokens", "max_new_tokens", "maximum_tokens"),
     "max_completion_tokens": (*_MAX, "max_completion_tokens", "max_new_tokens"),
     "stop": ("stop", "stop_sequences", "stopSequences"),
-    "tool_choice": ("tool_choice", "toolChoice", "toolConfig", "tool_config"),
-    "tools": ("tools", "toolConfig"),
+    "tool_choice": (
+        *("tool_choice", "toolChoice", "toolConfig", "tool_config", "tool_choice_option"),
+        "function_call",
+    ),
+    "tools": ("tools", "toolConfig", "functions"),
     "top_p": ("top_p", "topP", "p"),
     "top_k": ("top_k", "topK", "k"),
     "response_format": ("response_format", "format", "json_tool_call", "outputConfig", "text"),

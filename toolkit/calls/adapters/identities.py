@@ -39,13 +39,14 @@ _GOOGLE_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 -
 _AZURE_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _CLIENT_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_KINDS: Final[Mapping[str, str]] = {
+CLOUDS: Final[Mapping[str, str]] = {
     "azure": "azure",
     "azure_ai": "azure",
     "sap": "sap",
     "vertex_ai": "google",
     "vertex_ai_beta": "google",
 }
+"""Types that take an access token in place of a key, and whose token service gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Identities:
         Raises:
             KeyRequired: there are credentials, and no token was given for them.
         """
-        kind = _KINDS.get(provider.type)
+        kind = CLOUDS.get(provider.type)
         if kind is None:
             return None
         if not self._is_fresh(kind):
