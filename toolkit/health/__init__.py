@@ -1,1 +1,1 @@
-"""Which provider is up: state from real calls, probes only to fill silence."""
+"""Provider health: states from real calls, and probes where there are none."""

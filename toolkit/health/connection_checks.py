@@ -1,8 +1,8 @@
 """Tests a provider in four steps: address allowed, reachable, key accepted, model callable.
 
-Each step runs only where the one before it holds. A test requests the free model listing; where
-that does not prove that calls reach the API, it also sends an empty body to the endpoint that
-calls use: a real API answers 400 or 401 for free, a wrong path 404. It calls a model only if told.
+Each step runs only if the previous one passed. A test requests the free model listing; if that does
+not prove that calls reach the API, it also sends an empty body to the endpoint for calls: an API
+answers 400 or 401 for free, a wrong path 404. It calls a model only on request.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     from toolkit.records import Reply
 
 AskModel = Callable[[str, Mapping[str, Any]], Awaitable["Reply"]]
-"""Asks one model one short thing: (model_id, params) -> reply."""
+"""Sends one short prompt to a model: (model_id, params) -> reply."""
 
 MAX_TOKENS: Final = 2048
-"""Room for a reasoning model to think before its first word."""
+"""Output tokens for a reasoning model to think before it answers."""
 
 _DEADLINE_S: Final = 15.0
 
-# What a failed listing says: about reachability, and about the key.
+# What a failed listing means for reachability and for the key.
 _REACHED: Final[Mapping[str, tuple[Answer, Answer]]] = {
     "auth": ("works", "refused"),
     "forbidden": ("works", "could_not_check"),
@@ -90,7 +90,7 @@ async def probe_provider(
     ask: AskModel | None = None,
     verify_key: bool = True,
 ) -> ProbeResult:
-    """Test one provider; it need not be saved, and nothing is recorded here.
+    """Test one provider, saved or not; nothing is recorded here.
 
     Args:
         provider: the provider to test.
@@ -99,11 +99,11 @@ async def probe_provider(
         call: also call a model, which may cost money; needs `ask`.
         model: the model to look for or to call; None takes the provider's default.
         ask: makes and records the call.
-        verify_key: where the listing was given, ask once more without the key: a listing that
-            anybody gets proves nothing about the key.
+        verify_key: if the listing answers, request it again without the key, because a public
+            listing does not prove the key.
 
     Returns:
-        Four answers. A failure is an answer, not an exception.
+        The results of the checks; failures are results, not exceptions.
     """
     # Loading aiohttp takes 0.2 s the first time, which is not the provider's latency.
     await asyncio.to_thread(import_module, "aiohttp")
@@ -150,7 +150,7 @@ class _Test:
         provider = self.provider
         try:
             address = check_base_url(provider.base_url, provider.is_local)
-            if self.settings.proxy is None:  # a proxy looks names up by itself
+            if self.settings.proxy is None:  # a proxy resolves names itself
                 ips = await asyncio.to_thread(
                     resolve_checked, address.host, address.port, provider.is_local
                 )
@@ -181,7 +181,7 @@ class _Test:
             self.latency_ms = round((time.perf_counter() - began) * 1000, 1)
         self.models = tuple(model.model_id for model in listing.models)
         base = self.provider.base_url.rstrip("/")
-        # The listing may have been found below /v1 although calls go below the base URL itself.
+        # The listing may be below /v1 although calls go to the base URL itself.
         self.needs_endpoint = listing.url == f"{base}/v1/models" and not _VERSIONED.search(base)
         count = len(self.models)
         self.set("reachable", "works", f"it lists {count} model{'' if count == 1 else 's'}")
@@ -208,7 +208,7 @@ class _Test:
         self.needs_endpoint = error.cause in ("not_found", "html", "not_json", "no_list")
 
     async def check_endpoint(self, http: httpx.AsyncClient) -> None:
-        """Whether calls would reach the API at this base URL, or else at which they would."""
+        """Whether calls would reach the API at this base URL; if not, suggest one that works."""
         path = _ENDPOINTS.get(self.provider.type)
         if path is None:
             return
@@ -241,7 +241,7 @@ class _Test:
         self.checks["reachable"] = replace(self.checks["reachable"], hint=hint)
 
     async def ask_endpoint(self, http: httpx.AsyncClient, url: str) -> int | None:
-        """The status that an empty body gets; None where nothing answers."""
+        """The status for an empty body; None without an answer."""
         import httpx
 
         try:
@@ -261,7 +261,7 @@ class _Test:
             self.set("key", "refused", "it requires a key and none is set", self.key_hint())
 
     async def check_key_matters(self, http: httpx.AsyncClient) -> None:
-        """Whether the listing said anything about the key: not where anybody gets it."""
+        """Whether the listing depends on the key; a public one does not."""
         if path := self.provider.key_check_path:
             url = self.provider.base_url.rstrip("/") + path
             status = await self.ask_status(http, url, self.key)
@@ -328,7 +328,7 @@ class _Test:
             detail = f": {error.provider_message}" if error.provider_message else ""
             self.set("model", answer, f"{model}: {error.message}{detail}", error.hint)
         else:
-            self.missing_model = None  # it answered, whatever the listing says
+            self.missing_model = None  # the model answered, regardless of the listing
             self.set("model", "works", f"{model} answered")
             if self.key is not None and self.provider.needs_key:
                 self.set("key", "works", f"{model} answered with this key")
@@ -365,12 +365,12 @@ class _Test:
 
 def _call_it(test: _Test) -> str:
     if test.provider.name == UNSAVED:
-        return "Only a call can tell."
-    return f"Only a call can tell: `toolkit providers test {test.provider.name} --call`."
+        return "Only a call can verify it."
+    return f"Only a call can verify it: `toolkit providers test {test.provider.name} --call`."
 
 
 async def _ask_generously(ask: AskModel, model: str) -> None:
-    """Ask with room to think, in the name that this provider has for the limit."""
+    """Parameters with enough output tokens, under the name this provider uses."""
     try:
         await ask(model, {"max_tokens": MAX_TOKENS})
     except InvalidRequest as error:

@@ -1,4 +1,4 @@
-"""Tests providers, saved or not, with the key and headers that they would be called with."""
+"""Tests providers, saved or not, with the key and headers of real calls."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class ConnectionTest:
 
     Args:
         settings: proxy and deadlines.
-        registry: knows where providers really are.
-        keys: supplies the active key where none is given, and keeps what a check says of it.
-        record: records the call that a test makes when it is allowed to.
+        registry: the provider registry.
+        keys: supplies the active key if none is given, and stores the result of its check.
+        record: records the call of a test.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ConnectionTest:
             params=params,
             origin="health",
         )
-        # A client for this provider alone: it may not be saved, so no other client knows it.
+        # A client for this provider only: it may be unsaved, so the shared client cannot call it.
         client = Client(
             settings=self._settings,
             resolve=lambda _: (provider, model_id),
@@ -114,6 +114,6 @@ def _with_headers(provider: Provider, values: Mapping[str, str]) -> Provider:
 
 
 def _with_key_trouble(result: ProbeResult, error: KeyRequired) -> ProbeResult:
-    """A key is there but cannot be used: the third check says so."""
+    """A key exists but cannot be used; reported by the third check."""
     check = replace(result.key, answer="could_not_check", reason=error.message, hint=error.hint)
     return replace(result, key=check, error=result.error or error)

@@ -1,4 +1,4 @@
-"""What was seen of every provider, read from the ledger: real calls and probes, as evidence."""
+"""Evidence about providers, read from the database: real calls and probes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 WINDOW: Final = timedelta(hours=24)
 MOST_PER_PROVIDER: Final = 500
-"""So many of the newest outcomes say what there is to say of a provider's state."""
+"""Number of newest outcomes that are enough for a provider's state."""
 
 _AHEAD: Final = timedelta(seconds=60)
 _STALE_INTERVALS: Final = 3
 _WATCHED_S: Final = 10.0
 
 # Probes are in both tables when a model was called; the row of `probes` is the one that counts.
-# A row from the future is from before the clock was set back; it must not outlive that.
+# A row from the future was written before the clock was set back; ignore it.
 _SEEN: Final = """
     SELECT * FROM (
         SELECT provider, model, call_id AS id, false AS is_probe, status, error_code,
@@ -50,7 +50,7 @@ _SEEN: Final = """
 
 @dataclass(frozen=True, slots=True)
 class WatchedProviders:
-    """Who there is: providers by name, as of one state of the registry's file."""
+    """Providers by name, as of one version of the registry file."""
 
     stamp: object
     read_at_s: float
@@ -63,12 +63,12 @@ class WatchedProviders:
 
     @property
     def local(self) -> frozenset[str]:
-        """Names of those on this machine or network."""
+        """Names of the providers on this machine or network."""
         return frozenset(name for name, provider in self.providers.items() if provider.is_local)
 
 
 class EvidenceSources(Protocol):
-    """What reading evidence needs; properties, so that each is opened only when it is used."""
+    """Dependencies of reading evidence; properties, so that each is opened on first use."""
 
     @property
     def settings(self) -> Settings:
@@ -84,14 +84,14 @@ class EvidenceSources(Protocol):
 
 
 class EvidenceReader:
-    """Reads evidence; remembers for a while who there is, for reading entries takes time."""
+    """Reads evidence; caches the providers briefly, because reading the registry takes time."""
 
     def __init__(self, host: EvidenceSources) -> None:
         self._host = host
         self._watched: WatchedProviders | None = None
 
     def watched(self) -> WatchedProviders:
-        """The providers in use, as of ten seconds ago at most."""
+        """The providers in use; the list is at most ten seconds old."""
         registry = self._host.providers.registry
         stamp, now_s = (registry.file.stamp(), tuple(registry.registered)), time.monotonic()
         known = self._watched
@@ -107,15 +107,15 @@ class EvidenceReader:
         since: datetime | None = None,
         names: Collection[str] | None = None,
     ) -> dict[str, list[Evidence]]:
-        """Evidence by provider, oldest first; what this machine lost offline is neutral.
+        """Evidence by provider, oldest first; failures while offline are neutral.
 
         Args:
-            now: the moment to look from, UTC.
+            now: the current time, UTC.
             since: how far back; None: a day.
-            names: of these providers only; None: of all.
+            names: only these providers; None: all.
 
         Raises:
-            StoreError: the ledger cannot be read.
+            StoreError: the database cannot be read.
         """
         span = [since or now - WINDOW, now + _AHEAD]
         wanted = None if names is None else list(names)
@@ -135,7 +135,7 @@ def objective_of(provider: str, settings: Settings) -> Objective:
     """The objective of a provider, from the settings.
 
     Raises:
-        InvalidInput: the settings' `objectives` are not acceptable.
+        InvalidInput: the setting `objectives` is not valid.
     """
     try:
         return objective_for(provider, settings.objectives)
@@ -146,13 +146,13 @@ def objective_of(provider: str, settings: Settings) -> Objective:
 
 
 def rules_for(settings: Settings) -> Rules:
-    """The rules of the states; evidence stays fresh for a few intervals at least."""
+    """The thresholds of the states; evidence is valid for at least a few probe intervals."""
     fresh_s = max(Rules().stale_after_s, _STALE_INTERVALS * settings.health_interval_s)
     return Rules(stale_after_s=fresh_s)
 
 
 def evidence_of(row: Mapping[str, Any], objective: Objective | None = None) -> Evidence:
-    """One row of calls or probes as evidence; slow is what misses the latency objective."""
+    """One row of calls or probes as evidence; slow misses the latency objective."""
     objective = objective or Objective()
     is_first_token = row.get("ttft_ms") is not None or row.get("is_probe", False)
     wait_s = row.get("retry_after_s")
@@ -171,7 +171,7 @@ def evidence_of(row: Mapping[str, Any], objective: Objective | None = None) -> E
 
 
 def by_model(seen: Mapping[str, Sequence[Evidence]]) -> dict[str, list[Evidence]]:
-    """Evidence by `provider/model_id`, where one was asked."""
+    """Evidence by `provider/model_id`, for outcomes with a model."""
     found: dict[str, list[Evidence]] = {}
     for items in seen.values():
         for item in items:

@@ -1,7 +1,7 @@
-"""What health uses of the object that owns it; the toolkit has all of it.
+"""What health needs from its owner; `Toolkit` implements all of it.
 
-Protocols with properties, so that a service is opened only when it is used, and so that nothing
-in this package needs to know the toolkit itself.
+Protocols with properties, so that a service is opened on first use and this package does not depend
+on `Toolkit`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ProviderHealth(Protocol):
-    """What the monitor and the overview ask of the health service."""
+    """What the monitor and the overview use of the health service."""
 
     @property
     def evidence(self) -> EvidenceReader:
@@ -31,7 +31,7 @@ class ProviderHealth(Protocol):
 
     @property
     def pauses(self) -> Pauses:
-        """Providers that a person paused."""
+        """Paused providers."""
 
     @property
     def snapshot(self) -> HealthSnapshot:

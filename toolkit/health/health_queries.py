@@ -1,11 +1,11 @@
-"""The questions about health, each once: to run, and to show under a chart.
+"""SQL queries about health, to run and to show under a chart.
 
 Statistics of calls count what was live and not a probe. What counts against a provider is what
 `health.analysis.state.judge_row` calls bad: a failure that is the provider's or the network's
 fault, and neither a refused key nor a limit.
 """
 
-# ruff: noqa: S608 - columns are the house's own, values are bound.
+# ruff: noqa: S608 - columns are constants, values are bound.
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WINDOWS: Final[Mapping[str, timedelta]] = {
     "30m": timedelta(minutes=30),
     "1d": timedelta(days=1),
 }
-"""Over which error rates are told."""
+"""Windows of the error rates."""
 
 DURATIONS: Final = ("ttft_ms", "duration_ms")
 
@@ -44,10 +44,10 @@ _INCIDENTS_SHOWN: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time with the width of its buckets.
+    """A time range with the width of its buckets.
 
     Attributes:
-        since, until: its ends, UTC; `until` is not in it.
+        since, until: its ends, UTC; `until` is excluded.
     """
 
     since: datetime
@@ -55,7 +55,7 @@ class Span:
 
     @property
     def bucket_s(self) -> int:
-        """The width, seconds, that cuts it into at most about sixty buckets."""
+        """The bucket width, seconds, for at most about sixty buckets."""
         wanted_s = (self.until - self.since).total_seconds() / _BUCKETS_WANTED
         return next((width for width in _BUCKETS_S if width >= wanted_s), _BUCKETS_S[-1])
 
@@ -116,7 +116,7 @@ def last_successes(now: datetime, since: datetime | None = None) -> Query:
 def uptime(now: datetime, days: int = DAYS) -> Query:
     """One row per provider and UTC day with evidence: how much was good, and how much there was.
 
-    Both calls (from the hourly roll-up) and probes are evidence; a day without any has no row.
+    Includes calls (from the hourly roll-up) and probes; a day without any has no row.
     """
     since = first_day(now, days)
     return Query(
@@ -171,7 +171,7 @@ def latencies(providers: Sequence[str], span: Span, column: str = "ttft_ms") -> 
 
 
 def errors(providers: Sequence[str], span: Span) -> Query:
-    """Failed attempts by bucket and error class, whosever fault they were."""
+    """Failed attempts by bucket and error class, whatever the cause."""
     width_s = span.bucket_s
     return Query(
         f"SELECT time_bucket(INTERVAL '{width_s:d} seconds', started_at) AS bucket_at,\n"
@@ -184,7 +184,7 @@ def errors(providers: Sequence[str], span: Span) -> Query:
 
 
 def incidents(span: Span, providers: Sequence[str] | None = None) -> Query:
-    """Spans degraded or down that touch this stretch of time, newest first."""
+    """Incidents that overlap this time range, newest first."""
     mine = "" if providers is None else "AND list_contains(?, provider) "
     return Query(
         "SELECT incident_id, provider, model, scope, state, opened_at, closed_at, reason,\n"
@@ -196,7 +196,7 @@ def incidents(span: Span, providers: Sequence[str] | None = None) -> Query:
 
 
 def catalog_changes(providers: Sequence[str], span: Span) -> Query:
-    """What catalogs changed, one row per sync that found something."""
+    """Changes of the catalog, one row per sync that found any."""
     kinds = ", ".join(f"'{kind}'" for kind in KINDS)
     return Query(
         "SELECT provider, min(changed_at) AS changed_at, count(*) AS n,\n"
@@ -229,7 +229,7 @@ def losses(now: datetime) -> Query:
 
 
 def _checked(column: str) -> str:
-    """A column's name may stand in SQL only when it is one of ours."""
+    """Check that a column is a known duration before it is used in SQL."""
     if column not in DURATIONS:
         raise ValueError(f"no such duration: {column!r}")
     return column

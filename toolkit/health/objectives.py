@@ -1,6 +1,6 @@
 """Service-level objectives measured on your own live calls; `analysis/slo.py` judges the counts."""
 
-# ruff: noqa: S608 - columns and windows are the house's own, values are bound.
+# ruff: noqa: S608 - columns and windows are constants, values are bound.
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTS: Final[Mapping[str, str]] = {
     "duration_total": "is_good AND duration_ms IS NOT NULL",
     "in_time": "is_good AND coalesce(ttft_ms, 0) <= ? AND coalesce(duration_ms, 0) <= ?",
 }
-"""What is counted in every window; how many thresholds each needs is in `_thresholds`."""
+"""Conditions counted in every window; `_thresholds` has the number of parameters of each."""
 
 
 def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict[str, Any]]:
@@ -33,12 +33,12 @@ def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict
 
     Returns:
         One row each: `provider`, `objective`, `threshold_ms` (None for availability), `days`,
-        what `judge_objective` tells, and `goodput`: the share of all that was asked (and says
-        something of the provider) that was answered within both thresholds.
+        the result of `judge_objective`, and `goodput`: the share of counted requests that were
+            answered within both thresholds.
 
     Raises:
-        InvalidInput: the settings' objectives are not acceptable.
-        StoreError: the ledger cannot be read.
+        InvalidInput: the setting `objectives` is not valid.
+        StoreError: the database cannot be read.
     """
     objective = objective_of(provider, host.settings)
     row = _count(host, provider, objective, now)

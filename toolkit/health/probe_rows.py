@@ -1,4 +1,4 @@
-"""Rows of `probes` get their outcome and the states before and after them."""
+"""Add the outcome and the states before and after to rows of `probes`."""
 
 from __future__ import annotations
 

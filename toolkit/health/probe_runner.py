@@ -39,7 +39,7 @@ Row = dict[str, Any]
 async def probe_listing(
     host: HealthHost, provider: Provider, at: datetime, *, is_manual: bool = True
 ) -> Row:
-    """Ask for the free listing; once more where nothing came, for one lost packet is no failure.
+    """Request the free listing; twice if there was no answer: one lost packet is not an outage.
 
     Returns:
         The row of `probes`, without outcome and state.
@@ -53,12 +53,12 @@ async def probe_listing(
             result = await _list(host, provider, is_manual)
     except ToolkitError as error:
         return {**blank, "status": "error", **error_columns(error)}
-    told = {"latency_ms": result.latency_ms, "details": {"checks": result.as_dict()["checks"]}}
-    return {**blank, **told, **_failure_of(result)}
+    values = {"latency_ms": result.latency_ms, "details": {"checks": result.as_dict()["checks"]}}
+    return {**blank, **values, **_failure_of(result)}
 
 
 async def _list(host: HealthHost, provider: Provider, is_manual: bool) -> ProbeResult:
-    """A monitor asks without a key only where that is the provider's own check of keys."""
+    """Request without a key only if the provider's key check needs it."""
     provider = host.providers.registry.locate(provider)
     trouble: KeyRequired | None = None
     try:
@@ -85,7 +85,7 @@ def _is_refused(result: ProbeResult) -> bool:
 
 
 def _failure_of(result: ProbeResult) -> Row:
-    """The columns of a listing that failed; nothing where the provider answered as it should."""
+    """The columns of a listing that failed; empty if the provider answered normally."""
     error = result.error
     bad = next((check for check in result.checks[:3] if check.answer == "refused"), None)
     if bad is not None:
@@ -108,11 +108,11 @@ def _failure_of(result: ProbeResult) -> Row:
 async def probe_calls(
     host: HealthHost, provider: Provider, at: datetime, left_usd: Decimal
 ) -> list[Row]:
-    """Ask the provider's default model, whole and then streamed, as far as the money reaches.
+    """Call the provider's default model, whole and then streamed, as far as the budget allows.
 
     Returns:
-        Rows of `probes` (kind `call`, `stream`), without outcome and state; none where the model
-        has no known price (unless it is local) or the worst case would cost more than is left.
+        Rows of `probes` (kind `call`, `stream`), without outcome and state; none if the model has
+        no known price (unless it is local) or the worst case exceeds what is left.
     """
     model = provider.default_model
     if model is None:
@@ -174,7 +174,7 @@ async def _ask(
 
 
 def _measured(calls: list[Call]) -> Row:
-    """What the rows of `calls` say of a probe: their cost together, the last one's times."""
+    """The cost of all `calls` of a probe, and the timing of the last one."""
     if not calls:
         return {}
     last = calls[-1]
@@ -190,7 +190,7 @@ def _measured(calls: list[Call]) -> Row:
 def _client_for(
     host: HealthHost, provider: Provider, key: ResolvedKey | None, calls: list[Call]
 ) -> Client:
-    """A call path for this one probe: no retries, the catalog's prices, the day's cap of all."""
+    """A client for this probe: no retries, prices of the catalog, the daily budget."""
     from toolkit.calls.client import Client
 
     def record(call: Call) -> None:
@@ -208,7 +208,7 @@ def _client_for(
 
 
 def _tokens_for(provider: Provider, model: str) -> int:
-    """Room to answer: as much as a reasoning model needs, unless it is known to be none."""
+    """Output tokens: as many as a reasoning model needs, unless it is known not to be one."""
     from toolkit.catalog.sources import litellm_map
     from toolkit.catalog.sources.hosts_of_url import host_of
 
@@ -218,7 +218,7 @@ def _tokens_for(provider: Provider, model: str) -> int:
 
 
 def _worst_case(host: HealthHost, provider: Provider, model: str, tokens: int) -> Decimal | None:
-    """USD that one question costs at most; None where nobody knows the price."""
+    """The maximum cost of one question, USD; None without a known price."""
     price = host.prices.prices_for(provider.name, model, datetime.now(UTC)).in_force
     if price is None:
         return Decimal(0) if provider.is_local else None
@@ -238,5 +238,5 @@ def _blank(provider: Provider, at: datetime, kind: str, is_manual: bool) -> Row:
 
 
 def summarise(rows: list[Row]) -> Mapping[str, Any]:
-    """The row that says most of one probe: the failed one, else the last."""
+    """The representative row of a probe: the failed one, else the last."""
     return next((row for row in rows if row["status"] == "error"), rows[-1])

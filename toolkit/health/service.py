@@ -1,7 +1,7 @@
-"""What `tk.health` is: checks by hand, states, incidents, objectives, and the monitor's controls.
+"""The health service, `tk.health`: checks, states, incidents, objectives and the monitor.
 
-States follow from real calls and probes of the last hours (`analysis/state.py`); a check
-asks for the free model listing and costs nothing.
+States follow from real calls and probes of the last hours (`analysis/state.py`); a check requests
+the free model listing and costs nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _INCIDENTS: Final = """
 
 
 class HealthService:
-    """The health of one toolkit's providers."""
+    """Health of the providers of one toolkit."""
 
     def __init__(self, host: HealthHost) -> None:
         self._host = host
@@ -49,7 +49,7 @@ class HealthService:
 
     @cached_property
     def snapshot(self) -> HealthSnapshot:
-        """States at hand for failover, without a question to the ledger on a call's path."""
+        """States for failover, without a database query in the path of a call."""
         from toolkit.health.snapshot import HealthSnapshot
 
         return HealthSnapshot(self.states)
@@ -61,19 +61,19 @@ class HealthService:
 
         return MonitorControl(self._host)
 
-    # ---- asking now ---------------------------------------------------------------------------
+    # ---- checks -------------------------------------------------------------------------------
 
     def check(self, names: Sequence[str] | str | None = None) -> list[dict[str, Any]]:
-        """Ask providers for their free listing now, all at once, and record what came.
+        """Request the free listings of providers now, concurrently, and record the results.
 
         Args:
-            names: providers to check; None: all that are in use.
+            names: providers to check; None: all in use.
 
         Returns:
             One row of `probes` per provider, with the state that follows.
 
         Raises:
-            ProviderNotFound: there is none of that name.
+            ProviderNotFound: there is no provider of that name.
         """
         return self._host.portal.run(self.acheck(names))
 
@@ -111,7 +111,7 @@ class HealthService:
         return rows
 
     def frame(self) -> pd.DataFrame:
-        """One row per provider in use, worst first: see `health_view.read_overview`."""
+        """One row per provider in use, worst first: see `view.read_overview`."""
         from toolkit.health.view import overview_frame
 
         return overview_frame(self._host)
@@ -122,8 +122,8 @@ class HealthService:
         """States by provider, from the calls and probes of the last 24 hours.
 
         Args:
-            now: the moment to look from, UTC; None: now.
-            names: of these only; None: of all.
+            now: the reference time, UTC; None: now.
+            names: only these; None: all.
         """
         now = now or utc_now()
         rules = rules_for(self._host.settings)
@@ -133,15 +133,15 @@ class HealthService:
     def model_states(
         self, provider: str | None = None, now: datetime | None = None
     ) -> list[dict[str, Any]]:
-        """The state of every model that was called within a day, in the order of their names.
+        """The state of every model called within a day, ordered by name.
 
         Args:
-            provider: of this one; None: of all.
-            now: the moment to look from, UTC; None: now.
+            provider: only this one; None: all.
+            now: the reference time, UTC; None: now.
 
         Returns:
-            Rows as of `status`, with `model` (`provider/model_id`), `n`, its outcomes, and `bad`:
-            how many of those count against it.
+            Rows as of `status`, with `model` (`provider/model_id`), the number of outcomes `n`, and
+            `bad`, how many of them count against it.
         """
         now = now or utc_now()
         rules = rules_for(self._host.settings)
@@ -154,23 +154,22 @@ class HealthService:
         ]
 
     def incidents(self, days: float = 30) -> list[dict[str, Any]]:
-        """Spans of trouble that touch the last days, newest first: rows of `incidents`.
+        """Incidents that overlap the last days, newest first: rows of `incidents`.
 
-        `scope` says where each sits: `key`, `model`, `provider` or `network`; `closed_at` is
-        None while it goes on.
+        `scope` is `key`, `model`, `provider` or `network`; `closed_at` is None while it is ongoing.
         """
         now = utc_now()
         return self._host.store.rows(_INCIDENTS, [now, now - timedelta(days=days)])
 
     def slo(self, provider: str | None = None) -> list[dict[str, Any]]:
-        """Objectives, error budgets and burn rates: see `health_objectives.read_objectives`.
+        """Objectives, error budgets and burn rates: see `objectives.read_objectives`.
 
         Args:
-            provider: of this one; None: of all in use, three rows each.
+            provider: only this one; None: all in use, three rows each.
 
         Raises:
-            ProviderNotFound: there is none of that name.
-            InvalidInput: the settings' objectives are not acceptable.
+            ProviderNotFound: there is no provider of that name.
+            InvalidInput: the setting `objectives` is not valid.
         """
         from toolkit.health.objectives import read_objectives
 
@@ -181,26 +180,26 @@ class HealthService:
     # ---- the monitor --------------------------------------------------------------------------
 
     def budget(self) -> dict[str, Any]:
-        """What probes may cost today: `spent_usd`, `limit_usd`, `left_usd`, `next_at`."""
+        """The budget of probes today: `spent_usd`, `limit_usd`, `left_usd`, `next_at`."""
         from toolkit.health.monitoring.probe_budget import read_budget
 
         return read_budget(self._host, utc_now())
 
     def monitor_status(self) -> dict[str, Any]:
-        """Whether somebody probes: see `MonitorControl.status`."""
+        """Which process probes: see `MonitorControl.status`."""
         return self.monitor.status()
 
     def pause(self, name: str, *, for_s: float | None = None, why: str = "") -> None:
-        """Probe a provider no more until `resume`; it can still be called.
+        """Stop probing a provider until `resume`; it can still be called.
 
         Args:
-            name: whom.
-            for_s: end by itself after so many seconds; None: only by `resume`.
-            why: said beside its state; a known secret in it is taken out.
+            name: the provider.
+            for_s: resume automatically after this many seconds; None: only by `resume`.
+            why: reason, shown with its state; known secrets in it are removed.
 
         Raises:
-            ProviderNotFound: there is none.
-            InvalidInput: `for_s` is no time ahead, or too long to be meant.
+            ProviderNotFound: there is no provider of that name.
+            InvalidInput: `for_s` is not positive, or longer than a year.
         """
         self._host.providers.require(name)
         now = utc_now()
@@ -211,13 +210,13 @@ class HealthService:
         """Probe a provider again.
 
         Raises:
-            ProviderNotFound: there is none.
+            ProviderNotFound: there is no provider of that name.
         """
         self._host.providers.require(name)
         self.pauses.resume(name, utc_now())
 
     def close(self) -> None:
-        """Stop the monitor and let a reading that is under way come to its end."""
+        """Stop the monitor and wait for reads in progress."""
         if "monitor" in self.__dict__:
             self.monitor.stop()
         if "snapshot" in self.__dict__:
@@ -239,9 +238,9 @@ class HealthService:
 
 
 def find_troubled(items: Sequence[Evidence], now: datetime, rules: Rules) -> list[str]:
-    """Names of the models whose own state is trouble, of one provider's evidence.
+    """Names of the models that are degraded or worse, from one provider's evidence.
 
-    Only a model with an outcome against it can be, so that the others cost nothing.
+    Only models with a bad outcome are evaluated.
     """
     suspects = {item.model for item in items if item.outcome in ("bad", "slow")} - {None}
     mine = by_model({"": [item for item in items if item.model in suspects]})
@@ -266,7 +265,7 @@ def _held(health: Health, held: Pause | None) -> Health:
 
 
 def _with_models(health: Health, troubled: Sequence[str]) -> Health:
-    """A provider one of whose models is in trouble is degraded, so that all views agree."""
+    """Mark a provider as degraded if one of its models is, so that all views agree."""
     if health.state != "healthy" or not troubled:
         return health
     first, others = troubled[0].partition("/")[2], len(troubled) - 1
@@ -290,5 +289,5 @@ def _describe(health: Health) -> dict[str, Any]:
 
 
 def is_bad(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a check found a provider that does not work."""
+    """Whether a check found that the provider does not work."""
     return any(row["status"] == "error" for row in rows)

@@ -1,4 +1,4 @@
-"""States at hand for failover: a snapshot in memory, renewed in the background while it is used."""
+"""A snapshot of states in memory for failover, renewed in the background while it is used."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from toolkit.health.analysis.state import Health
 
 FRESH_S: Final = 5.0
 BELIEVED_FOR: Final = timedelta(minutes=10)
-"""Old news keep nobody from being asked: without a monitor, only asking shows a recovery."""
+"""Maximum age of a state: without a monitor, only a call shows a recovery."""
 
 _AVOIDED: Final = frozenset({"down", "auth_error"})
 _log = logging.getLogger(__name__)
 
 
 class HealthSnapshot:
-    """Which providers had better be asked last.
+    """Decides which providers are tried last.
 
     Args:
-        read: the states by provider, from the ledger; asked in a thread of its own, at most
-            every `FRESH_S` seconds and only while chains are built.
+        read: reads the states by provider; runs in a thread, at most every `FRESH_S` seconds and
+            only while chains are built.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, Health]]) -> None:
@@ -36,9 +36,9 @@ class HealthSnapshot:
         self._reader: threading.Thread | None = None
 
     def worst_last(self, models: Sequence[str]) -> list[str]:
-        """The same models, those of providers that are down or refuse the key at the end.
+        """Return the models, those of providers that are down or reject the key last.
 
-        Nobody is left out, and the order is kept otherwise.
+        None is removed, and the order is otherwise kept.
         """
         self._renew()
         states, now = self._states, datetime.now(UTC)
@@ -52,11 +52,11 @@ class HealthSnapshot:
         return sorted(models, key=is_avoided)
 
     def learn(self, states: Mapping[str, Health]) -> None:
-        """Take a snapshot that somebody else has just made."""
+        """Use a snapshot from elsewhere."""
         self._states, self._read_at = dict(states), time.monotonic()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for a renewal that is under way."""
+        """Wait for a renewal in progress."""
         reader = self._reader
         if reader is not None:
             reader.join(timeout_s)
@@ -76,5 +76,5 @@ class HealthSnapshot:
         try:
             self.learn(self._read())
         except ToolkitError as error:
-            self._read_at = time.monotonic()  # the old picture stays, and is tried again later
+            self._read_at = time.monotonic()  # keep the old snapshot and retry later
             _log.debug("provider states could not be read: %s", error.message)

@@ -1,7 +1,7 @@
-"""Health as it is read: one row per provider in use, made of calls, probes and rate-limit headers.
+"""The health overview: one row per provider in use, from calls, probes and rate-limit headers.
 
-Percentiles, error rates and stalls are of your own live calls; probes are in none of them. The
-state, the last success and the uptime may rest on both.
+Percentiles, error rates and stalls are of your own live calls; probes are excluded. The state, the
+last success and the uptime use both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WORST_FIRST: Final = (
     "down", "auth_error", "degraded", "rate_limited", "healthy", "unknown", "paused"
 )  # fmt: skip
-"""States in the order in which somebody wants to hear of them."""
+"""States, worst first."""
 
 Days = list[tuple[date, float | None, int]]
 
@@ -52,7 +52,7 @@ _HEADROOM: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Health at one moment.
+    """Health at one point in time.
 
     Attributes:
         rows: see `read_overview`.
@@ -67,35 +67,35 @@ def read_overview(host: HealthHost, now: datetime | None = None) -> list[dict[st
     """One row per provider in use, the worst first.
 
     Args:
-        host: whose providers.
-        now: the moment to look from, UTC; None: now.
+        host: the owner of the providers.
+        now: the reference time, UTC; None: now.
 
     Returns:
         The keys of `HealthService.status` (`provider`, `state`, `reason`, `since`, ...) and
-        `calls_1d`: your attempts of the last day, and `other_errors_1d`: those that failed by
-        nobody's fault but the caller's, the key's or a limit's;
+        `calls_1d`: your attempts of the last day, and `other_errors_1d`: those that failed because
+            of the caller, the key or a limit;
         `errors_5m`, `n_5m`, `error_rate_5m`, `error_low_5m`, `error_high_5m` (and `_30m`,
-        `_1d`): failures held against the provider, of n attempts that say something of it,
-        with the 95 % Wilson interval (None where n is 0);
+        `_1d`): failures of the provider, of n counted attempts, with the 95 % Wilson interval (None
+        if n is 0);
         `stalled_1d` of `watched_1d` answers had a long silence;
         `ttft_n`, `ttft_p50_ms`, `ttft_p95_ms`, `ttft_max_ms` (and `duration_`): exact, over the
         answered calls of the last day; no p50 below 5 calls, no p95 below 20;
         `requests_remaining`, `requests_limit`, `tokens_remaining`, ..., `headroom_seen_at`: what
-        the provider's newest answer said may still be used;
+            the provider's newest answer reported as remaining;
         `uptime_good` of `uptime_n` pieces of evidence (calls and probes) within 90 days, and
-        `uptime`: their share, None where there is none.
+        `uptime`: their share, None without any.
 
     Raises:
-        StoreError: the ledger cannot be read.
+        StoreError: the database cannot be read.
     """
     return read_picture(host, now).rows
 
 
 def read_picture(host: HealthHost, now: datetime | None = None) -> Picture:
-    """The rows of `read_overview` with the days behind them, from one look at the ledger.
+    """The rows of `read_overview` with the days behind them, from one read of the database.
 
     Raises:
-        StoreError: the ledger cannot be read.
+        StoreError: the database cannot be read.
     """
     now = now or datetime.now(UTC)
     states = host.health.status()
@@ -122,7 +122,7 @@ def read_picture(host: HealthHost, now: datetime | None = None) -> Picture:
 
 
 def overview_frame(host: HealthHost, now: datetime | None = None) -> pd.DataFrame:
-    """`read_overview` as a DataFrame; the columns are there without any provider too."""
+    """`read_overview` as a DataFrame; it has all columns even without providers."""
     import pandas as pd
 
     rows = read_overview(host, now)
@@ -148,20 +148,20 @@ def uptime_days(
 
 
 def blank_days(now: datetime, days: int = ask.DAYS) -> Days:
-    """The days of somebody of whom nothing is known, oldest first."""
+    """The days of a provider without evidence, oldest first."""
     first = ask.first_day(now, days).date()
     return [(first + timedelta(days=number), None, 0) for number in range(days)]
 
 
 def rank(state: str) -> int:
-    """The place of a state in `WORST_FIRST`; one that is not known comes first."""
+    """The position of a state in `WORST_FIRST`; unknown states come first."""
     return WORST_FIRST.index(state) if state in WORST_FIRST else -1
 
 
 def _newest_good_day(days: Sequence[Mapping[str, Any]], names: Sequence[str]) -> datetime | None:
-    """How far back the newest success of all these can be, by the strips; None where none has one.
+    """A lower bound for the newest success of these providers, by the strips; None without any.
 
-    The strips come from roll-ups, so that millions of calls need not be read for a day in vain.
+    The strips come from roll-ups, so that millions of calls need not be scanned.
     """
     newest = {row["provider"]: row["day"] for row in days if row["good"]}
     found = [newest[name] for name in names if name in newest]
@@ -169,17 +169,17 @@ def _newest_good_day(days: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
 
 
 def _of_calls(row: Mapping[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {name: row.get(name) or 0 for name in _COUNTS}
+    values: dict[str, Any] = {name: row.get(name) or 0 for name in _COUNTS}
     for name in ask.WINDOWS:
-        bad, n = told[f"errors_{name}"], told[f"n_{name}"]
+        bad, n = values[f"errors_{name}"], values[f"n_{name}"]
         low, high = wilson_interval(bad, n) if n else (None, None)
-        told |= {
+        values |= {
             f"error_rate_{name}": bad / n if n else None,
             f"error_low_{name}": low,
             f"error_high_{name}": high,
         }
     counts = {name: row.get(name) or 0 for name in _LATENCIES if name.endswith("_n")}
-    return told | {name: row.get(name) for name in _LATENCIES} | counts
+    return values | {name: row.get(name) for name in _LATENCIES} | counts
 
 
 def _of_headroom(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _cache: dict[Path, tuple[tuple[int, int], dict[str, str]]] = {}
 def read_dotenv(folder: Path | None = None) -> Mapping[str, str]:
     """Variables of `./.env`, empty where there is none or it cannot be read.
 
-    Values are taken as they stand: nothing is interpolated from the environment.
+    Values are used literally; variables in them are not expanded.
     """
     path = (folder or Path.cwd()) / ".env"
     try:

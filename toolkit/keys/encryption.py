@@ -1,7 +1,7 @@
-"""Encryption with a passphrase: scrypt makes the key, AES-256-GCM seals, everything is bound.
+"""Encryption with a passphrase: scrypt derives the key, AES-256-GCM encrypts.
 
-What a box is for stands in its associated data, so that a box which was moved, swapped or
-altered does not open.
+The purpose of each box is its associated data, so a box that was moved, swapped or changed cannot
+be decrypted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _SALT_BYTES: Final = 16
 
 
 class NotOpened(Exception):
-    """A box does not open: another key, or not what was sealed."""
+    """A box cannot be decrypted: wrong key, or changed content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """How a passphrase becomes a key: scrypt's cost and salt."""
+    """Parameters of the key derivation: scrypt's cost and salt."""
 
     n: int
     salt: bytes
@@ -43,27 +43,27 @@ class Lock:
         return cls(n, os.urandom(_SALT_BYTES))
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Lock:
-        """The lock that a file's header describes.
+    def read(cls, fields: Mapping[str, Any]) -> Lock:
+        """Read the key derivation from the header of a file.
 
         Raises:
-            ValueError: another method, or a cost that would exhaust this machine.
+            ValueError: an unknown method, or a cost that would exhaust this machine.
         """
-        n = told["n"]
+        n = fields["n"]
         good = isinstance(n, int) and 2 <= n <= _MAX_N and n & (n - 1) == 0
-        if told["name"] != "scrypt" or told["r"] != 8 or told["p"] != 1 or not good:
+        if fields["name"] != "scrypt" or fields["r"] != 8 or fields["p"] != 1 or not good:
             raise ValueError("unknown key derivation")
-        salt = from_text(told["salt"])
+        salt = from_text(fields["salt"])
         if len(salt) != _SALT_BYTES:
             raise ValueError("the salt has the wrong length")
         return cls(n, salt)
 
     def as_dict(self) -> dict[str, Any]:
-        """The lock for a file's header."""
+        """The values for the header of a file."""
         return {"name": "scrypt", "n": self.n, "r": 8, "p": 1, "salt": to_text(self.salt)}
 
     def derive(self, passphrase: Secret) -> bytes:
-        """The 32 bytes that the passphrase stands for."""
+        """Derive the 32-byte key from the passphrase."""
         from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
         kdf = Scrypt(salt=self.salt, length=32, n=self.n, r=8, p=1)
@@ -71,7 +71,7 @@ class Lock:
 
 
 def seal(key: bytes, content: bytes, bound_to: Sequence[Any]) -> dict[str, str]:
-    """Seal `content`; it opens only with the same key and the same `bound_to`."""
+    """Encrypt `content`; decryption needs the same key and the same `bound_to`."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     nonce = os.urandom(_NONCE_BYTES)
@@ -80,10 +80,10 @@ def seal(key: bytes, content: bytes, bound_to: Sequence[Any]) -> dict[str, str]:
 
 
 def unseal(key: bytes, box: Mapping[str, Any], bound_to: Sequence[Any]) -> bytes:
-    """Open what `seal` made.
+    """Decrypt the result of `seal`.
 
     Raises:
-        NotOpened: another key, another `bound_to`, or altered.
+        NotOpened: wrong key, another `bound_to`, or changed content.
     """
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -96,7 +96,7 @@ def unseal(key: bytes, box: Mapping[str, Any], bound_to: Sequence[Any]) -> bytes
 
 
 def require_passphrase(passphrase: Secret) -> Secret:
-    """Return the passphrase, or say why it is too weak to protect anything.
+    """Return the passphrase, or raise if it is too weak.
 
     Raises:
         KeyStoreError: fewer than eight characters.
@@ -119,7 +119,7 @@ def from_text(text: str) -> bytes:
     """Base64 as bytes.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not base64.
     """
     try:
         return base64.b64decode(text, validate=True)

@@ -1,7 +1,7 @@
-"""Which keys are stored where: names, origins and fingerprints, never a value.
+"""The index of stored keys: names, origins and fingerprints, never a value.
 
-Neither the OS keyring nor a locked vault can list what it holds, so the home folder keeps this
-list, `keys.json`. A keyring is only asked for what stands here.
+Neither the OS keyring nor a locked vault can list its content, so the home folder has this list,
+`keys.json`. Only keys listed here are read from a keyring.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ StoreName = Literal["keyring", "vault"]
 T = TypeVar("T")
 
 CURRENT: Final = "default"
-"""Name of a provider's key where none is given."""
+"""Default name of a provider's key."""
 
 _VERSION: Final = 1
 
@@ -36,13 +36,13 @@ class KeyEntry:
     """One stored key, without its value.
 
     Attributes:
-        provider, name: whose key it is, and which of several.
+        provider, name: the provider, and the name of the key.
         origin: the only origin it may be sent to.
         store: where the value is.
         fingerprint: see `fingerprint`.
         created_at: when it was stored, UTC, ISO.
-        is_confirmed: its store is known to have it. False where the keyring gave no answer while
-            it was being written; reading it confirms it or removes the entry.
+        is_confirmed: whether its store is known to have it. False if the keyring did not answer
+            while it was written; the next read confirms it or removes the entry.
     """
 
     provider: str
@@ -56,7 +56,7 @@ class KeyEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCheck:
-    """What the last check of a key said: the answer, why, and when (UTC, ISO)."""
+    """Result of the last check of a key: the answer, the reason, and when (UTC, ISO)."""
 
     answer: str
     reason: str
@@ -91,40 +91,40 @@ class KeyIndex:
             KeyStoreError: the index cannot be written.
         """
 
-        def edit(told: dict[str, Any]) -> None:
-            told["keys"] = [
-                row for row in told["keys"] if _identity(row) != _identity(asdict(entry))
+        def edit(document: dict[str, Any]) -> None:
+            document["keys"] = [
+                row for row in document["keys"] if _identity(row) != _identity(asdict(entry))
             ]
-            told["keys"].append(asdict(entry))
+            document["keys"].append(asdict(entry))
 
         self._change(edit)
 
     def drop(self, entry: KeyEntry) -> None:
-        """Take an entry out."""
+        """Remove an entry."""
 
-        def edit(told: dict[str, Any]) -> None:
-            told["keys"] = [
-                row for row in told["keys"] if _identity(row) != _identity(asdict(entry))
+        def edit(document: dict[str, Any]) -> None:
+            document["keys"] = [
+                row for row in document["keys"] if _identity(row) != _identity(asdict(entry))
             ]
 
         self._change(edit)
 
     def note_check(self, fingerprint: str, answer: str, reason: str) -> None:
-        """Remember what a check of a key said."""
+        """Store the result of a check."""
         check = KeyCheck(
             answer=answer, reason=reason, at=datetime.now(UTC).isoformat("T", "seconds")
         )
-        self._change(lambda told: told["checks"].__setitem__(fingerprint, asdict(check)))
+        self._change(lambda document: document["checks"].__setitem__(fingerprint, asdict(check)))
 
     def find_check(self, fingerprint: str) -> KeyCheck | None:
-        """What the last check of a key said, or None."""
+        """The result of the last check of a key, or None."""
         row = self._read()["checks"].get(fingerprint)
         return KeyCheck(**row) if row else None
 
     def fingerprint(self, secret: Secret) -> str:
-        """How a key is told from others without telling it.
+        """Identify a key without revealing it.
 
-        The last four characters where it has 20 or more, and eight hexadecimal digits of
+        The last four characters if it has 20 or more, and eight hexadecimal digits of
         HMAC-SHA256 under a random key of this home folder: `…3f2a#9c01ab42`.
         """
         value = secret.reveal().encode("utf-8", "surrogatepass")
@@ -156,10 +156,10 @@ class KeyIndex:
     def _change(self, edit: Callable[[dict[str, Any]], None]) -> None:
         try:
             with locked(self._path, self._wait_s):
-                told = _load(self._path) if self._path.exists() else {"keys": [], "checks": {}}
-                edit(told)
+                document = _load(self._path) if self._path.exists() else {"keys": [], "checks": {}}
+                edit(document)
                 write_atomic(
-                    self._path, json.dumps({"version": _VERSION, **told}, indent=1).encode()
+                    self._path, json.dumps({"version": _VERSION, **document}, indent=1).encode()
                 )
         except OSError as error:
             raise KeyStoreError(
@@ -169,10 +169,10 @@ class KeyIndex:
 
 
 def read_key_file(path: Path, *, limit_bytes: int = 16 * 1024 * 1024) -> bytes:
-    """Read a file that belongs to the keys, provided nobody else can read it.
+    """Read a private file of the key store.
 
     Raises:
-        KeyStoreError: others can read it, or it is not a regular file of this user.
+        KeyStoreError: other users can read it, or it is not a regular file of this user.
         FileNotFoundError: it does not exist.
     """
     try:
@@ -183,8 +183,8 @@ def read_key_file(path: Path, *, limit_bytes: int = 16 * 1024 * 1024) -> bytes:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_bytes())
-        if told["version"] > _VERSION:
+        document = json.loads(path.read_bytes())
+        if document["version"] > _VERSION:
             raise KeyStoreError(
                 f"{path} was written by a newer toolkit",
                 cause="too_new",
@@ -193,9 +193,9 @@ def _load(path: Path) -> dict[str, Any]:
         known = {field.name for field in fields(KeyEntry)}  # older files have more
         keys = [
             asdict(KeyEntry(**{name: value for name, value in row.items() if name in known}))
-            for row in told["keys"]
+            for row in document["keys"]
         ]
-        checks = {str(name): asdict(KeyCheck(**row)) for name, row in told["checks"].items()}
+        checks = {str(name): asdict(KeyCheck(**row)) for name, row in document["checks"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise KeyStoreError(
             f"{path} is damaged: the list of stored keys cannot be read",

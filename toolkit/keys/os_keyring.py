@@ -1,7 +1,7 @@
-"""The operating system's keyring, asked with care: known backends only, never longer than a moment.
+"""The keyring of the operating system: known backends only, with a short time-out.
 
-A keyring may hang (a desktop prompt that nobody sees, a dead D-Bus), may store nothing and say
-nothing (the null backend), or may be a plain-text file that some package brought along.
+A keyring may hang (an invisible desktop prompt, a dead D-Bus), silently store nothing (the null
+backend), or be a plain-text file that a package installed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def trust_backend(kind: type) -> None:
 class OSKeyring:
     """The keyring as one home folder uses it.
 
-    After one call that hung, this process asks no more: `KeyStoreError` says why at once.
+    After one call that timed out, this process does not try again and raises `KeyStoreError` at
+    once.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,13 +51,13 @@ class OSKeyring:
         self._timeout_s = settings.keyring_timeout_s
         self._hung = False
         self.was_asked = False
-        """Whether the last call reached the keyring, rather than being refused beforehand."""
+        """Whether the last call reached the keyring."""
 
     def backend_name(self) -> str:
-        """Which backend is in use, for people.
+        """The name of the backend in use.
 
         Raises:
-            KeyStoreError: none that can be used.
+            KeyStoreError: no usable backend.
         """
         backend = self._ask(self._require_backend)
         return str(getattr(backend, "name", type(backend).__name__))
@@ -74,7 +75,7 @@ class OSKeyring:
         """Store a value and read it back.
 
         Raises:
-            KeyStoreError: as `get`, or what was stored did not come back.
+            KeyStoreError: as `get`, or the stored value could not be read back.
         """
 
         def store() -> Any:
@@ -127,7 +128,7 @@ class OSKeyring:
         )
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Run one keyring call in a thread of its own and wait for it, but not for ever."""
+        """Run one keyring call in a thread of its own, with a time-out."""
         self.was_asked = not self._hung
         if self._hung:
             raise self._no_answer()
@@ -164,7 +165,7 @@ def _is_known(backend: object) -> bool:
 
 
 def _translate(error: BaseException) -> BaseException:
-    """keyring's errors in our words; backends raise errors of their own libraries as well."""
+    """Translate errors of keyring and its backends to `KeyStoreError`."""
     from keyring.errors import KeyringLocked, NoKeyringError
 
     if isinstance(error, KeyStoreError) or not isinstance(error, Exception):
@@ -183,7 +184,7 @@ def _translate(error: BaseException) -> BaseException:
 
 
 def _service_of(settings: Settings) -> str:
-    """The usual home has the plain name; others (tests, a second set-up) keep their keys apart."""
+    """The default home has the plain name; other homes have their own, so that keys do not mix."""
     name = "llm-provider-toolkit"
     if settings.home == user_data_path("toolkit").absolute():
         return name

@@ -1,4 +1,4 @@
-"""The keys: which one is in force for a provider, where it is from, and what it shadows.
+"""API keys: the active key of a provider, its source, and the sources it overrides.
 
 Order: explicit argument, a plugin's token source, process environment, OS keyring, vault,
 `.env` (read, never exported). Stored keys are bound to the origin they were set for; those of
@@ -41,12 +41,12 @@ from toolkit.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class KeyVerdict:
-    """What a provider says of a key.
+    """The result of checking a key at its provider.
 
     Attributes:
         provider: whose key.
-        answer: `works`, `refused`, or `could_not_check` where no free request can tell.
-        reason: what the answer rests on.
+        answer: `works`, `refused`, or `could_not_check` if no free request can decide it.
+        reason: why.
         hint: what to do, or "".
     """
 
@@ -62,14 +62,14 @@ CheckKey = Callable[[Provider, Secret], KeyVerdict]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedKey:
-    """The key in force for one provider.
+    """The active key of one provider.
 
     Attributes:
-        secret: its value; `reveal` it only where it leaves for its own origin.
+        secret: its value; call `reveal` only where it is sent to its own origin.
         source: where it is from.
         name: its name among the provider's stored keys, or the variable that holds it.
-        fingerprint: how it is told from others.
-        shadows: other places that hold a key of this provider, which this one hides.
+        fingerprint: identifies it without revealing it.
+        shadows: other sources with a key of this provider, overridden by this one.
     """
 
     secret: Secret
@@ -85,7 +85,7 @@ class Keys:
     Args:
         settings: where the home folder is, and how long to wait for the keyring.
         registry: finds providers by name.
-        ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
+        ask_passphrase: prompts for the vault's passphrase; with True, for a new one.
     """
 
     def __init__(
@@ -97,26 +97,26 @@ class Keys:
         self.stores = KeyStores(settings, ask_passphrase)
         self.tokens = TokenSources()
         self.check_with: CheckKey | None = None
-        """Tries a key at its provider; without it (no network) keys are stored unchecked."""
+        """Checks a key at its provider; if None (no network), keys are stored unchecked."""
         self._registry = registry
         self._given: dict[Secret, None] = {}
 
-    # ---- the key in force ---------------------------------------------------------------------
+    # ---- the active key -----------------------------------------------------------------------
 
     def resolve(
         self, provider: Provider | str, explicit: str | None = None, *, name: str | None = None
     ) -> ResolvedKey | None:
-        """The key in force for a provider, or None where there is none.
+        """Find the active key of a provider, or None.
 
         Args:
             provider: whose key, by name or as an object; its origin decides which stored keys
                 may be used.
-            explicit: a key that the caller gave; it wins.
-            name: one of several stored keys; None takes the usual order.
+            explicit: a key given by the caller; it has priority.
+            name: one of several stored keys; None uses the usual order.
 
         Raises:
-            KeyRequired: a key is there but cannot be used: the keyring or vault is locked, it
-                was stored for another origin, or it holds what no key holds.
+            KeyRequired: a key exists but cannot be used: the keyring or vault is locked, it was
+                stored for another origin, or it contains invalid characters.
         """
         if isinstance(provider, str):
             provider = self._registry.require(provider)
@@ -149,7 +149,7 @@ class Keys:
     def known_secrets(self) -> list[Secret]:
         """Every key that this process, machine and home folder know, for redaction and scans.
 
-        Asks the keyring, and the vault where no person has to be asked for its passphrase.
+        Reads the keyring, and the vault if that needs no prompt.
         """
         found = dict(self._given)
         variables = {name for provider in self._registry.list() for name in provider.key_env}
@@ -178,10 +178,10 @@ class Keys:
         store: StoreName = "keyring",
         check: bool = True,
     ) -> KeyEntry:
-        """Check a key at its provider, then store it for the provider's present origin.
+        """Check a key at its provider, then store it for the provider's current origin.
 
-        A key that could not be checked (no connection, or nothing free to ask) is stored; what
-        the check said is in `list`.
+        A key that could not be checked (no connection, or no free request) is stored; `list` shows
+        the result of the check.
 
         Args:
             provider: whose key.
@@ -261,14 +261,14 @@ class Keys:
         Args:
             provider: whose key.
             value: the new key.
-            works: tries the new key, and raises when the provider does not accept it; None asks
-                the provider for free.
+            works: tries the new key, and raises when the provider does not accept it; None checks
+                it with a free request.
             name: which of several keys.
 
         Raises:
-            InvalidInput: no key is stored yet that could be replaced, or as `set`.
+            InvalidInput: no key is stored yet, or as `set`.
             KeyStoreError: as `set`.
-            ToolkitError: what `works` raised; the old key stays in force, the new one is gone.
+            ToolkitError: what `works` raised; the old key stays active, the new one is removed.
         """
         owner = self._require(provider)
         secret = check_key(clean_key(value))
@@ -300,17 +300,17 @@ class Keys:
         return found
 
     def unlock_vault(self, passphrase: str) -> None:
-        """Open the encrypted vault for this process (a new one takes this passphrase).
+        """Open the encrypted vault for this process; a new vault gets this passphrase.
 
         Raises:
             KeyStoreError: wrong or too short, or the vault cannot be read.
         """
         self.stores.vault.unlock(Secret(passphrase))
 
-    # ---- looking ------------------------------------------------------------------------------
+    # ---- reading ------------------------------------------------------------------------------
 
     def has(self, provider: Provider | str) -> bool:
-        """Whether a key that may be used is there; keyring and vault are not opened."""
+        """Whether a usable key exists; keyring and vault are not opened."""
         return self.active(provider) is not None
 
     def get(self, provider: Provider | str, *, reveal: bool = False) -> str | None:
@@ -325,17 +325,17 @@ class Keys:
         return found.secret.reveal() if reveal else found.fingerprint.partition("#")[0]
 
     def active(self, provider: Provider | str) -> KeyLocation | None:
-        """The key that is used for a provider, or None; keyring and vault are not opened."""
+        """The location of the active key, or None; keyring and vault are not opened."""
         return next((place for place in self.list(provider) if place.in_force), None)
 
     def check(self, provider: Provider | str | None = None) -> list[KeyVerdict]:
         """Ask providers, for free, whether they accept their active key.
 
         Args:
-            provider: of this one; None: of every provider that has a key.
+            provider: only this one; None: every provider with a key.
 
         Raises:
-            KeyRequired: as `resolve`, where one provider is named.
+            KeyRequired: as `resolve`, if a provider is given.
         """
         owners = (
             [self._registry.require(provider) if isinstance(provider, str) else provider]
@@ -345,7 +345,7 @@ class Keys:
         return [self._check(owner, is_only=provider is not None) for owner in owners]
 
     def list(self, provider: Provider | str | None = None) -> list[KeyLocation]:
-        """Every place that holds a key, by provider; keyring and vault are not opened."""
+        """All key locations, by provider; keyring and vault are not opened."""
         if provider is None:
             owners = self._registry.list()
         else:
@@ -353,14 +353,14 @@ class Keys:
         return [row for owner in owners for row in list_places(self.stores, self.tokens, owner)]
 
     def fingerprint(self, secret: Secret) -> str:
-        """How a key is told from others: `…3f2a#9c01ab42`."""
+        """The fingerprint of a key: `…3f2a#9c01ab42`."""
         return self.stores.index.fingerprint(secret)
 
     def note_check(self, fingerprint: str, answer: str, reason: str) -> None:
-        """Remember what a check of a key said, for `list`."""
+        """Store the result of a check, for `list`."""
         self.stores.index.note_check(fingerprint, answer, reason)
 
-    # ---- how ----------------------------------------------------------------------------------
+    # ---- internals ----------------------------------------------------------------------------
 
     def _check(self, owner: Provider, *, is_only: bool) -> KeyVerdict:
         try:
@@ -390,7 +390,7 @@ class Keys:
             )
 
     def _ask(self, provider: Provider, places: Sequence[Place]) -> tuple[Place, Secret] | None:
-        """The first place that has a value; one that does not open matters where none has."""
+        """The first source with a value; an unreadable one is reported if there is no other."""
         trouble: KeyStoreError | None = None
         for place in places:
             try:
@@ -432,7 +432,7 @@ class Keys:
         )
 
     def _refuse_foreign(self, provider: Provider, name: str | None) -> None:
-        """Say that there is a key, but for another address, instead of that there is none."""
+        """Report a key for another address, instead of a missing key."""
         foreign = usable(self.stores.index.foreign(provider.name, provider.origin), name)
         if foreign:
             raise KeyRequired(

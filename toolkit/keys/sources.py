@@ -1,4 +1,4 @@
-"""Where a provider's key may be: the places in their order, and what each of them shows."""
+"""Sources of a provider's key, in their order, and how each is listed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from toolkit.secret import Secret
 KeySource = Literal["argument", "token", "environment", "keyring", "vault", "dotenv"]
 
 HEADER: Final = "header:"
-"""How names of secret headers begin in the stores."""
+"""Prefix of the names of secret headers in the stores."""
 
 NEXT: Final = ":next"
-"""How the name of a new key ends while it is being tried."""
+"""Suffix of the name of a new key while it is being tried."""
 
 
 def header_key(header: str) -> str:
-    """Under which name the secret value of a header is stored."""
+    """The name under which the secret value of a header is stored."""
     return HEADER + header.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place that may be asked now; `read` opens it."""
+    """A source that may have a key; `read` opens it."""
 
     source: KeySource
     name: str
@@ -39,25 +39,25 @@ class Place:
 
     @property
     def label(self) -> str:
-        """The place for people: `environment GROQ_API_KEY`."""
+        """Description, such as `environment GROQ_API_KEY`."""
         return f"{self.source} {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyLocation:
-    """One place that holds a key of a provider, as `toolkit keys list` shows it.
+    """A source with a key of a provider, as `toolkit keys list` shows it.
 
     Attributes:
         provider: whose key.
         name: its name, or the variable that holds it.
-        source: what kind of place.
-        fingerprint: how the key is told from others.
+        source: the kind of source.
+        fingerprint: identifies the key without revealing it.
         origin: where it may be sent to.
-        in_force: this one is used.
-        shadowed_by: the place that hides it, or None.
+        in_force: whether this one is used.
+        shadowed_by: the source that overrides it, or None.
         note: why it is not used, or "".
         created_at: when it was stored, UTC, ISO; None in the environment.
-        last_check: what its last check said, or None.
+        last_check: the result of its last check, or None.
     """
 
     provider: str
@@ -73,17 +73,17 @@ class KeyLocation:
 
     @property
     def label(self) -> str:
-        """The place for people: `keyring default`."""
+        """Description, such as `keyring default`."""
         return f"{self.source} {self.name}"
 
 
 def find_places(stores: KeyStores, provider: Provider, name: str | None) -> Iterator[Place]:
-    """Places that may be asked for this provider at its present origin, first one first.
+    """Sources for this provider at its current origin, in order of priority.
 
     Args:
         stores: the stored keys.
         provider: whose key.
-        name: one of several stored keys; None asks variables and every stored key.
+        name: one of several stored keys; None: variables and all stored keys.
     """
     may_read_variables = name is None and is_bound(provider)
     if may_read_variables:
@@ -96,12 +96,12 @@ def find_places(stores: KeyStores, provider: Provider, name: str | None) -> Iter
 
 
 def find_variables(provider: Provider) -> Iterator[Place]:
-    """Variables of the process environment that hold a key of this provider."""
+    """Variables of the process environment with a key of this provider."""
     return _variables(provider, os.environ, "environment")
 
 
 def find_dotenv(provider: Provider) -> Iterator[Place]:
-    """Variables of `./.env` that hold a key of this provider."""
+    """Variables of `./.env` with a key of this provider."""
     return _variables(provider, read_dotenv(), "dotenv")
 
 
@@ -112,19 +112,19 @@ def _variables(provider: Provider, values: Mapping[str, str], source: KeySource)
 
 
 def is_bound(provider: Provider) -> bool:
-    """Whether the keys of its variables are meant for where it is now."""
+    """Whether the keys of its variables may be sent to its current address."""
     return bool(provider.key_origin) and provider.key_origin == provider.origin
 
 
 def usable(entries: list[KeyEntry], name: str | None) -> list[KeyEntry]:
-    """The entries of that name; without a name all keys, the usual one first."""
+    """The entries with this name; without a name all keys, the default first."""
     if name is not None:
         return [entry for entry in entries if entry.name == name]
     return sorted((entry for entry in entries if not _is_aside(entry.name)), key=_rank)
 
 
 def list_places(stores: KeyStores, tokens: TokenSources, provider: Provider) -> list[KeyLocation]:
-    """Every place that holds a key of this provider, first one first; no store is opened."""
+    """All sources with a key of this provider, in order of priority; no store is opened."""
     index = stores.index
 
     def variable(place: Place) -> KeyLocation:
@@ -197,7 +197,7 @@ def _rank(entry: KeyEntry) -> tuple[bool, str, str]:
 
 
 def _with_shadows(found: list[KeyLocation]) -> list[KeyLocation]:
-    """Mark the first usable place as in force, and the other usable ones as hidden by it."""
+    """Mark the first usable source as active, and the other usable ones as overridden by it."""
     first = next((place for place in found if not place.note), None)
     if first is None:
         return found

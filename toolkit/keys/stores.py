@@ -31,7 +31,7 @@ class KeyStores:
 
     Args:
         settings: where they are, and how long to wait.
-        ask_passphrase: asks a person for the vault's passphrase (a new one, if told so).
+        ask_passphrase: prompts for the vault's passphrase; with True, for a new one.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class KeyStores:
         self._values: dict[KeyEntry, Secret] = {}
 
     def read(self, entry: KeyEntry) -> Secret | None:
-        """The value of a stored key, or None where its store has lost it.
+        """The value of a stored key, or None if its store no longer has it.
 
         Raises:
             KeyStoreError: the store cannot be used.
@@ -61,7 +61,7 @@ class KeyStores:
         return value
 
     def _confirm(self, entry: KeyEntry, value: Secret | None) -> Secret | None:
-        """Settle a write that the keyring never answered: it has the key now, or it never will."""
+        """Resolve a write that timed out: the keyring has the key now, or the entry is dropped."""
         if value is None:
             self.index.drop(entry)
             return None
@@ -75,7 +75,7 @@ class KeyStores:
         """Store a value, bound to `origin`, and read it back.
 
         Raises:
-            KeyStoreError: the store cannot be used; nothing is listed then.
+            KeyStoreError: the store cannot be used; the key is then not listed.
         """
         entry = KeyEntry(
             provider=provider,
@@ -94,7 +94,7 @@ class KeyStores:
         return entry
 
     def _write_keyring(self, entry: KeyEntry, secret: Secret) -> None:
-        """Write into the keyring; an answer that never comes must not leave an unlisted key.
+        """Write into the keyring; a time-out must not leave a key that is not listed.
 
         A keyring may finish after our time-out (seen under load). The entry is then kept as not
         confirmed: the next read finds the key or drops the entry, and `remove` deletes both.
@@ -113,7 +113,7 @@ class KeyStores:
 
     @contextmanager
     def together(self) -> Iterator[Put]:
-        """Store several values, all or none: hands out `put`, and undoes it on any failure.
+        """Store several values, all or none: yields `put`, and undoes it on any failure.
 
         Raises:
             KeyStoreError: as `put`.
@@ -154,12 +154,12 @@ class KeyStores:
 
 
 def _username(entry: KeyEntry) -> str:
-    """Under which name the keyring keeps a key: the origin is part of it."""
+    """The name of a key in the keyring; the origin is part of it."""
     return f"{entry.provider}/{entry.name}@{entry.origin}"
 
 
 def clean_key(value: str) -> str:
-    """A pasted key without what surrounds it: white space, quotes, the word `Bearer`."""
+    """Remove white space, quotes and the word `Bearer` around a pasted key."""
     text = value.strip()
     if len(text) > 1 and text[0] in _QUOTES and text[-1] == _QUOTES[text[0]]:
         text = text[1:-1].strip()
@@ -167,10 +167,10 @@ def clean_key(value: str) -> str:
 
 
 def check_key(value: str) -> Secret:
-    """Return a key, or say why a text cannot be one; the text itself is never repeated.
+    """Return a valid key, or raise; the message never repeats the text.
 
     Raises:
-        InvalidInput: empty, over 16 KiB, or with anything but visible ASCII.
+        InvalidInput: empty, over 16 KiB, or not visible ASCII.
     """
     if not value:
         raise InvalidInput("the key is empty", hint="Copy it again from the provider's page.")

@@ -1,4 +1,4 @@
-"""Asking a person at a terminal for a secret: where there is one, and nobody else is served."""
+"""Prompt for a secret at the terminal, if there is one and the process is not a server."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ _MAX_CHARS = 1_000_000
 
 
 def ask_passphrase(new: bool) -> Secret:
-    """Ask for the vault's passphrase; a new one is asked for twice.
+    """Prompt for the vault's passphrase; a new one is entered twice.
 
     Raises:
-        KeyStoreError: there is no terminal, or it belongs to a server that must not wait.
+        KeyStoreError: there is no terminal, or the process is a server, which must not wait.
         InvalidInput: the two are different.
     """
     if not _is_there() or any(name in sys.modules for name in _SERVERS):
         raise KeyStoreError(
             "the vault is new and needs a passphrase" if new else "the vault is locked",
             cause="vault_locked",
-            hint="Set TOOLKIT_VAULT_PASSPHRASE_FILE to a file (0600) that holds the passphrase, or "
+            hint="Set TOOLKIT_VAULT_PASSPHRASE_FILE to a file (0600) that holds the passphrase, "
+            "or "
             "use a terminal; in Python: `tk.keys.unlock_vault(passphrase)`.",
         )
     passphrase = getpass("New passphrase of the vault: " if new else "Vault passphrase: ")
@@ -33,12 +34,12 @@ def ask_passphrase(new: bool) -> Secret:
 
 
 def read_secret(prompt: str) -> str:
-    """A secret from the terminal, unseen, or from standard input where that is a pipe.
+    """Read a secret from the terminal without echo, or from standard input if that is a pipe.
 
     One line end at the end of a pipe is not part of it.
 
     Raises:
-        InvalidInput: more than a million characters come.
+        InvalidInput: the input has more than a million characters.
     """
     if _is_there():
         return getpass(prompt)

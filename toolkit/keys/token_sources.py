@@ -1,4 +1,4 @@
-"""Keys that expire: a source is asked for a new token in time, and once for all that wait."""
+"""Keys that expire: a new token is fetched in time, once for all waiting calls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LEEWAY_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A key for a while.
+    """A token with its expiry.
 
     Attributes:
         secret: its value.
-        expires_at: when it ends, UTC; None: it does not.
+        expires_at: when it expires, UTC; None: never.
     """
 
     secret: Secret
@@ -32,15 +32,15 @@ FetchToken = Callable[[], AccessToken | Secret | str]
 
 
 class TokenSource:
-    """One provider's source of tokens, with the token in force.
+    """One provider's source of tokens, with the current token.
 
-    While a token is in its last `leeway_s` seconds it is still handed out, and a new one is
-    fetched in the background. Only where there is no living token does a call wait.
+    In the last `leeway_s` seconds of a token it is still used while a new one is fetched in the
+    background. A call waits only if there is no valid token.
 
     Args:
         name: of the provider, for messages.
-        fetch: gets a new token; it may block, and is never run twice at the same time.
-        leeway_s: how long before its end a token is replaced, seconds.
+        fetch: gets a new token; it may block, and never runs twice at the same time.
+        leeway_s: how long before its expiry a token is replaced, seconds.
         now: the clock.
     """
 
@@ -57,11 +57,11 @@ class TokenSource:
         self._leeway_s = leeway_s
         self._now = now
         self._token: AccessToken | None = None
-        self._lock = threading.Lock()  # held by whoever fetches
+        self._lock = threading.Lock()  # held while fetching
         self._renewing = threading.Event()
 
     def get(self) -> Secret:
-        """The token in force.
+        """The current token; fetches one if needed.
 
         Raises:
             KeyRequired: there is none, and none could be fetched.
@@ -79,7 +79,7 @@ class TokenSource:
         self._token = None
 
     def last(self) -> Secret | None:
-        """The token in force without fetching one, or None."""
+        """The current token without fetching one, or None."""
         return None if self._token is None else self._token.secret
 
     def _left_s(self, token: AccessToken) -> float:
@@ -99,7 +99,7 @@ class TokenSource:
                 if token is None or self._left_s(token) <= self._leeway_s:
                     self._token = self._ask()
         except KeyRequired:
-            pass  # the living token serves on; once it has ended a call says why
+            pass  # the current token stays in use; after its expiry a call reports the error
         finally:
             self._renewing.clear()
 
@@ -136,13 +136,13 @@ class TokenSources:
         self._sources: dict[tuple[str, str | None], TokenSource] = {}
 
     def register(self, provider: str, origin: str | None, source: TokenSource) -> None:
-        """Take tokens for this provider from `source`.
+        """Use `source` for the tokens of this provider.
 
         Args:
             provider: its name.
             origin: the only origin they may go to; None where the same plugin also says where
                 the provider is.
-            source: where they come from.
+            source: the source.
         """
         self._sources[provider, origin] = source
 
@@ -152,7 +152,7 @@ class TokenSources:
         return exact or self._sources.get((provider, None))
 
     def known(self) -> list[Secret]:
-        """Tokens that are held now, for redaction."""
+        """Current tokens, for redaction."""
         return [token for source in self._sources.values() if (token := source.last())]
 
 

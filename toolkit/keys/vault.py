@@ -1,8 +1,8 @@
-"""The encrypted vault: keys on machines without a keyring, one sealed box per key, in one file.
+"""The encrypted vault: one file with one encrypted box per key, for machines without a keyring.
 
 Format 1, JSON: `v`, `kdf` (scrypt and its salt), `check` (a box that only the right passphrase
 opens), `entries` (provider, name, origin and a box each), `sha256` over all of it. Each box is
-bound to version, provider, name and origin: moved to another origin it does not open.
+bound to version, provider, name and origin, so it cannot be moved to another origin.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Id = tuple[str, str, str]
 
 
 class Vault:
-    """The vault of one home folder; it stays unlocked for as long as this object lives.
+    """The vault of one home folder; it stays unlocked during the lifetime of this object.
 
     Args:
         path: its file.
         wait_s: longest wait for another process that changes it, seconds.
-        ask: asks a person for the passphrase (of a new vault, if told so).
+        ask: prompts for the passphrase; with True, for that of a new vault.
         n: scrypt's cost for a new vault.
     """
 
@@ -61,19 +61,19 @@ class Vault:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a vault."""
+        """Whether the vault exists."""
         return os.path.lexists(self.path)
 
     def ids(self) -> list[Id]:
-        """What it holds, without opening it.
+        """The ids of its entries, without opening it.
 
         Raises:
-            KeyStoreError: the file is damaged, from a newer toolkit, or not yours alone.
+            KeyStoreError: the file is damaged, from a newer toolkit, or readable by others.
         """
         return [_id(entry) for entry in self._read()["entries"]] if self.exists else []
 
     def unlock(self, passphrase: Secret) -> None:
-        """Open the vault (a new one takes this passphrase) for this process.
+        """Open the vault for this process; a new vault gets this passphrase.
 
         Raises:
             KeyStoreError: wrong or too short, or as `ids`.
@@ -84,7 +84,7 @@ class Vault:
             self._create(passphrase)
 
     def can_unlock(self) -> bool:
-        """Whether it is open, or a passphrase can be had without asking a person."""
+        """Whether it is open, or the passphrase is available without a prompt."""
         if not self.exists:
             return False
         lock = _lock(self._read())
@@ -98,27 +98,27 @@ class Vault:
         """
         if not self.exists:
             return None
-        told = self._read()
+        document = self._read()
         wanted = (provider, name, origin)
-        entry = next((e for e in told["entries"] if _id(e) == wanted), None)
+        entry = next((e for e in document["entries"] if _id(e) == wanted), None)
         if entry is None:
             return None
-        return _unseal_entry(self._key(told), entry)
+        return _unseal_entry(self._key(document), entry)
 
     def set(self, provider: str, name: str, origin: str, secret: Secret) -> None:
         """Store a key and read it back.
 
         Raises:
-            KeyStoreError: as `get`, or the file cannot be written; nothing is half-stored.
+            KeyStoreError: as `get`, or the file cannot be written; nothing is stored then.
         """
         if not self.exists:
             self._create(self._passphrase(new=True))
 
-        def edit(told: dict[str, Any], key: bytes) -> None:
+        def edit(document: dict[str, Any], key: bytes) -> None:
             wanted = (provider, name, origin)
-            told["entries"] = [e for e in told["entries"] if _id(e) != wanted]
+            document["entries"] = [e for e in document["entries"] if _id(e) != wanted]
             box = seal(key, secret.reveal().encode("utf-8", "surrogatepass"), (VERSION, *wanted))
-            told["entries"].append(
+            document["entries"].append(
                 {"provider": provider, "name": name, "origin": origin, **box},
             )
 
@@ -133,22 +133,24 @@ class Vault:
         if (provider, name, origin) not in self.ids():
             return False
         with locked(self.path, self._wait_s):
-            told = self._read()
-            told["entries"] = [e for e in told["entries"] if _id(e) != (provider, name, origin)]
-            self._write(told)
+            document = self._read()
+            document["entries"] = [
+                e for e in document["entries"] if _id(e) != (provider, name, origin)
+            ]
+            self._write(document)
         return True
 
     def change_passphrase(self, new: Secret) -> None:
-        """Seal everything anew under another passphrase and a new salt.
+        """Encrypt all entries again with another passphrase and a new salt.
 
         Raises:
-            KeyStoreError: as `get`; the vault is then as it was.
+            KeyStoreError: as `get`; the vault is then unchanged.
         """
         require_passphrase(new)
         with locked(self.path, self._wait_s):
-            told = self._read()
-            old_key = self._key(told)
-            kept = [(_id(e), _unseal_entry(old_key, e)) for e in told["entries"]]
+            document = self._read()
+            old_key = self._key(document)
+            kept = [(_id(e), _unseal_entry(old_key, e)) for e in document["entries"]]
             fresh, key = self._empty(new)
             for wanted, secret in kept:
                 box = seal(
@@ -159,7 +161,7 @@ class Vault:
                 )
             self._write(fresh)
 
-    # ---- how ----------------------------------------------------------------------------------
+    # ---- internals ----------------------------------------------------------------------------
 
     def _create(self, passphrase: Secret) -> None:
         with locked(self.path, self._wait_s):
@@ -177,21 +179,21 @@ class Vault:
         return {"v": VERSION, "kdf": header, "check": check, "entries": []}, key
 
     def _change(self, edit: Callable[[dict[str, Any], bytes], None]) -> None:
-        key = self._key(self._read())  # asks a person before the lock is held
+        key = self._key(self._read())  # may prompt, so before the lock is taken
         with locked(self.path, self._wait_s):
-            told = self._read()
-            edit(told, self._keys.get(_lock(told).salt, key))
-            self._write(told)
+            document = self._read()
+            edit(document, self._keys.get(_lock(document).salt, key))
+            self._write(document)
 
-    def _key(self, told: dict[str, Any]) -> bytes:
-        known = self._keys.get(_lock(told).salt)
-        return known if known is not None else self._open(told, self._passphrase())
+    def _key(self, document: dict[str, Any]) -> bytes:
+        known = self._keys.get(_lock(document).salt)
+        return known if known is not None else self._open(document, self._passphrase())
 
-    def _open(self, told: dict[str, Any], passphrase: Secret) -> bytes:
-        lock = _lock(told)
+    def _open(self, document: dict[str, Any], passphrase: Secret) -> bytes:
+        lock = _lock(document)
         key = lock.derive(passphrase)
         try:
-            unseal(key, told["check"], (VERSION, "check", told["kdf"]))
+            unseal(key, document["check"], (VERSION, "check", document["kdf"]))
         except NotOpened:
             raise KeyStoreError(
                 "the vault's passphrase is wrong",
@@ -212,26 +214,30 @@ class Vault:
         except FileNotFoundError:
             raise KeyStoreError(f"there is no vault at {self.path}", cause="no_vault") from None
         try:
-            told = json.loads(raw)
+            document = json.loads(raw)
         except (ValueError, RecursionError):
             raise _damaged(self.path, "is truncated or is not a vault", "truncated") from None
-        if isinstance(told, dict) and isinstance(told.get("v"), int) and told["v"] > VERSION:
+        if (
+            isinstance(document, dict)
+            and isinstance(document.get("v"), int)
+            and document["v"] > VERSION
+        ):
             raise KeyStoreError(
-                f"the vault {self.path} was written by a newer toolkit (format {told['v']})",
+                f"the vault {self.path} was written by a newer toolkit (format {document['v']})",
                 cause="too_new",
                 hint="Update the toolkit; the vault is left untouched.",
             )
-        if not isinstance(told, dict) or told.pop("sha256", None) != _digest(told):
+        if not isinstance(document, dict) or document.pop("sha256", None) != _digest(document):
             raise _damaged(self.path, "is damaged: its checksum does not match", "damaged")
         try:
-            _lock(told)
-            [_id(entry) for entry in told["entries"]]
+            _lock(document)
+            [_id(entry) for entry in document["entries"]]
         except (KeyError, TypeError, ValueError):
             raise _damaged(self.path, "is in an unknown format", "damaged") from None
-        return told
+        return document
 
-    def _write(self, told: dict[str, Any]) -> None:
-        content = json.dumps({**told, "sha256": _digest(told)}, indent=1).encode()
+    def _write(self, document: dict[str, Any]) -> None:
+        content = json.dumps({**document, "sha256": _digest(document)}, indent=1).encode()
         try:
             write_atomic(self.path, content)
         except OSError as error:
@@ -255,10 +261,10 @@ def _unseal_entry(key: bytes, entry: dict[str, Any]) -> Secret:
 
 
 def read_passphrase(path: Path) -> Secret:
-    """The passphrase in a file of yours alone; one line end is not part of it.
+    """Read the passphrase from a private file, without one trailing line end.
 
     Raises:
-        KeyStoreError: the file is not there, not private, or no text.
+        KeyStoreError: the file does not exist, is not private, or is not text.
     """
     try:
         text = read_key_file(path, limit_bytes=4096).decode("utf-8")
@@ -271,16 +277,16 @@ def read_passphrase(path: Path) -> Secret:
     return Secret(text.removesuffix("\n").removesuffix("\r"))
 
 
-def _lock(told: dict[str, Any]) -> Lock:
-    return Lock.read(told["kdf"])
+def _lock(document: dict[str, Any]) -> Lock:
+    return Lock.read(document["kdf"])
 
 
 def _id(entry: dict[str, Any]) -> Id:
     return entry["provider"], entry["name"], entry["origin"]
 
 
-def _digest(told: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _damaged(path: Path, what: str, cause: str) -> KeyStoreError:

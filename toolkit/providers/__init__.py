@@ -1,1 +1,1 @@
-"""Who can be called: the registry of providers, their addresses, and where their keys are."""
+"""Providers: the registry, base URLs, connection tests and plugins."""

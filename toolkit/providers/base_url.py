@@ -1,8 +1,8 @@
-"""Which addresses a provider may have: one parser for base URLs, one rule for IP addresses.
+"""Base URLs of providers: parsing, repair and the check of IP addresses.
 
-`repair_base_url` brings a pasted endpoint or portal address to the form of a base URL;
-`check_base_url` judges what a person wrote; `check_ip` judges each address at the moment of
-connecting, so that the checked address is the one connected to.
+`repair_base_url` turns a pasted endpoint or portal address into a base URL; `check_base_url`
+validates it; `check_ip` validates each address when connecting, so that the checked address is the
+one that is used.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An allowed base URL, taken apart.
+    """An allowed base URL and its parts.
 
     Attributes:
-        url: the URL in its one form: lower-case host, no default port, no slash at the end.
+        url: the normalized URL: lower-case host, no default port, no slash at the end.
         scheme: `https` or `http`.
         host: name or IP address, without brackets.
         port: always a number.
@@ -78,7 +78,7 @@ class Address:
 
     @property
     def ip(self) -> IPAddress | None:
-        """The host as an IP address, or None where it is a name."""
+        """The host as an IP address, or None if it is a name."""
         try:
             return ipaddress.ip_address(self.host)
         except ValueError:
@@ -86,14 +86,14 @@ class Address:
 
 
 def check_base_url(url: str, local: bool) -> Address:
-    """Take a base URL apart, or say why it may not be one.
+    """Parse and validate a base URL.
 
     Args:
-        url: what a person, a file or the environment says.
+        url: the base URL from a user, a file or the environment.
         local: the provider is marked local: http, loopback and private addresses are allowed.
 
     Raises:
-        InvalidProvider: the reason in words; `cause` is its short name.
+        InvalidProvider: with the reason; `cause` is its short name.
     """
     parts = _split(url)
     host = _check_host(parts, local)
@@ -117,7 +117,7 @@ def check_base_url(url: str, local: bool) -> Address:
 
 
 def looks_local(url: str) -> bool:
-    """Whether a URL plainly points into this machine or network: by a name or a private address."""
+    """Whether a URL points to this machine or network, by its name or a private address."""
     try:
         host = (urlsplit(url).hostname or "").lower()
     except ValueError:
@@ -241,14 +241,14 @@ def _check_path(parts: SplitResult) -> None:
 
 
 def check_ip(ip: str, *, local: bool) -> None:
-    """Refuse an IP address that no provider of this kind may have.
+    """Refuse an IP address that is not allowed for this provider.
 
     Args:
-        ip: the address that is about to be connected to.
+        ip: the address to connect to.
         local: the provider is marked local: loopback and private addresses are allowed.
 
     Raises:
-        InvalidProvider: the reason in words; `cause` is its short name.
+        InvalidProvider: with the reason; `cause` is its short name.
     """
     try:
         address = ipaddress.ip_address(ip)
@@ -267,7 +267,7 @@ def check_ip(ip: str, *, local: bool) -> None:
 
 
 def _always_refused(address: IPAddress) -> tuple[str, str] | None:
-    """Why no provider at all may have this address: a short name and words; None when one may."""
+    """Why no provider may have this address (short name and reason), or None."""
     is_v4 = address.version == 4
     hides_ipv4 = not is_v4 and not address.is_loopback and any(address in n for n in _DISGUISES)
     reasons = (
@@ -286,13 +286,13 @@ def _always_refused(address: IPAddress) -> tuple[str, str] | None:
 
 
 def resolve_checked(host: str, port: int, local: bool) -> list[str]:
-    """Look a host up and check every address that comes back.
+    """Resolve a host and check every address.
 
     Returns:
-        IP addresses in the resolver's order, each one allowed.
+        Allowed IP addresses, in the resolver's order.
 
     Raises:
-        ConnectionFailed: the name is unknown (`cause` is `dns`).
+        ConnectionFailed: the name cannot be resolved (`cause` is `dns`).
         InvalidProvider: one of the addresses is refused.
     """
     try:
@@ -309,7 +309,7 @@ def _refuse(cause: str, message: str, hint: str | None = None) -> InvalidProvide
     return InvalidProvider(message, cause=cause, hint=hint)
 
 
-# Endpoints below a base URL: the part that a copied `curl` line or a log shows after it.
+# Endpoints below a base URL, as in a copied `curl` command or a log.
 _ENDPOINT: Final = re.compile(
     r"/(?:chat/completions|completions|responses|embeddings|messages(?:/count_tokens)?"
     r"|images/generations|audio/(?:speech|transcriptions)"
@@ -336,7 +336,7 @@ class RepairedUrl:
 
     Attributes:
         url: the base URL.
-        model: a model or deployment that the pasted address named, or None.
+        model: the model or deployment in the pasted address, or None.
         notes: what was changed, one sentence each.
     """
 
@@ -346,13 +346,13 @@ class RepairedUrl:
 
 
 def repair_base_url(text: str) -> RepairedUrl:
-    """Bring a pasted address to the form of a base URL, as far as there is only one reading.
+    """Turn a pasted address into a base URL, if that is unambiguous.
 
     Args:
-        text: what a person or a variable says.
+        text: the pasted text or the value of a variable.
 
     Returns:
-        The address unchanged where nothing is known to be wrong with it.
+        The base URL; unchanged if nothing needs repair.
     """
     found = RepairedUrl(text)
     if not isinstance(text, str):
@@ -383,7 +383,7 @@ def _add_scheme(found: RepairedUrl) -> None:
 
 
 def _replace_wildcard_host(found: RepairedUrl) -> None:
-    """Servers print the address they listen on; 0.0.0.0 is not one that can be called."""
+    """Replace 0.0.0.0, which servers print as their address, by the loopback address."""
     for wildcard, loopback in (("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]")):  # noqa: S104 - see above
         scheme, _, rest = found.url.partition("://")
         if rest == wildcard or rest.startswith((f"{wildcard}:", f"{wildcard}/")):

@@ -24,7 +24,7 @@ QUESTIONS: Final[Mapping[Question, str]] = {
     "key": "key accepted",
     "model": "model callable",
 }
-"""The four questions in their order, as people read them."""
+"""The four checks in order, as labels."""
 
 _REFUSALS: Final[Mapping[Question, type[ToolkitError]]] = {
     "address": InvalidProvider,
@@ -36,12 +36,12 @@ _REFUSALS: Final[Mapping[Question, type[ToolkitError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One answer.
+    """The result of one check.
 
     Attributes:
         question: which of the four.
         answer: `works`, `refused`, or `could_not_check`, which is neither.
-        reason: what the answer rests on.
+        reason: why.
         hint: what to do, or "".
     """
 
@@ -59,12 +59,12 @@ class ProbeResult:
         provider: its name.
         address, reachable, key, model: the four answers.
         models: ids of the models that it lists, in its order.
-        latency_ms: from the request for the listing to its end, connecting included; None where
-            none was made.
+        latency_ms: from the request for the listing to its end, connecting included; None without a
+            request.
         model_asked: the model that was called, or None.
-        missing_model: the default model, where a complete listing does not have it.
-        suggested_url: a base URL at which the API does answer, where the given one does not.
-        error: the failure that decided, or None.
+        missing_model: the default model, if a complete listing does not contain it.
+        suggested_url: a base URL at which the API answers, if the given one does not work.
+        error: the decisive failure, or None.
     """
 
     provider: str
@@ -81,17 +81,17 @@ class ProbeResult:
 
     @property
     def checks(self) -> tuple[CheckResult, CheckResult, CheckResult, CheckResult]:
-        """The four answers in their order."""
+        """The results in order."""
         return self.address, self.reachable, self.key, self.model
 
     @property
     def refusals(self) -> tuple[CheckResult, ...]:
-        """Answers that are a plain no."""
+        """The checks that failed."""
         return tuple(check for check in self.checks if check.answer == "refused")
 
     @property
     def is_good(self) -> bool:
-        """Nothing was refused; address, connection and key work, and the model is not missing."""
+        """Whether address, connection and key work and the model is not missing."""
         first_three = (self.address, self.reachable, self.key)
         return (
             not self.refusals
@@ -101,7 +101,7 @@ class ProbeResult:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why the provider does not count as tested although nothing was refused, in sentences."""
+        """Why the provider does not count as tested although no check failed, as sentences."""
         found = [
             f"{QUESTIONS[check.question].capitalize()}: could not be checked ({check.reason})."
             for check in self.checks[:3]
@@ -127,7 +127,7 @@ class ProbeResult:
 
 
 class ConnectionTester(Protocol):
-    """Tests a provider that need not be saved yet."""
+    """Tests a provider, saved or not."""
 
     async def test(
         self,
@@ -138,20 +138,20 @@ class ConnectionTester(Protocol):
         call: bool = False,
         model: str | None = None,
     ) -> ProbeResult:
-        """Test a provider as it stands.
+        """Test a provider.
 
         Args:
             provider: the provider to test.
-            api_key: the key to test; None takes the active one.
+            api_key: the key to test; None: the active one.
             headers: values of secret headers that are not stored yet.
             call: also call the model, which may cost money.
-            model: the model to look for or to call; None takes the default.
+            model: the model to look for or to call; None: the default.
         """
         ...
 
 
 def refusal_of(result: ProbeResult) -> ToolkitError:
-    """The failure that the first plain no of a test stands for."""
+    """The error for the first failed check."""
     check = result.refusals[0]
     hint = f"{check.hint} " if check.hint else ""
     return _REFUSALS[check.question](
@@ -166,7 +166,8 @@ def require_accepted(result: ProbeResult) -> None:
     """Raise unless a test has shown that the key is accepted.
 
     Raises:
-        ToolkitError: it was refused, nothing was reached, or nothing could tell.
+        ToolkitError: the key was refused, the provider was not reached, or the key could not be
+            checked.
     """
     if result.refusals:
         raise refusal_of(result)

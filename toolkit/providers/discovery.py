@@ -1,4 +1,4 @@
-"""Finds providers in the environment and local servers on their usual ports."""
+"""Finds providers in the environment and local servers on their default ports."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class FoundServer:
     """A server that answers on this machine.
 
     Attributes:
-        name: of the preset whose kind of server it is.
+        name: of the matching preset.
         type: its API style.
-        base_url: where it is.
+        base_url: its address.
         models: ids of the models that it serves, sorted.
     """
 
@@ -35,14 +35,14 @@ class FoundServer:
 async def find_local_servers(
     timeout_s: float = 0.3, candidates: Sequence[Provider] | None = None
 ) -> list[FoundServer]:
-    """Look for Ollama, LM Studio, vLLM and llama.cpp on their usual ports of this machine.
+    """Look for Ollama, LM Studio, vLLM and llama.cpp on their default ports.
 
     Args:
-        timeout_s: longest wait for each, seconds; all are asked at the same time.
+        timeout_s: maximum wait, seconds; all are contacted concurrently.
         candidates: providers to look for instead.
 
     Returns:
-        Those that answer with a list of models, in the order of the presets.
+        The servers that list models, in the order of the presets.
     """
     import httpx
 
@@ -72,16 +72,16 @@ async def _ask(http: Any, provider: Provider, timeout_s: float) -> FoundServer |
 
 
 def _read_models(response: Any) -> tuple[str, ...] | None:
-    """Ids of an OpenAI-style listing; None where it is none (another program has the port)."""
+    """Ids of an OpenAI-style listing; None if it is not one (another program uses the port)."""
     if response.status_code != 200 or len(response.content) > _MAX_BODY:
         return None
     try:
-        told = response.json()
+        body = response.json()
     except ValueError:
         return None
-    rows = told.get("data") if isinstance(told, dict) else None
-    if rows is None and isinstance(told, dict) and told.get("object") == "list":
-        rows = []  # Ollama without a model says null
+    rows = body.get("data") if isinstance(body, dict) else None
+    if rows is None and isinstance(body, dict) and body.get("object") == "list":
+        rows = []  # Ollama returns null if it has no models
     if not isinstance(rows, list):
         return None
     ids = (row.get("id") for row in rows if isinstance(row, dict))
@@ -95,9 +95,9 @@ class Discovered:
     Attributes:
         name: of the provider.
         where: `environment` (a variable or `.env` names it) or `local port`.
-        outcome: `added`, `known` (it was there already), `removed` (a person removed it, so it
-            stays away) or `refused`.
-        detail: where it is, its models, or why it was refused.
+        outcome: `added`, `known` (already present), `removed` (removed by the user, so not added
+            again) or `refused`.
+        detail: its address, its models, or why it was refused.
     """
 
     name: str
@@ -107,11 +107,11 @@ class Discovered:
 
 
 async def discover(registry: Registry, timeout_s: float = 0.5) -> list[Discovered]:
-    """Look everywhere; one that fails never stops the others.
+    """Search all sources; a failure of one does not affect the others.
 
     Args:
-        registry: gets what is new.
-        timeout_s: longest wait for each local port, seconds.
+        registry: receives new providers.
+        timeout_s: maximum wait for each local port, seconds.
     """
     found = [
         Discovered(name=p.name, where="environment", outcome="known", detail=p.base_url)

@@ -1,4 +1,4 @@
-"""One provider's entry in `providers.toml`: which fields it may have and what each must be."""
+"""One provider's entry in `providers.toml`: its fields and their validation."""
 
 from __future__ import annotations
 
@@ -186,20 +186,19 @@ FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "updated_at": _check_time,
     "deactivated_at": _check_time,
 }
-"""What an entry may hold, and what brings each value to its one form or refuses it."""
+"""The fields of an entry, each with the function that validates and normalizes it."""
 
 
 def read_entry(name: str, values: Mapping[str, Any], preset: Provider | None) -> Provider:
-    """Build a provider from its entry, over its preset where it has one.
+    """Build a provider from its entry and its preset, if it has one.
 
     Args:
         name: of the provider.
-        values: the entry's fields; those that nobody knows are left out, those that are None
-            count as not given.
-        preset: supplies what the entry does not say.
+        values: the fields of the entry; unknown ones are ignored, None means not given.
+        preset: supplies missing fields.
 
     Raises:
-        InvalidProvider: a field is not acceptable; the message names the provider and the field.
+        InvalidProvider: a field is not valid; the message names the provider and the field.
     """
     try:
         check_name(name)
@@ -215,10 +214,10 @@ def read_entry(name: str, values: Mapping[str, Any], preset: Provider | None) ->
 
 
 def refuse_unknown(values: Mapping[str, Any]) -> None:
-    """Say which field no provider has.
+    """Refuse unknown fields.
 
     Raises:
-        InvalidProvider: there is one.
+        InvalidProvider: a field is unknown.
     """
     if unknown := sorted(set(values) - set(FIELDS)):
         raise InvalidProvider(
@@ -229,7 +228,7 @@ def refuse_unknown(values: Mapping[str, Any]) -> None:
 
 
 def put_fields(document: TOMLDocument, name: str, values: Mapping[str, Any]) -> None:
-    """Write fields into an entry; None takes a field out, everything else stays as it stands."""
+    """Write fields into an entry; None removes a field, everything else is unchanged."""
     import tomlkit
 
     if "providers" not in document:
@@ -246,7 +245,7 @@ def put_fields(document: TOMLDocument, name: str, values: Mapping[str, Any]) -> 
 
 
 def _plain(value: Any) -> Any:
-    """A field's value as TOML can hold it: lists and tables, and no null."""
+    """The value of a field for TOML, which has no null."""
     if isinstance(value, ModelSettings):
         return _plain(value.as_dict())
     if isinstance(value, Mapping):
@@ -257,7 +256,7 @@ def _plain(value: Any) -> Any:
 
 
 def drop_entry(document: TOMLDocument, name: str) -> None:
-    """Take an entry out of the document."""
+    """Remove an entry from the document."""
     providers: Any = document.get("providers", {})
     providers.pop(name, None)
 
@@ -278,7 +277,7 @@ def _over(name: str, known: Mapping[str, Any], preset: Provider | None) -> Provi
 
 
 def _settle(provider: Provider, known: Mapping[str, Any], preset: Provider | None) -> Provider:
-    """Fill in what follows from the other fields: type, form of the URL, whose key it is."""
+    """Fill in derived fields: type, normalized URL, origin of the key."""
     if not provider.base_url and (preset is None or preset.base_url):
         raise InvalidProvider(
             "the base URL is missing",

@@ -1,4 +1,4 @@
-"""Headers of a provider: which are allowed, which are secret, and a mapping that prints none."""
+"""Headers of a provider: validation, secret values, and a mapping that never prints them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 _MAX_HEADERS: Final = 32
 _MAX_VALUE: Final = 4096
 
-# Headers that the transport or the key's own path sets: a provider's entry may not.
+# Headers set by the transport or by the key handling; an entry may not set them.
 _OURS: Final = frozenset(
     {
         "accept-encoding", "authorization", "connection", "content-encoding", "content-length",
@@ -33,11 +33,11 @@ _SECRET_NAME: Final = re.compile(
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers, or say which one is not acceptable.
+    """Validate headers and return them.
 
     Raises:
-        InvalidProvider: more than 32, a name that is no token, a name of ours, the same name
-            twice, a value with line breaks, control or non-ASCII characters, or over 4 KB.
+        InvalidProvider: more than 32, an invalid or reserved name, a duplicate, a value with line
+            breaks, control or non-ASCII characters, or over 4 KB.
     """
     if not isinstance(headers, Mapping):
         raise InvalidProvider("headers must be pairs of a name and a value", cause="header")
@@ -54,10 +54,10 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_header_name(name: str) -> str:
-    """Return the name of a header that a provider's entry may set.
+    """Validate the name of a header that an entry may set.
 
     Raises:
-        InvalidProvider: no token, or a header that is not the entry's to set.
+        InvalidProvider: not a valid name, or a reserved header.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidProvider(f"{short(name)} is not a valid header name", cause="header")
@@ -77,10 +77,10 @@ def check_header_name(name: str) -> str:
 
 
 def check_header_value(name: str, value: str) -> str:
-    """Return a header's value; the value itself never stands in a message.
+    """Validate the value of a header; messages never contain it.
 
     Raises:
-        InvalidProvider: no text, over 4 KB, or not visible ASCII.
+        InvalidProvider: not a string, over 4 KB, or not visible ASCII.
     """
     if not isinstance(value, str):
         raise InvalidProvider(f"the value of {name} is not a string", cause="header")
@@ -95,7 +95,7 @@ def check_header_value(name: str, value: str) -> str:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a header's value has to be kept like a key: by its name or by its look."""
+    """Whether the value of a header must be stored like a key, by its name or its form."""
     return bool(_SECRET_NAME.search(name)) or bool(find_key_patterns(value))
 
 
@@ -103,9 +103,9 @@ class Headers(Mapping[str, str]):
     """A provider's headers; secret values are looked up when read, and never printed.
 
     Args:
-        plain: headers whose values may be seen.
+        plain: headers with values that may be shown.
         secret_names: headers whose values are in the key store.
-        find: the value of a secret header, or None where there is none.
+        find: returns the value of a secret header, or None.
     """
 
     __slots__ = ("_find", "_plain", "_secret_names")
@@ -136,7 +136,7 @@ class Headers(Mapping[str, str]):
         return len(self._plain) + len(self._secret_names)
 
     def public(self) -> dict[str, str]:
-        """The headers as they may be shown: `…` instead of secret values."""
+        """The headers for display: `…` instead of secret values."""
         return {**self._plain, **dict.fromkeys(self._secret_names, "…")}
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What may be called what: names of providers, keys, variables, and the texts beside them."""
+"""Validation of names: providers, keys, variables, models and descriptive texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_MODEL: Final = 256
 
 
 def check_name(name: str, what: str = "provider name") -> str:
-    """Return `name`, or say why it is none.
+    """Validate a name and return it.
 
     Raises:
         InvalidProvider: it is not `[a-z0-9][a-z0-9-]{0,62}`.
@@ -30,10 +30,11 @@ def check_name(name: str, what: str = "provider name") -> str:
 
 
 def check_variable(name: str) -> str:
-    """Return the name of an environment variable, or say why it is none.
+    """Validate the name of an environment variable and return it.
 
     Raises:
-        InvalidProvider: it is no such name (a key that was put there by mistake is not repeated).
+        InvalidProvider: not a valid name (it is not repeated, because it may be a key given by
+            mistake).
     """
     if isinstance(name, str) and _VARIABLE.fullmatch(name):
         return name
@@ -45,10 +46,10 @@ def check_variable(name: str) -> str:
 
 
 def check_text(text: str, what: str, limit: int = 100) -> str:
-    """Return a short text for people, or say why it cannot be one.
+    """Validate a short display text and return it.
 
     Raises:
-        InvalidProvider: no text, empty, too long, or with control or direction characters.
+        InvalidProvider: not a string, empty, too long, or with control or direction characters.
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidProvider(f"the {what} is empty or not a string", cause="text")
@@ -64,7 +65,7 @@ def check_text(text: str, what: str, limit: int = 100) -> str:
 
 
 def check_model(model_id: str) -> str:
-    """Return a model's id (it may hold slashes), or say why it is none.
+    """Validate a model id, which may contain slashes, and return it.
 
     Raises:
         InvalidProvider: as `check_text`.
@@ -73,14 +74,14 @@ def check_model(model_id: str) -> str:
 
 
 def key_variables(name: str) -> tuple[str, ...]:
-    """Variables in which the key of a provider without a preset is looked for."""
+    """Environment variables for the key of a provider without a preset."""
     upper = name.upper().replace("-", "_")
     own = (f"{upper}_API_KEY",) if not upper[0].isdigit() else ()
     return (*own, f"PROVIDER_{upper}_KEY")
 
 
 def close_names(name: str, names: Iterable[str]) -> list[str]:
-    """Up to three names that are spelt like `name`, nearest first."""
+    """Up to three similar names, nearest first."""
     from rapidfuzz import fuzz, process
 
     found = process.extract(
@@ -90,6 +91,6 @@ def close_names(name: str, names: Iterable[str]) -> list[str]:
 
 
 def short(value: object, limit: int = 60) -> str:
-    """A value from outside as it may stand in a message: quoted, escaped and cut."""
+    """Format an external value for a message: quoted, escaped and shortened."""
     text = ascii(value)
     return text if len(text) <= limit else f"{text[:limit]}…"

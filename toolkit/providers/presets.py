@@ -1,4 +1,4 @@
-"""The providers that are known without being configured, and what the environment says of them."""
+"""The built-in presets, and their settings from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The noun of this room: one configured endpoint that serves models, frozen."""
+"""`Provider`: one configured endpoint that serves models."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ProviderType = str
 ProviderSource = Literal["preset", "custom", "environment", "discovered", "plugin"]
 
 UNSAVED: Final = "new-provider"
-"""The name of a provider that is tested before it has one; no hint may mention it."""
+"""Placeholder name of a provider that is tested before it has a name; hints must not use it."""
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """What applies to one model of a provider instead of the provider's own values.
+    """Settings of one model that override those of its provider.
 
     Attributes:
         params: default parameters, over those of the provider.
-        system_prompt: system prompt where a conversation has none.
-        prompt_template: form of each user text, with `{text}` where the text goes.
-        max_input_tokens: longest input, tokens; 0 lifts the provider's limit.
+        system_prompt: system prompt for conversations without one.
+        prompt_template: template for user messages; contains `{text}`.
+        max_input_tokens: maximum input tokens; 0 removes the provider's limit.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -49,44 +49,45 @@ class Provider:
 
     Attributes:
         name: unique, `[a-z0-9][a-z0-9-]{0,62}`; the part before the slash of `provider/model_id`.
-        display_name: its name for people.
-        type: the API style it speaks.
-        base_url: where it is; "" where a preset cannot know (Azure: your own resource).
-        default_model: the model when none is named.
-        headers: extra headers of every request. Secret values are looked up in the key store
-            when they are read and never printed.
-        params: default parameters of its calls, in OpenAI's names.
-        system_prompt: system prompt where a conversation has none.
-        prompt_template: form of each user text, with `{text}` where the text goes.
-        max_input_tokens: longest input, tokens; None or 0: no limit.
-        model_settings: what applies to single models instead, by model id.
+        display_name: its display name.
+        type: its API style.
+        base_url: its address; "" if a preset cannot know it (Azure: your own resource).
+        default_model: the model to use when none is given.
+        headers: extra headers of every request. Secret values are read from the key store on access
+            and never printed.
+        params: default parameters of its calls, under OpenAI's names.
+        system_prompt: system prompt for conversations without one.
+        prompt_template: template for user messages; contains `{text}`.
+        max_input_tokens: maximum input tokens; None or 0: no limit.
+        model_settings: settings of single models, by model id.
         timeout_s: total deadline of a call, seconds; None: the setting.
-        max_retries: tries after the first; None: the setting.
-        retry_initial_s, retry_max_s, retry_factor: first and longest wait before a retry,
-            seconds, and the factor between two waits; None: the setting.
-        rpm, tpm: requests and tokens per window that may be used; 0: no limit. rpm None: the
+        max_retries: maximum retries; None: the setting.
+        retry_initial_s, retry_max_s, retry_factor: first and maximum wait before a retry, seconds,
+            and the backoff factor; None: the setting.
+        rpm, tpm: maximum requests and tokens per window; 0: no limit. rpm None: the
             setting `default_rpm` for cloud providers, no limit for local ones.
         rate_window_s: length of the window of `rpm` and `tpm`, seconds; None: the setting.
-        auto_sync: its models are listed again without asking.
+        auto_sync: whether its models are synced automatically.
         sync_interval_s: time between two automatic syncs, seconds; None: the setting.
         is_default: failover starts here.
-        is_active: it is in use; a preset that nobody has set up is not.
-        is_local: it runs on this machine or network; private addresses and http are allowed.
-        key_env: environment variables that may hold its key, first one first.
-        key_origin: the origin that those variables' keys are meant for; None: for none until
-            somebody confirms it.
+        is_active: whether it is in use; a preset that is not set up is not.
+        is_local: whether it runs on this machine or network; private addresses and http are then
+            allowed.
+        key_env: environment variables that may contain its key, in order of priority.
+        key_origin: the origin to which keys of these variables may be sent; None: none until it is
+            approved.
         key_url: where to get a key.
-        needs_key: it refuses to answer without a key.
-        source: where its entry is from.
-        secret_headers: names of headers whose values are in the key store.
+        needs_key: whether it requires a key.
+        source: origin of its entry.
+        secret_headers: names of headers with values in the key store.
         listing: the style of its model listing.
-        listing_is_public: its listing is shown to anybody, so it says nothing about a key.
-        key_check_path: a free address, relative to the base URL, that does check the key.
-        default_port: usual port of a local server.
+        listing_is_public: whether its listing needs no key, so that it cannot verify one.
+        key_check_path: a free endpoint, relative to the base URL, that verifies the key.
+        default_port: default port of a local server.
         hosts: host patterns of further addresses of the same service.
-        url_example: form of the base URL where it differs from user to user.
-        url_env: environment variables that may hold its base URL.
-        tested_at: last test that found nothing wrong, UTC; None: untested.
+        url_example: example of the base URL if it differs per user.
+        url_env: environment variables that may contain its base URL.
+        tested_at: last successful test, UTC; None: untested.
         created_at, updated_at: of its entry, UTC; None for an untouched preset.
         deactivated_at: when it was removed (softly), UTC.
     """
@@ -145,14 +146,14 @@ class Provider:
 
     @property
     def key_hint(self) -> str:
-        """How to give it a key: on the page, in the shell, or by its environment variable."""
+        """How to set its key: in the app, on the command line, or by its environment variable."""
         variable = f" or set {self.key_env[0]}" if self.key_env else ""
         where = f" Keys are made at {self.key_url}." if self.key_url else ""
         ways = f"Run `toolkit keys set {self.name}`{variable}, or use the page Providers & Keys."
         return ways + where
 
     def for_model(self, model_id: str) -> Provider:
-        """The provider with what is set for one of its models in place of its own values."""
+        """The provider with the settings of one model applied."""
         own = self.model_settings.get(model_id)
         if own is None:
             return self
@@ -202,6 +203,6 @@ def origin_of(url: str) -> str:
 
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers as they may be shown: secret values are replaced by `…`."""
+    """Headers for display: secret values are replaced by `…`."""
     public = getattr(headers, "public", None)
     return dict(public() if callable(public) else headers)

@@ -1,4 +1,4 @@
-"""Who is there: every provider, built from its preset, its entry and the environment."""
+"""The list of providers, built from presets, entries and the environment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Place = Literal["cloud", "local"]
 
 
 class ProviderList:
-    """All providers of one home folder as they stand now.
+    """All current providers of one home folder.
 
     Args:
         settings: where the home folder is.
@@ -39,7 +39,7 @@ class ProviderList:
 
     Attributes:
         registered: providers of this process only (plugins).
-        url_sources: where some providers really are, asked when one is about to be called.
+        url_sources: functions that return the current address of a provider before a call.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class ProviderList:
             type: only this type.
             place: only `cloud` or only `local` ones.
             active: only those in use, or only those not in use.
-            search: text that the name, display name, type or base URL holds.
-            removed: only those that were removed (they are left out otherwise).
+            search: text in the name, display name, type or base URL.
+            removed: only removed ones (excluded by default).
 
-        An entry that is not acceptable is left out; `problems` tells of it.
+        Entries that are not valid are left out; see `problems`.
         """
         found = [p for p in self.all() if p.is_removed == removed]
         if type is not None:
@@ -88,7 +88,7 @@ class ProviderList:
         return found
 
     def problems(self) -> dict[str, ToolkitError]:
-        """Providers whose entry or variable is not acceptable, by name, with what is wrong."""
+        """Errors of providers whose entry or variable is not valid, by name."""
         wrong: dict[str, ToolkitError] = {}
         for name in dict.fromkeys((*presets(), *find_named(), *self.file.read().providers)):
             try:
@@ -102,7 +102,7 @@ class ProviderList:
 
         Raises:
             ProviderNotFound: there is none; the hint names similar ones.
-            InvalidProvider: its entry or the whole file is not acceptable.
+            InvalidProvider: its entry or the whole file is not valid.
         """
         provider = self.find(name)
         if provider is None:
@@ -116,12 +116,12 @@ class ProviderList:
         return provider
 
     def resolve(self, model: str) -> tuple[Provider, str]:
-        """Take `provider/model_id` apart; the id may hold slashes itself.
+        """Split `provider/model_id`; the id may contain slashes.
 
         A provider's name alone, or with nothing after the slash, means its default model.
 
         Raises:
-            InvalidProvider: no such form, disabled, or without a base URL or default model.
+            InvalidProvider: wrong format, disabled, or without a base URL or default model.
             ProviderNotFound: no provider of that name.
         """
         name, slash, model_id = model.partition("/")
@@ -156,10 +156,10 @@ class ProviderList:
         return self.locate(provider), model_id
 
     def locate(self, provider: Provider) -> Provider:
-        """The provider where it really is now: sources of addresses are asked.
+        """The provider with its current address, from its address source if it has one.
 
         Raises:
-            InvalidProvider: a source names an address that is not allowed.
+            InvalidProvider: a source returned an address that is not allowed.
         """
         source = self.url_sources.get(provider.name)
         url = None if source is None else source()
@@ -168,15 +168,15 @@ class ProviderList:
         return replace(provider, base_url=check_base_url(url, provider.is_local).url)
 
     def find_default(self) -> Provider | None:
-        """The provider that failover starts from, or None where none is set."""
+        """The default provider, or None."""
         return next((p for p in self.all() if p.is_default and not p.is_removed), None)
 
     def aliases(self) -> dict[str, tuple[str, ...]]:
-        """Names of failover chains and the models each stands for."""
+        """Failover chains: names and their models."""
         return dict(self.file.read().aliases)
 
     def find_alias(self, name: str) -> tuple[str, ...]:
-        """The models that a failover chain's name stands for; empty when it is no such name."""
+        """The models of a failover chain; empty if there is none of that name."""
         return self.file.read().aliases.get(name, ())
 
     def all(self) -> Sequence[Provider]:
@@ -197,7 +197,7 @@ class ProviderList:
         """One provider, or None.
 
         Raises:
-            InvalidProvider: its entry or the whole file is not acceptable.
+            InvalidProvider: its entry or the whole file is not valid.
         """
         content = self.file.read()
         if (values := content.providers.get(name)) is not None:
@@ -216,14 +216,14 @@ class ProviderList:
         """A provider from the fields of its entry.
 
         Raises:
-            InvalidProvider: a field is not acceptable.
+            InvalidProvider: a field is not valid.
         """
         preset = presets().get(name) or self.registered.get(name)
         provider = read_entry(name, values, preset)
         return provider if provider.key_env else replace(provider, key_env=key_variables(name))
 
     def complete(self, provider: Provider) -> Provider:
-        """Add what only the running process knows: where the local server is, secret headers."""
+        """Add runtime values: address of the local server, secret headers."""
         if provider.name == LOCAL and (url := self._find_local_url()):
             provider = replace(provider, base_url=url, key_origin=origin_of(url))
         if not provider.secret_headers:
@@ -245,7 +245,7 @@ class ProviderList:
         hint = f"Did you mean {' or '.join(close)}? " if close else ""
         kind = "provider"
         if is_model:
-            # Without a slash it is most often a model's name as its provider writes it.
+            # Without a slash it is usually the name of a model.
             kind = "provider or failover chain"
             hint = f"Name a model as PROVIDER/MODEL, for example openai/gpt-5-mini. {hint}"
         return ProviderNotFound(
@@ -254,7 +254,7 @@ class ProviderList:
         )
 
     def _from_environment(self, preset: Provider) -> Provider:
-        """A preset that nobody has touched: in use when the environment or a key says so."""
+        """A preset without an entry; in use if the environment or a stored key provides its key."""
         if given := _given_address(preset.name, {}):
             return read_entry(preset.name, {**given, "source": "environment"}, preset)
         if preset.is_active:
@@ -265,18 +265,18 @@ class ProviderList:
 
 
 def _given_address(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the environment says of a preset's address, where its entry says nothing."""
+    """The address of a preset from the environment, if its entry has none."""
     preset = presets().get(name)
     return {} if preset is None or "base_url" in values else find_address(preset)
 
 
 def _holds(provider: Provider, text: str) -> bool:
-    told = (provider.name, provider.display_name, provider.type, provider.base_url)
-    return any(text in value.casefold() for value in told)
+    fields = (provider.name, provider.display_name, provider.type, provider.base_url)
+    return any(text in value.casefold() for value in fields)
 
 
 def find_named() -> dict[str, dict[str, Any]]:
-    """Providers that `PROVIDER_<NAME>_URL` names, in the environment and in `./.env`.
+    """Providers defined by `PROVIDER_<NAME>_URL` in the environment or `./.env`.
 
     Returns:
         Fields of an entry by name; presets are left out (they read that variable themselves).
@@ -284,7 +284,7 @@ def find_named() -> dict[str, dict[str, Any]]:
         folder must not lead a key of the environment elsewhere.
     """
     found: dict[str, dict[str, Any]] = {}
-    for place in (read_dotenv(), os.environ):  # the environment wins
+    for place in (read_dotenv(), os.environ):  # the environment has priority
         for variable, url in place.items():
             named = _NAMED.fullmatch(variable)
             if named and url.strip():

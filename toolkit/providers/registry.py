@@ -1,6 +1,6 @@
-"""The registry: presets, custom and discovered providers in one list, kept in `providers.toml`.
+"""The registry of presets, custom and discovered providers, stored in `providers.toml`.
 
-An untouched preset has no entry in the file and can be called all the same. Removal is soft.
+A preset can be called without an entry in the file. Removal is soft.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class Registry(ProviderList):
-    """The providers of one home folder, to look at and to change.
+    """Reads and changes the providers of one home folder.
 
-    Every change is made under a lock of the file, whole or not at all.
+    Every change is atomic, under a lock of the file.
     """
 
     def check(self, name: str, values: Mapping[str, Any]) -> Provider:
-        """The provider that `add` would save, with everything checked and nothing saved.
+        """The provider that `add` would save, validated but not saved.
 
         Raises:
             ProviderExists, InvalidProvider: as `add`.
@@ -41,16 +41,16 @@ class Registry(ProviderList):
         return self.complete(self.build(name, {"is_active": True, **values}))
 
     def add(self, name: str, *, tested_at: datetime | None = None, **values: Any) -> Provider:
-        """Save a new provider, or the set-up of a preset.
+        """Save a new provider, or the settings of a preset.
 
         Args:
             name: unique.
-            tested_at: when a test found nothing wrong, UTC; None marks it untested.
+            tested_at: time of a successful test, UTC; None: untested.
             values: fields of `Provider`; see `entry.FIELDS`.
 
         Raises:
             ProviderExists: the name is taken (a removed provider keeps its name).
-            InvalidProvider: a field is not acceptable; nothing is saved.
+            InvalidProvider: a field is not valid; nothing is saved.
         """
         self.add_many({name: {**values, "tested_at": tested_at}})
         return self.require(name)
@@ -58,11 +58,11 @@ class Registry(ProviderList):
     def add_many(
         self, entries: Mapping[str, Mapping[str, Any]], *, replacing: Iterable[str] = ()
     ) -> None:
-        """Save several providers at once: all, or none.
+        """Save several providers atomically.
 
         Args:
             entries: fields by name.
-            replacing: names whose entry may be there already and is replaced.
+            replacing: names whose existing entries are replaced.
 
         Raises:
             ProviderExists, InvalidProvider: as `add`.
@@ -103,9 +103,9 @@ class Registry(ProviderList):
         return self.complete(after)
 
     def _after(self, before: Provider, content: Content, changes: Mapping[str, Any]) -> Provider:
-        """A provider after changes; at another address it keeps its type unless the URL names one.
+        """Apply changes; with another address it keeps its type unless the URL determines one.
 
-        A guess from the URL must not overrule what is known: behind a proxy the API is the same.
+        A guess from the URL must not override a known type: behind a proxy the API is the same.
         """
         values = {**_entry_of(before.name, content), **changes}
         is_moved = changes.get("base_url") is not None and values.get("type") is None
@@ -114,7 +114,7 @@ class Registry(ProviderList):
         return self.build(before.name, values)
 
     def draft(self, name: str, values: Mapping[str, Any]) -> Provider:
-        """The provider that an entry of these fields would be; nothing is saved or compared.
+        """Build a provider from these fields without saving it.
 
         Raises:
             InvalidProvider: a field is not acceptable.
@@ -123,10 +123,10 @@ class Registry(ProviderList):
         return self.build(name, values)
 
     def update(self, name: str, **changes: Any) -> Provider:
-        """Change fields of a provider; None takes a field back to its default.
+        """Change fields of a provider; None resets a field to its default.
 
-        A changed origin takes its variables' keys away from it, unless `key_env` says in the
-        same change which may be sent there; stored keys stay bound to the old origin.
+        If the origin changes, keys of its variables are no longer used unless `key_env` is set in
+        the same change; stored keys stay bound to the old origin.
 
         Raises:
             ProviderNotFound, InvalidProvider: nothing is saved.
@@ -149,7 +149,7 @@ class Registry(ProviderList):
         return self.require(name)
 
     def remove(self, name: str) -> Provider:
-        """Take a provider out of use, softly: its entry stays and `restore` brings it back.
+        """Remove a provider softly: its entry is kept for `restore`.
 
         Raises:
             ProviderNotFound: there is none.
@@ -158,10 +158,10 @@ class Registry(ProviderList):
         return self._mark(name, deactivated_at=_now())
 
     def restore(self, name: str) -> Provider:
-        """Bring a removed provider back as it was.
+        """Restore a removed provider.
 
         Raises:
-            ProviderNotFound: no provider of that name was ever there.
+            ProviderNotFound: there was never a provider of that name.
             InvalidProvider: it was not removed.
         """
         provider = self.find(name)
@@ -172,7 +172,7 @@ class Registry(ProviderList):
         return self._mark(name, deactivated_at=None)
 
     def enable(self, name: str) -> Provider:
-        """Put a provider to use (also a preset that has no entry yet).
+        """Enable a provider, or a preset without an entry.
 
         Raises:
             ProviderNotFound: there is none.
@@ -181,7 +181,7 @@ class Registry(ProviderList):
         return self._mark(name, is_active=True)
 
     def disable(self, name: str) -> Provider:
-        """Keep a provider but refuse to call it.
+        """Disable a provider: it is kept but not called.
 
         Raises:
             ProviderNotFound: there is none.
@@ -190,7 +190,7 @@ class Registry(ProviderList):
         return self._mark(name, is_active=False)
 
     def mark_tested(self, name: str, at: datetime) -> Provider:
-        """Remember that a test found nothing wrong.
+        """Record a successful test.
 
         Raises:
             ProviderNotFound: there is none.
@@ -199,7 +199,7 @@ class Registry(ProviderList):
         return self._mark(name, tested_at=at)
 
     def set_default(self, name: str | None) -> Provider | None:
-        """Make one provider the one that failover starts from; None makes it none.
+        """Set the default provider; None unsets it.
 
         Raises:
             ProviderNotFound: there is none of that name.
@@ -219,10 +219,11 @@ class Registry(ProviderList):
         return None if provider is None else self.require(provider.name)
 
     def set_alias(self, name: str, models: Sequence[str]) -> None:
-        """Name a failover chain; no models take the name away.
+        """Set a failover chain; without models it is removed.
 
         Raises:
-            InvalidProvider: no such name, or an item is no `provider/model_id` of a known provider.
+            InvalidProvider: an invalid name, or an item is not `provider/model_id` of a known
+                provider.
         """
         check_name(name, "alias")
         for model in models:
@@ -270,7 +271,7 @@ class Registry(ProviderList):
 
 
 class Resolver:
-    """`Registry.resolve` with a memory, except for the built-in server, whose port may change."""
+    """`Registry.resolve` with a cache, except for the built-in server, whose port may change."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -284,7 +285,7 @@ class Resolver:
         """
         stamp = self._registry.file.stamp()
         known = self._known.get(model)
-        moves = model.partition("/")[0] in self._registry.url_sources  # it is asked each time
+        moves = model.partition("/")[0] in self._registry.url_sources  # not cached
         if known is not None and not moves:
             then, url, found = known
             if then == stamp and url == find_base_url(found[0]):
@@ -296,13 +297,13 @@ class Resolver:
 
 
 def _entry_of(name: str, content: Content) -> Mapping[str, Any]:
-    """What is known of a provider beside its preset: its entry, or the environment's words."""
+    """The entry of a provider, or its values from the environment."""
     known = content.providers.get(name)
     return find_named().get(name, {}) if known is None else known
 
 
 def _first_fields(name: str, content: Content) -> dict[str, Any]:
-    """What a new entry begins with; nothing where there is one."""
+    """Initial fields of a new entry; empty if there is one."""
     if name in content.providers:
         return {}
     return {**find_named().get(name, {}), "created_at": _now()}

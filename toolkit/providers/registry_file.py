@@ -1,4 +1,4 @@
-"""`providers.toml`: read quickly, edited so that comments survive, left alone when broken."""
+"""`providers.toml`: cached reads, edits that keep comments; an invalid file is never changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
         providers: entries by name.
@@ -64,11 +64,11 @@ class RegistryFile:
 
     @property
     def last_good_path(self) -> Path:
-        """The copy that is made after every change."""
+        """The copy made after every change."""
         return self._backups / "providers.last-good.toml"
 
     def stamp(self) -> _Stamp:
-        """What changes when the file changes; None where there is none."""
+        """A stamp that changes with the file; None without a file."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
@@ -76,7 +76,7 @@ class RegistryFile:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def read(self) -> Content:
-        """What the file says now; nothing where there is none.
+        """The current content; empty without a file.
 
         Raises:
             InvalidProvider: it cannot be read; the message names line and column
@@ -88,11 +88,11 @@ class RegistryFile:
         return self._cached[1]
 
     def change(self, edit: Callable[[TOMLDocument, Content], T]) -> T:
-        """Change the file under its lock: read, `edit`, write whole, keep a copy of before.
+        """Change the file under its lock: read, `edit`, write atomically, keep a copy.
 
         Raises:
-            InvalidProvider: the file cannot be read; it is left as it is.
-            ProviderError: the lock or the disk is not to be had; nothing was saved.
+            InvalidProvider: the file cannot be read; it is not changed.
+            ProviderError: the lock is held or the disk cannot be written; nothing was saved.
         """
         import tomlkit
 
@@ -104,7 +104,7 @@ class RegistryFile:
                 document = tomlkit.parse(text or _HEADER)
                 result = edit(document, content)
                 written = tomlkit.dumps(document)
-                self._content(written)  # what cannot be read back is not written
+                self._content(written)  # do not write what cannot be read back
                 if written != text:
                     self._replace(text, written)
         except OSError as error:
@@ -117,10 +117,10 @@ class RegistryFile:
         return result
 
     def recover(self) -> Path:
-        """Put the last good copy back; the broken file is kept beside it.
+        """Restore the last valid copy; the invalid file is kept under another name.
 
         Returns:
-            Where the broken file is now.
+            The path of the invalid file.
 
         Raises:
             ProviderError: there is no copy.
@@ -158,28 +158,28 @@ class RegistryFile:
 
     def _content(self, text: str) -> Content:
         try:
-            told = tomllib.loads(text)
+            data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise self._broken(
                 "broken_file", f"is not valid TOML {_where(str(error), text)}"
             ) from None
         except RecursionError:
             raise self._broken("broken_file", "is nested too deeply") from None
-        version = told.get("version", VERSION)
+        version = data.get("version", VERSION)
         if not isinstance(version, int) or version > VERSION:
             raise InvalidProvider(
                 f"{self.path.name} is of version {version!r}, this toolkit knows {VERSION}",
                 cause="too_new",
                 hint="Update the toolkit; the file is left untouched.",
             )
-        providers = told.get("providers", {})
+        providers = data.get("providers", {})
         if not isinstance(providers, dict) or not all(
             isinstance(p, dict) for p in providers.values()
         ):
             raise self._broken(
                 "broken_file", "contains something other than tables under [providers]"
             )
-        return Content(providers, _default(told), _aliases(told), _plugins(told))
+        return Content(providers, _default(data), _aliases(data), _plugins(data))
 
     def _broken(self, cause: str, what: str) -> InvalidProvider:
         offer = (
@@ -197,14 +197,14 @@ class RegistryFile:
             write_atomic(self._backups / f"providers-{_now_text()}.toml", before.encode())
             for old in sorted(self._backups.glob("providers-*.toml"))[:-_BACKUPS]:
                 old.unlink(missing_ok=True)
-            for leftover in self._backups.glob(".providers-*.toml.*"):  # of a killed writer
+            for leftover in self._backups.glob(".providers-*.toml.*"):  # left by a killed process
                 leftover.unlink(missing_ok=True)
         write_atomic(self.path, after.encode())
         write_atomic(self.last_good_path, after.encode())
 
 
 def _where(words: str, text: str) -> str:
-    """`at line 3, column 5: what is wrong`, from the parser's words."""
+    """`at line 3, column 5: what is wrong`, from the parser's message."""
     found = _WHERE.search(words)
     line, column = (found.group(1), found.group(2)) if found and found.group(1) else (None, None)
     if line is None:
@@ -213,14 +213,14 @@ def _where(words: str, text: str) -> str:
     return f"at line {line}, column {column}: {_WHERE.sub('', words)}"
 
 
-def _default(told: Mapping[str, Any]) -> str | None:
-    table = told.get("defaults", {})
+def _default(data: Mapping[str, Any]) -> str | None:
+    table = data.get("defaults", {})
     name = table.get("provider") if isinstance(table, dict) else None
     return name if isinstance(name, str) else None
 
 
-def _aliases(told: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    table = told.get("aliases", {})
+def _aliases(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    table = data.get("aliases", {})
     if not isinstance(table, dict):
         return {}
     return {
@@ -230,8 +230,8 @@ def _aliases(told: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _plugins(told: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    table = told.get("plugins", {})
+def _plugins(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    table = data.get("plugins", {})
     if not isinstance(table, dict):
         return {}
     return {name: settings for name, settings in table.items() if isinstance(settings, dict)}

@@ -1,7 +1,7 @@
 """The `tk.providers` service: the registry with testing, discovery, transfer and plugins.
 
-The registry knows neither keys nor the network; this service brings them together. What it saves
-was tested first, and is saved whole or not at all.
+The registry has no access to keys or the network; this service combines them. Changes are tested
+first and saved atomically.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RunAsync(Protocol):
 
 
 class OtherFields(TypedDict, total=False):
-    """The fields of a provider that `add` and `update` share and pass on; see `Provider`."""
+    """Fields of a provider that `add` and `update` accept; see `Provider`."""
 
     display_name: str | None
     params: Mapping[str, Any] | None
@@ -84,7 +84,7 @@ class OtherFields(TypedDict, total=False):
 
 
 class ChangedFields(OtherFields, total=False):
-    """The fields that `update` changes; None takes a field back to its default."""
+    """The fields that `update` changes; None resets a field to its default."""
 
     base_url: str | None
     type: str | None
@@ -93,7 +93,7 @@ class ChangedFields(OtherFields, total=False):
 
 
 class TestedFields(ChangedFields, total=False):
-    """The fields of a provider that is tested and not saved."""
+    """Fields of a provider for a test."""
 
     headers: Mapping[str, str] | None
     local: bool | None
@@ -101,14 +101,14 @@ class TestedFields(ChangedFields, total=False):
 
 @dataclass(slots=True)
 class _Draft:
-    """A provider on its way into the registry.
+    """A provider before it is saved.
 
     Attributes:
         provider: as it would be saved.
         values: the fields to save.
         secret: values of secret headers.
         api_key: a key to store with it.
-        notes: what the person should know, in sentences.
+        notes: sentences for the user.
     """
 
     provider: Provider
@@ -122,7 +122,7 @@ class Providers:
     """The providers of one home folder.
 
     Args:
-        registry: keeps and resolves them.
+        registry: stores and resolves them.
         keys: their keys.
         store: gets a mirror of the registry, for joins.
         plugins: providers that are classes.
@@ -163,7 +163,7 @@ class Providers:
         return self.registry.require(name)
 
     def presets(self) -> tuple[Provider, ...]:
-        """The built-in presets as they are delivered."""
+        """The built-in presets."""
         return tuple(presets().values())
 
     # ---- changing -----------------------------------------------------------------------------
@@ -184,27 +184,27 @@ class Providers:
         on_note: Callable[[str], None] | None = None,
         **fields: Unpack[OtherFields],
     ) -> Provider:
-        """Add a provider, or set a preset up: it is tested, then saved whole or not at all.
+        """Add a provider or set up a preset: test it, then save it.
 
         Args:
-            name: unique, `[a-z0-9][a-z0-9-]{0,62}`; the name of a preset takes over its values.
-            base_url: its address; None where the preset knows it. A pasted endpoint or portal
+            name: unique, `[a-z0-9][a-z0-9-]{0,62}`; the name of a preset uses its values.
+            base_url: its address; None: that of the preset. A pasted endpoint or portal
                 address is turned into the base URL.
             type: the API style; None detects it from the URL.
             api_key: its key; stored in the key store, bound to this address.
-            local: it runs on this machine or network.
-            headers: extra headers; values that look secret go into the key store.
-            default_model: the model when none is named.
-            test: test it first and save nothing when a check fails. False saves it untested.
+            local: whether it runs on this machine or network.
+            headers: extra headers; values that look like secrets are stored in the key store.
+            default_model: the model to use when none is given.
+            test: whether to test it first; if a check fails, nothing is saved.
             key_store: `keyring` or `vault`.
-            on_test: called with the result of the test, whatever it is.
-            on_note: called with each sentence that the person should read (a repaired URL, a
-                check that could not be made); None logs them as warnings.
+            on_test: called with the result of the test.
+            on_note: called with each note for the user (a repaired URL, a check that could not be
+                made); None logs them as warnings.
             fields: other fields of `Provider`.
 
         Raises:
-            ProviderExists, InvalidProvider: the name is taken, or a field is not acceptable.
-            ToolkitError: a check failed (its class says which); `test=False` saves all the same.
+            ProviderExists, InvalidProvider: the name is taken, or a field is not valid.
+            ToolkitError: a check failed (the class shows which); `test=False` saves without it.
             KeyStoreError: the key cannot be stored; nothing is saved.
         """
         plain, secret = split_headers(headers or {})
@@ -247,17 +247,17 @@ class Providers:
         on_note: Callable[[str], None] | None = None,
         **changes: Unpack[ChangedFields],
     ) -> Provider:
-        """Change fields of a provider; None takes a field back to its default.
+        """Change fields of a provider; None resets a field to its default.
 
-        A change of address, type, headers or key is tested first, like an addition.
+        Changes of address, type, headers or key are tested first.
 
         Args:
             name: of the provider.
-            api_key: a new key for its address after the change.
+            api_key: a new key for the new address.
             headers: replace all its headers.
-            header_changes: change single headers and leave the others; None removes one.
+            header_changes: changes single headers; None removes one.
             test: False saves without a test.
-            key_store: where a key or secret header goes.
+            key_store: where to store a key or secret header.
             on_test: called with the result of a test.
             on_note: as for `add`.
             changes: fields of `Provider`.
@@ -284,23 +284,23 @@ class Providers:
         return self._mirror(updated)
 
     def remove(self, name: str) -> Provider:
-        """Take a provider out of use, softly; see `Registry.remove`."""
+        """Remove a provider softly; see `Registry.remove`."""
         return self._mirror(self.registry.remove(name))
 
     def restore(self, name: str) -> Provider:
-        """Bring a removed provider back; see `Registry.restore`."""
+        """Restore a removed provider; see `Registry.restore`."""
         return self._mirror(self.registry.restore(name))
 
     def enable(self, name: str) -> Provider:
-        """Put a provider to use; see `Registry.enable`."""
+        """Enable a provider; see `Registry.enable`."""
         return self._mirror(self.registry.enable(name))
 
     def disable(self, name: str) -> Provider:
-        """Keep a provider but refuse to call it; see `Registry.disable`."""
+        """Disable a provider; see `Registry.disable`."""
         return self._mirror(self.registry.disable(name))
 
     def set_default(self, name: str | None) -> Provider | None:
-        """Choose the provider that failover starts from; see `Registry.set_default`."""
+        """Set the default provider; see `Registry.set_default`."""
         before = self.registry.find_default()
         provider = self.registry.set_default(name)
         for changed in (before and self.registry.find(before.name), provider):
@@ -334,23 +334,22 @@ class Providers:
         model: str | None = None,
         **values: Unpack[TestedFields],
     ) -> ProbeResult:
-        """Test a saved provider by its name, or one that is not saved by its fields.
+        """Test a saved provider by name, or an unsaved one by its fields.
 
         Args:
-            name: of a saved provider; with `values` a saved provider is tested as it would be
-                after that change.
-            api_key: the key to test; None takes the active one. A stored key is only used
+            name: of a saved provider; with `values`, the test includes these changes.
+            api_key: the key to test; None: the active one. A stored key is only used
                 at the origin that it was stored for.
             call: also call the model, which may cost money.
-            model: the model to look for or to call; None takes the default.
+            model: the model to look for or to call; None: the default.
             values: fields of `Provider` (`base_url`, `type`, `headers`, `local`, ...).
 
         Returns:
-            Four answers; what a test finds wrong is an answer, not an exception. For a provider
-            that is not saved, a repaired URL counts.
+            The results of the checks; failures are results, not exceptions. For an unsaved provider
+            the repaired URL is tested.
 
         Raises:
-            ProviderNotFound, InvalidProvider: there is nothing that could be tested.
+            ProviderNotFound, InvalidProvider: the provider does not exist or is not valid.
         """
         provider, secret = self._to_test(name, dict(values))
         result = await self._tester.test(
@@ -361,24 +360,24 @@ class Providers:
         return result
 
     def check_key(self, provider: Provider, secret: Secret) -> KeyVerdict:
-        """Ask a provider, for free, whether it accepts a key."""
+        """Check a key at a provider with a free request."""
         result = self._run(self._tester.test(provider, api_key=secret.reveal()))
         return KeyVerdict(provider.name, result.key.answer, result.key.reason, result.key.hint)
 
     def rotate_key(
         self, name: str, value: str, *, key_name: str = CURRENT, call: bool = False
     ) -> KeyEntry:
-        """Replace a stored key; the old one goes only when the provider has accepted the new one.
+        """Replace a stored key; the old one is deleted after the provider accepted the new one.
 
         Args:
             name: of the provider.
             value: the new key.
             key_name: which of several keys.
-            call: try it with a call, where a free listing says nothing about keys.
+            call: verify it with a call, if free requests cannot.
 
         Raises:
-            AuthenticationFailed: the new key is refused, or nothing free could tell; the old
-                one stays in force.
+            AuthenticationFailed: the new key is refused, or could not be verified; the old one
+                stays active.
             ConnectionFailed: it could not be reached; the old one stays.
             InvalidInput, KeyStoreError: as `Keys.rotate`.
         """
@@ -391,9 +390,9 @@ class Providers:
         return self._keys.rotate(provider, value, works=works, name=key_name)
 
     def discover(self) -> list[Discovered]:
-        """Look at the environment, `.env` and the usual local ports for providers.
+        """Find providers in the environment, `.env` and on local default ports.
 
-        Servers that answer are added, once; what a person edited or removed stays as it is.
+        New ones are added; edited or removed providers are not changed.
         """
         found = self._run(discover(self.registry))
         for one in found:
@@ -402,12 +401,12 @@ class Providers:
         return found
 
     def headroom(self, name: str | None = None) -> dict[str, Any] | None:
-        """How much the provider said may still be used, from its newest answer that said so.
+        """Remaining requests and tokens, as last reported by the provider.
 
         Returns:
             Limits, what remains and when it is reset (seconds after `seen_at`, UTC), for
-            requests and tokens; None where no answer ever said. Without a name: the same by
-            name, for every provider that ever said.
+            requests and tokens; None if it never reported any. Without a name: a mapping by
+            provider.
         """
         if name is None:
             return read_headroom(self._store)
@@ -420,27 +419,28 @@ class Providers:
     def register(
         self, plugin: object, *, name: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> Provider:
-        """Use a provider of your own in this process; see `Plugins.register`."""
+        """Register a custom provider in this process; see `Plugins.register`."""
         return self.plugins.register(plugin, name=name, settings=settings)
 
     def set_token_source(self, name: str, fetch: FetchToken, *, leeway_s: float = LEEWAY_S) -> None:
-        """Take a provider's key from a function, in this process; it may give keys that expire.
+        """Get a provider's key from a function, in this process; keys may expire.
 
         Args:
-            name: of the provider; the keys go to its present origin only.
-            fetch: returns a `Token` (or a key that does not expire).
-            leeway_s: how long before its end a token is replaced, seconds.
+            name: of the provider; the keys are sent to its current origin only.
+            fetch: returns an `AccessToken`, or a key that does not expire.
+            leeway_s: how long before its expiry a token is replaced, seconds.
         """
         provider = self.require(name)
         source = TokenSource(name, fetch, leeway_s=leeway_s)
         self._keys.tokens.register(name, provider.origin, source)
 
     def set_url_source(self, name: str, find_url: Callable[[], str | None]) -> None:
-        """Ask a function where a provider is, before each call, in this process.
+        """Get the base URL of a provider from a function before each call, in this process.
 
         Args:
             name: of the provider.
-            find_url: its base URL now; None where the saved one stands. Stored keys stay bound
+            find_url: returns its current base URL, or None for the saved one. Stored keys stay
+                bound
                 to their own origins.
         """
         self.registry.url_sources[self.require(name).name] = find_url
@@ -453,7 +453,7 @@ class Providers:
         rebuild: Callable[[dict[str, Any]], Provider],
         on_test: Callable[[ProbeResult], None] | None,
     ) -> ProbeResult:
-        """Test a draft; where the API answers below another path, the draft takes that address."""
+        """Test a draft; if the API answers at another path, use that base URL."""
         result = self._probe(draft)
         if result.suggested_url is not None:
             draft.values["base_url"] = result.suggested_url
@@ -489,10 +489,10 @@ class Providers:
 
     @contextmanager
     def _stored_secrets(self, draft: _Draft, store: StoreName) -> Iterator[None]:
-        """Store a draft's key and secret headers; when what follows fails they are removed again.
+        """Store a draft's key and secret headers; remove them if the block fails.
 
         Raises:
-            InvalidInput, KeyStoreError: one of them cannot be stored; then none is.
+            InvalidInput, KeyStoreError: one of them cannot be stored; then none is stored.
         """
         provider = draft.provider
         if (draft.api_key is not None or draft.secret) and not provider.origin:
@@ -538,10 +538,10 @@ class Providers:
 
 
 def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Headers that a file may hold, and those whose value is kept like a key.
+    """Split headers into plain ones and those that are stored like keys.
 
     Raises:
-        InvalidProvider: a header is not acceptable.
+        InvalidProvider: a header is not valid.
     """
     checked = check_headers(headers)
     secret = {name: value for name, value in checked.items() if is_secret(name, value)}
@@ -558,7 +558,7 @@ def _changed_headers(
 
 
 def _repair(values: dict[str, Any]) -> list[str]:
-    """Repair a given base URL in place, and mark the usual address of a local server as local."""
+    """Repair a given base URL in place, and mark default addresses of local servers as local."""
     if not isinstance(given := values.get("base_url"), str):
         return []
     repaired = repair_base_url(given)

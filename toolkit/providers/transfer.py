@@ -1,6 +1,6 @@
-"""Providers as a document that can be shared: written, sealed, read with suspicion, compared.
+"""Export and import documents of providers: written, encrypted, and validated when read.
 
-Without keys it is plain JSON or TOML. With keys it exists only sealed with a passphrase.
+Documents without keys are JSON or TOML; documents with keys are always encrypted with a passphrase.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SHARED: Final = (
     "timeout_s", "max_retries", "rpm", "tpm", "auto_sync", "is_active", "is_local", "needs_key",
     "key_env", "key_url",
 )  # fmt: skip
-"""Fields that go into a document; what is of this machine alone stays here."""
+"""Fields of a document; those specific to this machine are excluded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedKey:
-    """A key in a sealed document, bound to the origin it was stored for."""
+    """A key in an encrypted document, bound to its origin."""
 
     provider: str
     name: str
@@ -47,14 +47,14 @@ class SharedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a document holds: entries by name, not yet judged, and keys."""
+    """The content of a document: unvalidated entries by name, and keys."""
 
     providers: Mapping[str, Mapping[str, Any]]
     keys: tuple[SharedKey, ...] = ()
 
 
 def share(provider: Provider) -> dict[str, Any]:
-    """A provider's entry as it goes into a document: no key, no secret header."""
+    """The entry of a provider for a document, without key and secret headers."""
     values = {field: getattr(provider, field) for field in SHARED}
     headers = public_headers(provider.headers)
     values["headers"] = {n: v for n, v in headers.items() if n not in provider.secret_headers}
@@ -68,12 +68,12 @@ def share(provider: Provider) -> dict[str, Any]:
 
 def write_plain(providers: Iterable[Provider], style: Format = "json") -> str:
     """Providers as JSON or TOML, without keys."""
-    told = _document(PLAIN, providers)
+    data = _document(PLAIN, providers)
     if style == "json":
-        return json.dumps(told, indent=2) + "\n"
+        return json.dumps(data, indent=2) + "\n"
     import tomlkit
 
-    return tomlkit.dumps(told)
+    return tomlkit.dumps(data)
 
 
 def write_sealed(
@@ -82,7 +82,7 @@ def write_sealed(
     passphrase: Secret,
     n: int = SCRYPT_N,
 ) -> str:
-    """Providers and their keys, sealed with a passphrase.
+    """Providers and their keys, encrypted with a passphrase.
 
     Raises:
         KeyStoreError: the passphrase is too short.
@@ -112,37 +112,37 @@ def _document(kind: str, providers: Iterable[Provider]) -> dict[str, Any]:
 def is_sealed(raw: bytes) -> bool:
     """Whether a document needs a passphrase."""
     try:
-        told = _parse(raw)
+        data = _parse(raw)
     except InvalidInput:
         return False
-    return told.get("format") == SEALED
+    return data.get("format") == SEALED
 
 
 def read_document(raw: bytes, passphrase: Secret | None = None) -> Document:
-    """Read a document; its entries are not judged yet (`transfer_service` does).
+    """Read a document; `transfer_service` validates its entries.
 
     Raises:
-        InvalidInput: too large, cut short, from a newer toolkit, of unknown form or with unknown
-            fields, sealed without a passphrase, or sealed with another one or altered.
+        InvalidInput: too large, truncated, from a newer toolkit, in an unknown format or with
+            unknown fields, or encrypted and not decrypted by this passphrase.
     """
-    told = _parse(raw)
-    if told.get("format") == SEALED:
-        told = _open(told, passphrase)
-    elif "keys" in told:
+    data = _parse(raw)
+    if data.get("format") == SEALED:
+        data = _open(data, passphrase)
+    elif "keys" in data:
         _refuse(
             "it contains unencrypted keys", "Keys can only be imported from an encrypted export."
         )
-    if told.get("format") != PLAIN:
+    if data.get("format") != PLAIN:
         _refuse("it is not an export of providers", "Make one with `toolkit providers export`.")
-    _require_version(told)
-    if unknown := sorted(set(told) - _TOP):
+    _require_version(data)
+    if unknown := sorted(set(data) - _TOP):
         _refuse(f"it has an unknown field: {short(unknown[0])}")
-    providers = told.get("providers")
+    providers = data.get("providers")
     if not isinstance(providers, dict) or not all(isinstance(p, dict) for p in providers.values()):
         _refuse("its providers are not tables")
     if len(providers) > _MAX_PROVIDERS:
         _refuse(f"it has more than {_MAX_PROVIDERS:,} providers")
-    return Document(providers=providers, keys=_keys(told.get("keys", [])))
+    return Document(providers=providers, keys=_keys(data.get("keys", [])))
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
         _refuse("it is not UTF-8 text")
     is_json = text.lstrip().startswith(("{", "["))
     try:
-        told = json.loads(text, parse_constant=_no_constant) if is_json else tomllib.loads(text)
+        data = json.loads(text, parse_constant=_no_constant) if is_json else tomllib.loads(text)
     except json.JSONDecodeError as error:
         _refuse(
             f"it is not valid or is truncated at line {error.lineno}, column {error.colno}",
@@ -164,22 +164,22 @@ def _parse(raw: bytes) -> dict[str, Any]:
         _refuse(f"it is not valid or is truncated: {error}", "Export it again.")
     except (RecursionError, ValueError):
         _refuse("it is nested too deeply or contains invalid numbers")
-    if not isinstance(told, dict):
+    if not isinstance(data, dict):
         _refuse("it is not an export of providers", "Make one with `toolkit providers export`.")
-    return told
+    return data
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _open(told: Mapping[str, Any], passphrase: Secret | None) -> dict[str, Any]:
-    _require_version(told)
+def _open(data: Mapping[str, Any], passphrase: Secret | None) -> dict[str, Any]:
+    _require_version(data)
     if passphrase is None:
         _refuse("it is encrypted", "Enter its passphrase.")
     try:
-        key = Lock.read(told["kdf"]).derive(passphrase)
-        content = unseal(key, told, (SEALED, VERSION, told["kdf"]))
+        key = Lock.read(data["kdf"]).derive(passphrase)
+        content = unseal(key, data, (SEALED, VERSION, data["kdf"]))
     except NotOpened:
         _refuse("it cannot be decrypted: the passphrase is wrong, or the file was changed")
     except (KeyError, TypeError, ValueError):
@@ -187,8 +187,8 @@ def _open(told: Mapping[str, Any], passphrase: Secret | None) -> dict[str, Any]:
     return _parse(content)
 
 
-def _require_version(told: Mapping[str, Any]) -> None:
-    version = told.get("version")
+def _require_version(data: Mapping[str, Any]) -> None:
+    version = data.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         _refuse("it has no version")
     if version > VERSION:

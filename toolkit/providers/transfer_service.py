@@ -1,4 +1,4 @@
-"""Exports and imports providers, with keys where a passphrase protects them."""
+"""Exports and imports providers; keys only with a passphrase."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class PlannedProvider:
 
     Attributes:
         name: in the document.
-        finding: `new`, `changed` (here it is otherwise), `same`, or `refused`.
-        action: what happens: `add`, `replace`, `add as NAME`, `skip`, `refuse`.
+        finding: `new`, `changed` (differs from the existing one), `same`, or `refused`.
+        action: what an import does: `add`, `replace`, `add as NAME`, `skip`, `refuse`.
         reason: why it is refused, or which fields differ.
-        warning: what a person should know before agreeing, or "".
+        warning: a warning for the user, or "".
     """
 
     name: str
@@ -51,13 +51,13 @@ class PlannedProvider:
 
 @dataclass(slots=True, kw_only=True)
 class ImportPlan:
-    """What an import would do.
+    """The plan of an import.
 
     Attributes:
         rows: one per provider of the document.
         entries: what would be saved, by name.
         replacing: names whose entry would be replaced.
-        keys: keys that would be stored; each provider will be where its key belongs.
+        keys: keys that would be stored, for providers at the origin of their key.
         refused_keys: keys that would be left out, as `provider (origin)`.
     """
 
@@ -69,17 +69,17 @@ class ImportPlan:
 
     @property
     def refused(self) -> list[PlannedProvider]:
-        """Providers that are not acceptable."""
+        """Refused providers."""
         return [row for row in self.rows if row.finding == "refused"]
 
 
 def plan_import(document: Document, registry: Registry, on_conflict: OnConflict) -> ImportPlan:
-    """Compare a document with what is here.
+    """Compare a document with the registry.
 
     Args:
-        document: what was read.
-        registry: what is here.
-        on_conflict: what to do where a provider of that name is otherwise here.
+        document: the document.
+        registry: the existing providers.
+        on_conflict: what to do if a provider of that name differs.
 
     Raises:
         InvalidProvider: the registry itself cannot be read.
@@ -139,7 +139,7 @@ def _settle_conflict(
     values: Mapping[str, Any],
     on_conflict: OnConflict,
 ) -> str:
-    """Take the entry in as the rule says, and tell what happens to it."""
+    """Apply the rule for conflicts to an entry and return its row."""
     if on_conflict == "skip":
         return "skip"
     coming = registry.draft(name, values)
@@ -159,7 +159,7 @@ def _differing(here: Provider, coming: Provider) -> list[str]:
 
 
 def _entry(values: Mapping[str, Any], here: Provider | None, coming: Provider) -> dict[str, Any]:
-    """The entry to save: keys of this machine stay with the addresses they were meant for."""
+    """The entry to save; keys of this machine stay bound to their addresses."""
     bound = (
         here is not None
         and here.key_origin == coming.origin
@@ -183,7 +183,7 @@ def _free_name(name: str, registry: Registry, plan: ImportPlan) -> str:
 
 
 def _plan_key(plan: ImportPlan, registry: Registry, key: SharedKey) -> None:
-    """A key is stored only where its provider will be at the key's own origin."""
+    """Keep only keys whose provider will have the key's origin."""
     if key.provider in plan.entries:
         coming = registry.draft(key.provider, plan.entries[key.provider])
     else:
@@ -209,18 +209,18 @@ class Transfer:
         """Providers as JSON or TOML, without any key.
 
         Args:
-            names: which; None takes all that are in use and every one with an entry.
+            names: providers to export; None: all in use and all with an entry.
 
         Raises:
-            ProviderNotFound: one of the names is not there.
+            ProviderNotFound: one of the names does not exist.
         """
         return write_plain(self._chosen(names), style)
 
     def write_with_keys(self, passphrase: str, names: Iterable[str] | None = None) -> str:
-        """Providers and their stored keys, sealed with a passphrase; keys of the environment stay.
+        """Providers and their stored keys, encrypted; keys of the environment are not included.
 
         Raises:
-            ProviderNotFound: one of the names is not there.
+            ProviderNotFound: one of the names does not exist.
             KeyStoreError: a key cannot be read, or the passphrase is too short.
         """
         chosen = self._chosen(names)
@@ -245,7 +245,7 @@ class Transfer:
         on_conflict: OnConflict = "skip",
         passphrase: str | None = None,
     ) -> ImportPlan:
-        """What an import would do; nothing is saved.
+        """Preview an import; nothing is saved.
 
         Raises:
             InvalidInput: the document cannot be read.
@@ -256,16 +256,16 @@ class Transfer:
     def apply(
         self, plan: ImportPlan, *, skip_refused: bool = False, store: StoreName = "keyring"
     ) -> ImportPlan:
-        """Save what a preview showed: all of it, or nothing.
+        """Save a previewed import atomically.
 
         Args:
-            plan: of `preview`.
-            skip_refused: import the others although some are refused.
-            store: where keys go.
+            plan: the result of `preview`.
+            skip_refused: import the others if some are refused.
+            store: where to store keys.
 
         Raises:
-            InvalidInput: some providers are refused, and that was not agreed to.
-            ProviderError, KeyStoreError: it cannot be saved; nothing is.
+            InvalidInput: some providers are refused and `skip_refused` is false.
+            ProviderError, KeyStoreError: it cannot be saved; nothing is saved.
         """
         if plan.refused and not skip_refused:
             first = plan.refused[0]

@@ -1,4 +1,4 @@
-"""Provider types: which there are, which one a base URL suggests, and the path each type needs."""
+"""Provider types: the list, detection from a base URL, and the path that a type needs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LITELLM_TYPES: Final = (
 )  # fmt: skip
 
 TYPES: Final[tuple[ProviderType, ...]] = (*_OWN_TYPES, *_LITELLM_TYPES)
-"""Every type that a provider may have: our own first, then litellm's chat providers."""
+"""All provider types: the toolkit's own, then litellm's chat providers."""
 
 _ALIASES: Final = {
     "google": "gemini",
@@ -82,7 +82,7 @@ _RULES: Final[tuple[tuple[str, str, ProviderType], ...]] = (
     ("gigachat.devices.sberbank.ru", "", "gigachat"),
 )
 
-# The path that a type's API has where only the host is given.
+# The path of a type's API if only the host is given.
 _PATHS: Final = {
     "ollama": "/v1",
     "azure": "/openai/v1",
@@ -94,7 +94,7 @@ _PATHS: Final = {
 
 
 def check_type(value: object) -> ProviderType:
-    """Return a provider type in its one spelling.
+    """Normalize a provider type.
 
     Raises:
         InvalidProvider: there is no such type; the hint names similar ones.
@@ -114,16 +114,16 @@ def check_type(value: object) -> ProviderType:
 
 
 def detect_type(url: str) -> ProviderType:
-    """The type that a base URL suggests; `openai-compatible` where nothing suggests another."""
+    """The type suggested by a base URL; `openai-compatible` by default."""
     return find_type(url) or "openai-compatible"
 
 
 def find_type(url: str, *, by_port: bool = True) -> ProviderType | None:
-    """The type that a base URL gives away by its host or path, or None.
+    """The type determined by the host or path of a base URL, or None.
 
     Args:
         url: a base URL.
-        by_port: whether a local server's usual port counts as well.
+        by_port: whether the default port of a local server counts.
     """
     host, port, path = _parts(url)
     if not host:
@@ -138,10 +138,10 @@ def find_type(url: str, *, by_port: bool = True) -> ProviderType | None:
 
 
 def settle_type(preset: Provider, url: str) -> ProviderType:
-    """The type of a preset at another address than its own.
+    """The type of a preset with another address.
 
     A preset keeps its type: behind a corporate proxy Anthropic's API is still Anthropic's. Only a
-    host or path that is known to speak another API says otherwise.
+        host or path known for another API changes it.
     """
     found = find_type(url, by_port=False)
     is_both_anthropic = preset.type.startswith("anthropic") and (found or "").startswith(
@@ -169,14 +169,14 @@ def find_preset(url: str) -> Provider | None:
 
 
 def is_known_local(url: str) -> bool:
-    """Whether a URL is the usual address on this machine of a local server that we know."""
+    """Whether a URL is the default address of a known local server."""
     host, _, _ = _parts(url)
     preset = find_preset(url)
     return preset is not None and preset.is_local and _is_this_machine(host)
 
 
 def complete_base_url(url: str, kind: ProviderType) -> str:
-    """Add the path that a service's or type's API has where only the host was given.
+    """Add the path of the service or type if only the host is given.
 
     `http://127.0.0.1:11434` of Ollama becomes `.../v1`, `https://api.groq.com` `.../openai/v1`.
     """

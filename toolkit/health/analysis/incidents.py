@@ -1,8 +1,8 @@
-"""Incidents: spans of trouble, found in evidence by a pure function, each with where it sits.
+"""Incidents: periods with problems, found in evidence by a pure function, with their scope.
 
-An incident is a span of trouble (`spans.py`) in which the state was down, degraded or auth_error,
-of a provider or of one of its models alone. The same evidence always gives the same incidents, so
-they are found again after a restart.
+An incident is a period (`outages.py`) in which the state was down, degraded or auth_error,
+of a provider or of one of its models alone. The same evidence always gives the same incidents, also
+after a restart.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _NAMESPACE: Final = uuid.UUID("8f4a1b0e-5d0c-4c55-9a0e-2f6b7c1d3e90")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """A span of trouble.
+    """A period with problems.
 
     Attributes:
-        incident_id: follows from provider, model and first failure.
+        incident_id: derived from provider, model and first failure.
         provider: its name.
-        model: `provider/model_id` where only that one is in trouble.
-        state: the worst state within the span.
-        scope: where it sits: the key, one model, the provider, or the network between.
+        model: `provider/model_id` if only that model has problems.
+        state: the worst state during the incident.
+        scope: what is affected: the key, one model, the provider, or the network.
         opened_at: first failure, UTC.
-        noticed_at: when the state said so, UTC.
-        closed_at: first good answer of the run that ended it, UTC; None: it goes on.
-        reason: why, in words.
+        noticed_at: when the state changed, UTC.
+        closed_at: first success of the run that ended it, UTC; None: ongoing.
+        reason: why, as text.
         error_code: the most frequent error.
-        probes: outcomes within, calls and probes.
-        failures: failed ones.
+        probes: number of outcomes, calls and probes.
+        failures: number of failures.
         evidence: ids of the first and the last of them.
     """
 
@@ -69,11 +69,11 @@ def find_incidents(
     """All incidents in the evidence, oldest first.
 
     Args:
-        seen: evidence by provider, each oldest first, what was lost offline made neutral
+        seen: evidence by provider, oldest first; failures while offline made neutral
             (`discount_offline`).
-        now: the moment to look from, UTC.
-        rules: those of the states.
-        local: providers on this machine, between which and us there is no network.
+        now: the current time, UTC.
+        rules: the thresholds of the states.
+        local: providers on this machine, which need no network.
     """
     answers = sorted(
         (item.at, name)
@@ -96,7 +96,7 @@ def find_incidents(
 def _find_models_own(
     provider: str, items: Sequence[Evidence], now: datetime, rules: Rules
 ) -> list[Incident]:
-    """Incidents of single models while the rest of their provider answered."""
+    """Incidents of single models while other models of the provider answered."""
     found = []
     for model in dict.fromkeys(item.model for item in items if item.model):
         own = [item for item in items if item.model == model]
@@ -131,7 +131,7 @@ def _somebody_answered(answers: Sequence[tuple[datetime, str]], provider: str, s
 
 
 def _place(span: Span, provider: str, model: str | None, *, network: bool = False) -> Incident:
-    """A span with its place: `network` says that nobody else remote answered meanwhile."""
+    """Build the incident; `network` means that no other remote provider answered meanwhile."""
     codes = Counter(item.reason.split(" ", 1)[0] for item in span.failures if item.reason)
     scope: Scope = "provider" if model is None else "model"
     if span.state == "auth_error":

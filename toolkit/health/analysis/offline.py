@@ -1,7 +1,7 @@
-"""Whether it was this machine that was offline: pure, over what all providers were seen to do.
+"""Detect that this machine was offline; a pure function over the evidence of all providers.
 
-Two unrelated providers that are lost within a minute, while nobody remote answers, say that the
-network of this machine was gone; such failures count against nobody.
+If two unrelated providers fail within a minute while no remote provider answers, the network of
+this machine was down; such failures do not count against any provider.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Final
 from toolkit.health.analysis.state import Evidence
 
 NEAR: Final = timedelta(seconds=60)
-"""What lies so close in time is held against each other."""
+"""Outcomes this close in time are compared with each other."""
 
 # TEST-NET-1 and the documentation prefix: nothing answers there, and nothing is sent.
 _ELSEWHERE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 def is_lost(seen: Evidence) -> bool:
-    """Whether nothing came back: a failure of the network, not an answer."""
+    """Whether there was no response at all."""
     return seen.outcome == "bad" and seen.blame == "network"
 
 
 def discount_offline(
     seen: Mapping[str, Sequence[Evidence]], origins: Mapping[str, str], local: Collection[str] = ()
 ) -> dict[str, list[Evidence]]:
-    """The same evidence, with what this machine itself lost made neutral.
+    """Return the evidence with failures of this machine's network made neutral.
 
     Args:
         seen: evidence by provider, oldest first.
-        origins: origin by provider; two providers at one origin are one witness.
-        local: providers on this machine or network, which are no witnesses.
+        origins: origin by provider; two providers at one origin count as one.
+        local: providers on this machine or network, which are not considered.
     """
     remote = {name: items for name, items in seen.items() if name not in local}
     answers = sorted(
@@ -50,18 +50,18 @@ def discount_offline(
         for item in items
         if is_lost(item)
     )
-    told = _Witnesses(answers, lost)
+    witnesses = _Witnesses(answers, lost)
     return {
         name: list(items)
         if name in local
-        else [told.judge(item, origins.get(name, name)) for item in items]
+        else [witnesses.judge(item, origins.get(name, name)) for item in items]
         for name, items in seen.items()
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Witnesses:
-    """Moments at which somebody remote answered or was lost, in order."""
+    """Times at which remote providers answered or failed, in order."""
 
     answers: Sequence[datetime]
     lost: Sequence[tuple[datetime, str]]
@@ -82,7 +82,7 @@ class _Witnesses:
 
 
 def has_route(targets: Iterable[tuple[int, str]] = _ELSEWHERE) -> bool:
-    """Whether the system knows a way out of this machine; connecting UDP sends no packet."""
+    """Whether the system has a route to the internet; connecting a UDP socket sends no packet."""
     for family, address in targets:
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as out:

@@ -1,7 +1,7 @@
-"""Spans of trouble of one subject, found in its evidence: where each begins and when it is over.
+"""Outages of one subject, found in its evidence: when each begins and ends.
 
-A span begins with the run of failures that led to it. It is over after a run of good answers that
-grows with every relapse (damping, as with flapping routes), and ends where that run began.
+An outage begins with the run of failures that led to it. It is over after a run of successes, which
+must be longer after every relapse (damping, as for flapping routes), and ends where that run began.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from toolkit.health.analysis.state import (
 )
 
 SEVERITY: Final[Mapping[State, int]] = {"degraded": 1, "auth_error": 2, "down": 3}
-"""States that are trouble, by how bad they are."""
+"""States that count as outages, by severity."""
 
 CALM_RUN: Final = 3
 PER_RELAPSE: Final = 5
 DEGRADED_AFTER: Final = 3
-"""So many failed or slow outcomes since the last incident make one of a degraded provider."""
+"""Failed or slow outcomes since the last incident that make a degraded provider an incident."""
 LONGEST_CALM_RUN: Final = 20
 LONGEST_CALM: Final = timedelta(minutes=100)
-"""Good answers in a row that end an incident: the base, more per relapse, and the most, or so
-long a time of them where probes are rare."""
+"""Consecutive successes that end an incident: the base, the increase per relapse, the maximum,
+and the time after which fewer are enough."""
 
 
 def find_spans(
     evidence: Iterable[Evidence], now: datetime, rules: Rules = DEFAULT_RULES
 ) -> list[Span]:
-    """Spans of trouble of one subject; the last one may still be open."""
+    """Outages of one subject; the last one may still be open."""
     health, spans, past = Health(), list[Span](), _Past()
     span: Span | None = None
     for item in evidence:
@@ -70,8 +70,10 @@ def find_spans(
 
 
 class _Past:
-    """What came before a span: the run of failures that led to it, and how often it went up and
-    down before, for trouble that comes and goes needs a longer calm to be over."""
+    """What preceded an outage: the run of failures that led to it, and the number of relapses.
+
+    After relapses a longer run of successes is required.
+    """
 
     def __init__(self) -> None:
         self.run: list[Evidence] = []
@@ -87,13 +89,13 @@ class _Past:
         self._recent.append(item.outcome)
 
     def is_trouble(self, health: Health) -> bool:
-        """Whether the state is trouble of its own, not the memory of an incident that is over."""
+        """Whether the state is a new outage, not the effect of one that is over."""
         if health.state == "degraded":
             return self.failures >= DEGRADED_AFTER
         return health.state in SEVERITY
 
     def open_span(self, item: Evidence) -> Span:
-        """A span that begins with the first failure of the run that led to it."""
+        """Start an outage with the first failure of the run that led to it."""
         before = self.run[:-1]
         kind = "auth" if item.outcome == "auth" else "bad"
         turns = sum(b == kind != a for a, b in pairwise(self._recent))
@@ -107,7 +109,7 @@ class _Past:
 
 @dataclass(slots=True)
 class Span:
-    """One span of trouble in the making."""
+    """An outage that is being collected."""
 
     first: Evidence
     state: State = "degraded"
@@ -120,7 +122,7 @@ class Span:
     calm: list[Evidence] = field(default_factory=list)
 
     def add(self, item: Evidence, health: Health) -> None:
-        """One more outcome within the span."""
+        """Add an outcome."""
         self.n += 1
         self.noticed_at = self.noticed_at or item.at
         if SEVERITY.get(health.state, 0) >= SEVERITY[self.state]:
@@ -138,10 +140,10 @@ class Span:
             self.calm.clear()
 
     def is_over(self, health: Health) -> bool:
-        """Whether the run of good answers is long enough to believe in."""
+        """Whether the run of successes is long enough."""
         base = 1 if self.state == "auth_error" else CALM_RUN
         is_well = health.state == "healthy"
-        if self.state == "auth_error":  # an answer proves the key, whatever else there was
+        if self.state == "auth_error":  # an answer proves the key
             is_well = health.state != "auth_error"
         if not is_well or len(self.calm) < base:
             return False
@@ -149,15 +151,15 @@ class Span:
         return len(self.calm) >= needed or self.calm[-1].at - self.calm[0].at >= LONGEST_CALM
 
     def is_followed_by_another(self, health: Health) -> bool:
-        """Whether a refused key begins while this one was calming down: that is another cause."""
+        """Whether the key is rejected while this outage is ending, which is another cause."""
         return health.state == "auth_error" != self.state and bool(self.calm)
 
     def close(self) -> None:
-        """It ended with the first answer of the good run."""
+        """Close it at the first success of the run."""
         self.closed_at = self.calm[0].at
 
     def close_silent(self, health: Health) -> None:
-        """Nothing was seen any more: nobody knows how it went on."""
+        """Close it, because there is no later evidence."""
         self.closed_at = self.calm[0].at if self.calm else health.since
         self.reason = f"{self.reason}; no activity since".removeprefix("; ")
 

@@ -1,7 +1,7 @@
-"""What was found in evidence against what stands in the ledger: each incident is one row, once.
+"""Merge incidents found in evidence with stored ones, so that each incident is one row.
 
-The same incident keeps its row when more evidence moves its edges or its place, also after a
-restart; a row that was closed is not closed a second time.
+An incident keeps its row when later evidence changes its times or scope, also after a restart; a
+closed row is not closed again.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from toolkit.health.analysis.outages import SEVERITY
 Row = dict[str, Any]
 
 _TOLD: Final = ("state", "scope", "model", "closed_at")
-"""Columns whose change is worth a new row; counts alone are not."""
+"""Columns whose change is written; a change of counts alone is not."""
 
 
 def reconcile(
     stored: Sequence[Mapping[str, Any]], found: Sequence[Incident], now: datetime
 ) -> list[Row]:
-    """Rows of `incidents` to write, so that the ledger says what the evidence says.
+    """Rows of `incidents` to write, so that the table agrees with the evidence.
 
     Args:
         stored: newest rows of incidents that are open or touch the time of the evidence.
         found: `find_incidents` over that evidence.
-        now: the moment of looking, UTC.
+        now: the current time, UTC.
     """
     left = {row["incident_id"]: row for row in stored}
     rows = []
@@ -72,12 +72,12 @@ def _new_row(incident: Incident) -> Row:
 
 
 def _grown(row: Mapping[str, Any], incident: Incident) -> Row | None:
-    """The row with what is known now; None where it says so already."""
+    """The updated row; None if nothing changed."""
     if row["closed_at"] is not None and incident.closed_at is not None:
         return None
     new = _new_row(incident)
-    told = ("incident_id", "alerted_at", "end_alerted_at")
-    grown = {**new, **{name: row[name] for name in told}}
+    kept = ("incident_id", "alerted_at", "end_alerted_at")
+    grown = {**new, **{name: row[name] for name in kept}}
     grown["opened_at"] = min(row["opened_at"], incident.opened_at)
     grown["probes"] = max(row["probes"] or 0, incident.probes)
     grown["failures"] = max(row["failures"] or 0, incident.failures)

@@ -1,9 +1,10 @@
-"""Objectives: how much of what was asked was answered, and in time; pure, over counts.
+"""Service-level objectives: how many requests were answered, and in time; pure, over counts.
 
-Availability is good / (good + failures of provider or network); what the client, the key or a
-limit is to blame for is outside. Latency is the share under a threshold, never a mean. Burn rates
-and their alerts follow the Google SRE workbook, chapter 5: two windows must agree, and here
-also a minimum of events and the Wilson lower bound, so that three unlucky calls alert nobody.
+Availability is good / (good + failures of provider or network); failures caused by the client, the
+key or a limit are excluded. Latency is the share under a threshold, not a mean. Burn rates
+and their alerts follow the Google SRE workbook, chapter 5: two windows must agree. In addition a
+minimum of events and the Wilson lower bound are required, so that three unlucky calls raise no
+alert.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Sli = Literal["availability", "ttft", "duration"]
 Verdict = Literal["met", "at_risk", "missed", "not enough data"]
 
 MIN_EVENTS: Final = 20
-"""Fewer events say nothing about a share."""
+"""Minimum number of events for a share."""
 
 WINDOWS: Final[Mapping[str, timedelta]] = {
     "5m": timedelta(minutes=5),
@@ -35,18 +36,18 @@ ALERTS: Final = (
     ("steady", 6.0, ("6h", "30m")),
     ("slow", 1.0, ("3d",)),
 )
-"""Name, burn rate and the windows that must all burn faster than that."""
+"""Name, burn rate, and the windows that must all exceed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What is asked of one provider.
+    """The objectives of one provider.
 
     Attributes:
-        availability: least share of answered requests.
-        ttft_ms, ttft_share: so large a share of first tokens comes within so many ms.
+        availability: minimum share of answered requests.
+        ttft_ms, ttft_share: this share of first tokens must arrive within `ttft_ms`.
         duration_ms, duration_share: the same for whole answers.
-        days: days over which this must hold.
+        days: number of days.
     """
 
     availability: float = 0.99
@@ -59,24 +60,24 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Good ones of all that say something."""
+    """Good and total events."""
 
     good: int = 0
     total: int = 0
 
     @property
     def bad(self) -> int:
-        """The others."""
+        """The number of failures."""
         return self.total - self.good
 
 
 def objective_for(
     provider: str, tables: Mapping[str, Mapping[str, float]], default: Objective | None = None
 ) -> Objective:
-    """The objective of a provider: its own table over `default` over what is built in.
+    """The objective of a provider: its own table, then `default`, then the built-in values.
 
     Raises:
-        ValueError: a table has a name that is no field, or a share that is not within (0, 1).
+        ValueError: a table has an unknown field, or a share that is not within (0, 1).
     """
     values = {
         **({} if default is None else _fields(default)),
@@ -93,9 +94,9 @@ def objective_for(
 
 
 def burn_rate(count: Count, target: float) -> float | None:
-    """How many times faster than allowed the error budget is used; None below `MIN_EVENTS`.
+    """The burn rate of the error budget; None below `MIN_EVENTS`.
 
-    1.0 uses it up exactly within the objective's days.
+    1.0 uses it up exactly within the days of the objective.
     """
     if count.total < MIN_EVENTS:
         return None
@@ -103,10 +104,10 @@ def burn_rate(count: Count, target: float) -> float | None:
 
 
 def find_alert(counts: Mapping[str, Count], target: float) -> str | None:
-    """The most urgent alert that all its windows agree on, or None.
+    """The most urgent alert whose windows all agree, or None.
 
     A window agrees when it has `MIN_EVENTS` events and the Wilson lower bound of its share of
-    failures lies above the share at which the budget burns so fast.
+    failures is above the share that corresponds to its burn rate.
     """
     for name, rate, windows in ALERTS:
         if all(
@@ -117,16 +118,16 @@ def find_alert(counts: Mapping[str, Count], target: float) -> str | None:
 
 
 def judge_objective(whole: Count, windows: Mapping[str, Count], target: float) -> dict[str, Any]:
-    """One objective as plain values.
+    """Evaluate one objective.
 
     Args:
-        whole: counts over the objective's days.
+        whole: counts over the days of the objective.
         windows: counts over `WINDOWS`.
-        target: the share that is asked for.
+        target: the required share.
 
     Returns:
         `verdict`, `target`, `good`, `total`, `share` with its Wilson interval `low` and `high`
-        (None where nothing was seen), `budget` (failures allowed in so many), `budget_left`
+        (None without events), `budget` (allowed failures), `budget_left`
         (share of it, negative when overdrawn; None below `MIN_EVENTS`), `burn` by window,
         and `alert`.
     """

@@ -1,17 +1,17 @@
-"""The state of a provider (or of one model) as a pure function over what was seen.
+"""The state of a provider (or of one model) as a pure function over evidence.
 
-`derive` folds evidence, oldest first, through `step`; `settle` lets time pass. Nothing here
-reads a clock, a store or a socket, so a day can be played in a millisecond.
+`derive` folds evidence, oldest first, through `step`; `settle` lets time pass. Nothing here reads a
+clock, a database or a socket, so tests can simulate a day in a millisecond.
 
 The rules, each with its reason:
-- only faults of the provider or the network count as bad: a wrong key, an empty account or a
-  bad request say nothing about whether the provider is up;
+- only failures of the provider or the network count as bad: a wrong key, an empty account or an
+invalid request do not show whether the provider works;
 - down after three bad in a row (one lost packet is not an outage), up again after two good at
   least 30 s apart (one lucky answer is not a recovery);
 - degraded when the Wilson lower bound of the error share over the last 20 outcomes passes 10 %,
   when half of them are slow, or while the state flaps;
 - calls come first: while the last calls all failed, a provider whose free listing answers is
-  degraded, not healthy, for a listing proves neither generation nor the key;
+degraded, not healthy, because a listing proves neither generation nor the key;
 - flapping by the scheme of Nagios and Naemon: the weighted share of changes among the last 21
   outcomes, on above 50 %, off below 25 %.
 """
@@ -32,30 +32,30 @@ _COUNTS_AGAINST: Final = frozenset({"provider", "network"})
 _AUTH_CODES: Final = frozenset({"AUTHENTICATION_FAILED"})
 _LIMIT_CODES: Final = frozenset({"RATE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"})
 _NEVER_ARRIVED: Final = ("REQUEST_FAILED", "TIMEOUT connect")
-# A listing has one code for all its failures; its cause says which one it was.
+# A listing has one code for all its failures; the cause distinguishes them.
 _LISTING_OUTCOMES: Final[Mapping[str, Outcome]] = {"auth": "auth", "rate_limited": "limited"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The numbers behind the states.
+    """The thresholds of the states.
 
     Attributes:
-        down_after: bad outcomes in a row that mean down.
-        down_apart_s: least seconds between the first and the last of those, where they are
-            calls: calls that fail in the same moment are one bad moment, however many they are.
-        up_after: good outcomes in a row that end it.
-        up_apart_s: least seconds between the first and the last of those.
-        window: outcomes over which shares are taken.
-        window_s: outcomes older than so many seconds are left out of shares.
-        min_outcomes: fewer outcomes say nothing about shares.
-        degraded_share: Wilson lower bound of the error share that means degraded.
-        slow_share: share of slow outcomes that means degraded.
+        down_after: consecutive bad outcomes for `down`.
+        down_apart_s: minimum seconds between the first and the last of those, for calls: calls that
+            fail at the same moment count once.
+        up_after: consecutive good outcomes that end it.
+        up_apart_s: minimum seconds between the first and the last of those.
+        window: number of outcomes for shares.
+        window_s: maximum age of outcomes for shares, seconds.
+        min_outcomes: minimum number of outcomes for shares.
+        degraded_share: Wilson lower bound of the error share for `degraded`.
+        slow_share: share of slow outcomes for `degraded`.
         flap_on, flap_off: weighted share of changes at which flapping begins and ends.
-        calls_fail_after: failed calls in a row that a good listing does not outweigh; fewer where
-            no call was ever answered: `calls_fail_unproven`.
-        stale_after_s: without evidence for so long the state is unknown.
-        limited_for_s: how long a rate limit holds when the provider does not say.
+        calls_fail_after: consecutive failed calls that a good listing does not outweigh;
+            `calls_fail_unproven` if no call was ever answered.
+        stale_after_s: seconds without evidence after which the state is unknown.
+        limited_for_s: duration of a rate limit if the provider gives none.
     """
 
     down_after: int = 3
@@ -81,17 +81,17 @@ DEFAULT_RULES: Final = Rules()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One thing that was seen: a real call or a probe.
+    """A real call or a probe.
 
     Attributes:
         evidence_id: id of the call or probe.
         at: when it ended, UTC.
-        outcome: what it says about the provider.
-        reason: the error code and cause, or what was good.
-        until: for a rate limit, when it ends (UTC), where the provider said so.
-        model: `provider/model_id` that was asked, where one was.
+        outcome: the outcome for the provider.
+        reason: the error code and cause, or why it was good.
+        until: for a rate limit, when it ends (UTC), if the provider gave a time.
+        model: the called `provider/model_id`, if any.
         blame: whose fault a failure was.
-        is_probe: it was a probe, not a real call.
+        is_probe: whether it is a probe.
     """
 
     evidence_id: str
@@ -110,15 +110,15 @@ class Health:
 
     Attributes:
         state: see `State`.
-        reason: why, in words.
-        since: when this state began, UTC; None while nothing was ever seen.
-        evidence: ids of what caused the state, newest last.
+        reason: why, as text.
+        since: when this state began, UTC; None without any evidence.
+        evidence: ids of the calls and probes behind the state, newest last.
         last_at: newest evidence of any kind, UTC.
         last_success_at: newest good outcome, UTC.
-        is_flapping: outcomes change too often to be believed one by one.
+        is_flapping: whether outcomes alternate too often for single ones to count.
         until: end of a rate limit, UTC.
         recent: newest outcomes that count (good, slow, bad), oldest first, with their times.
-        bad_run, good_run: length of the run of equal outcomes that goes on now.
+        bad_run, good_run: length of the current run.
         bad_run_at, good_run_at: when that run began, UTC.
         failed_calls: calls that reached the provider and failed since the last good one.
         failed_call_at: the newest of those, UTC.
@@ -144,7 +144,7 @@ class Health:
 
 
 def judge_row(row: Mapping[str, Any], *, slow_ms: float | None = None) -> Outcome:
-    """What a row of `calls` or `probes` says about its provider.
+    """Classify a row of `calls` or `probes`.
 
     Args:
         row: needs `status`; reads `error_code`, `error_cause`, `blame`, `ttft_ms` and
@@ -161,9 +161,9 @@ def judge_row(row: Mapping[str, Any], *, slow_ms: float | None = None) -> Outcom
     if row.get("error_code") in _LIMIT_CODES:
         return "limited"
     if row.get("error_code") == "FETCH_MODELS_FAILED":
-        told = _LISTING_OUTCOMES.get(row.get("error_cause") or "")
-        if told is not None:
-            return told
+        outcome = _LISTING_OUTCOMES.get(row.get("error_cause") or "")
+        if outcome is not None:
+            return outcome
     return "bad" if row.get("blame") in _COUNTS_AGAINST else "neutral"
 
 
@@ -176,7 +176,7 @@ def derive(evidence: Iterable[Evidence], now: datetime, rules: Rules = DEFAULT_R
 
 
 def step(health: Health, seen: Evidence, rules: Rules = DEFAULT_RULES) -> Health:
-    """The state after one more piece of evidence. Late evidence counts where it arrives."""
+    """The state after one more piece of evidence. Late evidence counts when it arrives."""
     if seen.outcome == "neutral":
         return health
     at = max(seen.at, health.last_at or seen.at)
@@ -192,7 +192,7 @@ def step(health: Health, seen: Evidence, rules: Rules = DEFAULT_RULES) -> Health
 
 
 def settle(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Health:
-    """The state after time has passed: limits end, and old evidence proves nothing."""
+    """The state after time has passed: limits end and evidence expires."""
     if health.state == "rate_limited" and health.until is not None and now >= health.until:
         ended = replace(health, until=None)
         health = replace(_judge(ended, ended.until or now, rules, ()), since=health.until)
@@ -213,14 +213,14 @@ def settle(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Healt
 
 
 def pause(health: Health, now: datetime, reason: str) -> Health:
-    """Hold judgement, for instance while this machine itself is offline."""
+    """Suspend the evaluation, for example while this machine is offline."""
     if health.state == "paused":
         return health
     return replace(health, state="paused", reason=reason, since=now, evidence=())
 
 
 def resume(health: Health, now: datetime, rules: Rules = DEFAULT_RULES) -> Health:
-    """Judge again by what was known before the pause."""
+    """Resume with the evidence from before the suspension."""
     if health.state != "paused":
         return health
     return _judge(health, now, rules, ())
@@ -243,10 +243,10 @@ def _count(health: Health, seen: Evidence, at: datetime, rules: Rules) -> Health
 
 
 def _count_call(health: Health, seen: Evidence, at: datetime) -> Health:
-    """Count the calls that failed in a row; a listing says nothing about them.
+    """Count consecutive failed calls; listings do not change the count.
 
-    A call that never reached the provider does not count: there a good listing does prove that
-    the fault is over.
+    A call that did not reach the provider does not count: a good listing then proves that the fault
+        is over.
     """
     is_listing = seen.is_probe and seen.model is None
     if is_listing or seen.reason.startswith(_NEVER_ARRIVED):
@@ -257,7 +257,7 @@ def _count_call(health: Health, seen: Evidence, at: datetime) -> Health:
 
 
 def _judge(health: Health, at: datetime, rules: Rules, seen: tuple[Evidence, ...]) -> Health:
-    """Choose among healthy, degraded and down by the outcomes that count."""
+    """Choose among healthy, degraded and down by the counted outcomes."""
     newest = seen[-1] if seen else None
     if _is_down(health, at, rules, newest):
         last = f", last: {newest.reason}" if newest and newest.reason else ""
@@ -290,10 +290,10 @@ def _has_recovered(health: Health, at: datetime, rules: Rules) -> bool:
 
 
 def _why_degraded(health: Health, at: datetime, rules: Rules) -> str | None:
-    """Why the recent outcomes are not good enough, or None when they are.
+    """Why recent outcomes mean degraded, or None.
 
-    After an outage its failures stay in the window; a run of good ones as long as the least
-    number of outcomes says that they are history.
+    After an outage its failures stay in the window; a run of `min_outcomes` successes overrides
+    them.
     """
     if health.is_flapping:
         return "flapping: successes and failures alternate"
@@ -311,7 +311,7 @@ def _why_degraded(health: Health, at: datetime, rules: Rules) -> str | None:
 
 
 def _why_calls_fail(health: Health, at: datetime, rules: Rules) -> str | None:
-    """Why a provider is not healthy although its listing answers, or None where calls work."""
+    """Why a provider is degraded although its listing answers, or None if calls work."""
     oldest = at - timedelta(seconds=rules.window_s)
     if health.failed_call_at is None or health.failed_call_at < oldest:
         return None

@@ -1,4 +1,4 @@
-"""Tells people that an incident opened or ended: a log line, and a webhook where one is set."""
+"""Alerts for incidents that open or close: a log line, and a webhook if one is set."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ _log = logging.getLogger("toolkit.health")
 
 
 def describe(row: Mapping[str, Any], event: Event) -> dict[str, Any]:
-    """What is told of an incident: no secret, and nothing of anybody's prompts.
+    """The content of an alert, without secrets or prompts.
 
     Returns:
-        `event`, the columns of the incident that say what and where, and `text` in words (the
-        field that chat services show).
+        `event`, columns of the incident, and `text` (the field that chat services show).
     """
     subject = row["model"] or row["provider"]
     if event == "opened":
@@ -37,33 +36,33 @@ def describe(row: Mapping[str, Any], event: Event) -> dict[str, Any]:
         text = f"{subject} works again, after {_lasted(row)} {_words(row['state'])}"
     columns = ("incident_id", "provider", "model", "scope", "state", "reason", "error_code")
     times = {name: _iso(row[name]) for name in ("opened_at", "closed_at")}
-    told = {name: row[name] for name in columns}
-    return {"event": event, **told, **times, "text": redact(text)}
+    values = {name: row[name] for name in columns}
+    return {"event": event, **values, **times, "text": redact(text)}
 
 
-def log(told: Mapping[str, Any]) -> None:
+def log(alert: Mapping[str, Any]) -> None:
     """One line in the log `toolkit.health`."""
-    level = logging.WARNING if told["event"] == "opened" else logging.INFO
-    _log.log(level, "incident %s: %s [%s]", told["event"], told["text"], told["scope"])
+    level = logging.WARNING if alert["event"] == "opened" else logging.INFO
+    _log.log(level, "incident %s: %s [%s]", alert["event"], alert["text"], alert["scope"])
 
 
-async def post(settings: Settings, told: Mapping[str, Any]) -> None:
-    """Post one event to the webhook, under the rules of addresses, without redirects.
+async def post(settings: Settings, alert: Mapping[str, Any]) -> None:
+    """Post one event to the webhook, with the checks of base URLs and without redirects.
 
-    A repetition after an answer that was lost carries the same `Idempotency-Key`.
+    A repeated delivery has the same `Idempotency-Key`.
 
     Raises:
-        ToolkitError: the address is not allowed, nothing came, or the answer was no 2xx; the
-            message names the host alone.
+        ToolkitError: the address is not allowed, there was no answer, or its status was not 2xx;
+            the message contains the host only.
     """
     url = settings.health_webhook_url.get_secret_value()
     parts = urlsplit(url)
     local = parts.hostname in _LOOPBACK
     check_base_url(parts._replace(query="", fragment="").geturl(), local)
-    headers = {"Idempotency-Key": f"{told['incident_id']}-{told['event']}"}
+    headers = {"Idempotency-Key": f"{alert['incident_id']}-{alert['event']}"}
     try:
         async with open_http(settings, local=local) as http:
-            answer = await http.post(url, json=dict(told), headers=headers, timeout=_DEADLINE_S)
+            answer = await http.post(url, json=dict(alert), headers=headers, timeout=_DEADLINE_S)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise _failed(parts.hostname, type(error).__name__) from None
     except ToolkitError as error:

@@ -1,4 +1,4 @@
-"""Time as a monitor uses it, so that a test can play a day in seconds; and how often it looks."""
+"""The monitor's clock, which tests replace to simulate a day in seconds, and its intervals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from toolkit.health.evidence import utc_now
 
 
 class Clock(Protocol):
-    """Time, as a monitor uses it."""
+    """The clock of a monitor."""
 
     def now(self) -> datetime:
-        """UTC, for evidence."""
+        """The current time in UTC, for evidence."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never jump, for the schedule."""
+        """Monotonic seconds, for the schedule."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -28,7 +28,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's time."""
+    """The clock of the system."""
 
     def now(self) -> datetime:
         """UTC."""
@@ -45,14 +45,14 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """How often a monitor looks at what, seconds.
+    """Intervals of a monitor, seconds.
 
     Attributes:
-        follow_s: at the registry and at pauses.
-        passive_s: at the ledger, for real calls.
-        book_s: at the evidence, for incidents.
-        lookout_s: whether this machine is back online.
-        shortest_s, longest_s: bounds of one rest.
+        follow_s: reading the registry and pauses.
+        passive_s: reading real calls from the database.
+        book_s: updating incidents.
+        lookout_s: checking whether this machine is online again.
+        shortest_s, longest_s: minimum and maximum wait.
     """
 
     follow_s: float = 5.0

@@ -1,7 +1,7 @@
-"""Keeps the table `incidents`: writes what the evidence shows, and has each opening and end told.
+"""Maintains the table `incidents` and sends an alert when an incident opens or closes.
 
-Only the holder of the lease keeps books, so every incident is written and told once; what was
-not told before the process ended is found again in the table.
+Only the holder of the lease does this, so every incident is written and reported once; alerts that
+were not sent before the process ended are found in the table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TOLD_WITHIN: Final = timedelta(days=1)
 _FIRST_WAIT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 900.0
 
-# As far back as evidence may be read: a row that is not known here would be written a second time.
+# The time range of the evidence: an incident that is not loaded here would be written twice.
 _STORED: Final = "SELECT * FROM incidents WHERE closed_at IS NULL OR closed_at >= ?"
 
 _log = logging.getLogger("toolkit.health")
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 class IncidentTracker:
-    """The incidents of one home, as one monitor keeps them."""
+    """The incidents of one home."""
 
     def __init__(self, host: HealthHost) -> None:
         self._host = host
@@ -47,13 +47,13 @@ class IncidentTracker:
         self._retry_wait_s = _FIRST_WAIT_S
 
     def update(self, now: datetime) -> tuple[dict[str, Health], list[Row]]:
-        """Write what is new.
+        """Write new and changed incidents.
 
         Returns:
-            The states of all providers, and the incidents as they stand.
+            The states of all providers, and the current incidents.
 
         Raises:
-            StoreError: the ledger cannot be read or written; nothing is lost by trying later.
+            StoreError: the database cannot be read or written; a later update loses nothing.
         """
         host = self._host
         stored = host.store.rows(_STORED, [now - _LONGEST])
@@ -70,13 +70,13 @@ class IncidentTracker:
         newest = {row["incident_id"]: row for row in (*stored, *rows)}
         return states, list(newest.values())
 
-    async def tell(self, incidents: list[Row], now: datetime, now_s: float) -> None:
-        """Tell openings and ends that were not told yet; a webhook that fails is tried again.
+    async def notify(self, incidents: list[Row], now: datetime, now_s: float) -> None:
+        """Send alerts that were not sent yet; a failed delivery is retried.
 
         Args:
-            incidents: rows as they stand.
+            incidents: current rows.
             now: UTC.
-            now_s: seconds of the monotonic clock, for the waits between tries.
+            now_s: seconds of the monotonic clock, for the waits between retries.
         """
         for row in sorted(incidents, key=lambda one: one["opened_at"]):
             if row["closed_at"] is None:
@@ -89,14 +89,14 @@ class IncidentTracker:
                 await self._tell(row, "closed", "end_alerted_at", now, now_s)
 
     def _is_opening_due(self, row: Mapping[str, Any], now: datetime) -> bool:
-        """Not of what was over before anybody saw it, and not of yesterday's news."""
+        """Whether to report the opening: not if the incident is already over or old."""
         was_seen = row["closed_at"] is None or row["incident_id"] in self._seen_open
         is_news = now - row["opened_at"] <= _TOLD_WITHIN
         return row["alerted_at"] is None and was_seen and is_news
 
     @staticmethod
     def _is_end_due(row: Mapping[str, Any], now: datetime) -> bool:
-        """Of what was told to begin, and ended within a day."""
+        """Whether to report the end: if the opening was reported and it ended within a day."""
         if row["alerted_at"] is None or row["closed_at"] is None:
             return False
         return row["end_alerted_at"] is None and now - row["closed_at"] <= _TOLD_WITHIN
@@ -104,16 +104,16 @@ class IncidentTracker:
     async def _tell(
         self, row: Row, event: alerts.Event, column: str, now: datetime, now_s: float
     ) -> bool:
-        told = alerts.describe(row, event)
+        alert = alerts.describe(row, event)
         mark = (row["incident_id"], event)
         if mark not in self._logged:
             self._logged.add(mark)
-            alerts.log(told)
+            alerts.log(alert)
         if self._host.settings.health_webhook_url.get_secret_value():
             if now_s < self._retry_at_s:
                 return False
             try:
-                await alerts.post(self._host.settings, told)
+                await alerts.post(self._host.settings, alert)
             except ToolkitError as error:
                 _log.warning("%s", error.message)
                 self._retry_at_s = now_s + self._retry_wait_s

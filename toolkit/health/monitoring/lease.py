@@ -1,8 +1,8 @@
-"""Which of several monitors on one home probes: a lease in a file, renewed while its holder lives.
+"""The lease that decides which of several monitors of one home probes.
 
-The file is private, written whole and changed under a lock. A holder that was killed does not
-renew, so that somebody else takes over when the lease ends; one that wakes up later finds that
-the lease is not its own any more. A clock that was set back ends a lease from the future.
+The lease is a private file, written atomically under a lock and renewed by its holder. If the
+holder is killed, another monitor takes over when the lease expires; a holder that wakes up later
+finds that it lost the lease. A lease from the future (the clock was set back) is not valid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from toolkit.errors import FileLocked, FileUnsafe
 from toolkit.files import locked, read_private, write_atomic
 
 LEASE_S: Final = 30.0
-"""So long a lease holds without being renewed."""
+"""Duration of a lease without renewal."""
 
 _LOCK_WAIT_S: Final = 2.0
 _MOST_BYTES: Final = 1024 * 1024
@@ -29,7 +29,7 @@ _MOST_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who probes.
+    """The holder of the lease.
 
     Attributes:
         token: unique to one monitor.
@@ -37,8 +37,8 @@ class Holder:
         what: `app`, `watch` or `serve`.
         since: when it took the lease, UTC.
         renewed_at, expires_at: UTC.
-        next_at: when providers are due, UTC, by name.
-        is_offline: it finds this machine offline.
+        next_at: next probe by provider, UTC.
+        is_offline: whether this machine seems to be offline.
     """
 
     token: str
@@ -52,18 +52,18 @@ class Holder:
     is_offline: bool = False
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether it holds at `now`; a lease that was renewed in the future does not."""
+        """Whether it is valid at `now`; a lease renewed in the future is not."""
         length = self.expires_at - self.renewed_at
         return self.renewed_at - length <= now < self.expires_at
 
 
 class Lease:
-    """One monitor's claim to the lease of a home.
+    """The lease of a home, from the view of one monitor.
 
     Args:
         path: the lease's file.
         what: `app`, `watch` or `serve`.
-        length_s: how long it holds without being renewed.
+        length_s: duration without renewal, seconds.
     """
 
     def __init__(self, path: Path, what: str, length_s: float = LEASE_S) -> None:
@@ -77,11 +77,11 @@ class Lease:
         next_at: Mapping[str, datetime] | None = None,
         is_offline: bool = False,
     ) -> bool:
-        """Take or renew the lease; False while somebody else has it.
+        """Take or renew the lease; False while another monitor has it.
 
         Args:
             now: UTC.
-            next_at, is_offline: what others may know of the schedule.
+            next_at, is_offline: published with the lease.
 
         Raises:
             OSError: the home cannot be written.
@@ -93,11 +93,11 @@ class Lease:
                     return False
                 write_atomic(self.path, _encode(self._renewed(before, now, next_at, is_offline)))
                 return True
-        except FileLocked:  # somebody is at it this very moment
+        except FileLocked:  # another process is changing it right now
             return False
 
     def release(self) -> None:
-        """Give it back, if it is ours.
+        """Release it, if this monitor holds it.
 
         Raises:
             OSError: the home cannot be written.
@@ -108,10 +108,10 @@ class Lease:
                 if before and before.token == self._token:
                     self.path.unlink(missing_ok=True)
         except FileLocked:
-            return  # it ends by itself
+            return  # it expires
 
     def is_mine(self, holder: Holder | None) -> bool:
-        """Whether a holder is this one."""
+        """Whether the holder is this monitor."""
         return holder is not None and holder.token == self._token
 
     def _renewed(
@@ -139,7 +139,7 @@ class Lease:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Who has the lease according to its file; None where there is none or it cannot be read."""
+    """Read the holder from the file; None if there is none or it cannot be read."""
     try:
         return _decode(json.loads(read_private(path, limit_bytes=_MOST_BYTES)))
     except (OSError, FileUnsafe, ValueError, TypeError, KeyError, AttributeError):

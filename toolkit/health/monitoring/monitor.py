@@ -1,8 +1,8 @@
-"""The monitor: probes providers that real calls say too little of, and has the books kept.
+"""The monitor: probes providers without recent calls and updates incidents.
 
-`tick` is one look around: hold the lease, take up who is in use, start what is due, keep the
-books. When to probe whom is `schedule.py` beside this file; clock, chance and the probe itself are
-handed in, so that a test can play a day in seconds.
+One `tick` renews the lease, updates the list of providers, starts due probes and updates incidents.
+`schedule.py` decides when to probe; clock, random numbers and the probe are parameters, so that
+tests can simulate a day in seconds.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ _log = logging.getLogger("toolkit.health")
 
 
 async def probe_quietly(host: HealthHost, provider: Provider, at: datetime) -> Row:
-    """A monitor's probe: the free listing, as the provider's owner would want it asked."""
+    """The default probe: the free listing."""
     return await probe_listing(host, provider, at, is_manual=False)
 
 
 class Monitor:
-    """Watches the providers of one toolkit while it holds the lease.
+    """Monitors the providers of one toolkit while it holds the lease.
 
     Args:
-        host: whose providers.
-        lease: the claim to be the one who probes.
-        clock, rng: time and chance.
-        probe: asks one provider and gives the row of `probes`.
-        route: whether the system knows a way out of this machine.
-        cadence: how often it looks at what.
+        host: the owner of the providers.
+        lease: the lease.
+        clock, rng: clock and random numbers.
+        probe: probes one provider and returns the row of `probes`.
+        route: whether the system has a route to the internet.
+        cadence: its intervals.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Monitor:
     # ---- running ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Watch until `stop`, then give the lease back."""
+        """Run until `stop`, then release the lease."""
         self._loop = asyncio.get_running_loop()
         try:
             while not self._is_stopped:
@@ -124,12 +124,12 @@ class Monitor:
             self._loop.call_soon_threadsafe(self._nudged.set)
 
     async def idle(self) -> None:
-        """Wait until nothing is in flight."""
+        """Wait until no probe is in flight."""
         while self._flights:
             await asyncio.wait(set(self._flights))
 
     async def tick(self) -> float:
-        """One look around; returns how long to rest, seconds."""
+        """Do what is due; return the time to wait, seconds."""
         now_s = self._clock.monotonic()
         if self._is_time("lease", now_s, self.lease.length_s / 3):
             await self._try("the lease", self._hold(now_s))
@@ -142,7 +142,7 @@ class Monitor:
         return self._find_rest(self._clock.monotonic())
 
     async def _rest(self, wait_s: float) -> None:
-        """Rest until it is time, or until a probe has landed: then the next one may be due."""
+        """Wait until the next probe is due or one has finished."""
         resting = asyncio.ensure_future(self._clock.sleep(wait_s))
         nudged = asyncio.ensure_future(self._nudged.wait())
         try:
@@ -170,7 +170,7 @@ class Monitor:
         return max(bounds.shortest_s, min(min(moments) - now_s, bounds.longest_s))
 
     async def _try(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Go on when the store or the home cannot be used just now; say so once."""
+        """Continue if the database or the home folder cannot be used; log it once."""
         try:
             await work
         except (ToolkitError, OSError) as error:
@@ -182,7 +182,7 @@ class Monitor:
             if self._said.pop(what, None) is not None:
                 _log.info("the health monitor can use %s again", what)
 
-    # ---- looking around -----------------------------------------------------------------------
+    # ---- providers and calls ------------------------------------------------------------------
 
     async def _hold(self, now_s: float) -> None:
         now = self._clock.now()
@@ -197,7 +197,7 @@ class Monitor:
             self._states, self.is_offline = {}, False
 
     async def _follow(self, now_s: float) -> None:
-        """Take up who is in use and not paused; the built-in server is started by calls alone."""
+        """Update the providers to probe; the built-in server is started by calls only."""
         health, now = self._host.health, self._clock.now()
         watched, paused = await asyncio.to_thread(
             lambda: (health.evidence.watched(), health.pauses.read(now))
@@ -233,8 +233,8 @@ class Monitor:
         states, incidents = await asyncio.to_thread(self._book.update, now)
         self._states = states
         took_s = self._clock.monotonic() - now_s
-        self._due["book"] += 20 * took_s  # reading costs a twentieth of the time at most
-        await self._book.tell(incidents, now, now_s)
+        self._due["book"] += 20 * took_s  # spend at most 5 % of the time on reading
+        await self._book.notify(incidents, now, now_s)
 
     # ---- one probe ----------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Monitor:
             )
 
     async def _watch(self, name: str) -> None:
-        """Probe one provider, record it, and plan the next probe, whatever happens."""
+        """Probe one provider, record it, and always schedule the next probe."""
         provider = self._providers[name]
         finding: Finding = "unsettled"
         retry_after_s: float | None = None
@@ -281,7 +281,7 @@ class Monitor:
     # ---- this machine -------------------------------------------------------------------------
 
     def _is_lost(self, provider: Provider, row: Row) -> bool:
-        """Whether nothing came back from afar; an answer is remembered for the others."""
+        """Whether no remote answer arrived; an answer is remembered for other probes."""
         if provider.is_local:
             return False
         if row["status"] == "error" and row.get("blame") == "network":
@@ -290,7 +290,7 @@ class Monitor:
         return False
 
     async def _finds_offline(self, lost: Provider) -> bool:
-        """Whether it is this machine: there is no way out, or an unrelated provider is lost too."""
+        """Whether this machine is offline: no route, or an unrelated provider fails, too."""
         if self.is_offline or not await asyncio.to_thread(self._route):
             return True
         now_s = self._clock.monotonic()
@@ -313,7 +313,7 @@ class Monitor:
         self._due["lookout"] = self._clock.monotonic() + self._cadence.lookout_s
 
     async def _look_out(self) -> None:
-        """Ask one provider whether anybody can be reached again."""
+        """Probe one provider to find out whether this machine is online again."""
         others = self._remote_but("")
         if not others:
             self.is_offline = False
@@ -333,7 +333,7 @@ class Monitor:
 
 
 def _find(after: Health, rows: list[Row]) -> Finding:
-    """What a probe means for the time of the next one."""
+    """What the result means for the time of the next probe."""
     outcome = summarise(rows)["outcome"]
     if outcome in ("auth", "limited"):
         return "trouble"

@@ -1,4 +1,4 @@
-"""The monitor of this process: started once, stopped in order, and who else has the lease."""
+"""Starts and stops the monitor of this process, and reports which process has the lease."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ class MonitorControl:
         self.monitor: Monitor | None = None
 
     def start(self, what: str, *, lease_s: float = LEASE_S) -> None:
-        """Run the monitor on the toolkit's loop; nothing happens where it runs already, or
-        where the setting `health_interval_s` is 0.
+        """Run the monitor, unless it already runs or `health_interval_s` is 0.
 
         Args:
-            what: who starts it (`app`, `serve`, `watch`), for others to read.
-            lease_s: how long its lease holds without being renewed, seconds.
+            what: what starts it (`app`, `serve`, `watch`), shown to other processes.
+            lease_s: duration of its lease without renewal, seconds.
         """
         from toolkit.health.monitoring.monitor import Monitor
 
@@ -51,7 +50,7 @@ class MonitorControl:
             self._running.add_done_callback(_tell_end)
 
     def stop(self) -> None:
-        """Stop it and give the lease back."""
+        """Stop it and release the lease."""
         with self._lock:
             running, self._running = self._running, None
         if running is None or self.monitor is None:
@@ -60,13 +59,13 @@ class MonitorControl:
         wait([running], _STOP_WAIT_S)
 
     def status(self) -> dict[str, Any]:
-        """Whether somebody probes, and when.
+        """Which process probes, and when.
 
         Returns:
             `running`: `here`, `elsewhere` or `nowhere`; `what`, `pid`, `host`, `since` and
-            `renewed_at` of who does (None where nobody does); `is_offline`: it finds this machine
+            `renewed_at` of that process (None if there is none); `is_offline`: this machine seems
             offline; `interval_s`; `next_at`: when each provider is due, UTC, by name; `paused`:
-            names of those that a person paused.
+            names of paused providers.
         """
         holder = read_holder(self._path)
         if holder is not None and not holder.is_valid(utc_now()):
@@ -91,7 +90,7 @@ class MonitorControl:
 
 
 def _tell_end(running: Future[None]) -> None:
-    """A monitor that broke must not end in silence."""
+    """Log an unexpected end of the monitor."""
     if not running.cancelled() and (error := running.exception()) is not None:
         _log.error(
             "the health monitor stopped unexpectedly: %s: %s",

@@ -1,4 +1,4 @@
-"""Providers that a person does not want probed, remembered in a small file of the home."""
+"""Paused providers, stored in a small file in the home folder."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LOCK_WAIT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Why somebody is not probed.
+    """A pause of one provider.
 
     Attributes:
         since: when it began, UTC.
-        until: when it ends by itself, UTC; None: when a person ends it.
-        why: the person's words, or nothing.
+        until: when it ends, UTC; None: when it is resumed.
+        why: the given reason, or "".
     """
 
     since: datetime
@@ -33,23 +33,23 @@ class Pause:
 
     @property
     def words(self) -> str:
-        """All of it in a sentence, without its begin."""
+        """Describe it in a sentence, without its start."""
         until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M} UTC"
         return f"paused by you{until}" + (f": {self.why}" if self.why else "")
 
     def holds(self, now: datetime) -> bool:
-        """Whether it has not ended by itself."""
+        """Whether it has not ended."""
         return self.until is None or now < self.until
 
 
 class Pauses:
-    """Who is paused, and since when; read anew each time, for other processes change it too."""
+    """The paused providers; read again each time, because other processes change the file."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / "health-paused.json"
 
     def read(self, now: datetime) -> dict[str, Pause]:
-        """The pauses that hold at a moment, by provider; an unreadable file pauses nobody."""
+        """The pauses at a given time, by provider; an unreadable file counts as empty."""
         try:
             values = json.loads(read_private(self._path))
             pauses = {str(name): _from_json(value) for name, value in values.items()}
@@ -58,10 +58,10 @@ class Pauses:
         return {name: pause for name, pause in pauses.items() if pause.holds(now)}
 
     def pause(self, name: str, pause: Pause) -> None:
-        """Pause a provider; one that is paused stays so since it was, with the new end and words.
+        """Pause a provider; if it is paused already, only the end and the reason change.
 
         Raises:
-            FileLocked: another process keeps the file locked.
+            FileLocked: another process has the file locked.
             OSError: the home cannot be written.
         """
 
@@ -72,7 +72,7 @@ class Pauses:
         self._change(edit, pause.since)
 
     def resume(self, name: str, now: datetime) -> None:
-        """Take a pause back. Errors as `pause`."""
+        """Remove a pause. Errors as `pause`."""
         self._change(lambda paused: paused.pop(name, None), now)
 
     def _change(self, edit: Callable[[dict[str, Pause]], object], now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What health probes may cost a day, what they have cost, and when the next one may cost again."""
+"""The daily budget of health probes, what was spent, and when the next paid probe is possible."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
 
 PAID_EVERY: Final = timedelta(hours=1)
-"""One model is asked for money at most so often."""
+"""Minimum interval between two paid probes of a model."""
 
-# The calls say what was paid; a probe without a known cost counts as what was set aside for it.
+# Calls have the cost; a probe without a known cost counts with its reserved amount.
 _SPENT: Final = """
     SELECT (
         SELECT coalesce(sum(coalesce(cost_reported_usd, cost_usd)), 0) FROM calls
@@ -31,21 +31,21 @@ _LAST_PAID: Final = """
 
 
 class Spending:
-    """Asks models for money, one at a time, so that two probes never spend the same cent."""
+    """Makes paid probes, one at a time, so that they cannot exceed the budget together."""
 
     def __init__(self, host: HealthHost) -> None:
         self._host = host
         self._gate = asyncio.Lock()
 
     async def ask(self, provider: Provider, at: datetime) -> list[Row]:
-        """Ask a provider's default model where the budget of today reaches that far.
+        """Call a provider's default model if today's budget allows it.
 
         Returns:
-            Rows of `probes`; none where only free listings are allowed, where the model was asked
-            within `PAID_EVERY`, or where too little is left.
+            Rows of `probes`; none if only free listings are allowed, the model was called within
+            `PAID_EVERY`, or too little is left.
 
         Raises:
-            StoreError: what was spent cannot be read; then nothing is spent.
+            StoreError: the spend cannot be read; then no paid probe is made.
         """
         limit_usd = Decimal(str(self._host.settings.probe_budget_usd))
         if limit_usd <= 0 or provider.default_model is None:
@@ -60,11 +60,11 @@ class Spending:
 
 
 def read_budget(host: HealthHost, now: datetime) -> dict[str, Any]:
-    """The budget of this UTC day.
+    """The budget of the current UTC day.
 
     Returns:
-        `spent_usd`, `limit_usd` and `left_usd` (Decimal), and `next_at`: when a probe may cost
-        money again, UTC; None where the limit is 0 (free listings only).
+        `spent_usd`, `limit_usd` and `left_usd` (Decimal), and `next_at`: when the next paid probe
+        is possible, UTC; None if the limit is 0 (free listings only).
 
     Raises:
         StoreError: the ledger cannot be read.
@@ -89,7 +89,7 @@ def read_spent(host: HealthHost, now: datetime) -> Decimal:
 
 
 def read_last_paid(host: HealthHost, now: datetime) -> dict[str, datetime]:
-    """When each provider's model was last asked by a probe, within `PAID_EVERY`, UTC."""
+    """Last paid probe by provider within `PAID_EVERY`, UTC."""
     rows = host.store.rows(_LAST_PAID, [now - PAID_EVERY, now])
     return {row["provider"]: row["probed_at"] for row in rows}
 

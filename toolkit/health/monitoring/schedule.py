@@ -1,7 +1,7 @@
-"""When to probe whom: a pure schedule on a monotonic clock, told the time by whoever runs it.
+"""When to probe which provider: a schedule without a clock of its own; callers pass the time.
 
-Starts are spread, so that 500 providers make no burst, not even after a sleep of the machine; one
-probe at a time goes to an origin; trouble is confirmed soon, then asked ever more seldom.
+Starts are spread, so that 500 providers cause no burst, even after the machine was suspended. There
+is one probe at a time per origin. A failure is confirmed soon; during an outage the interval grows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Finding = Literal["fine", "unsettled", "trouble"]
-"""What a probe said: all is well, not clear yet, or trouble that is known."""
+"""Result of a probe: good, unclear, or a known outage."""
 
 _BURST_S: Final = 1.0
 _LONGEST_GAP_S: Final = 1.0
@@ -19,15 +19,15 @@ _LONGEST_GAP_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """The numbers behind a schedule.
+    """Parameters of a schedule.
 
     Attributes:
-        interval_s: between two probes of a provider.
-        jitter: share by which waits vary, up and down.
-        confirm_s: wait after what is not clear yet, at most `interval_s`.
-        longest_s: longest wait while there is trouble, at least `interval_s`.
-        longest_retry_after_s: a provider that asks for more is asked again after that.
-        most_at_once: probes in flight.
+        interval_s: interval between two probes of a provider.
+        jitter: relative random variation of the waits.
+        confirm_s: wait after an unclear result, at most `interval_s`.
+        longest_s: maximum wait during an outage, at least `interval_s`.
+        longest_retry_after_s: maximum `Retry-After` that is respected.
+        most_at_once: maximum number of probes in flight.
     """
 
     interval_s: float = 300.0
@@ -50,8 +50,8 @@ class Schedule:
     """The schedule of one monitor.
 
     Args:
-        pace: its numbers.
-        rng: gives a number in [0, 1).
+        pace: its parameters.
+        rng: returns a number in [0, 1).
     """
 
     def __init__(self, pace: Pace, rng: Callable[[], float]) -> None:
@@ -61,7 +61,7 @@ class Schedule:
         self._free_at: float | None = None
 
     def follow(self, origins: Mapping[str, str], now: float) -> None:
-        """Take up who is new, spread over an interval, and forget who is gone.
+        """Add new providers, spread over an interval, and remove others.
 
         Args:
             origins: origin by provider.
@@ -78,11 +78,11 @@ class Schedule:
             self._subjects[name].origin = origin
 
     def take_due(self, now: float, only: Collection[str] | None = None) -> list[str]:
-        """Who is to be probed now, the longest overdue first; each is in flight until `done`.
+        """The providers to probe now, most overdue first; each is in flight until `done`.
 
         Args:
             now: seconds of the monotonic clock.
-            only: nobody but these; None: all.
+            only: only these; None: all.
         """
         taken: list[str] = []
         busy = {s.origin for s in self._subjects.values() if s.is_in_flight}
@@ -104,7 +104,7 @@ class Schedule:
     def done(
         self, name: str, now: float, finding: Finding, retry_after_s: float | None = None
     ) -> None:
-        """A probe came back: when the next one is due follows from what it found."""
+        """A probe finished; its result determines when the next one is due."""
         subject = self._subjects.get(name)
         if subject is None:
             return
@@ -123,11 +123,11 @@ class Schedule:
         subject.next_at = now + wait_s
 
     def skip(self, name: str, now: float) -> None:
-        """Real calls say enough: no probe this time."""
+        """Skip a probe, because there are enough real calls."""
         self.done(name, now, "fine")
 
     def restart(self, now: float) -> None:
-        """Ask all again soon, spread as at the start: this machine is back online."""
+        """Probe all soon, spread as at the start, because this machine is online again."""
         origins = {name: s.origin for name, s in self._subjects.items()}
         flying = {name for name, s in self._subjects.items() if s.is_in_flight}
         self._subjects.clear()
@@ -140,7 +140,7 @@ class Schedule:
         return {name: subject.next_at for name, subject in self._subjects.items()}
 
     def wake_at(self) -> float | None:
-        """When somebody may be due, at the earliest; None while there is nobody."""
+        """The earliest time at which a provider is due; None without providers."""
         waiting = [s.next_at for s in self._subjects.values() if not s.is_in_flight]
         if not waiting:
             return None
@@ -150,7 +150,7 @@ class Schedule:
         return not subject.is_in_flight and subject.next_at <= now
 
     def _take_turn(self, now: float) -> bool:
-        """One start per gap; what was missed is made up for one second only."""
+        """One start per gap; at most one second of missed starts is made up."""
         gap_s = min(_LONGEST_GAP_S, self.pace.interval_s / (2 * len(self._subjects)))
         free_at = now if self._free_at is None else max(self._free_at, now - _BURST_S)
         if free_at > now:

@@ -1,4 +1,4 @@
-"""Providers that are classes: what a plugin's author imports from here is public."""
+"""Custom providers as Python classes; the names exported here are public."""
 
 from toolkit.providers.plugins.plugin import Piece, Plugin, PluginRequest, make_plugin
 

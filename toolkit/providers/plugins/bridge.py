@@ -1,7 +1,7 @@
-"""Lets plugins answer on the same road as every other provider: over HTTP, on a loopback port.
+"""Serves plugins over HTTP on a loopback port, so that they are called like all providers.
 
-Calls to a plugin are then stamped, bounded, judged and recorded by the same code as all others.
-The port takes a random token that only this process knows, and speaks OpenAI's language.
+The same code then measures, limits, classifies and records their calls. The port is protected by a
+random token that only this process knows, and has an OpenAI-compatible API.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _GONE: Final = (
 )
 _OWN_FIELDS: Final = frozenset({"model", "messages", "stream", "stream_options"})
 
-# What a plugin raises -> the status and code that mean the same on the wire.
+# Exceptions of a plugin -> the equivalent status and code.
 _STATUSES: Final[tuple[tuple[type[ToolkitError], int, str], ...]] = (
     (KeyRequired, 401, "invalid_api_key"),
     (AuthenticationFailed, 401, "invalid_api_key"),
@@ -67,18 +67,18 @@ _STATUSES: Final[tuple[tuple[type[ToolkitError], int, str], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class _Asker:
-    """Whoever asked, and whether it still waits."""
+    """The connection of a caller, and whether it is still open."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     def require_there(self) -> None:
-        """Raise `ConnectionResetError` when nobody waits for the answer any more."""
+        """Raise `ConnectionResetError` if the caller disconnected."""
         if self.reader.at_eof() or self.writer.transport.is_closing():
             raise ConnectionResetError
 
     async def unless_gone(self, answer: Coroutine[Any, Any, Piece]) -> Piece:
-        """Wait for an answer, and end it when nobody waits for it any more."""
+        """Wait for an answer; cancel it if the caller disconnects."""
         task = asyncio.ensure_future(answer)
         try:
             while not task.done():
@@ -93,7 +93,7 @@ class PluginBridge:
     """One loopback server for all plugins of a process, in a thread of its own.
 
     Args:
-        key_for: the key in force for a plugin's own server, or None.
+        key_for: returns the active key for a plugin's server, or None.
     """
 
     def __init__(self, key_for: KeyFor) -> None:
@@ -107,7 +107,7 @@ class PluginBridge:
         self._thread: threading.Thread | None = None
 
     def url_of(self, plugin: Plugin) -> str:
-        """Where this plugin answers; starts the server with the first one."""
+        """The base URL of this plugin; starts the server for the first one."""
         self._plugins[plugin.provider.name] = plugin
         with self._starting:
             if self._port is None:
@@ -115,7 +115,7 @@ class PluginBridge:
         return f"http://127.0.0.1:{self._port}/{plugin.provider.name}/v1"
 
     def close(self) -> None:
-        """End the server; does nothing where none runs."""
+        """Stop the server, if it runs."""
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not None:
@@ -155,7 +155,7 @@ class PluginBridge:
             asyncio.LimitOverrunError,
             ValueError,
         ):
-            pass  # whoever asked is gone, or spoke no HTTP
+            pass  # the caller disconnected, or did not send HTTP
         finally:
             writer.close()
 
@@ -266,7 +266,7 @@ async def _send_error(
 
 
 def _error_body(error: Exception) -> tuple[int, dict[str, Any]]:
-    """The error as OpenAI writes one; of foreign errors only the class is told."""
+    """The error in OpenAI's format; of foreign errors only the class is included."""
     if isinstance(error, ToolkitError):
         known = next((row for row in _STATUSES if isinstance(error, row[0])), None)
         status, code = (known[1], known[2]) if known else (error.status or 500, "server_error")

@@ -1,4 +1,4 @@
-"""Brings plugins into the registry: those of installed packages, and those of a notebook."""
+"""Registers plugins, from installed packages or from Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolkit.secret import Secret
 class Plugins:
     """The plugins of one toolkit.
 
-    A plugin of a package is announced by name only; it is imported when it is first called.
+    A plugin of a package is registered by name and imported on its first call.
     """
 
     def __init__(self, registry: Registry, keys: Keys) -> None:
@@ -31,7 +31,7 @@ class Plugins:
         self._lock = threading.RLock()
 
     def announce(self) -> None:
-        """Put the plugins of installed packages into the registry."""
+        """Register the plugins of installed packages."""
         for name, point in find_entry_points().items():
             provider = Provider(
                 name=name,
@@ -52,11 +52,11 @@ class Plugins:
 
         Args:
             kind: a class with `complete`, `acomplete` or `astream`, or an object of one.
-            name: the provider's name; None takes the class's `name`.
-            settings: for its `Settings`; None takes `[plugins.NAME]` of providers.toml.
+            name: the provider's name; None: the `name` of the class.
+            settings: for its `Settings`; None: `[plugins.NAME]` of providers.toml.
 
         Raises:
-            InvalidProvider: the plugin is not acceptable.
+            InvalidProvider: the plugin is not valid.
         """
         found = settings
         if found is None and isinstance(kind, type):
@@ -64,11 +64,11 @@ class Plugins:
         return self._take(make_plugin(kind, name=name, settings=found)).provider
 
     def load(self, name: str) -> Plugin:
-        """Import the announced plugin of that name, if that has not been done.
+        """Import the plugin of this name, if that has not been done.
 
         Raises:
-            InvalidProvider: it does not load, or its settings do not fit.
-            KeyError: none of that name is announced.
+            InvalidProvider: it cannot be loaded, or its settings are not valid.
+            KeyError: there is no plugin of this name.
         """
         with self._lock:
             if name not in self._ready:
@@ -76,7 +76,7 @@ class Plugins:
             return self._ready[name]
 
     def close(self) -> None:
-        """End the port on which plugins answer."""
+        """Stop the server for plugins."""
         self._bridge.close()
 
     def _settings(self, name: str) -> Mapping[str, Any]:
@@ -104,7 +104,7 @@ class Plugins:
         return plugin
 
     def _url_of(self, plugin: Plugin) -> str | None:
-        """Where the plugin is to be asked now, or None where its own base URL stands."""
+        """The current base URL of the plugin, or None to use its own."""
         if not plugin.answers:
             url = getattr(plugin.target, "url", None)
             return None if url is None else str(url())

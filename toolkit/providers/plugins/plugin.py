@@ -1,8 +1,8 @@
-"""Custom providers: a class of your own answers calls, found by entry point or registered by hand.
+"""Custom providers: a class that answers calls, found by entry point or registered in Python.
 
 A plugin is any class with one of `complete`, `acomplete` or `astream` (or litellm's `CustomLLM`
-interface). It may also supply only a token or an address for a server that speaks OpenAI's
-language. `docs/plugins.md` walks through one.
+interface). It may also supply only a token or an address for an OpenAI-compatible server. See
+`docs/plugins.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 
 GROUP: Final = "toolkit.providers"
-"""The entry point group in which packages announce their plugins."""
+"""The entry point group for plugins."""
 
 _ANSWERING: Final = ("complete", "acomplete", "astream", "acompletion", "astreaming")
 _SUPPLYING: Final = ("token", "url")
@@ -26,13 +26,13 @@ _SUPPLYING: Final = ("token", "url")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginRequest:
-    """What a plugin is asked.
+    """A request to a plugin.
 
     Attributes:
         model: the model's id, without the provider's name.
-        messages: the conversation in OpenAI's form.
+        messages: the conversation in OpenAI's format.
         params: parameters in OpenAI's names (`temperature`, `max_tokens`, `tools`, ...).
-        key: the provider's key in force, or None.
+        key: the active key of the provider, or None.
     """
 
     model: str
@@ -43,14 +43,14 @@ class PluginRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A piece of an answer, or the whole of one.
+    """A part of an answer, or a whole answer.
 
     Attributes:
         text: text of the answer.
         reasoning: text of the model's reasoning.
-        tool_calls: tool calls in OpenAI's form.
-        finish_reason: `stop`, `length`, `tool_calls`, ...; in the last piece.
-        usage: tokens in OpenAI's names (`prompt_tokens`, `completion_tokens`, ...), where known.
+        tool_calls: tool calls in OpenAI's format.
+        finish_reason: `stop`, `length`, `tool_calls`, ...; in the last part.
+        usage: tokens under OpenAI's names (`prompt_tokens`, `completion_tokens`, ...), if known.
     """
 
     text: str = ""
@@ -68,11 +68,10 @@ AStream = Callable[[PluginRequest], AsyncIterator[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One plugin, made ready.
+    """A plugin that is ready to be called.
 
     Attributes:
-        provider: how it stands in the registry; `base_url` is where its own server is ("" where
-            it has none).
+        provider: its entry in the registry; `base_url` is that of its own server ("" without one).
         target: the object that answers.
     """
 
@@ -81,27 +80,27 @@ class Plugin:
 
     @property
     def answers(self) -> bool:
-        """Whether it answers calls itself; else it supplies a token or an address."""
+        """Whether it answers calls; otherwise it supplies a token or an address."""
         return any(callable(getattr(self.target, name, None)) for name in _ANSWERING)
 
     def models(self) -> list[str]:
-        """Ids of its models: what `models` is or returns, nothing where it has none."""
-        told = getattr(self.target, "models", ())
-        return [str(name) for name in (told() if callable(told) else told)]
+        """Ids of its models, from the attribute or method `models`."""
+        models = getattr(self.target, "models", ())
+        return [str(name) for name in (models() if callable(models) else models)]
 
 
 def make_plugin(
     kind: Any, *, name: str | None = None, settings: Mapping[str, Any] | None = None
 ) -> Plugin:
-    """Make a plugin ready: check its class, validate its settings, build its object.
+    """Create a plugin: check its class, validate its settings, build its object.
 
     Args:
-        kind: a class (built with its validated settings, or with nothing) or a ready object.
+        kind: a class (created with its validated settings, or without arguments) or an object.
         name: the provider's name; None takes the class's `name`.
         settings: for its `Settings`, a pydantic model.
 
     Raises:
-        InvalidProvider: no name, nothing that answers, or settings that do not fit.
+        InvalidProvider: it has no name or none of the methods, or its settings are not valid.
     """
     own_name = check_name(name or str(getattr(kind, "name", "")))
     target = _build(kind, own_name, settings or {}) if isinstance(kind, type) else kind
@@ -162,13 +161,13 @@ def _provider_of(name: str, target: Any) -> Provider:
 
 
 def find_entry_points() -> dict[str, EntryPoint]:
-    """Plugins that installed packages announce, by provider name; nothing is imported yet."""
+    """Entry points of plugins in installed packages, by provider name; nothing is imported."""
     found = entry_points(group=GROUP)
     return {point.name: point for point in sorted(found, key=lambda point: point.value)}
 
 
 def load_plugin(point: EntryPoint, settings: Mapping[str, Any] | None = None) -> Plugin:
-    """Import an announced plugin and make it ready.
+    """Import a plugin and create it.
 
     Raises:
         InvalidProvider: it cannot be imported, or as `make_plugin`.

@@ -1,4 +1,4 @@
-"""Asks a plugin in whichever of its ways it has, and writes its answer in OpenAI's form."""
+"""Calls the method that a plugin has, and converts its answer to OpenAI's format."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def ask_whole(plugin: Plugin, request: PluginRequest) -> Piece:
 
 
 async def ask_stream(plugin: Plugin, request: PluginRequest) -> AsyncIterator[Piece]:
-    """The answer of a plugin in pieces; one piece where it cannot stream."""
+    """The answer of a plugin as a stream; a single part if it cannot stream."""
     target = plugin.target
     if callable(getattr(target, "astream", None)):
         async for answer in target.astream(request):
@@ -68,7 +68,7 @@ def whole_body(piece: Piece, model: str) -> dict[str, Any]:
 
 
 def chunk_body(piece: Piece, frame: Mapping[str, Any]) -> dict[str, Any]:
-    """A piece as one chunk of OpenAI's stream."""
+    """A part as one chunk of OpenAI's stream."""
     delta: dict[str, Any] = {}
     if piece.text:
         delta["content"] = piece.text
@@ -85,7 +85,7 @@ def chunk_body(piece: Piece, frame: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stream_frame(model: str) -> dict[str, Any]:
-    """What all chunks of one stream have in common."""
+    """The fields common to all chunks of a stream."""
     return _frame("chat.completion.chunk", model)
 
 
@@ -103,7 +103,7 @@ def _finish(piece: Piece) -> str:
 
 
 def _litellm_arguments(request: PluginRequest) -> dict[str, Any]:
-    """What litellm itself passes to a `CustomLLM`; its module is there, the plugin imported it."""
+    """The arguments that litellm passes to a `CustomLLM`; the plugin has imported its module."""
     litellm: Any = sys.modules["litellm"]
     return {
         "model": request.model,
@@ -126,15 +126,15 @@ def _litellm_arguments(request: PluginRequest) -> dict[str, Any]:
 
 
 def _from_litellm(response: Any) -> Piece:
-    told = response.model_dump()
-    choice = told["choices"][0]
+    body = response.model_dump()
+    choice = body["choices"][0]
     message = choice["message"]
     return Piece(
         text=message.get("content") or "",
         reasoning=message.get("reasoning_content") or "",
         tool_calls=message.get("tool_calls") or (),
         finish_reason=choice.get("finish_reason"),
-        usage=_usage(told.get("usage")),
+        usage=_usage(body.get("usage")),
     )
 
 
@@ -148,10 +148,10 @@ def _from_litellm_chunk(chunk: Mapping[str, Any]) -> Piece:
     )
 
 
-def _usage(told: Any) -> Mapping[str, int] | None:
-    """Tokens, where any were counted: litellm fills in zeros where nobody did."""
-    if not isinstance(told, Mapping):
+def _usage(body: Any) -> Mapping[str, int] | None:
+    """Token counts, if any: litellm fills in zeros for unknown ones."""
+    if not isinstance(body, Mapping):
         return None
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    counted = {name: told[name] for name in names if isinstance(told.get(name), int)}
+    counted = {name: body[name] for name in names if isinstance(body.get(name), int)}
     return counted if any(counted.values()) else None
