@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from toolkit.evals.running.plan import Progress
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
+    from toolkit.notebook_magics import Shell
     from toolkit.pricing.cost_estimate import Estimate
     from toolkit.pricing.spend import SpendKey
     from toolkit.providers.service import Providers
@@ -159,7 +160,7 @@ def evaluate(
         dataset: a `Dataset`, a file, the name of a bundled one, a DataFrame, a list of rows, or
             `{"sql": "SELECT ..."}` over the store.
         models: `provider/model_id`, one or several.
-        on_progress: called with a `Progress` after every answer.
+        on_progress: called with a `Progress` after every answer; a notebook shows a bar without.
         options: see `toolkit.evals.config.EvalOptions`.
 
     Returns:
@@ -168,7 +169,15 @@ def evaluate(
     Raises:
         toolkit.errors.InvalidInput: an argument or a row is not valid; nothing was called.
     """
-    return _toolkit().evaluation.run(dataset, models, on_progress=on_progress, **options)
+    from toolkit.display import ProgressBar, in_notebook
+
+    if on_progress is not None or not in_notebook():
+        return _toolkit().evaluation.run(dataset, models, on_progress=on_progress, **options)
+    bar = ProgressBar("answers")
+    try:
+        return _toolkit().evaluation.run(dataset, models, on_progress=bar, **options)
+    finally:
+        bar.close()
 
 
 def estimate(
@@ -234,15 +243,19 @@ def probes(**filters: Any) -> pd.DataFrame:
     return _toolkit().probes(**filters)
 
 
-def sql(query: str) -> pd.DataFrame:
+def sql(query: str, params: Sequence[object] | Mapping[str, object] = ()) -> pd.DataFrame:
     """Run one read-only SQL query over the store and return a DataFrame.
 
     The connection has no file and no network access. Rows still in the journal are seen.
 
+    Args:
+        query: one reading statement in DuckDB's SQL.
+        params: values for `?` in order, or for `$name` by name; they are always bound.
+
     Raises:
         toolkit.errors.StoreError: the query is not readable, not allowed, or failed.
     """
-    return _toolkit().store.user_frame(query)
+    return _toolkit().store.user_frame(query, params)
 
 
 def regress(
@@ -281,6 +294,13 @@ def watch_litellm() -> Callable[[], None]:
         A function that stops recording.
     """
     return _toolkit().watch_litellm()
+
+
+def load_ipython_extension(shell: Shell) -> None:
+    """Add the magics `%%prompt` and `%%sql`; called by `%load_ext toolkit`."""
+    from toolkit.notebook_magics import register
+
+    register(shell)
 
 
 # Services of the present toolkit, and names that live in other modules: loaded at first use.

@@ -53,12 +53,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Literal
 
+from toolkit.display import ErrorView
 from toolkit.records import Blame, Call
 
 Retry = Literal["no", "once", "yes"]
 
 
-class ToolkitError(Exception):
+class ToolkitError(ErrorView, Exception):
     """The base of every expected error.
 
     Attributes:

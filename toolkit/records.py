@@ -14,6 +14,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal
 
+from toolkit.display import Card, Shown, milliseconds, money
+
 Blame = Literal["provider", "network", "client", "local", "policy"]
 Origin = Literal[
     "api", "chat", "compare", "eval", "health", "gateway", "regression", "litellm", "demo"
@@ -163,6 +165,26 @@ class Timing:
     chunk_offsets_us: tuple[int, ...] = ()
     stall_count: int = 0
     bytes_in: int | None = None
+
+    def phases(self) -> dict[str, float]:
+        """What the time went to, in order, milliseconds; phases that are not known are left out."""
+        marks = {
+            "headers": self.headers_ms,
+            "first token": self.ttft_ms,
+            "answer": self.last_token_ms,
+            "end": self.duration_ms,
+        }
+        found = {
+            name: ms
+            for name, ms in (("queue", self.queue_ms), ("connect", self.connect_ms))
+            if ms is not None and ms > 0
+        }
+        before = 0.0
+        for name, at in marks.items():
+            if at is not None and at > before:
+                found[name] = at - before
+                before = at
+        return found
 
     @property
     def itl_ms(self) -> tuple[float, ...]:
@@ -406,7 +428,7 @@ CALL_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Call))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Shown):
     """What the caller got back.
 
     Attributes:
@@ -483,6 +505,35 @@ class Reply:
 
     def __rich__(self) -> str:
         return self.text
+
+    def _card(self) -> Card:
+        tools = [f"calls the tool {call.name}({call.arguments})" for call in self.tool_calls]
+        failed = len(self.attempts) - 1
+        return Card(
+            title=self.model,
+            text=self.text or self.reasoning,
+            facts={
+                "finish": self.finish_reason,
+                "TTFT": milliseconds(self.timing.ttft_ms),
+                "duration": milliseconds(self.timing.duration_ms),
+                "input tokens": self.usage.input_tokens,
+                "output tokens": self.usage.output_tokens,
+                "tokens/s": self.timing.output_tps,
+                "cost": money(self.cost_usd) or "price unknown",
+                "failed attempts": failed if failed > 0 else None,
+            },
+            phases=self.timing.phases(),
+            rows=[
+                {
+                    "class": line.token_class,
+                    "count": line.tokens,
+                    "USD per million": line.usd_per_million,
+                    "USD": line.usd,
+                }
+                for line in self.receipt.lines
+            ],
+            notes=[*tools, *([self.receipt.note] if self.receipt.note else ()), *self.notes],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

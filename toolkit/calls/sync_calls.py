@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import contextvars
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.calls.reply_stream import ReplyStream
@@ -26,6 +28,7 @@ from toolkit.records import Call, Reply
 T = TypeVar("T")
 _CLOSE_S = 5.0
 _POLL_S = 1.0  # a wait without end cannot be interrupted on every platform
+_INTERRUPTIBLE = "_toolkit_interruptible"
 
 
 class Portal:
@@ -139,6 +142,7 @@ class SyncReplyStream:
         self._pieces: deque[Delta] = deque()
         self._over = False
         self._stream = portal.run(_start(factory, self._batches))
+        _stop_with_the_cell(self)
 
     def __iter__(self) -> Self:
         return self
@@ -168,9 +172,14 @@ class SyncReplyStream:
         return self._pieces.popleft()
 
     def _take(self) -> list[Delta] | None:
-        while True:
-            with contextlib.suppress(queue.Empty):
-                return self._batches.get(timeout=_POLL_S)
+        try:
+            while True:
+                with contextlib.suppress(queue.Empty):
+                    return self._batches.get(timeout=_POLL_S)
+        except KeyboardInterrupt:
+            # The caller may hold on to this object, and the provider would go on answering.
+            self.close()
+            raise
 
     @property
     def reply(self) -> Reply:
@@ -220,6 +229,40 @@ class DeltaIterator:
         if delta is None:
             raise StopIteration
         return delta
+
+
+class _CellStreams:
+    """The streams that the cells of a notebook opened; an interrupted cell closes them.
+
+    An interrupt can come while the cell prints what it has read, outside of this package, and the
+    notebook keeps the variable that holds the stream.
+    """
+
+    def __init__(self) -> None:
+        self.open: WeakSet[SyncReplyStream] = WeakSet()
+
+    def close_interrupted(self, result: Any) -> None:
+        """Close every open stream if the cell that ended was interrupted."""
+        if isinstance(result.error_in_exec, KeyboardInterrupt):
+            for stream in tuple(self.open):
+                stream.close()
+            self.open.clear()
+
+
+def _stop_with_the_cell(stream: SyncReplyStream) -> None:
+    """Close a stream when the notebook cell that reads it is interrupted."""
+    if "IPython" not in sys.modules or threading.current_thread() is not threading.main_thread():
+        return
+    from IPython import get_ipython
+
+    if (shell := get_ipython()) is None:
+        return
+    streams = getattr(shell, _INTERRUPTIBLE, None)
+    if streams is None:
+        streams = _CellStreams()
+        setattr(shell, _INTERRUPTIBLE, streams)
+        shell.events.register("post_run_cell", streams.close_interrupted)
+    streams.open.add(stream)
 
 
 async def _start(

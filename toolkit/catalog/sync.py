@@ -22,6 +22,7 @@ from toolkit.catalog.listings.listed_model import Listing
 from toolkit.catalog.model_row import mark_failed
 from toolkit.catalog.sources import genai_map, litellm_map
 from toolkit.catalog.sync_diff import SyncDiff, SyncInput, compare_listing
+from toolkit.display import Card, Shown
 from toolkit.errors import CatalogSyncFailed, KeyRequired, StoreError, StoreLocked, ToolkitError
 from toolkit.settings import Settings
 
@@ -69,7 +70,7 @@ class SyncResult:
 
 
 @dataclass(frozen=True, slots=True)
-class SyncReport:
+class SyncReport(Shown):
     """What a sync came to: one `SyncResult` per provider, in the order in which they were asked."""
 
     results: tuple[SyncResult, ...]
@@ -92,8 +93,22 @@ class SyncReport:
         names = list(SyncResult.__dataclass_fields__)
         return pd.DataFrame([asdict(result) for result in self.results], columns=names)
 
-    def _repr_html_(self) -> str:
-        return str(self.frame().dropna(axis="columns", how="all").to_html(index=False))
+    def _card(self) -> Card:
+        return Card(
+            title=f"Catalog sync: {len(self.results)} providers, {len(self.failed)} failed",
+            rows=[
+                {
+                    "provider": result.provider,
+                    "status": result.status,
+                    "models": result.models,
+                    "new": result.new,
+                    "changed": result.changed,
+                    "gone": result.gone,
+                    "message": result.message or "",
+                }
+                for result in self.results
+            ],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.compare.board_rows import append_votes
 from toolkit.compare.pane import Pane
 from toolkit.compare.vote import Choice, Vote, judge
+from toolkit.display import Card, Shown
 from toolkit.records import Message
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class Board(Shown):
     """One side-by-side comparison that is over.
 
     Attributes:
@@ -76,6 +77,11 @@ class Board:
         )
         append_votes(self.store, votes)
         return votes
+
+    def _card(self) -> Card:
+        from toolkit.compare.board_view import board_texts
+
+        return board_texts(self.prompt, self.panes)
 
     def _repr_html_(self) -> str:
         from toolkit.compare.board_view import board_card

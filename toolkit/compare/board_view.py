@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from toolkit.charts.numbers import duration, money, rate, tokens
+from toolkit.display import Card
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +88,17 @@ def state_mark(pane: Pane) -> str:
     if pane.state == "streaming" and pane.reasoning and not pane.text:
         return "◐ reasoning"
     return _STATE_MARK[pane.state]
+
+
+def board_texts(prompt: object, panes: Sequence[Pane]) -> Card:
+    """The same as text, for where a notebook shows no HTML."""
+    asked = prompt if isinstance(prompt, str) else "a conversation"
+    answers = [
+        f"[{name}] {state_mark(pane)}\n{pane.text or pane.reasoning or pane.error or '–'}\n"
+        f"{pane_footer(pane)}"
+        for pane, name in zip(panes, pane_names(panes), strict=True)
+    ]
+    return Card(title=asked, text="\n\n".join(answers))
 
 
 def board_card(prompt: object, panes: Sequence[Pane]) -> str:

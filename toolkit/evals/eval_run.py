@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.results.summary import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvalRun:
+class EvalRun(Shown):
     """One evaluation.
 
     Attributes:
@@ -243,6 +244,18 @@ class EvalRun:
             )
             entries.append({"scorer": scorer, **describe(result, *names, p, unit=unit)})
         return entries
+
+    def _card(self) -> Card:
+        columns = ("model", "variant", "scorer", "mean", "low", "high", "n", "answers", "failed")
+        return Card(
+            title=f"{self.name or self.run_id} ({self.status})",
+            text=str(self),
+            rows=[
+                {column: entry.get(column) for column in columns}
+                for entry in self.summary.get("scores", ())
+            ],
+            notes=[f"{code}: {n}" for code, n in self.summary.get("errors", {}).items()],
+        )
 
     def __str__(self) -> str:
         return str(self.summary.get("sentence", self.name))

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput
 from toolkit.health.analysis.outages import SEVERITY
 from toolkit.health.analysis.state import Evidence, Health, Rules, derive, pause
@@ -39,7 +40,7 @@ _INCIDENTS: Final = """
     ORDER BY opened_at DESC, incident_id"""
 
 
-class HealthService:
+class HealthService(Shown):
     """Health of the providers of one toolkit."""
 
     def __init__(self, host: HealthHost) -> None:
@@ -109,6 +110,20 @@ class HealthService:
             health = _held(health, paused.get(name))
             rows.append({"provider": name, **_describe(health), "models_in_trouble": troubled})
         return rows
+
+    def _card(self) -> Card:
+        return Card(
+            title="Health of the providers in use",
+            rows=[
+                {
+                    "provider": row["provider"],
+                    "state": str(row["state"]),
+                    "reason": row["reason"],
+                    "since": None if row["since"] is None else f"{row['since']:%Y-%m-%d %H:%M} UTC",
+                }
+                for row in self.status()
+            ],
+        )
 
     def frame(self) -> pd.DataFrame:
         """One row per provider in use, worst first: see `view.read_overview`."""

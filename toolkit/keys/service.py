@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
+from toolkit.display import Card, Shown
 from toolkit.errors import AuthenticationFailed, InvalidInput, KeyRequired, KeyStoreError
 from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
@@ -79,7 +80,7 @@ class ResolvedKey:
     shadows: tuple[str, ...] = ()
 
 
-class Keys:
+class Keys(Shown):
     """The keys of one home folder.
 
     Args:
@@ -351,6 +352,22 @@ class Keys:
         else:
             owners = [self._registry.require(provider) if isinstance(provider, str) else provider]
         return [row for owner in owners for row in list_places(self.stores, self.tokens, owner)]
+
+    def _card(self) -> Card:
+        return Card(
+            title="Keys",
+            rows=[
+                {
+                    "provider": place.provider,
+                    "place": place.label,
+                    "fingerprint": place.fingerprint,
+                    "in use": place.in_force,
+                    "note": place.note,
+                }
+                for place in self.list()
+            ],
+            notes=["Add one with tk.keys.set(provider, key)."],
+        )
 
     def fingerprint(self, secret: Secret) -> str:
         """The fingerprint of a key: `…3f2a#9c01ab42`."""

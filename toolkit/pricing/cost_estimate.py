@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from toolkit.display import Card, Shown, money
 from toolkit.pricing.price import Price, Prices, normalize_tier
 from toolkit.pricing.receipts import UNKNOWN_PRICE, Charge, charge
 from toolkit.pricing.token_estimate import (
@@ -63,7 +64,7 @@ class AnswerLengths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Shown):
     """What one request may cost; nothing was sent.
 
     Attributes:
@@ -94,6 +95,28 @@ class Estimate:
     price_date: str | None = None
     unpriced: tuple[str, ...] = ()
     note: str | None = None
+
+    def _card(self) -> Card:
+        low, expected, high = self.output_tokens
+        tokens = {"low": low, "expected": expected, "high": high, "most": self.most_output_tokens}
+        usd = {
+            "low": self.low_usd,
+            "expected": self.expected_usd,
+            "high": self.high_usd,
+            "most": self.most_usd,
+        }
+        return Card(
+            title=f"Estimate for {self.model}; nothing was sent",
+            facts={"input tokens": self.input_tokens, "price from": self.price_source},
+            rows=[
+                {"case": case, "output tokens": count, "cost": money(usd[case]) or "unknown"}
+                for case, count in tokens.items()
+            ],
+            notes=[
+                f"Input: {self.input_basis}. Output: {self.output_basis}.",
+                *([self.note] if self.note else ()),
+            ],
+        )
 
 
 def most_usd(request: ChatRequest, costs: ModelCosts) -> Decimal | None:

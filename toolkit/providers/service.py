@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack
 
+from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput, StoreError
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
 from toolkit.keys.service import Keys, KeyVerdict
@@ -118,7 +119,7 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
 
 
-class Providers:
+class Providers(Shown):
     """The providers of one home folder.
 
     Args:
@@ -415,6 +416,22 @@ class Providers:
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
         return self.registry.list(**filters)
+
+    def _card(self) -> Card:
+        return Card(
+            title="Providers in use",
+            rows=[
+                {
+                    "name": provider.name,
+                    "type": provider.type,
+                    "base URL": provider.base_url,
+                    "default model": provider.default_model or "",
+                    "local": provider.is_local,
+                }
+                for provider in self.list(active=True)
+            ],
+            notes=["Add one with tk.providers.add(name, base_url=...)."],
+        )
 
     def register(
         self, plugin: object, *, name: str | None = None, settings: Mapping[str, Any] | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -73,7 +73,10 @@ class LockedDownReader:
         self._connection = connection
 
     def frame(
-        self, sql: str, params: Sequence[Any] = (), timeout_s: float = USER_SQL_TIMEOUT_S
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        timeout_s: float = USER_SQL_TIMEOUT_S,
     ) -> pd.DataFrame:
         """Run a user's SQL: one reading statement, without files, network or settings.
 
@@ -84,7 +87,8 @@ class LockedDownReader:
         with _sql_errors():
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
-                return _bounded_frame(self._connection.execute(sql, list(params)), timeout_s)
+                values = dict(params) if isinstance(params, Mapping) else list(params)
+                return _bounded_frame(self._connection.execute(sql, values), timeout_s)
 
 
 @contextmanager

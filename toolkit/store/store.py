@@ -120,8 +120,10 @@ class Store:
         with self.reading() as reader:
             return reader.rows(sql, params)
 
-    def user_frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
+    def user_frame(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
         """A user's SQL: one reading statement, without files or network, limited in time.
+
+        Values are bound to `?` in order, or to `$name` by name.
 
         Raises:
             StoreError: it is not allowed, failed or took too long; or as `reading`.

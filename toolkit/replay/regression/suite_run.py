@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.calls.model_client import ModelClient
+from toolkit.display import Card, Shown
 from toolkit.errors import StoreError
 from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.regression.baseline import Accepted, Mode, accept_runs, load_baseline, versions
@@ -72,7 +73,7 @@ def _catalog_changes(toolkit: ModelClient, model: str, accepted: Accepted) -> It
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteRun:
+class SuiteRun(Shown):
     """A judged run of a suite.
 
     Attributes:
@@ -124,6 +125,21 @@ class SuiteRun:
                 else f"smallest detectable change: {smallest:.1%}".replace("%", " %")
             )
         return ", ".join(parts)
+
+    def _card(self) -> Card:
+        return Card(
+            title=f"{self.suite} ({self.mode}): {'passed' if self.passed else 'failed'}",
+            text=self.sentence,
+            rows=[
+                {
+                    "case": verdict.run.case.name,
+                    "model": verdict.run.model,
+                    "verdict": verdict.verdict,
+                    "reason": verdict.reason,
+                }
+                for verdict in self.verdicts
+            ],
+        )
 
     def __str__(self) -> str:
         return f"{self.suite} ({self.mode}): {self.sentence}"

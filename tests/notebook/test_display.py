@@ -1,0 +1,87 @@
+"""Cards show what an object holds and nothing that a hostile text asks for."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+
+import toolkit as tk
+from tests.servers import MockProvider
+from toolkit.display import Card
+from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=http://127.0.0.1/x onerror=alert(1)>"
+    "![x](http://127.0.0.1/p.png) ````\n```html\n<b>raw</b>\n\x1b[2J\u202eevil $x$"
+)
+_TAG = re.compile(r"<\s*/?\s*(\w+)")
+_ALLOWED = {"div", "b", "span", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def _reply(text: str) -> Reply:
+    return Reply(
+        text=text,
+        model=f"mock/{text}",
+        call_id="c",
+        request_id="r",
+        finish_reason=text,
+        tool_calls=(ToolCall(id="1", name=text, arguments={"a": text}),),
+        notes=(text,),
+        usage=Usage(input_tokens=1200, output_tokens=3),
+        receipt=Receipt(cost_usd=Decimal("0.00012"), note=text),
+        timing=Timing(headers_ms=10.0, ttft_ms=25.0, last_token_ms=100.0, duration_ms=101.0),
+    )
+
+
+def test_a_reply_shows_its_measurements_and_its_timeline():
+    html, text = _reply("Hello")._repr_html_(), _reply("Hello")._card().plain()
+    for shown in (html, text):
+        assert "Hello" in shown and "1,200" in shown and "$0.00012" in shown and "25 ms" in shown
+    assert "headers 10 ms → first token 15 ms → answer 75 ms → end 1 ms" in text
+    unknown = Reply(text="x", model="m/x", call_id="c", request_id="r")._card().plain()
+    assert "price unknown" in unknown and "None" not in unknown
+
+
+def test_hostile_text_stays_text():
+    reply = _reply(HOSTILE)
+    html = reply._repr_html_()
+    assert set(_TAG.findall(html)) <= _ALLOWED
+    assert "mathjax_ignore" in html and "\x1b" not in html and "\u202e" not in html
+    assert not re.search(r"<[^>]*\b(?:src|href|on\w+)\s*=", html)
+    lines = reply._repr_markdown_().splitlines()
+    fence = lines[0].removesuffix("text")
+    assert set(fence) == {"`"} and lines[-1] == fence
+    assert not [line for line in lines[1:-1] if line.strip().startswith(fence)]
+    assert "\x1b" not in reply._card().plain()
+
+
+def test_a_table_of_a_card_is_cut_and_says_so():
+    card = Card(title="t", rows=[{"n": i, "text": "<b>"} for i in range(100)])
+    assert "40 more rows" in card.html() and "40 more rows" in card.plain()
+    assert "<td>&lt;b&gt;</td>" in card.html()
+
+
+def test_what_is_public_has_a_view(home):
+    with MockProvider() as server:
+        server.enqueue("<i>one</i>", times=2)
+        tk.providers.add("mock", base_url=server.base_url, local=True, test=False)
+        board = tk.compare("Hi", ["mock/a", "mock/b"], max_tokens=5)
+    estimate = tk.estimate("mock/a", "Hi", max_tokens=5)
+    for shown in (tk.providers, tk.keys, tk.health, estimate, board):
+        html, markdown = shown._repr_html_(), shown._repr_markdown_()
+        assert "<i>" not in html and markdown.startswith("```")
+    assert "mock" in tk.providers._repr_html_()
+    assert "<i>one</i>" in board._repr_markdown_(), "fenced, as it came"
+
+
+def test_completion_offers_only_public_names():
+    assert dir(tk) == sorted(tk.__all__)
+
+
+def test_sql_takes_parameters_by_place_and_by_name(home):
+    assert tk.sql("SELECT ? AS x", ["it's"])["x"][0] == "it's"
+    assert tk.sql("SELECT $n + 1 AS x", {"n": 41})["x"][0] == 42
+    with pytest.raises(tk.errors.StoreError):
+        tk.sql("SELECT $n AS x", {"m": 41})
