@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
+from toolkit import secret
 from toolkit.keys import os_keyring
 
 # One profile for all property tests. No deadline and no check of how fast examples are made: both
@@ -36,6 +39,15 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile(os.environ.get("TOOLKIT_TEST_PROFILE", "repeatable"))
 
+# A shell ignores Ctrl+C in what it starts in the background, and child processes inherit that:
+# tests that interrupt a child would wait for ever.
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_MAIN = sys.modules["__main__"]
 _KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
 _LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")
 
@@ -85,15 +97,22 @@ def _close_toolkit(folder: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what earlier tests revealed, or a row that holds such a text would be redacted."""
+    monkeypatch.setattr(secret, "_revealed", {})
+
+
+@pytest.fixture(autouse=True)
 def restored_main() -> Iterator[None]:
-    """Put `__main__` back after a test of a page.
+    """Put `__main__` back before and after each test.
 
     Streamlit's AppTest leaves the page as `__main__`, and a process that is spawned later imports
-    it, which runs the page.
+    it, which runs the page. The module of the start is kept, not that before the test: a fixture
+    of a module or of the session may have run a page already.
     """
-    before = sys.modules["__main__"]
+    sys.modules["__main__"] = _MAIN
     yield
-    sys.modules["__main__"] = before
+    sys.modules["__main__"] = _MAIN
 
 
 @pytest.fixture(autouse=True)
