@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import pytest
 import toolkit as tk
 from toolkit.errors import InvalidInput
 from toolkit.pricing.budget import Cap
-from toolkit.pricing.spend import forecast_month, read_spend, read_spent
+from toolkit.pricing.spend import COLUMNS, forecast_month, read_spend, read_spent
 from toolkit.toolkit import current
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -100,3 +101,41 @@ def test_a_forecast_has_an_interval_and_needs_days_to_go_by(home):
 
 def test_nothing_spent_is_an_empty_frame(home):
     assert read_spend(current().store, "model").empty
+
+
+def test_hours_of_the_roll_up_and_calls_at_the_edges_make_the_same_sums(home):
+    rng = random.Random(7)
+    rows = []
+    for number in range(300):
+        at = NOON + timedelta(minutes=rng.randrange(-2000, 2000), microseconds=number)
+        cost = rng.choice([None, Decimal("0.25"), Decimal("0.000000000001")])
+        reported = rng.choice([None, None, Decimal("0.3"), Decimal("0.25")])
+        rows.append(
+            {
+                "call_id": f"r{number}", "source": "live", "status": rng.choice(["ok", "error"]),
+                "origin": rng.choice(["api", "eval"]), "provider": rng.choice(["p", "q", None]),
+                "model": rng.choice(["p/m", "p/n"]), "started_at": at, "tags": {},
+                "input_tokens": rng.choice([None, 7]), "output_tokens": rng.choice([None, 3]),
+                "unpriced_classes": rng.choice([[], ["web_search"]]), "attempt": 1,
+                "cost_source": rng.choice([None, "computed"]), "cost_computed_usd": cost,
+                "cost_usd": cost if reported is None else reported, "cost_reported_usd": reported,
+            }
+        )  # fmt: skip
+    store = current().store
+    store.append_many("calls", rows[:200])
+    store.ingest()
+    store.append_many("calls", rows[200:])  # only in the journal
+    spans = [(None, None), (NOON, None), (NOON - timedelta(minutes=90), NOON)]
+    spans += [(NOON + timedelta(minutes=5), NOON + timedelta(minutes=50))]
+    spans += [(NOON - timedelta(minutes=777), NOON + timedelta(minutes=777))]
+    for since, until in spans:
+        for by in (["provider"], ["model", "day"], ["origin", "provider"]):
+            got = read_spend(store, by, since=since, until=until)
+            # A tag or a token is in the calls only, so this reads no roll-up.
+            slow = read_spend(store, [*by, "token"], since=since, until=until)
+            columns = [*by, *COLUMNS]
+            order = [*by]
+            assert (
+                got[columns].sort_values(order).astype(str).to_numpy().tolist()
+                == slow[columns].sort_values(order).astype(str).to_numpy().tolist()
+            )

@@ -88,7 +88,7 @@ def read_spend(
             )
     if not keys:
         raise InvalidInput("spend needs at least one grouping", hint='Use by=["provider"].')
-    rows = store.rows(spend_by(keys), [since, until])
+    rows = store.rows(*spend_by(keys, since, until))
     return pd.DataFrame(rows, columns=[*keys, *COLUMNS])
 
 

@@ -9,6 +9,7 @@ it (the log histogram of DDSketch, Masson, Rim and Lee, VLDB 2019, with alpha = 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -31,8 +32,26 @@ _KEYS: Final = (
 )
 _COUNTS: Final = (
     *("calls", "requests", "unpriced", "input_tokens", "output_tokens"),
-    *("cached_input_tokens", "reasoning_tokens"),
+    *("cached_input_tokens", "reasoning_tokens", "unpriced_answers", "partial", "mismatched"),
 )
+_AMOUNTS: Final = ("cost_usd", "reported_usd", "computed_usd")
+
+# Rows of the first version hold the computed figure in `cost_usd`, even where one was reported.
+CHARGED: Final = "coalesce(cost_reported_usd, cost_usd)"
+"""SQL for what a call was charged: the provider's own figure wherever it gave one."""
+COMPUTED: Final = "coalesce(cost_computed_usd, CASE WHEN cost_source IS NULL THEN cost_usd END)"
+"""SQL for the sum of a call's receipt."""
+# A call that failed before it was answered is billed nothing, so it is not missing a price.
+COST_SUMS: Final[Mapping[str, str]] = {
+    "reported_usd": "sum(cost_reported_usd)",
+    "computed_usd": f"sum({COMPUTED})",
+    "unpriced_answers": f"count(*) FILTER ({CHARGED} IS NULL "
+    "AND (status = 'ok' OR output_tokens IS NOT NULL))",
+    "partial": "count(*) FILTER (len(unpriced_classes) > 0 AND cost_reported_usd IS NULL)",
+    "mismatched": f"count(*) FILTER (abs(cost_reported_usd - {COMPUTED}) "
+    f"> 0.01 * greatest(abs(cost_reported_usd), abs({COMPUTED})))",
+}
+"""SQL for what is summed of costs, in the roll-up and in spend alike."""
 _HISTOGRAM_KEYS: Final = ("day_at", "provider", "model", "operation", "origin", "metric", "bucket")
 
 
@@ -54,18 +73,19 @@ def whole_sum_sql(column: str, condition: str = "true") -> str:
 
 def counts_sql(source: str) -> str:
     """SQL for the rows of `rollup_hourly` that the calls of `source` make."""
+    costs = ", ".join(f"{sql} AS {name}" for name, sql in COST_SUMS.items())
     return f"""
         SELECT date_trunc('hour', started_at) AS hour_at, coalesce(provider, '') AS provider,
                coalesce(model, '') AS model, coalesce(operation, '') AS operation,
                coalesce(origin, '') AS origin, coalesce(status, '') AS status,
                coalesce(error_code, '') AS error_code, coalesce(blame, '') AS blame,
                count(*) AS calls, count(*) FILTER (attempt = 1) AS requests,
-               count(*) FILTER (cost_usd IS NULL) AS unpriced,
+               count(*) FILTER ({CHARGED} IS NULL) AS unpriced,
                {whole_sum_sql("input_tokens")} AS input_tokens,
                {whole_sum_sql("output_tokens")} AS output_tokens,
                {whole_sum_sql("cached_input_tokens")} AS cached_input_tokens,
                {whole_sum_sql("reasoning_tokens")} AS reasoning_tokens,
-               coalesce(sum(cost_usd), 0) AS cost_usd
+               coalesce(sum({CHARGED}), 0) AS cost_usd, {costs}
         FROM {source} WHERE source = 'live' AND started_at IS NOT NULL
         GROUP BY ALL
     """
@@ -90,7 +110,7 @@ def histogram_sql(source: str) -> str:
 def add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     """Merge the calls of `source` (rows that are new to the database) into the roll-ups."""
     sums = ", ".join(f"{whole_sum_sql(name)} AS {name}" for name in _COUNTS)
-    sums += ", sum(cost_usd) AS cost_usd"
+    sums += "".join(f", sum({name}) AS {name}" for name in _AMOUNTS)
     _merge(connection, "rollup_hourly", counts_sql(source), _KEYS, sums)
     totals = "sum(n) AS n, max(highest) AS highest"
     _merge(connection, "rollup_daily_histogram", histogram_sql(source), _HISTOGRAM_KEYS, totals)

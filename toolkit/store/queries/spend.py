@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from toolkit.store.queries.filters import LIVE, USER_CALLS
+from toolkit.store.rollup import CHARGED, COST_SUMS
 
 GROUPS: Final[dict[str, str]] = {
     "provider": "provider",
@@ -17,27 +19,37 @@ GROUPS: Final[dict[str, str]] = {
     "token": "tags['token']",
     "origin": "origin",
 }
-# Rows of the first version hold the computed figure in `cost_usd`, even where one was reported.
-CHARGED: Final = "coalesce(cost_reported_usd, cost_usd)"
-COMPUTED: Final = "coalesce(cost_computed_usd, CASE WHEN cost_source IS NULL THEN cost_usd END)"
+# The groups that the hourly roll-up has, and what they are called there.
+_ROLLED_UP: Final[dict[str, str]] = {
+    "provider": "nullif(provider, '')",
+    "model": "nullif(model, '')",
+    "day": "CAST(make_timestamp(epoch_us(hour_at)) AS DATE)",
+    "origin": "nullif(origin, '')",
+}
+_SUMS: Final[dict[str, str]] = {
+    "calls": "count(*)",
+    "cost_usd": f"sum({CHARGED})",
+    **COST_SUMS,
+    "input_tokens": "sum(input_tokens)",
+    "output_tokens": "sum(output_tokens)",
+}
 _SPEND: Final = """
-    SELECT {keys}, count(*) AS calls, coalesce(sum({charged}), 0) AS cost_usd,
-           sum(cost_reported_usd) AS reported_usd, sum({computed}) AS computed_usd,
-           count(*) FILTER ({charged} IS NULL AND {is_billed}) AS unpriced_calls,
-           count(*) FILTER (len(unpriced_classes) > 0 AND cost_reported_usd IS NULL)
-               AS partial_calls,
-           count(*) FILTER (cost_reported_usd IS NOT NULL AND {computed} IS NOT NULL
-               AND abs(cost_reported_usd - {computed})
-                   > 0.01 * greatest(abs(cost_reported_usd), abs({computed})))
-               AS mismatched_calls,
-           coalesce(sum(input_tokens), 0) AS input_tokens,
+    SELECT {keys}, sum(calls) AS calls, coalesce(sum(cost_usd), 0) AS cost_usd,
+           sum(reported_usd) AS reported_usd, sum(computed_usd) AS computed_usd,
+           sum(unpriced_answers) AS unpriced_calls, sum(partial) AS partial_calls,
+           sum(mismatched) AS mismatched_calls, coalesce(sum(input_tokens), 0) AS input_tokens,
            coalesce(sum(output_tokens), 0) AS output_tokens
-    FROM {calls}
-    WHERE {live} AND started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-      AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)
-    GROUP BY ALL ORDER BY {order}"""
-# A call that failed before it was answered is billed nothing, so it is not missing a price.
-_IS_BILLED: Final = "(status = 'ok' OR output_tokens IS NOT NULL)"
+    FROM ({parts}) GROUP BY ALL ORDER BY {order}"""
+_OF_CALLS: Final = """
+    SELECT {keys}, {sums} FROM {calls} WHERE {live} AND ({spans}) GROUP BY ALL"""
+_OF_HOURS: Final = """
+    SELECT {keys}, {sums} FROM rollup_hourly
+    WHERE hour_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
+      AND hour_at < coalesce(?, 'infinity'::TIMESTAMPTZ) GROUP BY ALL"""
+_SPAN: Final = (
+    "started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ) "
+    "AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)"
+)
 _BY_TAG: Final = (
     "(SELECT *, unnest(CASE WHEN cardinality(tags) > 0 THEN map_entries(tags) "
     "ELSE [NULL] END) AS entry FROM calls)"
@@ -123,18 +135,51 @@ Binds a span, provider and model, and a span of input lengths (from, from, to).
 """
 
 
-def spend_by(keys: Sequence[str]) -> str:
-    """Return the query for spend by some of `GROUPS` and `tag`; it binds a span."""
+def spend_by(
+    keys: Sequence[str], since: datetime | None, until: datetime | None
+) -> tuple[str, list[datetime | None]]:
+    """Return the query for spend by some of `GROUPS` and `tag`, and the values that it binds.
+
+    Whole hours are read from the roll-up where it has the groups, the rest from the calls.
+    """
     named = {**GROUPS, "tag": "entry.key || '=' || entry.value"}
-    return _SPEND.format(
+    of_calls = _OF_CALLS.format(
         keys=", ".join(f"{named[key]} AS {key}" for key in keys),
-        charged=CHARGED,
-        computed=COMPUTED,
-        is_billed=_IS_BILLED,
+        sums=", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items()),
         calls=_BY_TAG if "tag" in keys else "calls",
         live=LIVE,
-        order="day, cost_usd DESC" if "day" in keys else "cost_usd DESC",
+        spans="{spans}",
     )
+    first, last = _whole_hours(since, until)
+    is_short = first is not None and last is not None and first > last
+    values: list[datetime | None] = [since, until]
+    if is_short or not set(keys) <= _ROLLED_UP.keys():
+        parts = of_calls.replace("{spans}", _SPAN)
+    else:
+        parts = _OF_HOURS.format(
+            keys=", ".join(f"{_ROLLED_UP[key]} AS {key}" for key in keys),
+            sums=", ".join(f"sum({name}) AS {name}" for name in _SUMS),
+        )
+        values = [first, last]
+        edges = [span for span in ((since, first), (last, until)) if span[0] != span[1]]
+        if edges:
+            spans = " OR ".join([f"({_SPAN})"] * len(edges))
+            parts += " UNION ALL BY NAME " + of_calls.replace("{spans}", spans)
+            values += [moment for edge in edges for moment in edge]
+    order = "day, cost_usd DESC" if "day" in keys else "cost_usd DESC"
+    return _SPEND.format(keys=", ".join(keys), parts=parts, order=order), values
+
+
+def _whole_hours(
+    since: datetime | None, until: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """Return the first and the last full hour (UTC) of a span; None: no bound."""
+    first = None if since is None else _hour(since + timedelta(hours=1, microseconds=-1))
+    return first, None if until is None else _hour(until)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def spent_under(kind: str) -> str:
