@@ -26,6 +26,7 @@ from benchmarks.rounds import ratio, report
 from toolkit.catalog import catalog_queries as catalog
 from toolkit.health import health_queries as health
 from toolkit.health.view import read_picture
+from toolkit.pricing.spend import read_spend
 from toolkit.settings import Settings
 from toolkit.store import rollup
 from toolkit.store.queries import Query
@@ -160,6 +161,12 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
         "models": {
             "overview": lambda: catalog.overview_df(store),
             "changes": lambda: catalog.changes_df(store),
+        },
+        "spend": {
+            "by_day": lambda: read_spend(store, "day"),
+            "by_model_of_a_month": lambda: read_spend(
+                store, "model", since=now - timedelta(days=30), until=now
+            ),
         },
         "catalog_in_python": {
             "frame": lambda: catalog.models_df(store),
