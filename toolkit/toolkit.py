@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
@@ -338,15 +339,18 @@ class Toolkit:
     ) -> Estimate:
         """See `toolkit.estimate`."""
         from toolkit.calls.chat_request import build_request
-        from toolkit.pricing.cost_estimate import estimate_request
+        from toolkit.pricing.cost_estimate import estimate_chain, estimate_request
         from toolkit.pricing.spend import read_answer_lengths
 
         rest, _ = _take_key(options)
-        request = build_request(model, prompt, rest)
-        costs = self.prices.look_up(model)
-        provider, model_id = self.resolver.resolve(model)
-        lengths = read_answer_lengths(self.store, f"{provider.name}/{model_id}")
-        return estimate_request(request, costs, lengths)
+        request = self.chains.expand(build_request(model, prompt, rest))
+        estimates = []
+        for name in (request.model, *request.fallbacks):
+            provider, model_id = self.resolver.resolve(name)
+            lengths = read_answer_lengths(self.store, f"{provider.name}/{model_id}")
+            costs = self.prices.look_up(name)
+            estimates.append(estimate_request(replace(request, model=name), costs, lengths))
+        return estimate_chain(estimates)
 
     def spend(
         self,

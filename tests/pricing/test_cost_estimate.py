@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+import toolkit as tk
 from toolkit.calls.chat_request import build_request
 from toolkit.pricing.cost_estimate import (
     AnswerLengths,
@@ -21,6 +22,7 @@ from toolkit.pricing.token_estimate import (
     find_output_limit,
     most_input_tokens,
 )
+from toolkit.toolkit import current
 
 TOOL = {
     "type": "function",
@@ -149,3 +151,24 @@ def test_an_estimate_without_a_price_or_answers_is_honest():
     assert found.most_usd is None
     assert "no price is known" in found.note
     assert "none is recorded" in found.output_basis
+
+
+def test_a_chain_is_estimated_by_its_first_model_and_reserves_its_dearest(home):
+    toolkit = current()
+    prices = {"one": (1, 2), "two": (5, 30)}
+    for name, (paid_in, paid_out) in prices.items():
+        toolkit.providers.registry.add(
+            name, base_url="http://127.0.0.1:59999/v1", is_local=True, default_model="m"
+        )
+        toolkit.store.append(
+            "models", {"provider": name, "model_id": "m", "status": "active", "is_enabled": True}
+        )
+        toolkit.catalog.override(f"{name}/m", {"price:input": paid_in, "price:output": paid_out})
+    toolkit.providers.registry.set_alias("best", ["one/m", "two/m"])
+    chain = tk.estimate("best", "hello", max_tokens=100)
+    first, dearest = (tk.estimate(f"{name}/m", "hello", max_tokens=100) for name in prices)
+    assert chain.model == "one/m"
+    assert (chain.expected_usd, chain.most_usd) == (first.expected_usd, dearest.most_usd)
+    assert "2 models" in (chain.note or "")
+    with_fallback = tk.estimate("one/m", "hello", max_tokens=100, fallbacks=["two/m"])
+    assert with_fallback.most_usd == dearest.most_usd

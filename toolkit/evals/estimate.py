@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from toolkit.evals.scoring.judge import JudgeCalls, find_judge
 from toolkit.pricing.receipts import charge
 from toolkit.pricing.spend import read_answer_lengths
 from toolkit.pricing.token_estimate import estimate_output_tokens, estimate_tokens
 from toolkit.records import PriceClass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from toolkit.evals.running.dependencies import EvalDependencies
     from toolkit.evals.running.plan import Plan, Task
+    from toolkit.evals.scoring.score import AnyScorer
 
 _SAMPLED: Final = 200
 _ENOUGH: Final = 20
+# The instructions around a rubric, a question and an answer.
+_QUESTION_TOKENS: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What one model of a run will take.
+    """What one model of a run will take, or one judge of its answers.
 
     Attributes:
         model: `provider/model_id`.
+        role: `model`, or the name of the scorer that asks it as a judge.
         calls: how many.
         input_tokens: all of them together.
         low_usd, expected_usd, high_usd: by the 10th, 50th and 90th percentile of the lengths of
@@ -42,10 +49,13 @@ class Estimate:
     expected_usd: Decimal | None
     high_usd: Decimal | None
     basis: str
+    role: str = "model"
 
 
-async def estimate(deps: EvalDependencies, plan: Plan) -> list[Estimate]:
-    """One estimate per model; a solver that is a function is counted as one call per answer.
+async def estimate(
+    deps: EvalDependencies, plan: Plan, scorers: Mapping[str, AnyScorer]
+) -> list[Estimate]:
+    """One estimate per model and judge; a solver that is a function counts as one call per answer.
 
     The first 200 requests represent all; input is counted by its bytes.
     """
@@ -53,6 +63,10 @@ async def estimate(deps: EvalDependencies, plan: Plan) -> list[Estimate]:
     for model in plan.models:
         await deps.prices.prepare(model)
         found.append(await asyncio.to_thread(_estimate_one, deps, plan, model))
+    for name, scorer in scorers.items():
+        if (judge := find_judge(scorer)) is not None:
+            await deps.prices.prepare(judge.model)
+            found.append(await asyncio.to_thread(_estimate_judge, deps, plan, name, judge))
     return found
 
 
@@ -61,25 +75,53 @@ def _estimate_one(deps: EvalDependencies, plan: Plan, model: str) -> Estimate:
     sampled = list(islice(plan.tasks(model), _SAMPLED))
     inputs = sum(map(_input_tokens, sampled)) * calls // max(len(sampled), 1)
     lengths, basis = _lengths(deps, model, [dict(s.params) for s in plan.solvers])
+    return _priced(deps, model, calls, (inputs,) * 3, lengths, basis)
+
+
+def _estimate_judge(deps: EvalDependencies, plan: Plan, name: str, judge: JudgeCalls) -> Estimate:
+    """Estimate what a judge costs: it reads the rubric, the question and the answers each time."""
+    calls = plan.total * judge.questions
+    sampled = [task for model in plan.models for task in islice(plan.tasks(model), _SAMPLED)]
+    prompts = sum(map(_input_tokens, sampled)) // max(len(sampled), 1)
+    fixed = prompts + estimate_tokens([{"content": judge.rubric}]) + _QUESTION_TOKENS
+    params = [dict(solver.params) for solver in plan.solvers]
+    answered = [_lengths(deps, model, params)[0] for model in plan.models]
+    low, expected, high = (sum(each) / len(answered) for each in zip(*answered, strict=True))
+    inputs = tuple(
+        round((fixed + judge.answers * length) * calls) for length in (low, expected, high)
+    )
+    lengths, basis = _lengths(deps, judge.model, [dict(judge.params)])
+    priced = _priced(deps, judge.model, calls, (inputs[0], inputs[1], inputs[2]), lengths, basis)
+    return replace(priced, role=name)
+
+
+def _priced(
+    deps: EvalDependencies,
+    model: str,
+    calls: int,
+    inputs: tuple[int, int, int],
+    lengths: tuple[float, float, float],
+    basis: str,
+) -> Estimate:
+    """Price all calls of one model; `inputs` are their low, expected and high input tokens."""
     provider, model_id = deps.resolve(model)
     price = deps.prices.prices_for(provider.name, model_id, datetime.now(UTC)).in_force
-    mean_input = inputs // max(calls, 1)
 
-    def cost(length: float) -> Decimal | None:
+    def cost(tokens: int, length: float) -> Decimal | None:
         if price is None:
             return None
         counts: dict[PriceClass, int] = {
-            "input": inputs,
+            "input": tokens,
             "output": round(length * calls),
             "request": calls,
         }
-        return charge(counts, price, input_tokens=mean_input).usd
+        return charge(counts, price, input_tokens=tokens // max(calls, 1)).usd
 
-    low, expected, high = map(cost, lengths)
+    low, expected, high = (cost(*each) for each in zip(inputs, lengths, strict=True))
     return Estimate(
         model=model,
         calls=calls,
-        input_tokens=inputs,
+        input_tokens=inputs[1],
         low_usd=low,
         expected_usd=expected,
         high_usd=high,

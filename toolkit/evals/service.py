@@ -127,11 +127,11 @@ class Evaluation:
     def estimate(
         self, dataset: DatasetLike, models: str | Sequence[str], **options: Unpack[EvalOptions]
     ) -> Sequence[Estimate]:
-        """Estimate what a run would cost: low, expected and high for each model."""
+        """Estimate what a run would cost: low, expected and high for each model and judge."""
         from toolkit.evals.estimate import estimate
 
         config = self.configure(dataset, models, **options)
-        return self._deps.portal().run(estimate(self._deps, config.plan))
+        return self._deps.portal().run(estimate(self._deps, config.plan, config.scorers))
 
     def resume(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -250,6 +250,28 @@ def estimate_request(request: ChatRequest, costs: ModelCosts, lengths: AnswerLen
         price_date=price.date if price else None,
         unpriced=last.unpriced if last else (),
         note=last.note if last else UNKNOWN_PRICE,
+    )
+
+
+def estimate_chain(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the estimate of a failover chain: its first model answers, the dearest is reserved.
+
+    Args:
+        estimates: of each model of the chain, in its order; at least one.
+    """
+    first = estimates[0]
+    if len(estimates) == 1:
+        return first
+    known = [entry.most_usd for entry in estimates if entry.most_usd is not None]
+    unknown = [entry.model for entry in estimates if entry.most_usd is None]
+    note = f"the first of {len(estimates)} models; the most is that of the dearest one"
+    if unknown:
+        note += f", without {', '.join(unknown)}, whose price is not known"
+    return replace(
+        first,
+        most_usd=max(known, default=None),
+        most_output_tokens=max(entry.most_output_tokens for entry in estimates),
+        note="; ".join(part for part in (first.note, note) if part),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -201,6 +202,26 @@ def test_two_runs_are_compared_in_words(toolkit: Toolkit, server: MockProvider) 
 def test_an_estimate_says_where_it_is_from(toolkit: Toolkit) -> None:
     (told,) = toolkit.evaluation.estimate(data(), "mock/mock-model", params={"max_tokens": 10})
     assert told.calls == 4 and told.expected_usd is None and "at most 10 tokens" in told.basis
+
+
+def test_an_estimate_has_the_judges_with_what_they_read(toolkit: Toolkit) -> None:
+    toolkit.catalog.sync("mock")
+    toolkit.catalog.override("mock/mock-large", {"price:input": 1, "price:output": 10})
+    scorers = [
+        {"type": "judge", "model": "mock/mock-large", "rubric": "Is it right? " * 20},
+        {"type": "judge_pair", "model": "mock/mock-small", "rubric": "Which is better?"},
+    ]
+    options = {"params": {"max_tokens": 10}, "scorers": scorers}
+    model, judge, pair = toolkit.evaluation.estimate(data(), "mock/mock-model", **options)
+    assert (model.role, judge.role, pair.role) == ("model", "judge", "judge_pair")
+    assert (judge.model, judge.calls, pair.calls) == ("mock/mock-large", 4, 8)
+    assert judge.input_tokens > model.input_tokens
+    assert pair.expected_usd is None
+    assert judge.low_usd is not None
+    assert judge.high_usd is not None
+    # All of its input at one dollar a million tokens, and some output at ten.
+    assert Decimal(judge.input_tokens) / 10**6 < judge.high_usd
+    assert judge.low_usd < judge.high_usd
 
 
 def test_a_wrong_target_is_refused_by_row_before_anything_is_asked(

@@ -71,6 +71,7 @@ _SCORES = (
 )
 _ESTIMATES = (
     Column("model", "Model"),
+    Column("role", "As"),
     Column("calls", "Calls", is_number=True),
     Column("low_usd", "Low USD", is_number=True),
     Column("expected_usd", "Expected", is_number=True),

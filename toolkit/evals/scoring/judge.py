@@ -61,6 +61,31 @@ that was asked for."""
 _MAX_TRIES: Final = 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgeCalls:
+    """What a scorer that asks a model sends for each answer, for the estimate of a run.
+
+    Attributes:
+        model: the judge, `provider/model_id`.
+        rubric: sent with every question.
+        params: parameters of the judge.
+        questions: how many for each answer.
+        answers: how many answers are in a question.
+    """
+
+    model: str
+    rubric: str
+    params: Mapping[str, Any]
+    questions: int = 1
+    answers: int = 1
+
+
+def find_judge(scorer: AnyScorer) -> JudgeCalls | None:
+    """Return what a scorer asks a judge, or None where it asks none."""
+    found = getattr(scorer, "judge_calls", None)
+    return found if isinstance(found, JudgeCalls) else None
+
+
 @dataclass
 class _Verdict(Generic[T]):
     """What one question to a judge came to."""
@@ -139,6 +164,7 @@ def judge(
         )
 
     grade.__name__ = "judge"
+    setattr(grade, "judge_calls", JudgeCalls(model=model, rubric=rubric, params=options))  # noqa: B010
     return grade
 
 
@@ -198,6 +224,8 @@ def judge_pair(
         )
 
     compare.__name__ = "judge_pair"
+    calls = JudgeCalls(model=model, rubric=rubric, params=options, questions=2, answers=2)
+    setattr(compare, "judge_calls", calls)  # noqa: B010 - a function has no such attribute
     return compare
 
 

@@ -198,7 +198,7 @@ def _draw_estimate(
     ways = ("low_usd", "expected_usd", "high_usd")
     st.dataframe(
         {
-            "model": [entry.model for entry in estimates],
+            "model": [_named(entry) for entry in estimates],
             "calls": [count(entry.calls) for entry in estimates],
             "tokens in": [f"~{count(entry.input_tokens)}" for entry in estimates],
             **{way[:-4]: [_about(getattr(e, way)) for e in estimates] for way in ways},
@@ -216,8 +216,12 @@ def _draw_estimate(
         _start(toolkit, draft, wanted)
     st.caption(
         "The run continues when you leave this page and stops with the app; it can be resumed. "
-        "Judge and embedding costs are not in the estimate; the cap includes the judge."
+        "The estimate and the cap include judges, and leave embeddings out."
     )
+
+
+def _named(entry: Estimate) -> str:
+    return entry.model if entry.role == "model" else f"{entry.model} ({entry.role})"
 
 
 def say_cost(estimates: Sequence[Estimate], cap_usd: float | None) -> str:
