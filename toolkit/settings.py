@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         connect_timeout_s, first_token_timeout_s, chunk_timeout_s, total_timeout_s:
             deadlines of one call, seconds, on the monotonic clock.
         max_retries: tries after the first one, per request and provider.
+        max_event_mib, max_body_mib: longest event of a stream and largest decompressed body that
+            are read, MiB. An image or a long reasoning trace may come in one event.
+        max_stream_events: most events of one stream.
         retry_initial_s, retry_max_s, retry_factor: first and longest wait before a retry,
             seconds, and the factor between two waits; the wait itself is drawn at random.
         default_rpm: requests per window to a cloud provider that has no `rpm` of its own; 0: no
@@ -74,6 +77,9 @@ class Settings(BaseSettings):
     chunk_timeout_s: float = 30.0
     total_timeout_s: float = 600.0
     max_retries: int = 2
+    max_event_mib: int = Field(default=8, ge=1, le=1024)
+    max_body_mib: int = Field(default=32, ge=1, le=4096)
+    max_stream_events: int = Field(default=100_000, ge=1)
     retry_initial_s: float = 0.5
     retry_max_s: float = 8.0
     retry_factor: float = 2.0

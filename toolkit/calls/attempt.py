@@ -30,6 +30,7 @@ from toolkit.calls.timing import LagMeter, LoopLag
 from toolkit.calls.transport.exchange_record import (
     AnswerRefused,
     Deadlines,
+    Limits,
     WireFailure,
     WireRecord,
 )
@@ -82,6 +83,7 @@ class Attempt:
             origin=this.provider.origin,
             stream=this.request.stream,
             deadlines=_deadlines(tools.settings, this),
+            limits=_limits(tools.settings),
         )
         self._tools = tools
         self._lag: LoopLag | None = None
@@ -338,4 +340,12 @@ def _deadlines(settings: Settings, this: AttemptSpec) -> Deadlines:
         first_token_s=settings.first_token_timeout_s,
         chunk_s=settings.chunk_timeout_s,
         total_at=this.total_at,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_event_mib=settings.max_event_mib,
+        max_body_mib=settings.max_body_mib,
+        max_stream_events=settings.max_stream_events,
     )

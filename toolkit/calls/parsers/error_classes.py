@@ -39,7 +39,7 @@ _LABELS = re.compile(r'"(code|type|status)"\s*:\s*"?([\w.-]{1,100})')
 _MESSAGE = re.compile(r'"(message|detail|error)"\s*:\s*"((?:[^"\\]|\\.){1,5000})')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _NOT_API_HINT: Final = "Check the base URL; a login page or a proxy may be answering instead."
-_TOO_LARGE_HINT: Final = "Request less output, or try without streaming."
+_TOO_LARGE_HINT: Final = "Request less output, or raise the setting that the message names."
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ from toolkit.calls.parsers.styles.ollama_chat import OllamaParser
 from toolkit.calls.parsers.styles.openai_chat import OpenAIChatParser
 from toolkit.calls.parsers.styles.openai_responses import ResponsesParser
 from toolkit.calls.transport.exchange_record import (
-    MAX_CHUNKS,
     AnswerRefused,
     StreamedBody,
     WireFailure,
     WireRecord,
+    describe_limit,
 )
 
 _BODY_STARTS: Final = b'{[<"0123456789ntf-'
@@ -43,7 +43,6 @@ _END_MARKS: Final = re.compile(rb"(?:\s*data:\s*\[DONE\])+\s*\Z")
 _AFTER_FINISH_S: Final = 3.0
 _AFTER_USAGE_S: Final = 1.0
 _WITHOUT_END_MARK_S: Final = 5.0
-_MIB: Final = 1024 * 1024
 
 _READERS: Final[Mapping[Style, type[ResponseParser]]] = {
     "openai": OpenAIChatParser,
@@ -109,6 +108,7 @@ class StreamParser:
         self._whole: list[bytes] | None = None
         self._began = False
         self._events = 0
+        self._most_events = record.limits.max_stream_events
         self._received_at = time.monotonic()
         self._sent_ns = record.sent_ns or record.opened_ns
         self._over = False
@@ -118,9 +118,11 @@ class StreamParser:
         self.first_answer_ns: int | None = None
 
     def _choose_splitter(self) -> EventSplitter | LineSplitter | FrameSplitter:
+        most = self._record.limits.event_bytes
         if "vnd.amazon.eventstream" in self._record.headers.get("content-type", ""):
-            return FrameSplitter()
-        return LineSplitter() if isinstance(self._reader, OllamaParser) else EventSplitter()
+            return FrameSplitter(most)
+        is_ndjson = isinstance(self._reader, OllamaParser)
+        return LineSplitter(most) if is_ndjson else EventSplitter(most)
 
     async def next(self) -> list[Delta]:
         """The pieces that arrive next; an empty list at the proper end of the stream.
@@ -181,8 +183,8 @@ class StreamParser:
         try:
             events = self._splitter.feed(data)
         except LineTooLong:
-            size = self._splitter.max_bytes / _MIB
-            detail = f"one event is longer than {size:.0f} MiB; ask without `stream` to get it"
+            size = self._record.limits.max_event_mib
+            detail = f"one event is longer than {size} MiB; {describe_limit('max_event_mib')}"
             raise self._record.fail("too_large", detail) from None
         except BadFrame as error:
             raise self._record.fail("stream_error", str(error)) from None
@@ -197,8 +199,9 @@ class StreamParser:
 
     def _read_event(self, event: Event, stamp_ns: int, deltas: list[Delta]) -> None:
         self._events += 1
-        if self._events > MAX_CHUNKS:
-            raise self._record.fail("too_large", f"over {MAX_CHUNKS:,} events")
+        if self._events > self._most_events:
+            detail = f"over {self._most_events:,} events; {describe_limit('max_stream_events')}"
+            raise self._record.fail("too_large", detail)
         data = event.data.strip()
         if data == b"[DONE]":
             if self._events == 1:

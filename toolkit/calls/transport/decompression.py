@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from toolkit.calls.transport.exchange_record import MAX_BODY_BYTES, WireRecord
+from toolkit.calls.transport.exchange_record import WireRecord, describe_limit
 
 # zlib itself distinguishes gzip and zlib headers; raw deflate has none.
 _ANY_HEADER = zlib.MAX_WBITS | 32
@@ -34,8 +34,7 @@ class Plain:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Count and pass on."""
         self._size += len(data)
-        if self._size > MAX_BODY_BYTES:
-            raise self._record.fail("too_large", f"the body passed {MAX_BODY_BYTES:,} bytes")
+        _require_size(self._record, self._size, "is larger than")
         yield data
 
     def finish(self) -> None:
@@ -43,7 +42,7 @@ class Plain:
 
 
 class Zlib:
-    """gzip or deflate, at most `MAX_BODY_BYTES` of output."""
+    """gzip or deflate, at most `max_body_mib` of output."""
 
     def __init__(self, record: WireRecord) -> None:
         self._record = record
@@ -57,10 +56,7 @@ class Zlib:
             body = self._decompress(data)
             self._began = True
             self._size += len(body)
-            if self._size > MAX_BODY_BYTES:
-                raise self._record.fail(
-                    "too_large", f"the body decompresses to over {MAX_BODY_BYTES:,} bytes"
-                )
+            _require_size(self._record, self._size, "decompresses to over")
             data = self._stream.unconsumed_tail
             if body:
                 yield body
@@ -82,6 +78,13 @@ class Zlib:
         """A compressed body must reach its own end."""
         if self._began and not self._stream.eof:
             raise self._record.fail("bad_body", "the compressed body ends too early")
+
+
+def _require_size(record: WireRecord, size: int, verb: str) -> None:
+    limits = record.limits
+    if size > limits.body_bytes:
+        detail = f"the body {verb} {limits.max_body_mib} MiB; {describe_limit('max_body_mib')}"
+        raise record.fail("too_large", detail)
 
 
 def choose_decoder(record: WireRecord) -> Decoder:

@@ -12,8 +12,7 @@ from toolkit.errors import CassetteError
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 200
 MAX_LINE_BYTES = 8 * 1024 * 1024
-MAX_BODY_BYTES = 32 * 1024 * 1024
-MAX_CHUNKS = 100_000
+_MIB = 1024 * 1024
 DRAIN_S = 0.05
 
 
@@ -64,6 +63,36 @@ class Deadlines:
         return max(0.0, self.total_at - time.monotonic())
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest answer of one attempt; each is a setting of the same name.
+
+    Attributes:
+        max_event_mib: one event of a stream, MiB.
+        max_body_mib: one decompressed body, MiB.
+        max_stream_events: events of one stream.
+    """
+
+    max_event_mib: int = 8
+    max_body_mib: int = 32
+    max_stream_events: int = 100_000
+
+    @property
+    def event_bytes(self) -> int:
+        """The longest event, bytes."""
+        return self.max_event_mib * _MIB
+
+    @property
+    def body_bytes(self) -> int:
+        """The longest body, bytes."""
+        return self.max_body_mib * _MIB
+
+
+def describe_limit(name: str) -> str:
+    """How a limit is raised, for the end of an error message."""
+    return f"the setting `{name}` (TOOLKIT_{name.upper()}) raises this limit"
+
+
 @dataclass(slots=True, kw_only=True)
 class WireRecord:
     """One attempt as the transport saw it; every `*_ns` is `time.monotonic_ns`.
@@ -72,6 +101,7 @@ class WireRecord:
         origin: the only `scheme://host:port` that this attempt may be sent to.
         stream: whether a stream was asked for.
         deadlines: the waits that the transport enforces.
+        limits: the sizes that the transport and the parser enforce.
         opened_ns: the attempt began; `asked_ns`: its request was handed to the transport.
         connect_began_ns, connected_ns: a new connection was made; None when one was reused.
         sent_ns: the request went out; `headers_ns`, `first_byte_ns`: the answer came.
@@ -89,6 +119,7 @@ class WireRecord:
     origin: str
     stream: bool
     deadlines: Deadlines
+    limits: Limits = field(default_factory=Limits)
     opened_ns: int = field(default_factory=time.monotonic_ns)
     asked_ns: int | None = None
     connect_began_ns: int | None = None
