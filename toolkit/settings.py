@@ -36,29 +36,30 @@ class Settings(BaseSettings):
         store: store URL; a path to a DuckDB file, `quack:host:port` or `ducklake:...`.
         recording: how prompts and answers are kept: `full`, `hash` (digests only) or `off`.
         journal_sync: `normal` survives kill -9, `full` survives power loss.
-        lock_wait_s: longest wait for the store's lock, seconds.
+        lock_wait_s: maximum wait for the lock of the database, seconds.
         connect_timeout_s, first_token_timeout_s, chunk_timeout_s, total_timeout_s:
             deadlines of one call, seconds, on the monotonic clock.
-        max_retries: tries after the first one, per request and provider.
-        max_event_mib, max_body_mib: longest event of a stream and largest decompressed body that
-            are read, MiB. An image or a long reasoning trace may come in one event.
-        max_stream_events: most events of one stream.
-        retry_initial_s, retry_max_s, retry_factor: first and longest wait before a retry,
-            seconds, and the factor between two waits; the wait itself is drawn at random.
+        max_retries: maximum retries per request and provider.
+        max_event_mib, max_body_mib: maximum size of a stream event and of a decompressed body, MiB.
+            An image or a long reasoning trace may arrive in one event.
+        max_stream_events: maximum number of events in one stream.
+        retry_initial_s, retry_max_s, retry_factor: first and maximum wait before a retry, seconds,
+            and the backoff factor; the wait is chosen at random up to that limit.
         default_rpm: requests per window to a cloud provider that has no `rpm` of its own; 0: no
             limit.
         rate_window_s: length of the window of `rpm` and `tpm`, seconds.
         health_interval_s: seconds between two probes of a provider; 0: no monitor.
-        probe_budget_usd: most that health probes may cost per day, USD (0: free listings only).
-        health_webhook_url: where openings and ends of incidents are posted as JSON; a secret.
+        probe_budget_usd: maximum cost of health probes per day, USD (0: free listings only).
+        health_webhook_url: URL to which alerts about incidents are posted as JSON; treated as a
+            secret.
         objectives: availability and latency objectives by provider, `default` for all; see
             `toolkit.health.analysis.slo.Objective`.
-        daily_budget_usd: most that all calls may cost per UTC day, USD; None: no cap.
-        budgets: more caps, USD per UTC day, by `provider:NAME`, `model:PROVIDER/MODEL` or
+        daily_budget_usd: maximum cost of all calls per UTC day, USD; None: no cap.
+        budgets: further caps, USD per UTC day, by `provider:NAME`, `model:PROVIDER/MODEL` or
             `tag:KEY=VALUE`.
         proxy: HTTP proxy of all cloud providers, before `HTTPS_PROXY` of the environment.
             `NO_PROXY` holds for both; local providers never go through a proxy.
-        keyring_timeout_s: longest wait for the OS keyring, seconds.
+        keyring_timeout_s: maximum wait for the OS keyring, seconds.
         chains: failover chains by name, each a list of `provider/model_id`.
         processors: names of processors of installed packages that every request passes, in order.
         request_parsers: names of request parsers of installed packages that the gateway serves.

@@ -34,7 +34,7 @@ class BearerToken:
     Attributes:
         name: unique name, stored with each call the token makes.
         digest: SHA-256 of the token's text, hex.
-        scopes: `manage` providers, `call` models, `read` the ledger.
+        scopes: `manage` providers, `call` models, `read` the database.
         models: patterns of `provider/model_id` it may call (`*` for all).
         usd_per_day: most it may spend per UTC day, USD; None: no cap of its own.
         requests_per_minute: most requests in any 60 s.

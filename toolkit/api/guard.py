@@ -180,7 +180,7 @@ def _with_version(scope: Scope) -> Scope:
 
 
 def _host_name(host: str) -> str:
-    """The name of a Host header in lower case; what has no proper port is no name at all."""
+    """The name of a Host header in lower case; empty if the port is not valid."""
     if host.startswith("["):
         name, _, port = host[1:].partition("]")
         port = port.removeprefix(":") if port else "0"
@@ -235,7 +235,7 @@ def _with_cors(send: Send, origin: str) -> Send:
 async def _read_body(
     receive: Receive, headers: Headers, most: int, form: ErrorFormat
 ) -> bytes | JSONResponse:
-    """The whole body, counted while it comes: the length that a client states is no limit."""
+    """Read the whole body, counted on arrival, because the stated length cannot be trusted."""
     chunks: list[bytes] = []
     size = 0
     try:

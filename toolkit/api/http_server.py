@@ -24,7 +24,7 @@ BACKLOG = 512
 
 
 class HeaderTimeoutProtocol(HttpToolsProtocol):
-    """Closes a connection whose request headers do not arrive in time (uvicorn waits for ever)."""
+    """Closes a connection whose request headers do not arrive in time (uvicorn waits forever)."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
@@ -53,7 +53,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
 
 
 def open_socket(host: str, port: int, hosts: Collection[str] = ()) -> socket.socket:
-    """A bound socket, so that the port is known before anybody is told of it.
+    """A bound socket, so that the port is known before it is printed.
 
     Args:
         host: address to bind; another than loopback needs `hosts`.
@@ -74,7 +74,7 @@ def open_socket(host: str, port: int, hosts: Collection[str] = ()) -> socket.soc
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(BACKLOG)  # who is told of the port may come at once, and waits
+        listening.listen(BACKLOG)  # clients may connect at once, and wait
     except OSError as error:
         listening.close()
         raise InvalidInput(

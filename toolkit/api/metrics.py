@@ -1,6 +1,6 @@
 """`GET /metrics`: what this process has called and answered, in Prometheus' text format.
 
-Every `Call` that is recorded is counted here, whoever made it: the gateway, a page or a check.
+Every `Call` that is recorded is counted here, whether made by the gateway, a page or a check.
 Labels hold names of providers and models, codes and endpoints, never a text, a key or a token.
 Clients choose model names, so after `MAX_MODELS` of them the rest share the label `other`.
 """

@@ -1,7 +1,7 @@
 """Health by time: latency and errors with incidents as bands and catalog changes as ticks.
 
 All charts of one stretch of time share its axis, whatever they have to show in it. Points and
-bars stand in the middle of their bucket, so that a band lies where it belongs.
+bars are in the middle of their bucket, so that bands are aligned with them.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def mark_events(figure: go.Figure, incidents: Events, changes: Events, *, ends: 
 
 
 def _spans(rows: Sequence[Mapping[str, Any]], state: str, colour: str, ends: Ends) -> go.Scatter:
-    """A line over each band: it stays visible however short the incident, and tells of it."""
+    """A line over each band, visible even for short incidents, with the hover text."""
     x: list[datetime | None] = []
     shown: list[str] = []
     for row in rows:

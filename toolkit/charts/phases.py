@@ -1,6 +1,6 @@
 """The parts of a call on one clock: queued, connecting, waiting, reasoning, answering, closing.
 
-Reads rows of the table `calls` (or `Call.as_row()`); what was not measured is no part.
+Reads rows of the table `calls` (or `Call.as_row()`); phases that were not measured are left out.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Phase:
     """One part of one attempt; milliseconds since the request was first asked.
 
     Attributes:
-        lane: what stands at the left of the bar.
+        lane: label at the left of the bar.
         phase: a name of `palette.PHASES`.
         start_ms, end_ms: when it began and ended.
-        note: what stands in the hover beside the times.
+        note: additional hover text.
     """
 
     lane: str
@@ -35,7 +35,7 @@ class Phase:
 def phases_of(row: Mapping[str, Any], lane: str, offset_ms: float = 0.0) -> list[Phase]:
     """The parts of one attempt, in order, the first beginning at `offset_ms`."""
     dialled_ms = offset_ms + (number(row, "queue_ms") or 0.0)
-    # A request is sent when its connection stands: connecting comes before, not inside, TTFT.
+    # A request is sent once it is connected: connecting is before TTFT, not part of it.
     sent_ms = dialled_ms + (number(row, "connect_ms") or 0.0)
     end_ms = number(row, "duration_ms")
     ttft_ms, ttfo_ms = number(row, "ttft_ms"), number(row, "ttfo_ms")

@@ -20,7 +20,7 @@ class State:
     """How one state is shown.
 
     Attributes:
-        symbol: one character; its shape alone tells the state.
+        symbol: one character that identifies the state by shape alone.
         word: the state in words.
         colour: a colour of the theme; never the only difference between two states.
     """
@@ -111,7 +111,7 @@ _CAUSES: Final[Mapping[str, str]] = {
 }
 _CODE: Final = re.compile(r"\b[A-Z]{3,}(?:_[A-Z]+)+\b|\bTIMEOUT\b")
 TROUBLE: Final = ("down", "auth_error", "degraded", "rate_limited")
-"""Provider states that need somebody, worst first."""
+"""Provider states that need attention, worst first."""
 
 
 def provider_state(name: str) -> State:

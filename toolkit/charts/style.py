@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 def new_figure(
     title: str, *, x: str, y: str, height_px: int = 320, log_x: bool = False
 ) -> go.Figure:
-    """An empty figure with the house's layout; `x` and `y` are axis titles with their units."""
+    """An empty figure with the common layout; `x` and `y` are axis titles with their units."""
     figure = go.Figure()
     figure.update_layout(
         title={

@@ -15,10 +15,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments after the program's name; None takes them from `sys.argv`.
+        argv: the arguments after the program's name; None: from `sys.argv`.
 
     Returns:
-        The exit code: 0 ok, 1 a check or the thing asked for failed, 2 wrong usage,
+        The exit code: 0 ok, 1 a check or the command failed, 2 wrong usage,
         130 interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)

@@ -1,4 +1,4 @@
-"""Runs one command, and turns every way it can end into an exit code and a few calm words."""
+"""Runs one command and converts every outcome to an exit code and a short message."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def _invoke(command: Command, args: Sequence[str]) -> int:
 
 
 def _as_failure(error: OSError) -> ToolkitError:
-    """A full disk, a folder that may not be written, a file that is not there."""
+    """Report an error of the file system, such as a full disk or a missing file."""
     where = f"{error.filename}: " if error.filename else ""
     return ToolkitError(f"{where}{error.strerror or error}")
 
 
 def _refuse(error: typer.TyperException, *, as_json: bool) -> int:
-    """Say what was wrong with the arguments, in the parser's own words."""
+    """Report an error in the arguments with the parser's message."""
     if as_json:
         print_json({"error": {"code": "USAGE", "message": _words(error)}})
         return USAGE

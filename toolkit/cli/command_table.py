@@ -1,4 +1,4 @@
-"""Every command in one line: its name, where it is written, what it does.
+"""The table of commands: name, module and one line of help each.
 
 A new command is one row here and one module with a `typer.Typer` named `app`
 (made by `toolkit.cli.output.new_app`).
@@ -50,7 +50,7 @@ def find_command(name: str) -> Command | None:
 
 
 def find_close_names(name: str) -> list[str]:
-    """Up to two names of commands that are spelt like `name`, nearest first."""
+    """Up to two command names similar to `name`, nearest first."""
     from difflib import get_close_matches
 
     names = [command.name for command in COMMANDS]
@@ -59,7 +59,7 @@ def find_close_names(name: str) -> list[str]:
 
 
 def help_text() -> str:
-    """What `toolkit --help` prints."""
+    """The text of `toolkit --help`."""
     width = max((len(command.name) for command in COMMANDS), default=0)
     lines = [
         "Usage: toolkit COMMAND [OPTIONS]",

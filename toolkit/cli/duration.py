@@ -1,4 +1,4 @@
-"""Stretches of time as people write them: `30min`, `2h`, `7d`, `2w`."""
+"""Parse durations: `30min`, `2h`, `7d`, `2w`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def find_span(text: str) -> timedelta | None:
-    """The length that a text names, or None where it names none."""
+    """The duration in a text, or None."""
     found = _SPAN.fullmatch(text.strip())
     return timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else None
 
@@ -22,7 +22,7 @@ def require_span(text: str) -> timedelta:
     """As `find_span`.
 
     Raises:
-        InvalidInput: the text names no length of time.
+        InvalidInput: the text is not a duration.
     """
     found = find_span(text)
     if found is None:

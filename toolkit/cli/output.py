@@ -56,7 +56,7 @@ def new_app(help_text: str) -> typer.Typer:
 
 @contextmanager
 def opened_toolkit() -> Iterator[Toolkit]:
-    """The toolkit of the present home folder; its store and connections are closed at the end.
+    """The toolkit of the current home folder; it is closed at the end.
 
     Raises:
         InvalidInput: a setting in the environment or in `settings.toml` is not valid.
@@ -85,7 +85,7 @@ def _what_is_wrong(error: ValueError) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a Rich console; without a terminal it is wide enough not to cut tables."""
+    """Make a Rich console; without a terminal it is wide enough for all tables."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -99,7 +99,7 @@ def notice(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Text from outside without control characters, which a terminal would obey."""
+    """Remove control characters, which a terminal would interpret."""
     return _CONTROL.sub("", text)
 
 

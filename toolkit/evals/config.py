@@ -32,15 +32,15 @@ class EvalOptions(TypedDict, total=False):
 
     Attributes:
         name: of the run; default: that of the dataset.
-        solvers: how to ask, one or several; default: the sample's input as it is.
-        scorers: who scores, one or several; default: `contains` where there are targets.
-        epochs: how often each sample is asked.
+        solvers: prompts to compare, one or several; default: the input alone.
+        scorers: one or several scorers; default: `contains` if there are targets.
+        epochs: repeats of each sample.
         params: model parameters for all solvers.
-        cap_usd: the most that the run may cost.
-        concurrency: the most calls in flight at a provider.
+        cap_usd: maximum cost of the run, USD.
+        concurrency: maximum concurrent calls per provider.
         seed: shuffles the samples.
-        reuse: take answers of earlier runs with the same data, models and solvers.
-        cache: take earlier answers to exactly the same request.
+        reuse: use answers of earlier runs with the same data, models and solvers.
+        cache: use earlier answers to identical requests.
         tags: labels of the run.
         thresholds: conditions on mean scores; see docs/evals.md.
     """
@@ -91,7 +91,7 @@ def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ev
     """Build the configuration from a dataset, models and the options of `tk.evaluate`.
 
     Raises:
-        InvalidInput: an option is unknown or makes no sense.
+        InvalidInput: an option is unknown or not valid.
     """
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:

@@ -59,7 +59,7 @@ class Charge:
         lines: each class that was used and has a rate.
         usd: sum of the lines; None where plain input or output was used and has no rate.
         unpriced: classes that were used and have no rate of their own.
-        note: what is missing or stands in for it; None when nothing is.
+        note: what is missing or charged at another rate; None if nothing is.
     """
 
     lines: tuple[ReceiptLine, ...]
@@ -174,7 +174,7 @@ def _has_own_rate(
 
 
 def _find_rate(price: Price, token_class: PriceClass, tier: str, input_tokens: int) -> Rate | None:
-    """Return the rate of a class, or that of its stand-in; fees are the same in every tier."""
+    """Return the rate of a class, or of the one charged instead; fees do not depend on the tier."""
     rate = price.find(token_class, input_tokens, tier)
     if rate is None and token_class in UNIT_CLASSES:
         return price.find(token_class, input_tokens)

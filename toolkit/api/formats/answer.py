@@ -75,7 +75,7 @@ def tool_call_id(call_id: str | None, index: int) -> str:
 
 
 def tool_call_json(call: ToolCall, index: int) -> dict[str, Any]:
-    """A tool call as it stands in an assistant message."""
+    """A tool call as in an assistant message."""
     return call.as_dict() | {"id": tool_call_id(call.id, index)}
 
 

@@ -103,7 +103,7 @@ def error_format(path: str) -> ErrorFormat:
 
 
 def status_of(error: errors.ToolkitError) -> int:
-    """The HTTP status that tells a client best what happened."""
+    """The HTTP status that describes the failure best."""
     last = getattr(error, "last_error", None)
     if isinstance(error, errors.RetriesExhausted) and isinstance(last, errors.ToolkitError):
         return status_of(last)

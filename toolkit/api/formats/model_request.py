@@ -141,7 +141,7 @@ class StreamWriter(Protocol):
         """What closes a complete stream."""
 
     def failed(self, error: ToolkitError) -> bytes:
-        """What tells the client that the stream broke."""
+        """The event that reports an interrupted stream to the client."""
 
 
 class Format(Protocol):
@@ -191,7 +191,8 @@ def refuse_forbidden(name: str) -> None:
     steers_calls = name in TOOLKIT_OPTIONS and name not in ("tags", "on_unsupported")
     if name in _FORBIDDEN or name.startswith("litellm_") or steers_calls:
         raise FieldRefused(
-            f"`{name}` is not accepted: addresses, keys, headers and retries of a provider are set "
+            f"`{name}` is not accepted: addresses, keys, headers and retries of a provider are "
+            f"set "
             "with `toolkit providers`, not by a client",
             param=name,
         )

@@ -80,7 +80,7 @@ def add_key_routes(router: APIRouter, toolkit: Toolkit) -> None:
 
 
 def _shown(place: KeyLocation) -> dict[str, Any]:
-    """One key source; its fingerprint tells keys apart and reveals none."""
+    """One key source; its fingerprint identifies a key without revealing it."""
     found = asdict(place)
     found["active"] = found.pop("in_force")
     found["overridden_by"] = found.pop("shadowed_by")

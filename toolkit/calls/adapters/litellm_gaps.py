@@ -35,7 +35,7 @@ REFUSED: Final[Mapping[str, str]] = {
 }
 """Chat provider names of litellm that cannot be called here, with the reason."""
 
-# Their classes fetch a token, or need an address that only a request would tell.
+# Their classes fetch a token, or need an address that is known only during a request.
 _OWN_HEADERS: Final = frozenset({"gdc", "gigachat", "oci", "sap", "watsonx"})
 _OPENAI_PATH: Final = "/chat/completions"
 _VERSIONS: Final = re.compile(r"/v1(?:/api)?/v1/")

@@ -166,7 +166,7 @@ def _counts_tokens(value: Any, depth: int = 6) -> bool:
 
 
 def _without_zero_usage(value: dict[str, Any]) -> dict[str, Any]:
-    """litellm fills in zeros where nobody counted."""
+    """litellm fills in zeros for unknown counts."""
     usage = value.get("usage")
     if isinstance(usage, Mapping) and not usage.get("completion_tokens"):
         value.pop("usage")

@@ -308,7 +308,7 @@ def _fails_over(error: CallError) -> bool:
 def _sum_up(run: _Run, errors: Sequence[CallError]) -> CallError:
     """What is raised for the failures at one target.
 
-    One failure stands for itself, and so does a last one that no retry could have helped.
+    A single failure is returned itself, and so is a last one that no retry could have helped.
     """
     last = errors[-1]
     if len(errors) == 1 or last.retry == "no":
@@ -348,7 +348,7 @@ def _give_up(run: _Run, failed: Sequence[tuple[Target, CallError]]) -> NoReturn:
 
 
 def _details(error: CallError) -> dict[str, Any]:
-    """What the error that stands for others takes over from the last one."""
+    """The fields that the summary error copies from the last one."""
     return {
         "status": error.status,
         "retry_after": error.retry_after,

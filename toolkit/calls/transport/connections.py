@@ -47,7 +47,7 @@ def find_proxy(url: str, setting: str | None) -> str | None:
 
     Args:
         url: the address of the request.
-        setting: the setting `proxy`; it stands above the environment.
+        setting: the setting `proxy`; it overrides the environment.
     """
     scheme = "https" if url.startswith("https:") else "http"
     proxy = setting or _first(_NAMES[scheme])

@@ -34,7 +34,7 @@ def serve_app(
     host: Annotated[str, typer.Option(help="Address of this machine to listen on.")] = "127.0.0.1",
     as_json: JsonFlag = False,
 ) -> None:
-    """Serve the app on this machine; without --port on 8501 or the next free port, printed."""
+    """Serve the app on this machine, by default on port 8501 or the next free one."""
     if host not in _LOOPBACK:
         raise InvalidInput(
             f"the app listens on this machine only, not on {host}",
@@ -61,14 +61,14 @@ def serve_app(
 
 
 def _treat_ends_alike() -> None:
-    """End the app on a closed terminal or a system shutdown as on Ctrl-C."""
+    """Stop the app on a closed terminal or a system shutdown as on Ctrl-C."""
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _command(host: str, port: int) -> list[str]:
-    # By name: doors do not import one another, and only the pages know how they are served.
+    # By name: the command line does not import the app.
     server = importlib.import_module("toolkit.ui.server")
     command: list[str] = server.serve_command(port)
     return [*command, f"--server.address={host}"]
@@ -78,7 +78,7 @@ def _choose_port(host: str, wanted: int | None) -> int:
     """The wanted port, or the first free one from 8501 on, or any.
 
     Raises:
-        InvalidInput: the port that was asked for is taken.
+        InvalidInput: the requested port is taken.
     """
     if wanted:
         if not _is_free(host, wanted):
@@ -132,7 +132,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> None:
-    """Wait until the user or the system stops the app; it never ends by itself."""
+    """Wait until the user or the system stops the app; report an unexpected exit."""
     try:
         code = child.wait()
     except KeyboardInterrupt:
@@ -142,7 +142,7 @@ def _wait(child: subprocess.Popen[bytes]) -> None:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the app to end, and kill it when it does not."""
+    """Stop the app, and kill it if it does not exit."""
     for end in (child.terminate, child.kill):
         if child.poll() is None:
             end()

@@ -1,4 +1,4 @@
-"""`toolkit board`: comparisons of the past, votes on them, and the leaderboard that follows."""
+"""`toolkit board`: recorded comparisons, votes and the leaderboard."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def list_(
 
 @app.command()
 def show(board: BoardId, as_json: JsonFlag = False) -> None:
-    """Show one board: what was asked, and every pane's answer."""
+    """Show one board: the question and the answer of every pane."""
     from toolkit.compare.board_history import panes_of, require_board
 
     with opened_toolkit() as toolkit:
@@ -84,7 +84,7 @@ def vote(
     note: Annotated[str | None, typer.Option(help="Why.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say which answer is better; the leaderboard counts it."""
+    """Vote for the better answer; votes are used by the leaderboard."""
     from dataclasses import asdict
 
     from toolkit.compare.board_history import as_panes, panes_of, require_board

@@ -132,7 +132,7 @@ def export(
     since: Since = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write calls to a file, oldest first, with the prompts and answers that are recorded."""
+    """Write calls to a file, oldest first, with recorded prompts and answers."""
     from toolkit.cli.views.export import write_rows
 
     which = _filter(provider, model, status, origin, since)
@@ -197,7 +197,7 @@ def _show_one(row: Mapping[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
-    """Text as it is; a conversation as `role: what was said`."""
+    """Return text unchanged, and a conversation as lines of `role: content`."""
     if isinstance(value, str):
         return value
     return "\n".join(f"{m.get('role')}: {m.get('content') or ''}" for m in value)

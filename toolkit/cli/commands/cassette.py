@@ -1,4 +1,4 @@
-"""`toolkit cassette`: record traffic, check it, make it from a row, play it to any client."""
+"""`toolkit cassette`: record traffic, check it, create it from a row, and serve it to clients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def record(
     case: CaseOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask the providers, and keep the traffic of each case in its cassette (may cost money)."""
+    """Call the providers and record the traffic of each case (may cost money)."""
     from toolkit.replay.regression.suite_run import record_regression
 
     with opened_toolkit() as toolkit, status_line() as progress:
@@ -75,7 +75,7 @@ def lint(
     ] = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check form, leaks, age and use of every cassette; exit code 1 when something is wrong."""
+    """Check format, secrets, age and use of every cassette; exits 1 if a check fails."""
     from toolkit.replay.cassettes.cassette_lint import find_cassettes, lint_cassettes
     from toolkit.replay.cassettes.scrub import Scrubber
 
@@ -108,7 +108,7 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
 
 
 def _find_unused(toolkit: Toolkit, folder: Path) -> list[Finding]:
-    """Play every suite below the folder, and tell what of its cassettes nobody asks for."""
+    """Replay every suite below the folder and report unused recordings."""
     from toolkit.replay.regression.unused import find_unused
 
     return find_unused(toolkit, folder)
@@ -121,7 +121,7 @@ def from_call(
     case: Annotated[str | None, typer.Option(help="The name of the case.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Turn a recorded call into a cassette and a case, without asking anybody."""
+    """Turn a recorded call into a cassette and a case, without calling a provider."""
     from toolkit.replay.from_call import make_case
 
     with opened_toolkit() as toolkit:
@@ -138,7 +138,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes any free port.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Play cassettes on 127.0.0.1 to any client, piece by piece with the recorded timing."""
+    """Serve cassettes to any client on 127.0.0.1 with the recorded timing."""
     from toolkit.replay.server.replay_server import ReplayServer
 
     with ReplayServer(folder, speed=speed, port=port) as server:

@@ -111,7 +111,7 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
 def _build_conversation(
     toolkit: Toolkit, prompt: str | None, template: Path | None, images: list[str], *, go_on: bool
 ) -> str | list[Message]:
-    """The prompt, or messages where images or an earlier conversation come with it."""
+    """The prompt, or messages if there are images or an earlier conversation."""
     if prompt is None:
         raise InvalidInput(
             "no prompt given", hint='Give it after `toolkit chat`, or use "-" for stdin.'
@@ -261,7 +261,7 @@ def _start_local(toolkit: Toolkit, models: list[str]) -> None:
 
 
 def read_params(pairs: list[str]) -> dict[str, Any]:
-    """Read `["temperature=0.2", "stop=END"]`; values are JSON where they parse, else text.
+    """Read `["temperature=0.2", "stop=END"]`; values are JSON if possible, else text.
 
     Raises:
         InvalidInput: a pair has no `=`, or names an option that is not a model parameter.

@@ -1,6 +1,6 @@
 """`toolkit demo`: three questions to at least two panes at once, measured and recorded.
 
-It asks the built-in model and the local servers it finds; a cloud model only when it is named.
+It calls the built-in model and local servers that it finds; a cloud model only if it is named.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_TOKENS: Final = 96
 MAX_PANES: Final = 8
 BUILTIN: Final = "local/smollm2-135m"
 
-# One model, two ways: the same question shows what temperature and system prompt do.
+# One model in two variants shows the effect of temperature and system prompt.
 _SOBER: Final = {"temperature": 0.0, "seed": 1, "system": "Answer in one plain sentence."}
 _LIVELY: Final = {"temperature": 1.0, "seed": 1, "system": "You are a cheerful storyteller."}
 
@@ -65,7 +65,7 @@ def demo(
 def _take_seats(
     toolkit: Toolkit, named: Sequence[str], *, builtin: bool, discover: bool
 ) -> list[Slot]:
-    """Who is asked: the built-in model, local servers that were found, and who was named."""
+    """The models to call: the built-in one, local servers, and those that were named."""
     from toolkit.local.autostart import ensure_local
 
     with status_line() as progress:
@@ -102,7 +102,7 @@ def _ask(toolkit: Toolkit, prompt: str, seats: Sequence[Slot], *, is_quiet: bool
 def _report(
     toolkit: Toolkit, boards: Sequence[Board], seats: Sequence[Slot], *, as_json: bool
 ) -> bool:
-    """Read back what was recorded and show it; whether an answer that was asked for is missing."""
+    """Show the recorded results; return whether a requested answer is missing."""
     from toolkit.store.queries.boards import count_rows, pane_figures
 
     ids = [board.board_id for board in boards]
@@ -126,7 +126,7 @@ def _report(
 
 
 def _find_servers(toolkit: Toolkit, progress: Callable[[str], None]) -> list[str]:
-    """One model of each local server that answers on its usual port; the server becomes known."""
+    """One model of each local server that answers on its default port; the server is registered."""
     from toolkit.providers.discovery import find_local_servers
 
     progress("Looking for local servers")

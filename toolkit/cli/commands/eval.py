@@ -272,7 +272,7 @@ def _as_row(entry: Any) -> dict[str, Any]:
 
 
 def _may_go(estimates: Sequence[Mapping[str, Any]], *, yes: bool, is_quiet: bool) -> bool:
-    """Show the estimate; where the run costs money and a user is present, ask."""
+    """Show the estimate and ask for confirmation if the run costs money."""
     import sys
 
     if not any(entry["high_usd"] for entry in estimates):
@@ -351,7 +351,7 @@ def _show(run: EvalRun, *, as_json: bool) -> None:
 
 
 def describe_threshold(entry: Mapping[str, Any]) -> str:
-    """A threshold and what was reached, in words."""
+    """Describe a threshold and the value that was reached."""
     where = ", ".join(str(entry[k]) for k in ("scorer", "model", "variant") if k in entry)
     limits = [
         f"{word} {entry[key]}"

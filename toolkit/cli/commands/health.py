@@ -54,7 +54,7 @@ def check(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask for the free model listing now; exit code 1 when a provider does not work."""
+    """Request the free model listing now; exits 1 if a provider does not work."""
     from toolkit.health.service import is_bad
 
     with opened_toolkit() as toolkit:
@@ -72,7 +72,7 @@ def status(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """States of all providers in use, worst first, with what your calls of the last day say."""
+    """Show the states of all providers in use, worst first, with figures of your calls."""
     from toolkit.health.view import rank, read_overview
 
     with opened_toolkit() as toolkit:
@@ -97,7 +97,7 @@ def pause(
     why: Annotated[str, typer.Option(help="Reason, shown with its state.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Probe a provider no more until it is resumed; it can still be called."""
+    """Stop probing a provider until it is resumed; it can still be called."""
     with opened_toolkit() as toolkit:
         for_s = None if for_ is None else require_span(for_).total_seconds()
         toolkit.health.pause(name, for_s=for_s, why=why)
@@ -109,7 +109,7 @@ def resume(
     name: Annotated[str, typer.Argument(metavar="PROVIDER", help="Provider to resume.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Probe a paused provider again."""
+    """Resume the probes of a paused provider."""
     with opened_toolkit() as toolkit:
         toolkit.health.resume(name)
         _tell_state(toolkit, name, as_json)
@@ -131,7 +131,7 @@ def incidents(
     days: Annotated[float, typer.Option(help="Number of days to show.")] = 30,
     as_json: JsonFlag = False,
 ) -> None:
-    """Spans of trouble, newest first: how long, why, and whether key, model or provider."""
+    """List incidents, newest first, with duration, reason and scope."""
     with opened_toolkit() as toolkit:
         rows = toolkit.health.incidents(days)
     show_rows(rows, _INCIDENTS, as_json=as_json, empty=f"No incidents within {days:g} days.")
@@ -146,7 +146,7 @@ def watch(
         bool, typer.Option("--json", help="Print a JSON object for each change of a state.")
     ] = False,
 ) -> None:
-    """Probe all providers in use until Ctrl-C; exit code 1 when one is down at the end of --for."""
+    """Probe all providers in use until Ctrl-C; exits 1 if one is down at the end of --for."""
     from toolkit.cli.views.health_watch import TROUBLE, watch_until
 
     ends_at_s = None if for_s is None else time.monotonic() + for_s

@@ -239,7 +239,7 @@ def rotate(
 
 
 def key_rows(toolkit: Toolkit, provider: str | None) -> list[dict[str, Any]]:
-    """One row per place that holds a key, with when it was last used (UTC)."""
+    """One row per key source, with the time of its last use (UTC)."""
     from toolkit.store.queries.calls import last_use_of_keys
 
     used = last_use_of_keys(toolkit.store)

@@ -35,7 +35,7 @@ def start(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Start the server and wait until it answers; finds it when it already runs."""
+    """Start the server and wait until it answers; uses a running one."""
     with opened_toolkit() as toolkit, status_line() as progress:
         running = toolkit.local.start(model, idle_timeout_s=idle_timeout_s, progress=progress)
     show_facts(_facts(running), as_json=as_json)
@@ -74,7 +74,7 @@ def models(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the model files on this machine; with --verify, exit code 1 when one is damaged."""
+    """List the model files on this machine; with --verify, exits 1 if one is damaged."""
     with opened_toolkit() as toolkit:
         rows = [_file_row(file, verify=verify) for file in toolkit.local.models()]
     columns = [

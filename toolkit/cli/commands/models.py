@@ -1,4 +1,4 @@
-"""`toolkit models`: sync the catalog, search it, see what changed, what ends, and what it cost."""
+"""`toolkit models`: sync and search the catalog, and show changes, retirements and costs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sync(
     provider: Provider = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Fetch the model listings of providers; exits 1 when one of them could not be read."""
+    """Fetch the model listings of providers; exits 1 if one could not be read."""
     chosen = [*(names or ()), *([provider] if provider else ())]
     with opened_toolkit() as toolkit, status_line() as progress:
         progress("Listing models")
@@ -92,7 +92,7 @@ def list_(
     limit: Limit = 200,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the catalog: context, prices, abilities, and when you last called each model."""
+    """List the catalog: context, prices, capabilities, and your last call of each model."""
     filters = {"provider": provider} if provider else {}
     with opened_toolkit() as toolkit:
         frame = toolkit.catalog.frame(search, callable=callable_ or None, **filters)
@@ -128,7 +128,7 @@ def _list_columns() -> tuple[Column, ...]:
 def show(
     model: Annotated[str, typer.Argument(help="provider/model_id.")], as_json: JsonFlag = False
 ) -> None:
-    """Show one model: facts with their sources, conflicts, prices, changes, where else it is."""
+    """Show one model: facts and their sources, conflicts, prices, changes and other providers."""
     with opened_toolkit() as toolkit:
         found = toolkit.catalog.show(model)
         history = text_rows(toolkit.catalog.price_history(model))
@@ -149,7 +149,7 @@ def changes(
     limit: Limit = 200,
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell what changed since a day: new, gone, price, context, capability and status."""
+    """List changes since a day: new, gone, price, context, capability and status."""
     options = {"kinds": kind} if kind else {}
     with opened_toolkit() as toolkit:
         frame = toolkit.catalog.changes(
@@ -176,7 +176,7 @@ def retiring(
     days: Annotated[int, typer.Option(help="Within this many days.")] = 90,
     as_json: JsonFlag = False,
 ) -> None:
-    """List models that end soon, with their successors and your use of them."""
+    """List models that are retired soon, with their successors and your use of them."""
     with opened_toolkit() as toolkit:
         rows = text_rows(toolkit.catalog.retirements(days))
     columns = (
@@ -210,13 +210,13 @@ def verify(provider: Provider = None, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def enable(models: Names, as_json: JsonFlag = False) -> None:
-    """Switch models on."""
+    """Enable models."""
     _switch(models, "on", as_json=as_json)
 
 
 @app.command()
 def disable(models: Names, as_json: JsonFlag = False) -> None:
-    """Switch models off: calls to them are refused, and syncs leave them off."""
+    """Disable models: calls to them are refused, also after later syncs."""
     _switch(models, "off", as_json=as_json)
 
 
@@ -240,7 +240,7 @@ def reprice(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what past calls would have cost on another day or at another model."""
+    """Show what past calls would have cost on another day or with another model."""
     with opened_toolkit() as toolkit:
         frame = toolkit.catalog.reprice(read_since(since), at, as_, until=read_since(until))
     rows = text_rows(frame)
@@ -276,7 +276,7 @@ def override(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Set your own price (USD per million tokens) or fact of a model, before every other source."""
+    """Set your own price (USD per million tokens) or fact of a model; it has priority."""
     values = dict(read_fact(text) for text in facts)
     with opened_toolkit() as toolkit:
         toolkit.catalog.override(model, values, on=on)

@@ -101,7 +101,7 @@ def show(name: Name, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def remove(name: Name, as_json: JsonFlag = False) -> None:
-    """Take a provider out of use; `restore` brings it back."""
+    """Remove a provider; `restore` undoes it."""
     with opened_toolkit() as toolkit:
         _done(
             toolkit.providers.remove(name),
@@ -118,7 +118,7 @@ def restore(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Restore a removed provider, or the last good copy of a broken providers.toml."""
+    """Restore a removed provider, or the last valid copy of providers.toml."""
     if (name is None) == (not last_good):
         raise InvalidInput("name a provider or give --last-good")
     with opened_toolkit() as toolkit:
@@ -153,7 +153,7 @@ def default(
     none: Annotated[bool, typer.Option("--none", help="Unset the default.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show or set the default provider: `default` as a model means its default model."""
+    """Show or set the default provider; the model `default` is its default model."""
     with opened_toolkit() as toolkit:
         if name is not None or none:
             toolkit.providers.set_default(None if none else name)
@@ -186,7 +186,7 @@ def test(
 
 @app.command()
 def discover(as_json: JsonFlag = False) -> None:
-    """Search the environment, `.env` and the usual local ports; add servers that answer."""
+    """Find providers in the environment, `.env` and on local default ports, and add them."""
     with opened_toolkit() as toolkit:
         found = toolkit.providers.discover()
     rows = [

@@ -1,4 +1,4 @@
-"""`toolkit regress`: run a regression suite, offline unless told otherwise."""
+"""`toolkit regress`: run a regression suite, offline by default."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def regress(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
     html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Replay a suite (did our side change?), or ask again with --live (did the model change?).
+    """Replay a suite (did your code change?), or call the providers with --live (did the model?).
 
-    Exit code 0 when it passes, 1 when a case regressed, could not be judged, or is new and fails.
+    Exits 1 if a case regressed, could not be judged, or is new and fails.
     """
     from toolkit.replay.regression.suite_run import run_regression
 

@@ -1,4 +1,4 @@
-"""`toolkit scan`: prove that no known key is in any file where none may be."""
+"""`toolkit scan`: check that no known key is in any file."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def scan(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Look for keys in the home folder, the store's rows, ./notebooks, ./cassettes and PATHs.
+    """Search the home folder, the database, ./notebooks, ./cassettes and PATHs for keys.
 
-    Known keys are looked for raw, URL-encoded, JSON-escaped, in base64 and in UTF-16, and
-    beside them whatever has the shape of a key. Exit code 1 when anything is found.
+    Known keys are found raw, URL-encoded, JSON-escaped, in base64 and in UTF-16; other strings in
+    the form of a key are found as well. Exits 1 if anything is found.
     """
     from toolkit.secret_scan import scan as search
 

@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 class UnsupportedPolicyName(StrEnum):
-    """What becomes of a parameter that a provider does not take."""
+    """Policies for parameters that a provider does not support."""
 
     ERROR = "error"
     DROP = "drop"
@@ -62,7 +62,7 @@ def serve(
         ),
     ] = UnsupportedPolicyName.NEUTRAL,
 ) -> None:
-    """Serve until interrupted; a first token is made on first start and shown once."""
+    """Serve until interrupted; the first start creates a token and shows it once."""
     if context.invoked_subcommand is not None:
         return
     from toolkit.api.bearer_tokens import BearerTokens
@@ -105,7 +105,7 @@ def create_token(  # noqa: PLR0913, PLR0917 - one argument for each option of th
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a token; its text is shown only now."""
+    """Create a token and print it once."""
     from toolkit.api.bearer_tokens import SCOPES, BearerTokens
 
     with opened_toolkit() as toolkit:
@@ -128,7 +128,7 @@ def create_token(  # noqa: PLR0913, PLR0917 - one argument for each option of th
 
 @tokens_app.command("list")
 def list_tokens(as_json: JsonFlag = False) -> None:
-    """List tokens by name; their texts are stored nowhere."""
+    """List tokens by name; the tokens themselves are not stored."""
     from toolkit.api.bearer_tokens import BearerTokens
 
     with opened_toolkit() as toolkit:
@@ -141,7 +141,7 @@ def list_tokens(as_json: JsonFlag = False) -> None:
 
 @tokens_app.command("revoke")
 def revoke_token(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
-    """Take a token away for good."""
+    """Revoke a token permanently."""
     from toolkit.api.bearer_tokens import BearerTokens
 
     with opened_toolkit() as toolkit:

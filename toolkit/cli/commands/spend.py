@@ -1,4 +1,4 @@
-"""`toolkit spend`: what calls have cost, what this month will cost, and what budgets have left."""
+"""`toolkit spend`: costs of calls, a forecast for the month, and budgets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def show_spend(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what live calls have cost: exact sums, with unpriced calls counted beside them."""
+    """Show the cost of live calls as exact sums, with the number of unpriced calls."""
     if budgets:
         _show_budgets(as_json=as_json)
         return

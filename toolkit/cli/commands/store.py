@@ -44,7 +44,7 @@ def ingest(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Move the records that wait in the journal into the database."""
+    """Move pending records from the journal into the database."""
     with opened_toolkit() as toolkit:
         report = asdict(toolkit.store.ingest(wait_s=wait_s))
     show_facts(report, as_json=as_json)

@@ -1,4 +1,4 @@
-"""How `toolkit health status` looks in a terminal: states with shape and word, shares with n."""
+"""The tables of `toolkit health status`: states with symbol and label, shares with n."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MODELS: Final[tuple[Column, ...]] = (
 
 
 def mark(state: str) -> str:
-    """A state with its shape, as `● healthy`."""
+    """A state with its symbol, as `● healthy`."""
     return f"{MARKS.get(state, '?')} {state.replace('_', ' ')}"
 
 
@@ -49,7 +49,7 @@ def model_cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def status_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of `read_overview` with the cells of `STATUS`; what is unknown stays a dash."""
+    """One row of `read_overview` with the cells of `STATUS`; unknown values are dashes."""
     left, limit, n = row["requests_remaining"], row["requests_limit"], row["ttft_n"]
     quantiles = f"{duration(row['ttft_p50_ms'])} / {duration(row['ttft_p95_ms'])} ({count(n)})"
     return {
@@ -65,7 +65,7 @@ def status_cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    """Why it is so, and how many of its models are in trouble."""
+    """The reason, and the number of its models with problems."""
     troubled = len(row["models_in_trouble"])
     if not troubled or row["state"] in ("down", "auth_error"):
         return str(row["reason"])

@@ -1,4 +1,4 @@
-"""`toolkit health watch`: the monitor with a live table, or with lines where no terminal is."""
+"""`toolkit health watch`: the monitor with a live table, or with lines without a terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 
 
 def watch_until(toolkit: Toolkit, ends_at_s: float | None, *, as_json: bool) -> list[Row]:
-    """Show states until interrupted or until a moment of the monotonic clock.
+    """Show states until interrupted or until the deadline on the monotonic clock.
 
     Returns:
         The last states.
@@ -58,7 +58,7 @@ def _looks(
 def _lines(
     looks: Iterator[tuple[list[Row], Mapping[str, Any]]], *, as_json: bool
 ) -> Iterator[list[Row]]:
-    """One line for each change of a state, and of who probes."""
+    """Print a line for each change of a state or of the monitor."""
     import json
 
     before: dict[str, str] = {}
@@ -131,7 +131,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _told_to_end() -> Iterator[None]:
-    """A polite request to end (SIGTERM) is the same as Ctrl-C."""
+    """Handle SIGTERM like Ctrl-C."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -145,7 +145,7 @@ def _told_to_end() -> Iterator[None]:
 
 @contextmanager
 def _log_lines() -> Iterator[None]:
-    """What the monitor logs (incidents, trouble of its own) goes to stderr beside the states."""
+    """Print log messages of the monitor (incidents and errors) to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
     handler.formatter.converter = time.gmtime  # type: ignore[union-attr]

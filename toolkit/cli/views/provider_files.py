@@ -34,7 +34,7 @@ def export_providers(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write providers to a file, without any key unless it is sealed."""
+    """Write providers to a file, without keys unless it is encrypted."""
     if toml and with_keys:
         raise InvalidInput("an encrypted export is always JSON")
     with opened_toolkit() as toolkit:
@@ -77,7 +77,7 @@ def import_providers(  # noqa: PLR0913, PLR0917 - one option per choice
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Read providers from a file: shows what would change, asks at a terminal, then saves."""
+    """Import providers from a file: show what would change, ask for confirmation, save."""
     from toolkit.providers.transfer import is_sealed
 
     raw = _read(file)

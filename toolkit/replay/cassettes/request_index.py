@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from toolkit.replay.cassettes.exchange import Exchange, parse_json
 from toolkit.replay.patches.child_processes import SharedFolder
 
-_MAX_TOLD = 3
+_MAX_SHOWN_DIFFERENCES = 3
 _MAX_SHOWN = 60
 
 
@@ -76,9 +76,9 @@ class RequestIndex:
             ),
             key=len,
         )
-        told = "; ".join(differences[:_MAX_TOLD])
-        more = len(differences) - _MAX_TOLD
-        return f"{told}; and {more} more" if more > 0 else told
+        text = "; ".join(differences[:_MAX_SHOWN_DIFFERENCES])
+        more = len(differences) - _MAX_SHOWN_DIFFERENCES
+        return f"{text}; and {more} more" if more > 0 else text
 
     def _leaves_of(self, index: int) -> dict[str, Any]:
         if index not in self._leaves:

@@ -38,8 +38,10 @@ def _case(run: SuiteRun, verdict: CaseVerdict) -> ET.Element:
         case.set("time", f"{sum(durations) / 1000:.3f}")
     if verdict.is_failing:
         tag = "error" if verdict.verdict == "error" else "failure"
-        told = ET.SubElement(case, tag, type=verdict.verdict, message=clean_xml(verdict.reason))
-        told.text = clean_xml("\n".join((*verdict.drift, (found.judged or found.trials)[0].shown)))
+        element = ET.SubElement(case, tag, type=verdict.verdict, message=clean_xml(verdict.reason))
+        element.text = clean_xml(
+            "\n".join((*verdict.drift, (found.judged or found.trials)[0].shown))
+        )
     elif verdict.verdict != "pass":
         ET.SubElement(case, "system-out").text = clean_xml(f"{verdict.verdict}: {verdict.reason}")
     return case

@@ -47,7 +47,7 @@ CREATE TABLE calls (
     reasoning_tokens             BIGINT,                 -- part of output spent on reasoning
     usage_source                 VARCHAR,                -- provider | estimated | none
     cost_usd                     DECIMAL(24, 12),        -- total of the receipt; NULL: unpriced
-    price_id                     VARCHAR,                -- tariff that was used
+    price_id                     VARCHAR,                -- price that was used
     cost_reported_usd            DECIMAL(24, 12),        -- what the provider said it cost
     queue_ms                     DOUBLE,                 -- waited in our own queue
     connect_ms                   DOUBLE,                 -- DNS, TCP, TLS; NULL when reused
@@ -166,7 +166,7 @@ CREATE TABLE model_changes (
     field      VARCHAR,           -- column that changed
     old        VARCHAR,           -- as text; NULL: none before
     new        VARCHAR,           -- as text; NULL: none now
-    source     VARCHAR,           -- what told it: listing, price file, person
+    source     VARCHAR,           -- source: listing, price file, user
     sync_id    VARCHAR            -- the sync that saw it
 );
 
@@ -254,7 +254,7 @@ CREATE TABLE panes (
     ended_at   TIMESTAMPTZ        -- ended; NULL: still running
 );
 
--- One judgement over two panes; a is the one that stood further left.
+-- One vote on two panes; a is the left one.
 CREATE TABLE votes (
     vote_id  VARCHAR NOT NULL,  -- id
     board_id VARCHAR,           -- the board

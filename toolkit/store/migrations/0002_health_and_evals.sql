@@ -2,8 +2,8 @@
 -- the prices that a call was charged at.
 
 ALTER TABLE incidents ADD COLUMN scope VARCHAR;           -- key | model | provider | network
-ALTER TABLE incidents ADD COLUMN alerted_at TIMESTAMPTZ;  -- when its opening was told; NULL: not
-ALTER TABLE incidents ADD COLUMN end_alerted_at TIMESTAMPTZ;  -- when its end was told; NULL: not
+ALTER TABLE incidents ADD COLUMN alerted_at TIMESTAMPTZ;  -- when the alert for its opening was sent; NULL: not
+ALTER TABLE incidents ADD COLUMN end_alerted_at TIMESTAMPTZ;  -- when the alert for its end was sent; NULL: not
 
 ALTER TABLE eval_samples ADD COLUMN variant VARCHAR;        -- which prompt and parameters, by name
 ALTER TABLE eval_samples ADD COLUMN params JSON;            -- parameters that were sent

@@ -198,7 +198,7 @@ _COLUMNS: Final = frozenset(
 
 
 def _checked(column: str) -> str:
-    """A column's name may stand in SQL only when it is one of ours."""
+    """Check that a column is known before it is used in SQL."""
     if column not in _COLUMNS:
         raise ValueError(f"no such column: {column!r}")
     return column

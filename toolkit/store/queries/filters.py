@@ -49,7 +49,7 @@ class CallFilter:
     """Which calls; None means all. The filter of pages, commands and the API.
 
     Attributes:
-        provider: name of the provider; here and below, a tuple stands for any of its values.
+        provider: name of the provider; here and below, a tuple matches any of its values.
         model: `provider/model_id`, or a model id of any provider.
         status: `ok`, `error` or `cancelled`.
         origin: what made the call.

@@ -40,7 +40,7 @@ _LOOK_EVERY_S: Final = 0.5
 
 @dataclass(slots=True)
 class AskedAgain:
-    """A request that runs because somebody asked a recorded one again."""
+    """A recorded request that is being sent again."""
 
     model: str
     future: Future[Reply]

@@ -123,7 +123,7 @@ def _label(column: str, title: str) -> str:
 
 
 def _choices(column: str, title: str, counts: Counts) -> dict[str, tuple[str, ...]]:
-    """The values of one filter; causes stand under the states they belong to."""
+    """The values of one filter; causes are listed under their states."""
     chosen = {column: _pills(column, title, counts[column])}
     if column == "status":
         st.caption("Cause of the failure")

@@ -40,7 +40,7 @@ def draw_requests(
     Args:
         records: rows of `call_queries.requests`.
         opened: the request whose panel is open.
-        is_beside: a panel stands beside the table, so that it has less room.
+        is_beside: whether a panel is open beside the table, which is then narrower.
     """
     zone = st.context.timezone
     columns = {

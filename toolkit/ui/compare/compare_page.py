@@ -34,7 +34,7 @@ from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain
 from toolkit.ui.home.first_use import ask_two_models
 
-# What stands under a board that is over: the timeline of all panes and their numbers.
+# Views below a finished board: the timeline of all panes and their figures.
 
 
 def draw_results(board: Board) -> None:

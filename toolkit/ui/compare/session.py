@@ -79,7 +79,7 @@ class CompareState:
 
     @property
     def board(self) -> Board | None:
-        """The board that is shown, as it stands now."""
+        """The current state of the board that is shown."""
         return self.running.board() if self.running is not None else self.saved
 
     def add(self, model: str, params: Mapping[str, Any] | None = None) -> None:
@@ -128,7 +128,7 @@ class CompareState:
         Args:
             toolkit: who asks.
             prompt: the question.
-            is_blind: names are hidden and the panes shuffled until somebody votes.
+            is_blind: names are hidden and the panes shuffled until the first vote.
             follows: the question goes on with the conversation of each pane.
         """
         chosen = list(self.choices)

@@ -27,7 +27,7 @@ def draw_figure(figure: Any, *, key: str) -> None:
 
 
 def draw_bare(figure: Any, *, key: str) -> None:
-    """Draw a figure without its title, for one whose title stands elsewhere."""
+    """Draw a figure without its title, for charts with a title elsewhere."""
     title = unescape(figure.layout.title.text or "")
     # Streamlit's own grey of axes was measured at 3.2:1 on a white page.
     axis, grid = bar_colour("axis"), bar_colour("grid")

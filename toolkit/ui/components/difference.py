@@ -1,4 +1,4 @@
-"""Two texts word by word in one: what only the first has is struck out, what is new stands out."""
+"""Two texts word by word in one: removed words are struck out, new ones highlighted."""
 
 from __future__ import annotations
 

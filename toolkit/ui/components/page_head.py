@@ -12,7 +12,7 @@ from toolkit.ui.components.theme import is_phone
 
 @contextmanager
 def page_head(title: str, sentence: str = "") -> Iterator[None]:
-    """Draw title and sentence; what is drawn inside stands at the right of the same row.
+    """Draw title and sentence; elements inside are drawn at the right of the same row.
 
     Args:
         title: the page's name.

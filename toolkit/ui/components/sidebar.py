@@ -156,7 +156,7 @@ def draw_sidebar(toolkit: Toolkit, pages: Mapping[str, Any]) -> None:
 
 
 def _news_of(toolkit: Toolkit, file: str) -> str:
-    """What stands behind a page's name: states and counts of what needs somebody."""
+    """The suffix of a page's name: states and counts that need attention."""
     if file == "health.py":
         troubles = [row["state"] for row in read_troubles(toolkit).values()]
         counted = {name: troubles.count(name) for name in TROUBLE if name in troubles}

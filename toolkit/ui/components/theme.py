@@ -1,6 +1,6 @@
 """What the theme's settings cannot say: colours for pictures and tables, and a short stylesheet.
 
-The measured contrast of each colour stands in `.streamlit/config.toml`, which holds the theme.
+The measured contrast of each colour is in `.streamlit/config.toml`, with the theme.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
     wanted = None
     if dataset is not None and models and not missing:
         wanted = Wanted(dataset=dataset, models=models, options=options)
-    # No callback: it would be given what stood here before the change that came with the click.
+    # No callback: it would get the values from before the change that came with the click.
     is_pressed = st.button(
         "Estimate the cost",
         icon=":material/calculate:",

@@ -1,4 +1,4 @@
-"""The data of a new run on the Evals page: a bundled set, a file, or calls of the ledger."""
+"""The data of a new run on the Evals page: a bundled set, a file, or recorded calls."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def draw_runs(runs: Sequence[Mapping[str, Any]]) -> str:
         },
         hide_index=True,
         height=min(36 * (len(runs) + 1) + 4, 240),
-        # The choice is a line's number; with a run more, another run would stand in that line.
+        # The choice is a line's number; with one more run, the number would be that of another run.
         key=f"runs-{len(runs)}-{runs[0]['run_id']}",
         on_select="rerun",
         selection_mode="single-row",

@@ -67,7 +67,7 @@ def say_progress(progress: Progress) -> str:
 
 @st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
 def _draw_under_way(toolkit: Toolkit, run_id: str) -> None:
-    """A run of this process: it tells by itself how far it is, and it can be stopped."""
+    """Draw a run of this process, with its progress and a button to stop it."""
     running = toolkit.evaluation.find_background_run(run_id)
     if running is None or running.is_over:
         st.rerun()
@@ -129,7 +129,7 @@ def _draw_resume(toolkit: Toolkit, run: Mapping[str, Any]) -> None:
             disabled=not run["errors"],
             help="Also run the calls that failed.",
         )
-        # No callback: it would be given what stood here before the change that came with the click.
+        # No callback: it would get the values from before the change that came with the click.
         is_pressed = st.button(
             "Resume",
             icon=":material/resume:",

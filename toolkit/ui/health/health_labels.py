@@ -13,7 +13,7 @@ _NAMED: Final = 3
 
 
 def how_things_are(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence about all providers, as Markdown: how many need somebody, and which."""
+    """One sentence about all providers, as Markdown: how many need attention, and which."""
     bad = [row for row in rows if row["state"] in TROUBLE]
     unknown = sum(row["state"] == "unknown" for row in rows)
     paused = sum(row["state"] == "paused" for row in rows)
@@ -65,7 +65,7 @@ def rate_words(row: Mapping[str, Any], window: str) -> tuple[str, str]:
 
 
 def percentile_words(row: Mapping[str, Any], name: str) -> tuple[str, str, str]:
-    """p50, p95 and n of a duration; with too few calls the maximum stands for p95, and says so."""
+    """p50, p95 and n of a duration; with too few calls the maximum is shown instead of p95."""
     n = int(row[f"{name}_n"])
     p50, p95, top = (row[f"{name}_{what}_ms"] for what in ("p50", "p95", "max"))
     last = duration(p95) if p95 is not None or not n else f"max {duration(top)}"

@@ -1,4 +1,4 @@
-"""The Home page: tiles with a trend, what needs somebody, and what else changed."""
+"""The Home page: tiles with a trend, items that need attention, and other changes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _MARK: Final = "last-visit"
 
 
 def last_seen(home: Path) -> datetime | None:
-    """When somebody last marked the news as seen; None: never."""
+    """When the news were last marked as seen; None: never."""
     mark = home / _MARK
     return datetime.fromtimestamp(mark.stat().st_mtime, UTC) if mark.exists() else None
 
 
 def mark_seen(home: Path) -> None:
-    """News begin anew from now on.
+    """Mark the news as seen.
 
     Raises:
         OSError: the home folder cannot be written.

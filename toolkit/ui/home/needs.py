@@ -1,4 +1,4 @@
-"""What the Home page lists: what needs somebody, worst first, and what else changed."""
+"""The lists of the Home page: items that need attention, worst first, and other changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAILED: Final = State("✕", "failed", "red")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """One thing that needs somebody.
+    """One item that needs attention.
 
     Attributes:
         state: how it is.
@@ -52,7 +52,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that changed and needs nobody."""
+    """One change that needs no attention."""
 
     at: datetime
     when: str

@@ -30,7 +30,7 @@ class ModelFilter:
     """Which models; None and empty mean all (but gone ones only on request).
 
     Attributes:
-        text: words that must all stand in model, name or owner.
+        text: words that must all occur in model, name or owner.
         providers: only these.
         capabilities: all of these.
         kind: chat, embedding, ...
@@ -54,7 +54,7 @@ class ModelFilter:
 def read_models(_toolkit: Toolkit, home: str) -> pd.DataFrame:
     """The catalog of one home folder, at most `FRESH_S` old; `read_models.clear()` forgets it.
 
-    All sessions share these rows: nobody may change them.
+    All sessions share these rows, so they must not be modified.
     """
     import pandas as pd
 

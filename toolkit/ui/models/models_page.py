@@ -209,7 +209,7 @@ def _close() -> None:
 
 
 def _draw_side_by_side(models: pd.DataFrame) -> None:
-    """Several models fact by fact; what is different stands out by standing in one row."""
+    """Compare several models, one row per fact."""
     chosen = st.multiselect(
         "Models to compare fact by fact", list(models["model"]), key="beside",
         max_selections=_MOST, bind="query-params",

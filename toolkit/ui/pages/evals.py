@@ -1,4 +1,4 @@
-"""Evals: start a run, see every run with its answers and scores, and how two runs stand."""
+"""Evals: start a run, see every run with its answers and scores, and compare two runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Home: what needs somebody since the news were last marked as seen; at first start, one button."""
+"""Home: items that need attention since the last visit; at first start, one button."""
 
 import streamlit as st
 

@@ -21,7 +21,7 @@ class NewProvider:
 
     Attributes:
         name, base_url, type, is_local, default_model: as in `Provider`.
-        key: its key, or None; it never stands in a repr.
+        key: its key, or None; never part of a repr.
         store: where the key goes.
         opens: the passphrase of the vault, where the key goes there.
         insist: save it untested, whatever a test would find.

@@ -39,7 +39,7 @@ class ProviderRow:
 
     @property
     def is_set_up(self) -> bool:
-        """Somebody uses it: it is active and has what it needs, or has an entry of its own."""
+        """Whether it is set up: active with what it needs, or with an entry of its own."""
         known = self.provider.created_at is not None or self.provider.source != "preset"
         return known or self.key is not None
 

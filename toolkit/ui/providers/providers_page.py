@@ -75,7 +75,7 @@ def draw_providers(toolkit: Toolkit, rows: Sequence[ProviderRow], *, is_beside: 
 
 
 def draw_presets(rows: Sequence[ProviderRow]) -> None:
-    """Known providers that nobody set up yet, in one line."""
+    """Known providers that are not set up yet, in one line."""
     if not rows:
         return
     st.caption("Known providers, one click to set up:")

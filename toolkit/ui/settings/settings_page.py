@@ -34,7 +34,7 @@ class Setting:
     """One setting as the page shows it.
 
     Attributes:
-        name: as it stands in `settings.toml`; `TOOLKIT_` and the name in capitals sets it too.
+        name: the name in `settings.toml`; `TOOLKIT_` plus the name in capitals also sets it.
         value: in force now, as text; a secret is never shown.
         default: without a setting, as text.
         source: `default`, `settings.toml` or `environment`.
@@ -89,7 +89,7 @@ def read_meanings() -> dict[str, str]:
 
 
 def as_text(value: Any) -> str:
-    """A value as it would stand in the file; secrets and nothing are said in words."""
+    """A value as in the file; secrets and missing values are described."""
     if isinstance(value, SecretStr):
         return "set" if value.get_secret_value() else "not set"
     if value is None or value in ("", (), {}):
