@@ -23,7 +23,8 @@ NOTE: Final = "<!-- Produced by `python docs/generate.py`; edit the docstrings i
 # Functions and classes of the public API, in the order in which people meet them.
 FUNCTIONS: Final = (
     *("complete", "acomplete", "stream", "astream", "embed", "aembed", "compare", "evaluate"),
-    *("calls", "models", "probes", "sql", "regress", "watch_litellm"),
+    *("estimate", "spend", "backtest", "calls", "models", "probes", "sql", "regress"),
+    "watch_litellm",
 )
 SERVICES: Final = {
     "providers": ("toolkit.providers.service", "Providers"),

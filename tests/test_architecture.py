@@ -281,9 +281,8 @@ def test_a_subpackage_never_replaces_a_public_name():
 
 @pytest.mark.parametrize("name", toolkit.__all__)
 def test_every_public_name_is_in_the_readme_or_the_reference(name):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    reference = ROOT / "docs" / "python.md"
-    text = readme + (reference.read_text("utf-8") if reference.exists() else "")
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    text = "".join(page.read_text("utf-8") for page in pages)
     assert name == "__version__" or f"tk.{name}" in text
 
 

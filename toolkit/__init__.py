@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from toolkit.evals.dataset import Dataset
     from toolkit.evals.eval_run import EvalRun
     from toolkit.evals.running.plan import Progress
+    from toolkit.health.policy_backtest import Backtest, Policy
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
     from toolkit.notebook_magics import Shell
@@ -285,6 +286,24 @@ def regress(
     return _toolkit().regress(suite, live=live, repeats=repeats, accept=accept, only=only)
 
 
+def backtest(policies: Policy | Sequence[Policy], calls: pd.DataFrame | None = None) -> Backtest:
+    """Say what other policies would have done with the recorded attempts; nothing is sent.
+
+    Args:
+        policies: one `tk.Policy` or several: the model, a time-out, a fallback, when to hedge.
+        calls: rows of `calls`, for example `tk.calls("started_at > now() - INTERVAL 7 DAY")`;
+            None: all live user calls of the policies' models.
+
+    Returns:
+        The `Backtest`: `outcomes` and `frame()` with the median and 95th percentile of the
+        duration, error rate and cost per policy, each with a 95 % interval, and `notes`.
+
+    Raises:
+        toolkit.errors.InvalidInput: a policy makes no sense, or a model has no recorded attempt.
+    """
+    return _toolkit().backtest(policies, calls)
+
+
 def watch_litellm() -> Callable[[], None]:
     """Record the `litellm.completion` calls of existing code through litellm's callbacks.
 
@@ -311,16 +330,19 @@ _HOMES: Mapping[str, tuple[str, str | None]] = {
     "cassette": ("toolkit.replay.cassettes.open_cassette", "cassette"),
     "Dataset": ("toolkit.evals.dataset", "Dataset"),
     "scorers": ("toolkit.evals.scorers", None),
+    "Policy": ("toolkit.health.policy_backtest", "Policy"),
     "Toolkit": ("toolkit.toolkit", "Toolkit"),
 }
 
 __all__ = [
     "Dataset",
+    "Policy",
     "Toolkit",
     "__version__",
     "acomplete",
     "aembed",
     "astream",
+    "backtest",
     "calls",
     "cassette",
     "catalog",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolkit.catalog.service import Catalog
     from toolkit.compare.new_board import Board
     from toolkit.evals.service import Evaluation
+    from toolkit.health.policy_backtest import Backtest, Policy
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
     from toolkit.local.local_server import LocalServer
@@ -395,6 +396,19 @@ class Toolkit:
         from toolkit.replay.regression.suite_run import run_regression
 
         return run_regression(self, suite, live=live, repeats=repeats, accept=accept, only=only)
+
+    def backtest(
+        self, policies: Policy | Sequence[Policy], calls: pd.DataFrame | None = None
+    ) -> Backtest:
+        """See `toolkit.backtest`."""
+        from toolkit.health.policy_backtest import Policy, backtest
+        from toolkit.store.queries.calls import policy_attempts
+
+        wanted = (policies,) if isinstance(policies, Policy) else tuple(policies)
+        if calls is None:
+            names = {name for policy in wanted for name in (policy.model, policy.fallback) if name}
+            calls = policy_attempts(sorted(names)).frame(self.store)
+        return backtest(wanted, calls)
 
     def watch_litellm(self) -> Callable[[], None]:
         """See `toolkit.watch_litellm`."""

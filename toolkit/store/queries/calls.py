@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from toolkit.errors import InvalidInput
 from toolkit.store import rollup
-from toolkit.store.queries.filters import GOOD, ROLLUP_USER_CALLS, CallFilter
+from toolkit.store.queries.filters import GOOD, ROLLUP_USER_CALLS, USER_CALLS, CallFilter
 from toolkit.store.queries.percentiles import percentile_from_rank_sql, percentile_sql
 from toolkit.store.queries.query import Query, Source
 
@@ -93,6 +94,20 @@ def call_summaries(which: CallFilter) -> Query:
     return Query(
         f"SELECT {_SUMMARY_COLUMNS} FROM calls WHERE {where} ORDER BY started_at DESC, seq DESC",
         values,
+    )
+
+
+def policy_attempts(models: Sequence[str]) -> Query:
+    """What a policy backtest needs of the recorded attempts of some models. Live user calls only.
+
+    Columns: model, source, status, error_code, blame, duration_ms, cost_usd.
+    """
+    return Query(
+        f"""
+        SELECT model, source, status, error_code, blame, duration_ms, cost_usd FROM calls
+        WHERE {USER_CALLS} AND list_contains(?, model)
+        """,
+        (list(models),),
     )
 
 
