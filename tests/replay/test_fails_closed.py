@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gzip
 import http.client
+import http.server
 import io
 import json
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 import threading
+import types
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
+import anthropic
 import httpx
+import openai
 import pytest
 import requests
 import urllib3
@@ -134,6 +141,192 @@ CLIENTS: tuple[Callable[[str, int], int], ...] = (
 )
 
 
+# ---- the clients of the providers, each over the transport it has today --------------------------
+
+
+def by_openai(base: str, number: int) -> int:
+    client = openai.OpenAI(api_key="unused", base_url=base, max_retries=0)
+    client.chat.completions.create(model="m", messages=body(number)["messages"])
+    return 200
+
+
+def by_async_openai(base: str, number: int) -> int:
+    async def go() -> None:
+        async with openai.AsyncOpenAI(api_key="unused", base_url=base, max_retries=0) as client:
+            await client.chat.completions.create(model="m", messages=body(number)["messages"])
+
+    asyncio.run(go())
+    return 200
+
+
+def by_anthropic(base: str, number: int) -> int:
+    origin = base.removesuffix("/v1")
+    client = anthropic.Anthropic(api_key="unused", base_url=origin, max_retries=0)
+    client.messages.create(model="m", max_tokens=9, messages=body(number)["messages"])
+    return 200
+
+
+def by_async_anthropic(base: str, number: int) -> int:
+    origin = base.removesuffix("/v1")
+
+    async def go() -> None:
+        async with anthropic.AsyncAnthropic(
+            api_key="unused", base_url=origin, max_retries=0
+        ) as client:
+            await client.messages.create(model="m", max_tokens=9, messages=body(number)["messages"])
+
+    asyncio.run(go())
+    return 200
+
+
+def by_anthropic_over_aiohttp(base: str, number: int) -> int:
+    origin = base.removesuffix("/v1")
+
+    async def go() -> None:
+        transport = anthropic.DefaultAioHttpClient()
+        async with anthropic.AsyncAnthropic(
+            api_key="unused", base_url=origin, max_retries=0, http_client=transport
+        ) as client:
+            await client.messages.create(model="m", max_tokens=9, messages=body(number)["messages"])
+
+    asyncio.run(go())
+    return 200
+
+
+def by_litellm(base: str, number: int) -> int:
+    import litellm
+
+    litellm.completion(
+        "openai/m", body(number)["messages"], api_base=base, api_key="unused", num_retries=0
+    )
+    return 200
+
+
+def by_async_litellm(base: str, number: int) -> int:
+    import litellm
+
+    messages = body(number)["messages"]
+    asyncio.run(
+        litellm.acompletion(
+            "hosted_vllm/m", messages, api_base=base, api_key="unused", num_retries=0
+        )
+    )
+    return 200
+
+
+def by_botocore(base: str, number: int) -> int:
+    botocore_session = pytest.importorskip("botocore.session")
+    client = botocore_session.get_session().create_client(
+        "bedrock-runtime",
+        endpoint_url=base.removesuffix("/v1"),
+        region_name="us-east-1",
+        aws_access_key_id="unused",
+        aws_secret_access_key="unused",
+        config=pytest.importorskip("botocore.config").Config(retries={"max_attempts": 0}),
+    )
+    content = [{"text": f"question {number}"}]
+    answer = client.converse(modelId="m", messages=[{"role": "user", "content": content}])
+    return int(answer["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def by_httpx2(base: str, number: int) -> int:
+    httpx2 = pytest.importorskip("httpx2")
+    url = f"{base}/chat/completions"
+    return int(httpx2.post(url, json=body(number), timeout=30).status_code)
+
+
+def by_httpx_on_uvloop(base: str, number: int) -> int:
+    async def go() -> int:
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.post(f"{base}/chat/completions", json=body(number))
+            return answer.status_code
+
+    return on_uvloop(go())
+
+
+def by_aiohttp_on_uvloop(base: str, number: int) -> int:
+    async def go() -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{base}/chat/completions", json=body(number)) as answer,
+        ):
+            await answer.read()
+            return answer.status
+
+    return on_uvloop(go())
+
+
+def on_uvloop(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it on uvloop, whose sockets are opened in C."""
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+SDK_CLIENTS: tuple[Callable[[str, int], int], ...] = (
+    by_openai,
+    by_async_openai,
+    by_anthropic,
+    by_async_anthropic,
+    by_anthropic_over_aiohttp,
+    by_litellm,
+    by_async_litellm,
+    by_botocore,
+    by_httpx2,
+    by_httpx_on_uvloop,
+    by_aiohttp_on_uvloop,
+)
+
+
+@pytest.mark.parametrize("client", SDK_CLIENTS, ids=lambda client: client.__name__)
+def test_a_client_of_a_provider_is_recorded_and_replayed_and_refused(client, provider, sink):
+    with cassette("closed/sdk", mode="record", secrets=()) as opened:
+        assert client(provider.base_url, 1) == 200
+        assert len(opened) == 1
+    count = len(provider.requests)
+    base = f"http://127.0.0.1:{sink.port}/v1"
+    with cassette("closed/sdk", mode="replay", secrets=()) as opened:
+        assert client(base, 1) == 200
+        assert not opened.unplayed
+    with cassette("closed/sdk", mode="replay", secrets=()) as opened:
+        # An SDK wraps the error of its transport in one of its own.
+        with contextlib.suppress(Exception):
+            client(base, 2)
+        assert opened.misses
+        opened.discard()
+    assert len(provider.requests) == count
+
+
+@pytest.mark.slow
+def test_a_replay_works_where_there_is_no_network_at_all(provider, tmp_path):
+    """In a network namespace of its own, even the loopback interface is down."""
+    if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this system does not let a test make a network namespace")
+    clients = [*CLIENTS, *SDK_CLIENTS]
+    with cassette("closed/namespace", mode="record", secrets=()):
+        for number, client in enumerate(clients):
+            client(provider.base_url, number)
+    script = (
+        "from tests.replay.test_fails_closed import *\n"
+        "with cassette('closed/namespace', mode='replay', secrets=()) as opened:\n"
+        "    for number, client in enumerate([*CLIENTS, *SDK_CLIENTS]):\n"
+        f"        assert client({provider.base_url!r}, number) == 200, client\n"
+        "    assert not opened.unplayed\n"
+    )
+    count = len(provider.requests)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        ["unshare", "-rn", sys.executable, "-c", script],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(provider.requests) == count
+
+
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
 def test_a_client_is_recorded_and_replayed_and_refused(client, provider, sink):
     with cassette("closed/case", mode="record", secrets=()):
@@ -222,8 +415,61 @@ def bare_httpcore(port: int) -> None:
     httpcore.request("GET", f"http://127.0.0.1:{port}/")
 
 
+def below_python(port: int) -> None:
+    """The socket in C below `socket.socket`."""
+    import _socket
+
+    _socket.socket().connect(("127.0.0.1", port))
+
+
+def message_datagram(port: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.sendmsg([b"x"], [], 0, ("127.0.0.1", port))
+
+
+def raw_uvloop(port: int) -> None:
+    on_uvloop(asyncio.open_connection("127.0.0.1", port))
+
+
+def uvloop_datagram(port: int) -> None:
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        address = ("127.0.0.1", port)
+        await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=address)
+
+    on_uvloop(go())
+
+
+def websocket(port: int) -> None:
+    from websockets.sync.client import connect
+
+    connect(f"ws://127.0.0.1:{port}", open_timeout=30)
+
+
+def websocket_on_uvloop(port: int) -> None:
+    from websockets.asyncio.client import connect
+
+    async def go() -> None:
+        await connect(f"ws://127.0.0.1:{port}", open_timeout=30)
+
+    on_uvloop(go())
+
+
 @pytest.mark.parametrize(
-    "act", [raw_socket, raw_connect_ex, raw_asyncio, raw_datagram, bare_httpcore]
+    "act",
+    [
+        raw_socket,
+        raw_connect_ex,
+        raw_asyncio,
+        raw_datagram,
+        message_datagram,
+        below_python,
+        bare_httpcore,
+        raw_uvloop,
+        uvloop_datagram,
+        websocket,
+        websocket_on_uvloop,
+    ],
 )
 def test_another_way_to_the_network_is_refused(act, provider, sink):
     with cassette("closed/case", mode="record", secrets=()):
@@ -235,14 +481,56 @@ def test_another_way_to_the_network_is_refused(act, provider, sink):
         act(sink.port)
 
 
-def test_no_name_is_looked_up(provider):
+def look_up_on_uvloop(name: str) -> None:
+    async def go() -> None:
+        await asyncio.get_running_loop().getaddrinfo(name, 443)
+
+    on_uvloop(go())
+
+
+@pytest.mark.parametrize(
+    "look_up",
+    [
+        lambda name: socket.getaddrinfo(name, 443),
+        socket.gethostbyname,
+        socket.gethostbyname_ex,
+        look_up_on_uvloop,
+    ],
+)
+def test_no_name_is_looked_up(look_up, provider):
     with cassette("closed/case", mode="record", secrets=()):
         by_httpx(provider.base_url, 1)
     with (
         pytest.raises(CassetteMissing, match=r"api\.example\.com"),
         cassette("closed/case", mode="replay", secrets=()),
     ):
-        socket.getaddrinfo("api.example.com", 443)
+        look_up("api.example.com")
+
+
+def test_a_client_with_a_network_stack_of_its_own_is_refused(provider, monkeypatch):
+    """libcurl and gRPC open their sockets where neither Python nor an audit hook sees them."""
+    pycurl = types.ModuleType("pycurl")
+    pycurl.Curl = pytest.fail
+    monkeypatch.setitem(sys.modules, "pycurl", pycurl)
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    with (
+        pytest.raises(CassetteMissing, match="through pycurl") as error,
+        cassette("closed/case", mode="replay", secrets=()),
+    ):
+        pycurl.Curl()
+    assert "httpx" in error.value.hint
+    assert pycurl.Curl is pytest.fail
+
+
+def test_a_server_of_the_test_can_start_in_replay(provider):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    with cassette("closed/case", mode="replay", secrets=()) as opened:
+        with http.server.HTTPServer(("", 0), http.server.BaseHTTPRequestHandler):
+            pass
+        opened.discard()
+        assert not opened.misses
 
 
 def test_what_the_test_allows_can_be_reached(provider):
@@ -401,9 +689,6 @@ def test_a_replay_needs_no_key(home, provider, monkeypatch):
 
 
 def test_litellm_imported_inside_a_cassette_needs_no_network(provider, tmp_path):
-    import subprocess
-    import sys
-
     with cassette("closed/litellm", mode="record", secrets=()):
         by_httpx(provider.base_url, 1)
     script = (

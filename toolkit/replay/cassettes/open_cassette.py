@@ -28,7 +28,7 @@ from toolkit.replay.cassettes.exchange import Exchange, decompress_request
 from toolkit.replay.patches.http_client_patch import build_http_client_patches
 from toolkit.replay.cassettes.leaks import find_cassette_leaks
 from toolkit.replay.cassettes.recording_lock import recording_lock
-from toolkit.replay.patches.network_guard import build_guard_patches
+from toolkit.replay.patches.network_guard import build_guard_patches, guarded
 from toolkit.replay.patches.patch import Mode, Patch, installed
 from toolkit.replay.cassettes.request_index import RequestIndex
 from toolkit.replay.cassettes.scrub import Scrubber
@@ -154,6 +154,8 @@ class OpenCassette:
     def _install(self, stack: ExitStack) -> None:
         stack.enter_context(_variable(_LITELLM_OFFLINE, "True"))
         stack.enter_context(installed(self._patches()))
+        if self.mode == "replay":
+            stack.enter_context(guarded(self))
         stack.enter_context(followed_through_forks(self))
         stack.enter_context(marked_source("replay" if self.mode == "replay" else "record"))
         self.is_open = True
@@ -306,12 +308,27 @@ class OpenCassette:
             CassetteMissing: always.
         """
         where = host if port is None else f"{host}:{port}"
-        miss = self._scrubber.scrub_text(f"a connection to {where} was refused")
-        self.misses.append(miss)
-        raise CassetteMissing(
-            f"the cassette {self.name} is being replayed: {miss}",
-            hint=f"Replay makes no connections. To allow this one: `allow_hosts=[{where!r}]`.",
+        self._refuse(
+            f"a connection to {where} was refused",
+            f"Replay makes no connections. To allow this one: `allow_hosts=[{where!r}]`.",
         )
+
+    def refuse_client(self, client: str) -> NoReturn:
+        """Refuse a client with a network stack of its own, which no patch can look into.
+
+        Raises:
+            CassetteMissing: always.
+        """
+        self._refuse(
+            f"a connection through {client} was refused",
+            f"A cassette cannot hold what {client} sends. Use a client that speaks HTTP through "
+            "httpx, aiohttp, requests, urllib3 or http.client.",
+        )
+
+    def _refuse(self, what: str, hint: str) -> NoReturn:
+        miss = self._scrubber.scrub_text(what)
+        self.misses.append(miss)
+        raise CassetteMissing(f"the cassette {self.name} is being replayed: {miss}", hint=hint)
 
     def _miss(self, asked: Exchange) -> NoReturn:
         if self._index.knows(asked.key):

@@ -47,6 +47,9 @@ class Session(Protocol):
     def refuse_connection(self, host: str, port: int | None) -> NoReturn:
         """Refuse a connection that did not come through a patched library."""
 
+    def refuse_client(self, client: str) -> NoReturn:
+        """Refuse a client with a network stack of its own."""
+
 
 @contextlib.contextmanager
 def installed(patches: Iterable[Patch]) -> Iterator[None]:
