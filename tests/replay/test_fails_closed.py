@@ -278,6 +278,10 @@ SDK_CLIENTS: tuple[Callable[[str, int], int], ...] = (
 )
 
 
+# One of each transport: a process of its own has to import them all.
+WITHOUT_NETWORK = (*CLIENTS, by_openai, by_anthropic, by_botocore, by_httpx_on_uvloop)
+
+
 @pytest.mark.parametrize("client", SDK_CLIENTS, ids=lambda client: client.__name__)
 def test_a_client_of_a_provider_is_recorded_and_replayed_and_refused(client, provider, sink):
     with cassette("closed/sdk", mode="record", secrets=()) as opened:
@@ -302,14 +306,14 @@ def test_a_replay_works_where_there_is_no_network_at_all(provider, tmp_path):
     """In a network namespace of its own, even the loopback interface is down."""
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
         pytest.skip("this system does not let a test make a network namespace")
-    clients = [*CLIENTS, *SDK_CLIENTS]
+    clients = WITHOUT_NETWORK
     with cassette("closed/namespace", mode="record", secrets=()):
         for number, client in enumerate(clients):
             client(provider.base_url, number)
     script = (
         "from tests.replay.test_fails_closed import *\n"
         "with cassette('closed/namespace', mode='replay', secrets=()) as opened:\n"
-        "    for number, client in enumerate([*CLIENTS, *SDK_CLIENTS]):\n"
+        "    for number, client in enumerate(WITHOUT_NETWORK):\n"
         f"        assert client({provider.base_url!r}, number) == 200, client\n"
         "    assert not opened.unplayed\n"
     )
