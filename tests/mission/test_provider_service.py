@@ -60,6 +60,11 @@ def test_sync_adds_updates_and_marks_what_is_gone_with_status_time_and_error(str
     api("POST", "/api/providers/one/sync")
     sync = api("GET", "/api/providers/one")["sync"]
     assert sync["status"] == "error"
+    assert sync["synced_at"] < sync["tried_at"] < sync["next_at"]
+    shown = run_json("providers", "show", "one")["sync"]
+    assert (shown["status"], shown["error"]) == (sync["status"], sync["error"])
+    assert shown["next_at"]
+    assert tk.catalog.syncs().set_index("provider").loc["one", "error"] == sync["error"]
     assert "500" in sync["error"]
     assert len(tk.models(provider="one")) == 3  # a failed sync leaves models as they were
 

@@ -304,8 +304,25 @@ class Catalog:
         self._on_edit()
 
     def syncs(self) -> pd.DataFrame:
-        """The last sync of each provider: when, how it ended, and why it failed."""
-        return catalog_queries.syncs_df(self._store)
+        """The last sync of each provider: when, how it ended, why it failed, when it is next due.
+
+        Returns:
+            Columns `provider`, `synced_at` (last success), `tried_at`, `status`, `models`,
+            `error`, `next_at` (empty where it is not synced automatically).
+        """
+        import pandas as pd
+
+        found = catalog_queries.syncs_df(self._store)
+        automatic = {
+            provider.name: _interval(provider)
+            for provider in self._registry().list(active=True)
+            if provider.auto_sync and provider.name != LOCAL
+        }
+        due = [
+            tried + automatic[name] if name in automatic else None
+            for name, tried in zip(found["provider"], found["tried_at"], strict=True)
+        ]
+        return found.assign(next_at=pd.to_datetime(pd.Series(due, index=found.index), utc=True))
 
     def choices(self) -> Sequence[str]:
         """`provider/model_id` of every model that a person can pick: enabled, listed, for chat."""

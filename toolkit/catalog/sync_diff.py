@@ -14,7 +14,7 @@ from toolkit.catalog.price_rows import build_price_rows, find_input_price_id
 from toolkit.catalog.sources import genai_map, litellm_map
 from toolkit.catalog.sources.facts import SourceFacts, facts_of_listing, merge_facts
 from toolkit.catalog.sources.hosts_of_url import Host, host_of
-from toolkit.catalog.sources.sourced_values import Row, read_override
+from toolkit.catalog.sources.sourced_values import Row, read_override, read_probe
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
@@ -123,6 +123,8 @@ def find_sources(
     """Every source that has something to say about a listed model."""
     if before is not None and (override := read_override(before)) is not None:
         yield override
+    if before is not None and (probe := read_probe(before)) is not None:
+        yield probe
     yield facts_of_listing(listed, at.date())
     if (facts := litellm_map.find_facts(host, listed.model_id)) is not None:
         yield facts

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -27,6 +29,7 @@ from toolkit.api.management.request_bodies import (
 )
 from toolkit.api.paging import Page, page_of, page_rows
 from toolkit.errors import InvalidInput
+from toolkit.pricing.spend import SpendKey
 from toolkit.providers.checks import ProbeResult
 from toolkit.providers.provider import Provider
 from toolkit.store.queries import CallFilter
@@ -274,6 +277,17 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
         which = CallFilter(provider=provider, model=model, status=status, origin=origin)
         return page_rows(toolkit.store, call_summaries(which), (limit, offset))
 
+    @router.get("/spend", tags=["calls"], summary="What calls have cost, by group")
+    def read_spend(
+        by: Annotated[list[SpendKey] | None, Query()] = None,
+        since: Text = None,
+        until: Text = None,
+        token: BearerToken = read,
+    ) -> dict[str, Any]:
+        frame = toolkit.spend(by or ("provider", "model"), since=since, until=until)
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        return {"data": [{name: _exact(value) for name, value in row.items()} for row in rows]}
+
     @router.get("/health", tags=["health"], summary="The state of every provider in use")
     def read_health(token: BearerToken = read) -> dict[str, Any]:
         return {"data": toolkit.health.status()}
@@ -286,6 +300,13 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
     ) -> dict[str, Any]:
         rows = toolkit.health.check(body.name if body else None)
         return {"data": [{**row, "ok": row["status"] != "error"} for row in rows]}
+
+
+def _exact(value: object) -> object:
+    """An amount as text, so that no digit is lost; a day as an ISO date."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value.isoformat()[:10] if isinstance(value, date) else value
 
 
 def describe(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:

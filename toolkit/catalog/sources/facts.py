@@ -1,9 +1,10 @@
 """What several sources say about one model, side by side, and which of them is believed.
 
-The rule, per single fact: the user's own override first, then the provider's own listing, then
-litellm's bundled map, then genai-prices. A source that is silent about a fact leaves it to the
-next one. Nothing is averaged and nothing is thrown away: every claim stays with its source and
-date, and a fact on which two sources disagree is a conflict that is shown.
+The rule, per single fact: the user's own override first, then what a real request has shown, then
+the provider's own listing, then litellm's bundled map, then genai-prices. A source that is silent
+about a fact leaves it to the next one. Nothing is averaged and nothing is thrown away: every claim
+stays with its source and date, and a fact on which two sources disagree is a conflict that is
+shown.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any, Final, Literal
 from toolkit.catalog.listings.listed_model import Kind, ListedModel
 from toolkit.pricing.price import Rate
 
-SourceName = Literal["override", "provider", "litellm", "genai-prices"]
-RULE: Final[tuple[SourceName, ...]] = ("override", "provider", "litellm", "genai-prices")
+SourceName = Literal["override", "probe", "provider", "litellm", "genai-prices"]
+RULE: Final[tuple[SourceName, ...]] = (
+    "override", "probe", "provider", "litellm", "genai-prices",
+)  # fmt: skip
 
 _SAME_PRICE: Final = Decimal("0.01")  # receipts call a difference above 1 % a mismatch, too
 

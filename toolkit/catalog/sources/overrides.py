@@ -61,6 +61,28 @@ def override_row(row: Row, values: Mapping[str, Any], on: date) -> dict[str, Any
     return edited
 
 
+def probe_row(row: Row, shown: Mapping[str, bool], on: date) -> dict[str, Any]:
+    """The row with what real requests have shown of its capabilities, behind the user's own word.
+
+    Args:
+        row: as it is stored, JSON columns read.
+        shown: by capability.
+        on: the day of the requests.
+    """
+    claims = {name: list(said) for name, said in read_claims(row).items()}
+    for capability, value in shown.items():
+        said = claims.get(f"capability:{capability}", [])
+        own = {"source": "probe", "value": value, "as_of": on.isoformat()}
+        claims[f"capability:{capability}"] = [
+            *(claim for claim in said if claim["source"] == "override"),
+            own,
+            *(claim for claim in said if claim["source"] not in ("override", "probe")),
+        ]
+    facts = dict(row["facts"] or {}, claims=claims, conflicts=_conflicts(claims))
+    has = [name for name in CAPABILITIES if _value(claims, f"capability:{name}")]
+    return {**row, "facts": facts, "capabilities": has}
+
+
 def _value(claims: Mapping[str, list[dict[str, Any]]], name: str) -> Any:
     return claim_value(name, claims[name][0]) if claims.get(name) else None
 

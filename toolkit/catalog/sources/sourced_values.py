@@ -55,6 +55,23 @@ def read_override(row: Row) -> SourceFacts | None:
     return override_facts(said) if said else None
 
 
+def read_probe(row: Row) -> SourceFacts | None:
+    """What real requests have shown of a model, to be carried into its next row."""
+    said = {
+        name.removeprefix("capability:"): claim
+        for name, claims in read_claims(row).items()
+        for claim in claims
+        if claim["source"] == "probe"
+    }
+    if not said:
+        return None
+    return SourceFacts(
+        source="probe",
+        as_of=date.fromisoformat(max(claim["as_of"] for claim in said.values())),
+        capabilities={name: bool(claim["value"]) for name, claim in said.items()},
+    )
+
+
 def override_facts(said: Mapping[str, Mapping[str, Any]]) -> SourceFacts:
     """A source from stored override claims (`{"value": ..., "as_of": ISO day}` by fact)."""
     values = {name: claim["value"] for name, claim in said.items()}

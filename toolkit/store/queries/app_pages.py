@@ -286,22 +286,28 @@ def spend_by_model(since: datetime) -> Query:
     """Calls, spend and tokens of each model since then, the most expensive first."""
     return Query(
         f"SELECT {_ROLLUP_MODEL} AS model, CAST(sum(calls) AS BIGINT) AS calls,\n"
-        "  sum(cost_usd) AS cost_usd, CAST(sum(unpriced) AS BIGINT) AS unpriced,\n"
+        "  sum(cost_usd) AS cost_usd, CAST(sum(unpriced_answers) AS BIGINT) AS unpriced,\n"
         "  CAST(sum(input_tokens) AS BIGINT) AS input_tokens,\n"
         "  CAST(sum(output_tokens) AS BIGINT) AS output_tokens\n"
-        "FROM rollup_hourly WHERE status = 'ok' AND hour_at >= ?\n"
+        "FROM rollup_hourly WHERE (status = 'ok' OR cost_usd > 0) AND hour_at >= ?\n"
         "GROUP BY ALL ORDER BY cost_usd DESC, calls DESC LIMIT 200",
         (since,),
     )
 
 
 def spend_total(since: datetime, until: datetime) -> Query:
-    """Spend, priced calls and calls without a price in a span; one row."""
+    """Spend and calls in a span, those without a price and those of two figures; one row.
+
+    Failed and cancelled attempts count where they were charged, as in `tk.spend`.
+    """
     return Query(
         "SELECT coalesce(sum(cost_usd), 0) AS cost_usd,\n"
-        "  CAST(coalesce(sum(calls), 0) AS BIGINT) AS calls,\n"
-        "  CAST(coalesce(sum(unpriced), 0) AS BIGINT) AS unpriced\n"
-        "FROM rollup_hourly WHERE status = 'ok' AND hour_at >= ? AND hour_at < ?",
+        "  CAST(coalesce(sum(calls) FILTER (status = 'ok' OR cost_usd > 0\n"
+        "    OR unpriced_answers > 0), 0) AS BIGINT) AS calls,\n"
+        "  CAST(coalesce(sum(unpriced_answers), 0) AS BIGINT) AS unpriced,\n"
+        "  CAST(coalesce(sum(partial), 0) AS BIGINT) AS partial,\n"
+        "  CAST(coalesce(sum(mismatched), 0) AS BIGINT) AS mismatched\n"
+        "FROM rollup_hourly WHERE hour_at >= ? AND hour_at < ?",
         (since, until),
     )
 

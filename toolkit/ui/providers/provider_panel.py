@@ -35,6 +35,8 @@ def draw_models_of(toolkit: Toolkit, row: ProviderRow) -> None:
     st.subheader("Models", divider="gray")
     listed = f"{count(row.enabled)} of {count(row.listed)} models enabled"
     st.caption(f"{listed}, listed {ago(row.synced_at)}." if row.listed else "Not listed yet.")
+    if problem := _sync_problem(toolkit, provider.name):
+        st.caption(problem)
     with st.container(horizontal=True, vertical_alignment="center"):
         syncs = st.button(
             "List models now",
@@ -52,6 +54,18 @@ def draw_models_of(toolkit: Toolkit, row: ProviderRow) -> None:
     if syncs:
         _sync(toolkit, provider)
     _try(toolkit, provider, choices(toolkit, provider))
+
+
+def _sync_problem(toolkit: Toolkit, name: str) -> str | None:
+    """Why the last attempt to list a provider's models failed, and when it is made again."""
+    syncs = toolkit.catalog.syncs()
+    for last in syncs[syncs["provider"] == name].to_dict("records"):
+        if last["status"] != "error":
+            return None
+        text = f"The last attempt, {ago(last['tried_at'])}, failed: {own(str(last['error']))}"
+        is_planned = str(last["next_at"]) != "NaT"
+        return f"{text} Next attempt: {last['next_at']:%H:%M} UTC." if is_planned else text
+    return None
 
 
 def models_words(n: int) -> str:

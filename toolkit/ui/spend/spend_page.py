@@ -116,6 +116,12 @@ def _sentence(total: Mapping[str, Any], span: str) -> str:
     text += f", {count(priced)} priced calls"
     if total["unpriced"]:
         text += f"; {count(total['unpriced'])} calls have no known price and are not included"
+    if total["partial"]:
+        text += f"; {count(total['partial'])} are counted in part, as some of what they used has "
+        text += "no price"
+    if total["mismatched"]:
+        text += f"; for {count(total['mismatched'])} the provider's figure, which counts, differs "
+        text += "from the computed one by more than 1 %"
     return text + "."
 
 
