@@ -104,6 +104,12 @@ async def read_litellm(case: Any, base_url: str, timeout_s: float) -> Answer:
 
 
 async def _call_litellm(case: Any, base_url: str) -> Answer:
+    answer = await request_litellm(case, base_url)
+    return await _read_stream(answer) if case.recorded["stream"] else _read_whole(answer)
+
+
+async def request_litellm(case: Any, base_url: str) -> Any:
+    """What `litellm.acompletion` makes of the answer that was put on: a response or a stream."""
     from toolkit.calls.adapters.library import load
 
     litellm = load()
@@ -116,7 +122,7 @@ async def _call_litellm(case: Any, base_url: str) -> Answer:
     is_stream = case.recorded["stream"]
     if is_stream:
         params["stream_options"] = {"include_usage": True}
-    answer = await litellm.acompletion(
+    return await litellm.acompletion(
         model=f"{prefix}/{case.model_id}",
         messages=messages,
         api_base=base_url + case.base_path,
@@ -129,9 +135,6 @@ async def _call_litellm(case: Any, base_url: str) -> Answer:
         _skip_mcp_handler=True,
         **params,
     )
-    if not is_stream:
-        return _read_whole(answer)
-    return await _read_stream(answer)
 
 
 def _read_whole(answer: Any) -> Answer:
