@@ -193,3 +193,67 @@ def test_the_cases_of_public_reports_are_read_right():
             if found.value != row["want"] and found.value != pytest.approx(row["want"], abs=1e-4):
                 wrong.append((path.name, row, found))
     assert wrong == []
+
+
+# ---- what an answer denies is not its answer -----------------------------------------------------
+
+TWO_LETTERS = st.permutations("ABCD").map(lambda letters: letters[:2])
+TWO_NUMBERS = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)).filter(lambda n: n[0] != n[1])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Answer {other} is incorrect. Answer {right} is correct.",
+        "The answer: option {right} is correct, option {other} is not",
+        "Option {other} isn't right; option {right} is.",
+        "It is not option {other}; choose {right}",
+        "The answer isn't {other}, it's {right}",
+        "I think it's {right}, not {other}.",
+        "**{right}**\n\n{other} is incorrect because of the date.",
+        "Thinking: maybe {other}... no. Final: {right}",
+        "The answer is {right}, option {other} is wrong",
+    ],
+)
+@given(letters=TWO_LETTERS)
+def test_a_letter_that_is_denied_is_not_chosen(form, letters):
+    right, other = letters
+    assert find_choice(form.format(right=right, other=other), "ABCD") == right
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["Not option {}.", "Answer {} is incorrect.", "The answer cannot be {}", "not choice {}"],
+)
+@pytest.mark.parametrize("letter", "ABCD")
+def test_an_answer_that_only_denies_chooses_nothing(form, letter):
+    assert find_choice(form.format(letter), "ABCD") is None
+
+
+@pytest.mark.parametrize("letter", "ABCD")
+def test_not_only_is_no_denial(letter):
+    assert find_choice(f"Option {letter} is not only right but the best.", "ABCD") == letter
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "The answer is not {other}; it is {right}.",
+        "The answer is not {other} but {right}",
+        "{right}, not {other}",
+        "It is {right} rather than {other}",
+        "{right} (see step {other})",
+        "I got {right} (from {other} boxes)",
+    ],
+)
+@given(numbers=TWO_NUMBERS)
+def test_a_number_that_is_denied_or_referred_to_is_not_the_answer(form, numbers):
+    right, other = numbers
+    found = find_stated_number(form.format(right=right, other=other))
+    assert found is not None
+    assert found.value == right
+
+
+@pytest.mark.parametrize("text", ["The answer is not 5", "not 5", "It is never 12."])
+def test_an_answer_that_only_denies_a_number_is_unreadable(text):
+    assert find_stated_number(text) is None

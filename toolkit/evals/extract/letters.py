@@ -31,7 +31,7 @@ _MARKERS: Final = (
     r"risposta|opzione|scelta|antwoord|keuze|odpowied[źz]|opcja|svaret?|svar|vastaus|cevap|yanıt|"
     r"seçenek|đáp án|trả lời|jawaban(?:nya)?|pilihan|ответ|вариант|відповідь|odpověď|απάντηση|"
     r"الإجابة|الجواب|उत्तर)\b|(?:最终)?(?:答案|选项|選項|选择|選擇|应选|故选|所以选|选|解答|"
-    r"答え|正解|回答|正答|選択肢)|정답|답|선택|\bcorrect(?=\s*[:=])"
+    r"答え|正解|回答|正答|選択肢)|정답|답|선택|\b(?:correct|final)(?=\s*[:=])"
 )
 _VERBS: Final = (
     r"\b(?:I(?:'d| would| will|'ll)?\s+(?:say|go\s+(?:with|for)|choose|pick|select|opt\s+for|"
@@ -54,6 +54,14 @@ _NEXT_WORDS: Final = (
     "when|if|while|therefore|hence|thus|although|though|rather|instead|by|in|is|would|seems|weil|"
     "da|denn|und|nicht|parce|car|et|porque|y|pues|perché|e|on|of|here|only|alone|or"
 )
+_DENIED_AFTER: Final = regex.compile(
+    r"[)\]*]*\s+(?:is|was|seems|looks)(?:n't|\s+(?:(?:also|clearly|definitely|simply)\s+)?"
+    r"(?:not(?! only\b)|wrong|incorrect|false|invalid))\b"
+)
+_DENIED_LINE: Final = regex.compile(
+    rf"[\s>*#\-\"'(\[]*(?:(?:option|choice|answer)\s+)?\p{{L}}{_DENIED_AFTER.pattern}", regex.I
+)
+_DENIED_BEFORE: Final = regex.compile(r"\b(?:not|nor|neither|never)\s+$", regex.I)
 _ALONE: Final = regex.compile(r"(?<!\w)\p{Lu}(?!\w)")
 
 
@@ -140,7 +148,7 @@ def _find_stated(text: str, allowed: str) -> str:
         letter_at = _letter_at(text, match.end(), allowed, lower)
         if letter_at is None:
             letter_at = _letter_before(text, match, allowed, lower)
-        if letter_at is not None:
+        if letter_at is not None and not _is_denied(text, match.start(), letter_at):
             found.append((letter_at, _with_second(text, letter_at, allowed)))
     for match in regex.finditer(
         rf"(?<![\w'.])[(\[]?(?P<letter>[{allowed}])[)\]]?(?![\w'])\W{{0,3}}"
@@ -152,6 +160,12 @@ def _find_stated(text: str, allowed: str) -> str:
         name = "letter" if match["letter"] else "works"
         found.append((match.start(name), match[name]))
     return max(found)[1] if found else ""
+
+
+def _is_denied(text: str, start: int, letter_at: int) -> bool:
+    """Whether a statement says what the choice is not: "not option B", "option C is not"."""
+    is_denied = _DENIED_AFTER.match(text, letter_at + 1) is not None
+    return is_denied or _DENIED_BEFORE.search(text, max(start - 12, 0), start) is not None
 
 
 def _letter_before(text: str, match: regex.Match[str], allowed: str, lower: str) -> int | None:
@@ -206,7 +220,11 @@ def _with_second(text: str, at: int, allowed: str) -> str:
 def _from_lines(text: str, allowed: str) -> str:
     """The letter that the last or first line begins with or is; "" where lines list several."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = [letter for line in lines if (letter := _leading(line, allowed))]
+    found = [
+        letter
+        for line in lines
+        if (letter := _leading(line, allowed)) and not _DENIED_LINE.match(line)
+    ]
     if not found:
         return ""
     if last := _bare(lines[-1], allowed):
@@ -222,6 +240,7 @@ def _free(text: str, allowed: str) -> str:
             rf"[(\[\"'](?P<in>[{allowed}])[)\]\"']|\b(?i:option|choice|letter)\s+(?P<after>[{allowed}])(?![\w'])",
             text,
         )
+        if not _DENIED_BEFORE.search(text, max(match.start() - 12, 0), match.start())
     ]
     return "".join(dict.fromkeys(found))
 

@@ -101,6 +101,11 @@ _STATED: Final = regex.compile(
     regex.I,
 )
 _CALLED_ANSWER: Final = regex.compile(r"\W{0,4}is\s+(?:the|my)\s+(?:\w+\s+)?answer\b", regex.I)
+_DENIED: Final = regex.compile(r"\s*[:=]?\s*(?:not|never|nicht|pas)\s", regex.I)
+_DENIED_BEFORE: Final = regex.compile(
+    r"\b(?:not|never|nicht|pas|rather than|instead of)\s+$", regex.I
+)
+_REFERENCE: Final = regex.compile(r"\((?:see|cf\.?|from|by|in)\s[^()]*\)", regex.I)
 _ITEM_MARK: Final = regex.compile(r"(?m)^\s*\d{1,2}[.)]\s+(?=[^\W\d])")
 _DIGIT_WORD: Final = regex.compile(
     rf"\b(?:(?<minus>minus|negative)\s+)?(?<words>(?:{'|'.join(_WORDS)}|hundred)"
@@ -151,15 +156,25 @@ def find_stated_number(text: str, *, take: str = "last") -> Number | None:
             return found[-1]
     tidy = _tidy(text)
     for marker in reversed(list(_STATED.finditer(tidy))):
+        if _DENIED.match(tidy, marker.end()):  # "the answer is not 5; it is 6"
+            continue
         if stated := _number_after(tidy, marker.end()):
             return stated
     called = [number for number in find_numbers(text) if _CALLED_ANSWER.match(tidy, number.end)]
     if called:
         return called[-1]
-    numbers = find_numbers(_ITEM_MARK.sub(" ", text)) or find_numbers(text)
+    plain = _ITEM_MARK.sub(" ", _REFERENCE.sub(" ", tidy))
+    plain = plain if find_numbers(plain) else tidy
+    numbers = find_numbers(plain)
     if not numbers:
         return _read_words(text)
-    return numbers[0] if take == "first" else numbers[-1]
+    given = [number for number in numbers if not _is_denied(plain, number)]
+    return next(iter(given if take == "first" else reversed(given)), None)
+
+
+def _is_denied(text: str, number: Number) -> bool:
+    """Whether the text says that it is not this number: "6, not 5"."""
+    return _DENIED_BEFORE.search(text, max(number.start - 16, 0), number.start) is not None
 
 
 def _number_after(text: str, at: int) -> Number | None:
