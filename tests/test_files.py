@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import stat
 import subprocess
@@ -11,11 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toolkit import files
 from toolkit.errors import FileLocked, FileUnsafe
-from toolkit.files import FileLock, is_locked, locked, read_private, write_atomic
+from toolkit.files import (
+    FileLock,
+    csv_of,
+    escape_formula,
+    is_locked,
+    locked,
+    read_private,
+    unescape_formula,
+    write_atomic,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="file modes are POSIX")
 
@@ -183,3 +197,35 @@ def test_a_secret_file_is_bounded(tmp_path: Path) -> None:
     assert read_private(path, limit_bytes=5) == b"12345"
     with pytest.raises(FileUnsafe, match="larger than 4 bytes"):
         read_private(path, limit_bytes=4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=HYPERLINK(1)",
+        "+cmd|' /C calc'!A0",
+        "-1+1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "'=1",
+        "\uff1d1",
+        "--",
+    ],
+)
+def test_no_cell_of_a_csv_file_is_a_formula(text):
+    assert escape_formula(text) == "'" + text
+    frame = pd.DataFrame([{"a": text, "b": 1.5}, {"a": None, "b": -2.0}])
+    rows = list(csv.reader(io.StringIO(csv_of(frame).decode(), newline="")))
+    assert [row[0] for row in rows] == ["a", "'" + text, ""]
+    assert [row[1] for row in rows] == ["b", "1.5", "-2.0"]
+
+
+@pytest.mark.parametrize("text", ["", "plain", "-5", "+1.5e-3", "it's", "'quoted'", "a=1"])
+def test_what_is_no_formula_stays_as_it_is(text):
+    assert escape_formula(text) == text
+
+
+@given(st.text("=+-@'\t\r\n1a"))
+def test_every_escaped_text_comes_back(text):
+    assert unescape_formula(escape_formula(text)) == text

@@ -28,9 +28,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from toolkit.errors import FileLocked, FileUnsafe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PRIVATE: Final = 0o600
 SHARED: Final = 0o644
@@ -41,6 +44,9 @@ _BINARY: Final = getattr(os, "O_BINARY", 0)
 _POLL_MIN_S: Final = 0.002
 _POLL_MAX_S: Final = 0.05
 _MAX_PRIVATE_BYTES: Final = 16 * 1024 * 1024
+# What Excel, LibreOffice and Google Sheets take as the beginning of a formula.
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 # Windows refuses to read or write a locked byte, so the lock lies far behind any content.
 _LOCK_OFFSET: Final = 1 << 30
 # Virus scanners and indexers open new files for an instant; Windows then refuses to replace them.
@@ -238,6 +244,29 @@ def atomic_writer(path: Path, *, mode: int = PRIVATE, durable: bool = True) -> I
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def escape_formula(text: str) -> str:
+    """Return the text of a CSV cell so that no spreadsheet runs it as a formula.
+
+    An apostrophe goes before it, as OWASP recommends; numbers stay. A text that has one already
+    gets another, so that `unescape_formula` brings each text back.
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def unescape_formula(text: str) -> str:
+    """Return the text that `escape_formula` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def csv_of(frame: pd.DataFrame) -> bytes:
+    """A table as CSV whose cells are safe to open in a spreadsheet."""
+    safe = frame.copy()
+    for name in safe.columns:
+        if any(isinstance(value, str) for value in safe[name]):
+            safe[name] = [escape_formula(v) if isinstance(v, str) else v for v in safe[name]]
+    return safe.to_csv(index=False).encode("utf-8", "replace")
 
 
 def remove_leftovers(path: Path) -> None:

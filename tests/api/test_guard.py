@@ -151,6 +151,18 @@ def test_one_token_at_its_limit_does_not_hold_up_another():
     assert limits.enter(calm) is None
 
 
+def test_what_ended_makes_room_for_others_under_the_limit_of_the_whole_server():
+    limits = Limits(total=2)
+    one, two, three = (BearerToken(name=n, digest="", concurrency=9) for n in "abc")
+    for _ in range(5):
+        assert limits.enter(one) is None and limits.enter(two) is None
+        assert limits.enter(three) == 1.0
+        limits.leave(one)
+        assert limits.enter(three) is None
+        limits.leave(two)
+        limits.leave(three)
+
+
 # ---- bodies -------------------------------------------------------------------------------------
 
 

@@ -204,3 +204,10 @@ def test_words_of_the_conversation_are_no_trace_of_a_parameter():
     turn = {"role": "user", "seed": 1, "content": "seed"}
     body = {"messages": [turn], "max_tokens": 1}
     assert find_left_out("anthropic", {"seed": 1, "max_tokens": 1}, body) == ["seed"]
+
+
+def test_headers_and_keys_among_the_parameters_are_sent_and_never_recorded():
+    reply, _ = ask("openai", extra_headers={"X-Team-Secret": "canary-5d41402abc4b2a76"}, top_p=0.5)
+    (row,) = reply.attempts
+    assert row.params == {"top_p": 0.5}
+    assert "canary" not in repr(row)

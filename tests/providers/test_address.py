@@ -71,6 +71,9 @@ HOSTILE = [
     ("https://[::127.0.0.1]/", "disguised_ip"),
     ("https://[2002:7f00:1::]/", "disguised_ip"),
     ("https://[64:ff9b::169.254.169.254]/", "metadata"),
+    ("https://[64:ff9b:1::a9fe:a9fe]/", "disguised_ip"),
+    ("https://[64:ff9b:1:7f00:0:100::]/", "disguised_ip"),
+    ("https://[::ffff:0:127.0.0.1]/", "disguised_ip"),
     ("https://[fe80::1]/", "link_local"),
     ("https://[fe80::1%25eth0]/", "host"),
     ("https://[ff02::1]/", "multicast"),
@@ -111,6 +114,8 @@ HOSTILE = [
 ]
 
 PRIVATE = [
+    "https://[fec0::1]/",
+    "https://[feff::1]/",
     "https://localhost/v1",
     "https://LOCALHOST:8443",
     "https://app.localhost",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -162,3 +162,12 @@ def test_the_guard_reads_json_escapes_and_joins_the_tokens_of_a_stream():
         "openai"
     ]
     assert not find_cassette_leaks(cassette_of(b'{"a": "fine"}'), scrubber)
+
+
+@pytest.mark.parametrize("userinfo", ["user:s3cret-of-mine", "u:p%40ss-of-mine", "only-a-token"])
+def test_credentials_of_an_address_are_scrubbed_from_what_a_server_repeats(userinfo):
+    scrubber = Scrubber([])
+    scrubber.learn_from(f"https://{userinfo}@example.test/v1", {})
+    password = userinfo.rpartition(":")[2]
+    for form in {password, unquote(password)}:
+        assert form not in scrubber.scrub_text(f"no access for {form}, sorry")

@@ -14,6 +14,7 @@ import pytest
 
 from toolkit.errors import StoreError, StoreTooNew
 from toolkit.store.journal import Journal
+from toolkit.store.journal.sqlite_files import use_wal
 
 
 @pytest.fixture
@@ -172,3 +173,18 @@ def test_a_home_that_is_a_file_is_told_in_words(tmp_path):
 def test_the_integrity_check_is_quiet_about_a_sound_journal(journal):
     journal.append("calls", "x")
     assert journal.check() == []
+
+
+def test_a_file_that_several_processes_make_at_once_is_waited_for(tmp_path):
+    """SQLite itself does not wait when a file is switched to WAL."""
+    path = tmp_path / "new.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(0.1, other.execute, ["COMMIT"])
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                connection.execute("PRAGMA journal_mode=WAL")
+            release.start()
+            use_wal(connection, wait_s=60)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        release.join()

@@ -52,8 +52,15 @@ _METADATA_IPS: Final = frozenset(
 _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _DISGUISES: Final = tuple(
-    ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "::/96", "2002::/16", "2001::/32")
+    ipaddress.ip_network(net)
+    for net in (
+        *("::ffff:0:0/96", "::/96", "2002::/16", "2001::/32"),
+        "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765
+        "64:ff9b:1::/48",  # NAT64 of a private network, RFC 8215
+    )
 )
+# Deprecated, and still routed within sites; Python says that it is global.
+_SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
 _CARRIER: Final = ipaddress.ip_network("100.64.0.0/10")
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 
@@ -262,7 +269,7 @@ def check_ip(ip: str, *, local: bool) -> None:
             return
     if reason := _always_refused(address):
         raise _refuse(*reason)
-    if not local and (not address.is_global or address in _CARRIER):
+    if not local and (not address.is_global or address in _CARRIER or address in _SITE_LOCAL):
         raise _refuse("private", f"{ip} is a private or loopback address", _MARK_LOCAL)
 
 

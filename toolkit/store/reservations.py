@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from toolkit.errors import StoreError
+from toolkit.store.journal.sqlite_files import use_wal
 
 _UNIT: Final = Decimal("1e-12")
 _LARGEST: Final = 2**62
@@ -231,11 +232,13 @@ class Reservations:
         if self._connection is not None and self._opened_by == os.getpid():
             return self._connection
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Only where there is none: closing a file of its own would drop SQLite's locks on it.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, _BUSY_S)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
         self._connection, self._opened_by = connection, os.getpid()

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from toolkit.cli.output import json_ready
 from toolkit.errors import InvalidInput
+from toolkit.files import csv_of
 
 
 def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -47,7 +48,7 @@ def _write_csv(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
         {name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in row.items()}
         for row in (json_ready(row) for row in rows)
     ]
-    _frame(flat).to_csv(stream, index=False)
+    stream.write(csv_of(_frame(flat)))
 
 
 def _write_parquet(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from toolkit.secret import KEY_PATTERNS, Secret, encodings
 
@@ -75,7 +75,8 @@ class Scrubber:
         found = [v for name, v in headers.items() if name.lower() in _CREDENTIAL_HEADERS]
         self._learn(part for value in found for part in _credentials_of(value))
         parts = urlsplit(uri)
-        self._learn(filter(None, (parts.password, parts.username)))
+        userinfo = [part for part in (parts.password, parts.username) if part]
+        self._learn([*userinfo, *map(unquote, userinfo)])
         pairs = parse_qsl(parts.query)
         self._learn(value for name, value in pairs if name.lower() in _CREDENTIAL_PARAMETERS)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from uuid import uuid4
 
-from toolkit.store.journal.journal_errors import too_new
+from toolkit.store.journal.journal_errors import BUSY_S, too_new
+from toolkit.store.journal.sqlite_files import use_wal
 
 _T = TypeVar("_T")
 
@@ -45,7 +46,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         return
     if version > FORMAT:
         raise too_new(path)
-    connection.execute("PRAGMA journal_mode=WAL")
+    use_wal(connection, BUSY_S)
     with transaction(connection):
         for statement in _SCHEMA:
             connection.execute(statement)

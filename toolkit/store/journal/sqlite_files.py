@@ -6,12 +6,16 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from toolkit.store.journal.journal_errors import BUSY_S
+
+_BUSY_PAUSE_S: Final = 0.01
 
 
 @contextmanager
@@ -31,6 +35,27 @@ def open_reader(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
                     shutil.copyfile(source, folder / source.name)
             opened = _open_read_only(folder / path.name, stack)
         yield opened
+
+
+def use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
+    """Switch a database to WAL mode, waiting for others who do the same.
+
+    SQLite does not wait by itself here: of several processes that open a new file at once, all
+    but one got `database is locked` whatever their timeout.
+
+    Raises:
+        sqlite3.Error: it stayed locked for `wait_s` seconds, or cannot be written.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            if not is_busy or time.monotonic() >= deadline:
+                raise
+        time.sleep(_BUSY_PAUSE_S)
 
 
 def set_aside(path: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit import charts
+from toolkit.files import csv_of
 from toolkit.store.queries import call_list as queries
 from toolkit.store.queries.filters import CallFilter
 from toolkit.toolkit import Toolkit
@@ -62,7 +63,7 @@ def export_calls(toolkit: Toolkit, chosen: CallFilter, name: str) -> bytes:
     with toolkit.store.reading() as reader:
         frame = queries.exported(chosen, MOST_ROWS).frame(reader)
     if name == "CSV":
-        return frame.to_csv(index=False).encode()
+        return csv_of(frame)
     if name == "JSON":
         return frame.to_json(orient="records", date_format="iso").encode()
     target = BytesIO()

@@ -12,6 +12,7 @@ import streamlit as st
 from toolkit.charts.numbers import UNKNOWN
 from toolkit.compare.board_history import votes_of
 from toolkit.compare.ranking import leaderboard
+from toolkit.files import csv_of
 from toolkit.store.queries.app_pages import measured_models
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
@@ -134,10 +135,10 @@ def _export(votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]
     if not rows:
         return
 
-    def ratings() -> str:
+    def ratings() -> bytes:
         import pandas as pd
 
-        return pd.DataFrame(list(rows)).to_csv(index=False)
+        return csv_of(pd.DataFrame(list(rows)))
 
     def as_lines() -> str:
         return "\n".join(json.dumps(dict(vote), default=str) for vote in votes)

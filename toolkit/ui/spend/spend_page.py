@@ -11,6 +11,7 @@ import streamlit as st
 
 from toolkit import charts
 from toolkit.charts.states import BUDGET, State
+from toolkit.files import csv_of
 from toolkit.store.queries import app_pages as queries
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
@@ -240,7 +241,7 @@ def _per_thousand(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
 def _export(toolkit: Toolkit, since: datetime) -> None:
     def made() -> bytes:
         with toolkit.store.reading() as reader:
-            return queries.spend_by_model(since).frame(reader).to_csv(index=False).encode()
+            return csv_of(queries.spend_by_model(since).frame(reader))
 
     st.download_button(
         "Export", data=made, file_name="spend.csv", mime="text/csv", on_click="ignore",
