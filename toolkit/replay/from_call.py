@@ -1,7 +1,7 @@
-"""From a recorded call to a cassette and a case: what happened once becomes a test.
+"""Turn a recorded call into a cassette and a test case.
 
-The call is asked again through the real client, and the answer is written from its row, so
-the cassette holds exactly the request that a replay will make. Nothing leaves the process.
+The call is made again with the real client, and answered from its row, so the cassette contains
+exactly the request that a replay will make. Nothing leaves the process.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def make_case(
     Args:
         toolkit: the toolkit.
         call_id: the row.
-        suite: the suite's folder, or its name in `cassettes/`; it is made when it is missing.
-        name: of the case; None: made from the call's id.
+        suite: the suite's folder, or its name in `cassettes/`; created if it is missing.
+        name: of the case; None: derived from the call's id.
 
     Returns:
         The cassette and the file of cases.
 
     Raises:
-        InvalidInput: no such call, nothing in it to keep, or the case is there already.
-        CassetteError: the cassette could not be written, or still holds a secret.
+        InvalidInput: there is no such call, it has no answer, or the case already exists.
+        CassetteError: the cassette could not be written, or still contains a secret.
     """
     row = _require_row(toolkit, call_id)
     folder = Path(suite) if Path(suite).is_dir() else FOLDER / suite
@@ -74,7 +74,7 @@ def make_case(
 
 
 class _Rebuilding(OpenCassette):
-    """A cassette whose answers are written from a row while the client asks."""
+    """A cassette that answers requests from a row."""
 
     def __init__(self, path: Path, name: str, secrets: Sequence[Any], row: Any) -> None:
         super().__init__(path, name=name, mode="replay", secrets=secrets)
@@ -92,7 +92,7 @@ class _Rebuilding(OpenCassette):
         self._write(self._made)
 
     def find_answer(self, asked: Exchange) -> Exchange:
-        """An answer that says what the row says, scrubbed as a recorded one would be."""
+        """Build the answer from the row, without secrets."""
         answer = rebuild_answer(asked, _told(self._row))
         pieces = answer.pieces()
         body, sizes = self._scrubber.scrub_chunks(pieces, is_error=answer.status >= 400)
@@ -126,7 +126,7 @@ def _require_row(toolkit: ModelClient, call_id: str) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON column may come as text."""
+    """Parse a JSON column that may be text."""
     return json.loads(value) if isinstance(value, str) else value
 
 
@@ -179,7 +179,7 @@ def _entry(row: Mapping[str, Any], name: str, scrubber: Scrubber) -> dict[str, A
 
 
 def _check(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the answer was is what is expected from now on."""
+    """Checks that expect the recorded answer."""
     if row["status"] == "error":
         return {"error": row["error_code"]}
     if row["tool_calls"]:
@@ -199,7 +199,7 @@ def _refuse_known(folder: Path, name: str) -> None:
 
 
 def _write_case(folder: Path, entry: Mapping[str, Any], model: str) -> Path:
-    """Add the case at the end of the suite's cases; what stands there already is not touched."""
+    """Append the case to the cases of the suite; existing ones are not changed."""
     cases = folder / f"{CASES_STEM}.yaml"
     if not (folder / FILE_NAME).exists():
         write_whole(folder / FILE_NAME, f"models = [{json.dumps(model)}]\n")

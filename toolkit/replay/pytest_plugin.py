@@ -4,7 +4,7 @@
     def test_hello(cassette):
         assert "Hello" in tk.complete("openai/gpt-5-mini", "Say hello").text
 
-`pytest` replays and never connects; `pytest --cassettes=record` records anew, `--cassettes=auto`
+`pytest` replays and never connects; `pytest --cassettes=record` records again, `--cassettes=auto`
 records what is missing. A test that passes but leaves recorded exchanges unplayed fails.
 """
 
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A marked test gets the fixture, whether it names it or not."""
+    """Give marked tests the fixture."""
     for item in items:
         names = getattr(item, "fixturenames", None)
         if names is not None and item.get_closest_marker("cassette") and "cassette" not in names:
@@ -58,19 +58,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cassette_folder(pytestconfig: pytest.Config) -> Path:
-    """Where cassettes lie; override it in a conftest."""
+    """The folder of cassettes; override it in a conftest."""
     return pytestconfig.rootpath / "cassettes"
 
 
 @pytest.fixture
 def cassette_secrets() -> Any:
-    """Keys that must not be written; None: every key the toolkit knows. Override it at will."""
+    """Keys that must not be written; None: every key the toolkit knows. Override it if needed."""
     return None
 
 
 @pytest.fixture
 def cassette_allowed_hosts() -> Collection[str]:
-    """Hosts (`name` or `name:port`) that a test may connect to in replay. Override it at will."""
+    """Hosts (`name` or `name:port`) that a test may connect to in replay. Override it if needed."""
     return ()
 
 
@@ -112,7 +112,7 @@ def cassette(
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Report what is wrong with a cassette in one sentence, without our traceback."""
+    """Report a problem with a cassette in one sentence, without a traceback."""
     from toolkit.errors import CassetteError
 
     try:
@@ -122,7 +122,7 @@ def _reported() -> Iterator[None]:
 
 
 def _find_name(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The name made of the test's own; in replay an older name where only that one is there.
+    """The name derived from the test; in replay the older name if only that file exists.
 
     Until version 0.2 a name was `<module>/<test>`, without folder and class.
     """
@@ -149,7 +149,7 @@ def _clean(part: str) -> str:
 
 
 def _distinct(part: str) -> str:
-    """A part that can be a file's name; where it lost more than brackets, with a short hash."""
+    """A valid part of a file name; with a short hash if more than brackets was removed."""
     clean = _clean(part)
     if part.replace("[", "-").rstrip("]") == clean:
         return clean
@@ -196,7 +196,7 @@ _FAILED = pytest.StashKey[bool]()
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember whether the test itself failed: then unplayed calls need no report."""
+    """Store whether the test failed: then unplayed calls are not reported."""
     outcome: Any = yield
     report = outcome.get_result()
     if report.when == "call":

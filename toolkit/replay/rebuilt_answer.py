@@ -1,7 +1,7 @@
-"""A provider's answer, written again in its own language from a row of `calls`.
+"""Rebuild a provider's answer in its API format from a row of `calls`.
 
-The row holds the text, the reasoning, the tool calls, the usage and when each piece came; it
-does not hold which words each piece had. The text is cut into as many pieces as there were.
+The row has the text, the reasoning, the tool calls, the usage and the time of each chunk, but not
+the text of each chunk. The text is split evenly into as many chunks as there were.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Event = tuple[str | None, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAnswer:
-    """What a row tells about an answer; names are those of `calls`."""
+    """The answer in a row; names are those of `calls`."""
 
     model: str
     text: str = ""
@@ -52,10 +52,10 @@ class RecordedAnswer:
 
 
 def rebuild_answer(asked: Exchange, row: RecordedAnswer) -> Exchange:
-    """The exchange of `asked` and an answer that says what the row tells.
+    """The exchange of `asked` and the answer in the row.
 
     Raises:
-        InvalidInput: the request is in a language that is not known here.
+        InvalidInput: the API of the request is not supported.
     """
     path = urlsplit(asked.uri).path
     is_stream = ":streamGenerateContent" in path or b'"stream": true' in _spaced(asked.request_body)
@@ -105,13 +105,13 @@ def _sse(name: str | None, data: Mapping[str, Any]) -> bytes:
 
 
 def _spread(row: RecordedAnswer, count: int) -> list[float]:
-    """A time for each event: the recorded ones, and the end for what follows them."""
+    """A time for each event: the recorded ones, then the end."""
     times = list(row.offsets_ms[:count])
     return times + [max([row.duration_ms, *times])] * (count - len(times))
 
 
 def _pieces(row: RecordedAnswer) -> list[str]:
-    """The text in as many pieces as came, none of them empty."""
+    """The text in as many chunks as recorded, none of them empty."""
     text = row.text
     count = max(1, min(len(row.offsets_ms) or 1, len(text)))
     ends = [round(len(text) * n / count) for n in range(count + 1)]

@@ -1,7 +1,7 @@
-"""The cassette file: YAML that people can read and diff, that plain vcrpy loads, written whole.
+"""The cassette file: readable YAML in vcrpy's format, written atomically.
 
-A file is either as it was recorded or it is refused: a digest over its content tells an
-edited or half-written one. Aliases, foreign tags and huge files are refused before they cost.
+A digest over the content detects edited and incomplete files, which are refused. Aliases, foreign
+tags and huge files are refused before they are parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from toolkit.replay.cassettes.exchange import Chunk, Exchange
 from typing import Final
 
 
-# JSON on several lines without touching a single token, so that a diff of it can be read.
+# JSON on several lines with unchanged tokens, for readable diffs.
 
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -30,9 +30,9 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 
 
 def lay_out_json(body: bytes) -> bytes:
-    """A JSON object or array, indented; anything else, and huge bodies, as they are.
+    """Indent a JSON object or array; other text and huge bodies are returned unchanged.
 
-    Numbers, escapes and the order of members stay exactly as they were written.
+    Numbers, escapes and the order of members are not changed.
     Lists of plain numbers (embeddings) stay on one line.
     """
     if body[:1] not in (b"{", b"[") or len(body) > _MAX_BYTES:
@@ -72,7 +72,7 @@ def _line(flat: list[bool]) -> str:
 
 
 def _is_flat(tokens: list[str], start: int) -> bool:
-    """Whether the list that opens before `start` holds numbers and words only."""
+    """Whether the list that opens before `start` contains only numbers and literals."""
     for part in tokens[start:]:
         if part == "]":
             return True
@@ -86,7 +86,7 @@ MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 _RERECORD: Final = "Delete it and record it again."
 _RECORD_HINT: Final = "Record it with `toolkit cassette record`."
 
-_ASTRAL: Final = re.compile(rb"[\xf0-\xf4]")  # how such a character begins in UTF-8
+_ASTRAL: Final = re.compile(rb"[\xf0-\xf4]")  # first byte of such a character in UTF-8
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -97,7 +97,7 @@ class CassetteFile:
     """The content of one cassette.
 
     Attributes:
-        exchanges: what was recorded, in the order in which it was asked.
+        exchanges: recorded exchanges, in the order of the requests.
         metadata: when and by what it was recorded, and the notes of the recorder; JSON values.
     """
 
@@ -106,7 +106,7 @@ class CassetteFile:
 
 
 class _StrictLoader(_Loader):  # type: ignore[misc]
-    """Plain values only: an alias would let a small file unfold into a huge one."""
+    """Plain values only: with aliases a small file could expand to a huge one."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         if node in self.constructed_objects:
@@ -117,7 +117,7 @@ class _StrictLoader(_Loader):  # type: ignore[misc]
 
 
 class _FastDumper(_Dumper):  # type: ignore[misc]
-    """Texts of several lines as literal blocks."""
+    """Represent multi-line strings as literal blocks."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -140,10 +140,10 @@ _PatientDumper.add_representer(str, _represent_text)
 
 
 def load_yaml(text: str) -> Any:
-    """Plain YAML with no alias and no tag beyond YAML's own.
+    """Parse YAML without aliases and custom tags.
 
     Raises:
-        yaml.YAMLError: it is none; RecursionError, ValueError: it is built to hurt.
+        yaml.YAMLError: not valid YAML; RecursionError, ValueError: a malicious document.
     """
     return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  a subclass of the safe loader
 
@@ -153,7 +153,7 @@ def read_cassette(path: Path, *, record_hint: str = _RECORD_HINT) -> CassetteFil
 
     Raises:
         CassetteMissing: there is no such file.
-        CassetteStale: it is empty, half-written, edited, too large or no cassette at all.
+        CassetteStale: it is empty, incomplete, edited, too large or not a cassette.
     """
     data = _require_mapping(path, _require_text(path, record_hint))
     metadata = data.get("metadata")
@@ -208,10 +208,10 @@ def _stale(path: Path, what: str) -> CassetteStale:
 
 
 def write_cassette(path: Path, content: CassetteFile) -> None:
-    """Write a cassette whole or not at all.
+    """Write a cassette atomically.
 
     Raises:
-        CassetteError: it is too large, or the disk refused it.
+        CassetteError: it is too large, or cannot be written.
     """
     text = render_cassette(content)
     if len(text) > MAX_FILE_BYTES:
@@ -223,10 +223,10 @@ def write_cassette(path: Path, content: CassetteFile) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Put `text` in place of the file at `path` in one step, so that no reader sees half of it.
+    """Replace the file at `path` atomically.
 
     Raises:
-        CassetteError: the disk refused it.
+        CassetteError: it cannot be written.
     """
     temporary: str | None = None
     try:
@@ -236,7 +236,7 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes 0600, a cassette is shared through git
+        os.chmod(temporary, 0o644)  # mkstemp creates files with mode 0600, but a cassette is shared through git
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -261,7 +261,7 @@ def render_cassette(content: CassetteFile) -> str:
     bodies = (body for exchange in laid_out for body in (exchange.request_body, exchange.body))
     if any(_ASTRAL.search(body) for body in bodies):
         text = _dump(data, _PatientDumper)
-        # PyYAML's own emitter writes some control characters beside emoji so that they are lost.
+        # PyYAML's own emitter loses some control characters next to emoji.
         if load_yaml(text) == data:
             return text
     return _dump(data, _FastDumper)
@@ -272,7 +272,7 @@ def _dump(data: Any, dumper: Any) -> str:
 
 
 def _laid_out(exchange: Exchange) -> Exchange:
-    """The exchange with whole JSON bodies on several lines; a stream stays as it came."""
+    """The exchange with whole JSON bodies on several lines; a stream is unchanged."""
     asked = lay_out_json(exchange.request_body)
     if exchange.cut is None and not exchange.is_stream:
         answer = lay_out_json(exchange.body)

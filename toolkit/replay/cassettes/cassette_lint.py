@@ -1,4 +1,4 @@
-"""Which files of a folder are cassettes, and whether they are in order."""
+"""Find the cassettes of a folder and check them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.cassettes.cassette_file import CassetteFile, read_cassette
 
 CASES_STEM: Final = "cases"
-"""`cases.yaml`, `cases-more.yaml`, ... in a suite's folder are its cases, no cassettes."""
+"""`cases.yaml`, `cases-more.yaml`, ... in a suite's folder are its cases, not cassettes."""
 
 Rule = Literal["format", "leak", "age", "unused", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong with a cassette.
+    """A problem of a cassette.
 
     Attributes:
         path: the file.
         rule: `format`, `leak`, `age`, `unused` or `missing`.
-        message: what is wrong, in words.
-        is_error: False for what only deserves a look.
+        message: a description of the problem.
+        is_error: False for a warning.
     """
 
     path: Path
@@ -40,7 +40,7 @@ def find_cassettes(folder: Path) -> list[Path]:
     """The cassette itself, or all cassettes below a folder, in the order of their names.
 
     Raises:
-        InvalidInput: there is neither file nor folder.
+        InvalidInput: there is no such file or folder.
     """
     if folder.is_file():
         return [folder]
@@ -56,12 +56,12 @@ def is_cassette_name(path: Path) -> bool:
 
 
 def lint_cassettes(folder: Path, scrubber: Scrubber, *, max_age_days: float) -> list[Finding]:
-    """Check form, leaks and age of every cassette below a folder.
+    """Check format, secrets and age of every cassette below a folder.
 
     Args:
         folder: a folder, or one cassette.
-        scrubber: knows which keys must not be found.
-        max_age_days: older recordings are worth a look.
+        scrubber: knows the keys that must not be found.
+        max_age_days: maximum age of a recording without a warning.
     """
     found: list[Finding] = []
     for path in find_cassettes(folder):
@@ -89,7 +89,7 @@ def _look_at(path: Path, content: CassetteFile, scrubber: Scrubber, max_age_days
 
 
 def find_age_days(content: CassetteFile) -> float | None:
-    """Days since the recording; None when the cassette does not say."""
+    """Days since the recording; None if the cassette has no date."""
     try:
         recorded_at = datetime.fromisoformat(str(content.metadata.get("recorded_at")))
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a cassette's name to its file: `suite/case` lies in `cassettes/suite/case.yaml`."""
+"""Map the name of a cassette to its file: `suite/case` is `cassettes/suite/case.yaml`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cassette_path(name: str, folder: Path | str = FOLDER) -> Path:
     """The file of the cassette `name`.
 
     Raises:
-        InvalidInput: the name would lead out of the folder, or could not be a file everywhere.
+        InvalidInput: the name leads out of the folder, or is not a valid file name on every system.
     """
     parts = name.removesuffix(".yaml").split("/")
     if len(parts) > _MAX_PARTS or not all(map(is_file_name, parts)):
@@ -30,5 +30,5 @@ def cassette_path(name: str, folder: Path | str = FOLDER) -> Path:
 
 
 def is_file_name(part: str) -> bool:
-    """Whether `part` can be a file's name on every system."""
+    """Whether `part` is a valid file name on every system."""
     return bool(_PART.fullmatch(part)) and not _RESERVED.fullmatch(part) and part[-1] != "."

@@ -1,4 +1,4 @@
-"""One recorded exchange: what was asked, what came back, in which pieces and when."""
+"""One recorded exchange: request, response, and its chunks with their times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 Cut = Literal["broken", "left"]
-"""`broken`: the connection broke in the body; `left`: the client went away before its end."""
+"""`broken`: the connection broke in the body; `left`: the client disconnected before its end."""
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "::1", "0.0.0.0")  # noqa: S104  compared, never bound
 _PORTS = {"http": 80, "https": 443}
@@ -21,7 +21,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a body: its size in bytes and its arrival, milliseconds since the request."""
+    """A chunk of a body: size in bytes and receive time, milliseconds since the request."""
 
     size: int
     at_ms: float
@@ -29,15 +29,15 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer, scrubbed.
+    """One request and its response, without secrets.
 
     Attributes:
-        method, uri, request_headers, request_body: what was asked.
-        status, reason, answer_headers, body: what came back; the body is not compressed.
+        method, uri, request_headers, request_body: the request.
+        status, reason, answer_headers, body: the response; the body is not compressed.
         started_ms: when the request was sent, milliseconds since the cassette was opened.
-        headers_ms: when the answer's head was there, milliseconds since the request.
-        chunks: the pieces of the body with their times.
-        cut: how the body ended before its end; None where it is whole.
+        headers_ms: when the response headers arrived, milliseconds since the request.
+        chunks: the chunks of the body with their times.
+        cut: how the body was interrupted; None if it is complete.
     """
 
     method: str
@@ -65,7 +65,7 @@ class Exchange:
         return any("event-stream" in kind or "ndjson" in kind for kind in kinds)
 
     def pieces(self) -> list[bytes]:
-        """The body cut where it was cut when it came."""
+        """The body, split into its recorded chunks."""
         if not self.chunks:
             return [self.body] if self.body else []
         parts, start = [], 0
@@ -78,12 +78,12 @@ class Exchange:
 def request_key(method: str, uri: str, body: bytes, *, with_host: bool = True) -> str:
     """SHA-256 of the canonical form of a scrubbed request.
 
-    Canonical are: the method in upper case; scheme, host and port (every loopback address is
-    the same host, because local servers take whichever port is free); the path; the query
-    sorted; the body as JSON with sorted keys, or as it stands where it is not JSON.
+    The canonical form has: the method in upper case; scheme, host and port (every loopback address
+        is the same host, because local servers use any free port); the path; the sorted query; the
+        body as JSON with sorted keys, or unchanged if it is not JSON.
 
     Args:
-        with_host: False for a server that stands in for any host.
+        with_host: False for a server that replaces any host.
     """
     parts = urlsplit(uri)
     origin = _origin(parts.scheme, parts.hostname or "", parts.port) if with_host else ""
@@ -104,11 +104,11 @@ def _origin(scheme: str, host: str, port: int | None) -> str:
 
 
 def canonical_body(body: bytes) -> bytes:
-    """What two bodies with the same meaning have in common.
+    """Normalize a body, so that equivalent bodies are equal.
 
     JSON gets sorted keys and no space, and numbers of equal value are the same (`1`, `1.0`,
     `1e0`: clients of different languages write them differently). A multipart body gets a fixed
-    boundary, because clients make a new one for each request. Any other body is left as it is.
+    boundary, because clients make a new one for each request. Any other body is unchanged.
     """
     if not body:
         return b""
@@ -138,7 +138,7 @@ def _with_fixed_boundary(body: bytes) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """The body as JSON, or None where it is none."""
+    """The body as JSON, or None if it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -146,7 +146,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def decompress_request(headers: Mapping[str, str], body: bytes) -> bytes:
-    """A request's body as it reads without compression; what does not decode stays as it is.
+    """Decompress the body of a request; return it unchanged if that fails.
 
     Two compressions of the same text need not be the same bytes, so they cannot be compared.
     """

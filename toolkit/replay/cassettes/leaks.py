@@ -1,7 +1,7 @@
-"""The last check of a cassette before it is written: does it still hold a secret?
+"""The last check of a cassette before it is written: does it still contain a secret?
 
-A key that a model repeats token by token stands in no chunk as a whole: the pieces of a
-stream are put together, field by field, before they are searched.
+A key that a model repeats token by token is in no single chunk, so the chunks of a stream are
+joined, field by field, before they are searched.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from toolkit.replay.cassettes.cassette_file import CassetteFile, render_cassette
 
 
 def find_cassette_leaks(content: CassetteFile, scrubber: Scrubber) -> list[str]:
-    """Names of the secrets and key shapes still in it (empty: it may be written)."""
+    """Names of secrets and key patterns still in it (empty: it may be written)."""
     found = set(scrubber.find_leaks(render_cassette(content)))
     for exchange in content.exchanges:
         for text in _texts(exchange):
@@ -43,7 +43,7 @@ def _json_parts(exchange: Exchange) -> Iterator[Any]:
 
 
 def _collect(value: Any, path: str, said: dict[str, list[str]]) -> None:
-    """Strings by their place, numbers of list items left out: pieces of one text come together."""
+    """Strings by their place, without indexes of list items, so that the parts of one text are joined."""
     if isinstance(value, str):
         said[path].append(value)
     elif isinstance(value, dict):

@@ -3,8 +3,8 @@
 While one is open, every HTTP call of the process goes through it: the toolkit's own, those of
 the official clients, those of any library on httpx, aiohttp, requests, urllib3 or http.client,
 from any thread, and those of processes that it forks or starts through `multiprocessing`.
-In replay nothing leaves the process: a request that the cassette does not hold is an error, and
-no socket connects.
+In replay nothing leaves the process: a request that is not in the cassette is an error, and no
+socket connects.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def cassette(
     secrets: Iterable[Secret] | None = None,
     allow_hosts: Iterable[str] = (),
 ) -> OpenCassette:
-    """Record the HTTP calls of a `with` block, or play them when they are recorded already.
+    """Record the HTTP calls of a `with` block, or replay them if they are recorded.
 
     Args:
         name: `suite/case`; the file is `cassettes/suite/case.yaml`.
-        mode: `auto` records when there is no file and plays otherwise, `replay` only plays,
-            `record` records anew and replaces the file.
-        folder: where cassettes lie.
+        mode: `auto` records if there is no file and replays otherwise, `replay` only replays,
+            `record` records again and replaces the file.
+        folder: the folder of cassettes.
         secrets: keys that must not be written; None: every key that the toolkit knows.
         allow_hosts: hosts (`name` or `name:port`) that may be connected to in replay by other
             means than HTTP, such as a database of the test.
@@ -69,10 +69,10 @@ def cassette(
         The cassette, to be used in a `with` block.
 
     Raises (on entering or on a call within the block):
-        CassetteMissing: in replay there is no such cassette, or it holds no such request.
-        CassetteStale: it is empty, half-written or edited.
-        InvalidInput: a name that is no name, or another cassette is open.
-        CassetteError: what was recorded may not be written, because a secret is still in it.
+        CassetteMissing: in replay there is no such cassette, or it has no matching request.
+        CassetteStale: it is empty, incomplete or edited.
+        InvalidInput: the name is not valid, or another cassette is open.
+        CassetteError: the recording cannot be written, because it still contains a secret.
     """
     if mode not in ("auto", "replay", "record"):
         raise InvalidInput(f"{mode!r} is not a valid mode", hint="Use `auto`, `replay` or `record`.")
@@ -81,13 +81,13 @@ def cassette(
 
 
 class OpenCassette:
-    """A cassette in use.
+    """An open cassette.
 
     Attributes:
-        name, path: what it is called and where it lies.
+        name, path: its name and file.
         mode: `record` or `replay`; before it is entered it may be `auto`.
-        metadata: what is written beside the traffic; add to it while recording.
-        misses: requests of a replay that the cassette did not hold, in words.
+        metadata: values written with the traffic; can be extended while recording.
+        misses: descriptions of requests that the cassette did not contain.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class OpenCassette:
         trace: TracebackType | None,
     ) -> None:
         with self._stack:
-            # A provider's failure is what was to be recorded; any other error leaves half of it.
+            # A provider's failure is a valid recording; any other error leaves an incomplete one.
             is_whole = error is None or isinstance(error, CallError)
             if self._shared is not None:
                 self._stack.callback(self._shared.remove)
@@ -202,7 +202,8 @@ class OpenCassette:
         if not exchanges:
             raise CassetteError(
                 f"nothing was recorded into {self.name}: no answer came over HTTP",
-                hint="Mocked or cached answers produce no traffic, and a refused connection has no answer.",
+                hint="Mocked or cached answers produce no traffic, and a refused connection has "
+                "no answer.",
             )
         content = CassetteFile(tuple(exchanges), {**_origin_facts(), "name": self.name, **self.metadata})
         if leaks := find_cassette_leaks(content, self._scrubber):
@@ -215,16 +216,16 @@ class OpenCassette:
     # ---- child processes --------------------------------------------------------------------
 
     def share_with_children(self) -> None:
-        """Make the folder that this process and its children share, before the first starts."""
+        """Create the folder shared with child processes, before the first one starts."""
         with self._lock:
             if self._shared is None:
                 self._shared = SharedFolder()
                 self._index.share(self._shared)
 
     def for_child(self) -> tuple[Callable[..., bool], tuple[Any, ...]]:
-        """What opens the cassette in a new process: a function and its arguments.
+        """The function and arguments that open the cassette in a new process.
 
-        The keys among them go through the pipe between the two processes, and nowhere else.
+        Keys in the arguments are sent only through the pipe between the two processes.
         """
         self.share_with_children()
         assert self._shared is not None
@@ -253,7 +254,7 @@ class OpenCassette:
         return True
 
     def become_child(self) -> None:
-        """Go on as the cassette of a child process, which leaves its exchanges to its parent."""
+        """Continue as the cassette of a child process, which passes its exchanges to its parent."""
         self._is_child = True
         self._recorders = []
         self._lock = threading.Lock()  # another thread may have held it when the process forked
@@ -264,10 +265,10 @@ class OpenCassette:
     def scrub_request(
         self, method: str, uri: str, headers: Mapping[str, str], body: bytes
     ) -> Exchange:
-        """The request as it may be written and is looked up."""
+        """The request without secrets, as it is written and looked up."""
         scrubber = self._scrubber
         body = decompress_request(headers, body)
-        with self._lock:  # it may learn a credential
+        with self._lock:  # it may add a credential
             scrubber.learn_from(uri, headers)
         return Exchange(
             method=method.upper(),
@@ -277,10 +278,10 @@ class OpenCassette:
         )
 
     def find_answer(self, asked: Exchange) -> Exchange | None:
-        """The recorded answer, which is then played; None while recording.
+        """The recorded answer to replay; None while recording.
 
         Raises:
-            CassetteMissing: replay has no (further) such request.
+            CassetteMissing: there is no (further) matching request.
         """
         if self.mode == "record":
             return None
@@ -290,7 +291,7 @@ class OpenCassette:
         return answer
 
     def start_recording(self, asked: Exchange) -> ExchangeRecorder:
-        """Begin to record the answer to a request that is now sent."""
+        """Start to record the answer to a request."""
         recorder = ExchangeRecorder(asked, self._opened_ns)
         if self._is_child and self._shared is not None:
             recorder.on_end(lambda ended: self._leave(ended))
@@ -302,7 +303,7 @@ class OpenCassette:
             self._shared.leave(recorder.finish(self._scrubber))
 
     def refuse_connection(self, host: str, port: int | None) -> NoReturn:
-        """Refuse what goes to the network by another way than the patched HTTP libraries.
+        """Refuse a connection that does not use the patched HTTP libraries.
 
         Raises:
             CassetteMissing: always.
@@ -335,7 +336,7 @@ class OpenCassette:
             why = "all its recorded answers have been played"
         else:
             why = self._index.describe_nearest(asked)
-        # What was recorded may hold a key that has become known since.
+        # The recording may contain a key that became known later.
         miss = self._scrubber.scrub_text(f"{asked.method} {asked.uri}: {why}")
         self.misses.append(miss)
         raise self._missing(miss)
@@ -347,7 +348,7 @@ class OpenCassette:
         )
 
     def discard(self) -> None:
-        """Write nothing at the end, and keep silent about misses: what was to happen did not."""
+        """Discard the recording and ignore misses, because the block failed."""
         self._is_discarded = True
         self.misses.clear()
 
@@ -359,7 +360,7 @@ class OpenCassette:
         return self._index.unplayed
 
     def __len__(self) -> int:
-        """How many exchanges the cassette holds, or has recorded so far."""
+        """Number of exchanges in the cassette, or recorded so far."""
         return len(self._recorders) if self.mode == "record" else len(self._index)
 
 
@@ -387,7 +388,7 @@ def _origin_facts() -> dict[str, Any]:
 
 @contextmanager
 def _variable(name: str, value: str) -> Iterator[None]:
-    """An environment variable that is set while the block runs, where it was not set before."""
+    """Set an environment variable during the block, unless it is already set."""
     if name in os.environ or "litellm" in sys.modules:
         yield
         return

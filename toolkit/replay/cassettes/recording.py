@@ -1,4 +1,4 @@
-"""One exchange while it is being recorded: pieces are stamped as the caller receives them."""
+"""One exchange while it is being recorded: chunks are timestamped when the caller receives them."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ class ExchangeRecorder:
         self._on_end: Callable[[ExchangeRecorder], None] | None = None
 
     def on_end(self, act: Callable[[ExchangeRecorder], None]) -> None:
-        """Have `act` called when the body has ended."""
+        """Call `act` when the body has ended."""
         self._on_end = act
 
     @property
     def is_answered(self) -> bool:
-        """Whether the head of an answer has come."""
+        """Whether the response headers have arrived."""
         return self._head is not None
 
     def keep_head(
         self, status: int, reason: str, headers: Iterable[tuple[str, str]], *, plain: bool = False
     ) -> None:
-        """The answer's head is there; `plain` says that somebody below has decompressed."""
+        """Record the response headers; `plain` means that the body is already decompressed."""
         self._headers_ms = self._now_ms()
         self._head = status, reason, list(headers)
         named = {name.lower(): value for name, value in self._head[2]}
         self._compression = "" if plain else named.get("content-encoding", "")
 
     def keep_piece(self, data: bytes) -> None:
-        """Some bytes of the body have come."""
+        """Record bytes of the body."""
         if data:
             self._pieces.append((data, self._now_ms()))
 
     def end(self, cut: Cut | None = None) -> None:
-        """The body has ended; `broken` when its connection broke."""
+        """Record the end of the body; `broken` if the connection broke."""
         self._cut = cut
         if self._on_end is not None:
             self._on_end(self)
@@ -66,7 +66,7 @@ class ExchangeRecorder:
         return (time.monotonic_ns() - self._sent_ns) / 1e6
 
     def finish(self, scrubber: Scrubber) -> Exchange:
-        """The exchange as it may be written."""
+        """The exchange without secrets."""
         assert self._head is not None
         status, reason, headers = self._head
         pieces = list(_decompress(self._pieces, self._compression))
@@ -89,7 +89,7 @@ class ExchangeRecorder:
 
 
 def _decompress(pieces: list[tuple[bytes, float]], kind: str) -> Iterator[tuple[bytes, float]]:
-    """The pieces as they read without compression; what was cut off decodes as far as it goes."""
+    """The decompressed chunks; a truncated body is decompressed as far as possible."""
     if not kind or kind == "identity":
         yield from pieces
         return

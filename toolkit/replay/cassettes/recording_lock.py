@@ -1,4 +1,4 @@
-"""One recorder per cassette: a lock of the operating system, gone with the process that held it."""
+"""One recorder per cassette: a lock of the operating system, released when its process ends."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from toolkit.errors import CassetteError
 
 @contextlib.contextmanager
 def recording_lock(path: Path) -> Iterator[None]:
-    """Hold the right to record the cassette at `path`.
+    """Lock the cassette at `path` for recording.
 
     Raises:
-        CassetteError: somebody else records it now, or its folder cannot be written.
+        CassetteError: another process records it, or its folder cannot be written.
     """
     lock = path.with_name(f".{path.name}.lock")
     try:

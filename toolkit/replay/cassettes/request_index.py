@@ -31,7 +31,7 @@ class RequestIndex:
         return len(self._exchanges)
 
     def play(self, key: str) -> Exchange | None:
-        """The next unplayed exchange of that request; None when there is none (left)."""
+        """The next unplayed exchange for the request, or None."""
         with self._lock:
             waiting = self._waiting.get(key)
             while waiting:
@@ -41,7 +41,7 @@ class RequestIndex:
             return None
 
     def share(self, folder: SharedFolder) -> None:
-        """From here on other processes play from the same exchanges."""
+        """Share the exchanges with other processes."""
         with self._lock:
             waiting = {index for indexes in self._waiting.values() for index in indexes}
             for index in set(range(len(self._exchanges))) - waiting:
@@ -65,7 +65,7 @@ class RequestIndex:
         return [self._exchanges[index] for index in sorted(left)]
 
     def describe_nearest(self, asked: Exchange) -> str:
-        """In what `asked` differs from the recorded request most like it, in words."""
+        """Describe the differences between `asked` and the most similar recorded request."""
         if not self._exchanges:
             return "the cassette contains no requests"
         leaves = _leaves(asked.request_body)

@@ -1,8 +1,8 @@
-"""What may be written into a cassette: credentials, account ids and their echoes are taken out.
+"""Remove credentials and account ids, and their echoes, from what is written to a cassette.
 
-Headers pass an allow-list, addresses lose userinfo and credential parameters, and each text
-is searched for known secrets in every written form and for anything shaped like a key.
-`Scrubber.find_leaks` is the last guard: a text in which it finds something is not written.
+Headers pass an allow-list, addresses lose userinfo and credential parameters, and all text is
+searched for known secrets in every encoding and for key patterns.
+`Scrubber.find_leaks` is the final check: text in which it finds something is not written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 from toolkit.secret import KEY_PATTERNS, Secret, encodings
 
 MARK: Final = "***"
-"""Stands where a secret stood; shorter than any key shape, so that it never looks like one."""
+"""Replaces a secret; shorter than any key pattern, so that it never matches one."""
 
 _MIN_SECRET: Final = 6
 _MIN_BASE64_CORE: Final = 8
@@ -46,13 +46,13 @@ _PATTERNS: Final = (*KEY_PATTERNS, ("account", _ACCOUNT))
 
 
 class Scrubber:
-    """Takes secrets out of everything that goes into a cassette.
+    """Removes secrets from everything that is written to a cassette.
 
     Args:
         secrets: known keys; they are found raw, URL-encoded, JSON-escaped and in base64.
 
-    Credentials seen in a request's headers or address are learned, so that an answer that
-    echoes them is scrubbed too.
+    Credentials in the headers or URL of a request are added, so that they are also removed from
+    answers that echo them.
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
@@ -81,13 +81,13 @@ class Scrubber:
         self._learn(value for name, value in pairs if name.lower() in _CREDENTIAL_PARAMETERS)
 
     def scrub_text(self, text: str) -> str:
-        """`text` without known secrets, key shapes and account ids. Scrubbing twice is once."""
+        """`text` without known secrets, key shapes and account ids. Idempotent."""
         for pattern in self._patterns():
             text = pattern.sub(MARK, text)
         return text
 
     def scrub_body(self, body: bytes, *, is_error: bool = False) -> bytes:
-        """A body without secrets; an error's account fields go as well."""
+        """A body without secrets; account fields of errors are removed as well."""
         return self.scrub_chunks((body,), is_error=is_error)[0]
 
     def scrub_chunks(
@@ -95,9 +95,9 @@ class Scrubber:
     ) -> tuple[bytes, list[int]]:
         """The scrubbed body of all chunks, and the size of each chunk within it.
 
-        The body is searched whole, so a secret that was cut in two by a chunk's end is found.
+        The body is searched as a whole, so a secret split over two chunks is found.
         """
-        # One character per byte: boundaries stay countable whatever the encoding is.
+        # One character per byte keeps the boundaries independent of the encoding.
         text = b"".join(chunks).decode("latin-1")
         ends = list(accumulate(len(chunk) for chunk in chunks))
         for pattern in (*self._patterns(), *((_ACCOUNT_FIELD,) if is_error else ())):
@@ -124,12 +124,12 @@ class Scrubber:
         return self.scrub_text(urlunsplit((parts.scheme, host, parts.path, query, "")))
 
     def scrub_request_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The few request headers that matter to an answer, in lower case."""
+        """The request headers that affect the answer, in lower case."""
         kept = {k.lower(): v for k, v in headers.items() if k.lower() in _KEPT_REQUEST_HEADERS}
         return {name: self.scrub_text(value) for name, value in sorted(kept.items())}
 
     def scrub_answer_headers(self, headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-        """The answer's headers that a client acts on, in lower case."""
+        """The response headers that affect clients, in lower case."""
         kept: dict[str, list[str]] = {}
         for name, value in headers:
             name = name.lower()
@@ -139,7 +139,7 @@ class Scrubber:
         return dict(sorted(kept.items()))
 
     def find_leaks(self, text: str) -> list[str]:
-        """Names of what must not be in `text` and is (empty when it is clean)."""
+        """Names of secrets found in `text` (empty if there are none)."""
         leaks = set()
         if self._known is not None and self._known.search(text):
             leaks.add("known key")
@@ -148,10 +148,10 @@ class Scrubber:
 
 
 def written_forms(value: str) -> set[str]:
-    """The forms a secret may be written in: raw, URL-encoded, JSON-escaped once and twice, base64.
+    """The encodings of a secret: raw, URL-encoded, JSON-escaped once and twice, base64.
 
-    Base64 of a text that merely contains the secret (`Basic` credentials) depends on what
-    stands before it: the middle parts of all three alignments are given as well.
+    Base64 of a text that merely contains the secret (`Basic` credentials) depends on the preceding
+    bytes, so the middle parts of all three alignments are included.
     """
     forms = set(encodings(value))
     percent = quote(value, safe="")
@@ -168,7 +168,7 @@ def written_forms(value: str) -> set[str]:
 
 
 def _as_bytes_show(form: str) -> str:
-    """A form as it looks in a body that is read one character per byte."""
+    """An encoding as it appears in a body that is decoded one character per byte."""
     return form.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
@@ -185,7 +185,7 @@ def _credentials_of(header: str) -> list[str]:
 
 
 def _replace(pattern: re.Pattern[str], text: str, ends: list[int]) -> tuple[str, list[int]]:
-    """Put the mark in place of each match; boundaries inside a match move to its end."""
+    """Replace each match by the mark; boundaries inside a match move to its end."""
     pieces: list[str] = []
     moved = list(ends)
     done, shift, at = 0, 0, 0

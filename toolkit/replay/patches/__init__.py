@@ -1,1 +1,1 @@
-"""Patches that put an open cassette between the HTTP libraries and the network."""
+"""Patches of HTTP libraries that record and replay their traffic."""

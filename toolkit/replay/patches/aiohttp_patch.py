@@ -1,7 +1,7 @@
-"""Where a cassette listens to aiohttp, which the call path and litellm use.
+"""The patch of aiohttp, which the call path and litellm use.
 
-A recorded or played body is read through aiohttp's own `StreamReader`, piece by piece, so
-that its whole interface behaves as it does without a cassette.
+A recorded or replayed body is read in chunks through aiohttp's own `StreamReader`, so that its
+interface behaves as without a cassette.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _patched(cassette: Session, real: Any) -> Any:
 
 
 async def _read_body(kwargs: dict[str, Any]) -> bytes:
-    """The request's body; one that can be read only once is put back as bytes."""
+    """The request's body; one that can be read only once is replaced by its bytes."""
     if kwargs.get("json") is not None:
         return json.dumps(kwargs["json"]).encode()
     data = kwargs.get("data")
@@ -104,7 +104,7 @@ async def _serialize(kwargs: dict[str, Any], data: Any) -> bytes:
 
 
 class _Collected:
-    """A writer for aiohttp's payloads that keeps what is written."""
+    """A writer for aiohttp's payloads that collects the bytes."""
 
     def __init__(self) -> None:
         self.body = bytearray()
@@ -137,7 +137,7 @@ async def _raise_for_status(session: Any, asked: Any, response: aiohttp.ClientRe
 
 
 class _NoConnection:
-    """Stands where a StreamReader expects its connection; flow control stays below."""
+    """Replaces the connection of a StreamReader; flow control is not needed here."""
 
     _reading_paused = False
     connected = True
@@ -150,7 +150,7 @@ class _NoConnection:
 
 
 class _Pulled(StreamReader):
-    """aiohttp's own reader, which pulls the next piece whenever it has nothing left."""
+    """aiohttp's own reader, which fetches the next chunk when its buffer is empty."""
 
     def __init__(self, pull: Pull) -> None:
         loop = asyncio.get_running_loop()
@@ -166,7 +166,7 @@ class _Pulled(StreamReader):
 
 
 def _teeing(content: StreamReader, recorder: ExchangeRecorder) -> Pull:
-    """Pull from the wire and keep what comes."""
+    """Read from the connection and record the bytes."""
 
     async def pull() -> bytes:
         try:
@@ -183,7 +183,7 @@ def _teeing(content: StreamReader, recorder: ExchangeRecorder) -> Pull:
 
 
 def _playing(answer: Exchange) -> Pull:
-    """Pull what was recorded, in the pieces in which it came."""
+    """Return the recorded chunks."""
     pieces = iter(answer.pieces())
 
     async def pull() -> bytes:

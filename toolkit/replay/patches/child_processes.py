@@ -1,10 +1,10 @@
-"""An open cassette in the processes that its own process starts.
+"""An open cassette in child processes.
 
-A forked child has the patches already; a spawned one opens the cassette before it runs
-anything of its own. What they share is a folder. In replay it holds one empty file for each
-exchange that was played: creating it is atomic on every system, so no two processes play the
-same one. While recording, each child leaves its exchanges there one by one, because a worker of
-a pool may be ended at any moment.
+A forked child has the patches already; a spawned one opens the cassette before it runs other code.
+The processes share a folder. In replay it contains one empty file for each exchange that was
+played: creating it is atomic on every system, so no two processes play the same one. While
+recording, each child stores its exchanges there one by one, because a worker of a pool may be
+stopped at any time.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ATTRIBUTE = "_toolkit_cassette"
 
 
 class SharedFolder:
-    """A folder for one open cassette; without a path a new one is made."""
+    """A folder for one open cassette; without a path a new one is created."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or Path(tempfile.mkdtemp(prefix="toolkit-cassette-"))
 
     def claim(self, index: int) -> bool:
-        """Mark an exchange as played; False where another process was first."""
+        """Mark an exchange as played; False if another process was first."""
         try:
             os.close(os.open(self.path / f"played-{index}", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
@@ -45,13 +45,13 @@ class SharedFolder:
         return {int(path.name.partition("-")[2]) for path in self.path.glob("played-*")}
 
     def leave(self, exchange: Exchange) -> None:
-        """Keep an exchange that a child has recorded."""
+        """Store an exchange recorded by a child."""
         temporary = self.path / f".{uuid4().hex}"
         temporary.write_bytes(pickle.dumps(exchange))
         temporary.rename(self.path / f"exchange-{uuid4().hex}")
 
     def collect(self) -> list[Exchange]:
-        """The exchanges that children have recorded."""
+        """Exchanges recorded by children."""
         files = sorted(self.path.glob("exchange-*"))
         return [pickle.loads(path.read_bytes()) for path in files]  # noqa: S301  written by us
 
@@ -61,24 +61,24 @@ class SharedFolder:
 
 
 class Inheritable(Protocol):
-    """An open cassette that child processes can go on with."""
+    """An open cassette that child processes can continue."""
 
     def share_with_children(self) -> None:
-        """Make the folder that the processes share."""
+        """Create the shared folder."""
 
     def become_child(self) -> None:
-        """Go on as the cassette of a process that was forked."""
+        """Continue as the cassette of a forked process."""
 
     def for_child(self) -> tuple[Callable[..., bool], tuple[Any, ...]]:
-        """What opens the cassette in a new process: a function and its arguments."""
+        """The function and arguments that open the cassette in a new process."""
 
 
 def build_process_patches(cassette: Inheritable) -> Iterator[Patch]:
-    """The patches that hand the open cassette on to processes of `multiprocessing`."""
+    """Patches that pass the open cassette to processes of `multiprocessing`."""
     real = multiprocessing.process.BaseProcess.start
 
     def start(self: Any) -> None:
-        # First in its dictionary: it is unpickled, and the cassette open, before the target.
+        # First in its dictionary, so that the cassette is open before the target is unpickled.
         self.__dict__ = {_ATTRIBUTE: _OpenedInChild(cassette), **self.__dict__}
         try:
             real(self)
@@ -89,7 +89,7 @@ def build_process_patches(cassette: Inheritable) -> Iterator[Patch]:
 
 
 class _OpenedInChild:
-    """Opens the cassette in the process in which it is unpickled."""
+    """Opens the cassette when it is unpickled."""
 
     def __init__(self, cassette: Inheritable) -> None:
         self._cassette = cassette

@@ -1,8 +1,8 @@
 """The patch of `http.client`, and so of urllib3, requests, botocore, httplib2 and urllib.
 
-A connection keeps its own class and code; only its socket is exchanged. vcrpy replaces the
-connection classes instead and switches its replacements off, for the whole process, each time
-one connection is made or used: every other thread then reached the real server.
+A connection keeps its own class and code; only its socket is replaced. vcrpy replaces the
+connection classes instead and disables its replacements, for the whole process, each time a
+connection is made or used, so that other threads reached the real server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FRAMING: Final = ("content-length", "transfer-encoding", "content-encoding", "c
 
 
 def build_http_client_patches(cassette: Session) -> Iterator[Patch]:
-    """The patches for a cassette that is about to be opened."""
+    """The patches for a cassette."""
     connection = http.client.HTTPConnection
     if cassette.mode == "record":
         yield connection, "send", _recording_send(cassette, connection.send)
@@ -75,14 +75,14 @@ def _replaying_getresponse(real: Any) -> Callable[[Any], Any]:
     def getresponse(self: Any) -> Any:
         response = real(self)
         if isinstance(self.sock, _ReplayingSocket):
-            self.sock = None  # no pool may keep it beyond the cassette
+            self.sock = None  # no pool may keep it after the cassette is closed
         return response
 
     return getresponse
 
 
 class _ReplayingSocket:
-    """Stands where `http.client` expects a connected socket; nothing is connected."""
+    """Replaces the socket of `http.client`; nothing is connected."""
 
     def __init__(self, cassette: Session, connection: Any) -> None:
         self.cassette = cassette
@@ -97,7 +97,7 @@ class _ReplayingSocket:
         """The recorded answer as bytes of HTTP; the request is complete when this is called.
 
         Raises:
-            CassetteMissing: the cassette does not hold the request.
+            CassetteMissing: the request is not in the cassette.
         """
         asked = self._request.scrubbed(self.cassette)
         answer = self.cassette.find_answer(asked)
@@ -105,20 +105,20 @@ class _ReplayingSocket:
         return io.BufferedReader(_PiecesReader(_http_bytes(answer, asked.method)))
 
     def settimeout(self, timeout: float | None) -> None:
-        """There is nothing to wait for."""
+        """Do nothing: there is no wait."""
 
     def setsockopt(self, *_: Any) -> None:
-        """There is nothing to set."""
+        """Do nothing: there is no socket option."""
 
     def shutdown(self, how: int) -> None:
-        """There is nothing to shut down."""
+        """Do nothing: there is no connection."""
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no socket."""
 
 
 class _PiecesReader(io.RawIOBase):
-    """Gives the recorded pieces one by one, as a socket would."""
+    """Returns the recorded chunks one by one, like a socket."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -140,7 +140,7 @@ class _PiecesReader(io.RawIOBase):
 
 
 def _http_bytes(answer: Exchange, method: str) -> Iterator[bytes]:
-    """The answer as it would come over a socket: chunked where it came in several pieces."""
+    """The answer as HTTP, in chunked encoding if it was recorded in several chunks."""
     has_body = answer.status not in _NO_BODY and method != "HEAD"
     is_chunked = has_body and (len(answer.chunks) > 1 or answer.cut == "broken")
     headers = [
@@ -183,7 +183,7 @@ def _recording_send(cassette: Session, real: Any) -> Callable[[Any, Any], None]:
 
 
 class _RecordingSocket:
-    """A real socket whose traffic is kept; everything else is the real one's."""
+    """A real socket whose traffic is recorded."""
 
     def __init__(self, cassette: Session, connection: Any, real: Any) -> None:
         self.cassette = cassette
@@ -236,7 +236,7 @@ class _RecordingReader(io.RawIOBase):
 
 
 class _RequestParser:
-    """Puts a request together from the bytes that a client sends."""
+    """Parses a request from the bytes that a client sends."""
 
     def __init__(self, connection: Any) -> None:
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -270,7 +270,7 @@ class _RequestParser:
         return self._head.target.decode("latin-1") if self._head else "/"
 
     def scrubbed(self, cassette: Session) -> Exchange:
-        """The request as the cassette knows it."""
+        """The request for the cassette."""
         pairs = self._head.headers if self._head else ()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
         return cassette.scrub_request(self.method, self._uri(), headers, bytes(self._body))
@@ -289,7 +289,7 @@ class _RequestParser:
 
 
 class _AnswerParser:
-    """Takes the bytes of an answer apart and hands head and pieces to the recorder."""
+    """Parses the bytes of an answer and passes headers and chunks to the recorder."""
 
     def __init__(self, method: str, recorder: ExchangeRecorder) -> None:
         self._recorder = recorder
@@ -299,7 +299,7 @@ class _AnswerParser:
         self._parser.send(h11.EndOfMessage())
 
     def feed(self, data: bytes) -> None:
-        """Some bytes have come; none: the connection has ended."""
+        """Process received bytes; empty bytes mean that the connection ended."""
         if self._is_over:
             return
         try:
@@ -324,7 +324,7 @@ class _AnswerParser:
                 return
 
     def break_off(self) -> None:
-        """The connection broke before the answer was whole."""
+        """Record that the connection broke."""
         if not self._is_over:
             self._is_over = True
             self._recorder.end("broken")

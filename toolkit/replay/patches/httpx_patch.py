@@ -1,7 +1,7 @@
 """Patches of httpx and of httpx2: their real transports, synchronous and asynchronous.
 
-vcrpy reads a whole body before it hands it on, and keeps nothing of one that breaks. These patches
-pass each piece on as it comes, stamp it, and keep what came before a cut.
+vcrpy reads a whole body before it returns it, and records nothing of one that breaks. These patches
+pass on each chunk at once with a timestamp, and record what arrived before a break.
 
 httpx2 is a package of its own with the interface of httpx. The official Anthropic client uses it
 since its version 2, while litellm and the OpenAI client use httpx.
@@ -103,7 +103,7 @@ def _record_head(recorder: ExchangeRecorder, response: Any) -> None:
 
 
 class _Replayed:
-    """The recorded body of an answer, piece by piece, for both kinds of client."""
+    """The recorded body of an answer in chunks, for both kinds of client."""
 
     def __init__(self, answer: Exchange, library: Any) -> None:
         self._answer = answer
@@ -120,7 +120,7 @@ class _Replayed:
 
 
 class _Recorded:
-    """A body on its way to a synchronous client, recorded as it passes."""
+    """A body that is recorded while a synchronous client reads it."""
 
     def __init__(self, stream: Any, recorder: ExchangeRecorder, library: Any) -> None:
         self._stream, self._recorder, self._library = stream, recorder, library
@@ -140,7 +140,7 @@ class _Recorded:
 
 
 class _AsyncRecorded:
-    """A body on its way to an asynchronous client, recorded as it passes."""
+    """A body that is recorded while an asynchronous client reads it."""
 
     def __init__(self, stream: Any, recorder: ExchangeRecorder, library: Any) -> None:
         self._stream, self._recorder, self._library = stream, recorder, library

@@ -1,13 +1,12 @@
 """The guard of a replay: while a cassette is played, no socket of this process connects.
 
-The patches of the HTTP libraries answer what they know. Whatever is not known to them (a raw
-socket, another HTTP library, a name look-up) ends here and is refused, so that a replay fails
-closed. Sockets of the same machine that speak no IP (Unix sockets) stay usable.
+The patches answer requests of known HTTP libraries. Anything else (a raw socket, another HTTP
+library, a name look-up) is refused here, so that a replay fails closed. Unix sockets stay usable.
 
-Three ways lead to the network, and each has its guard: Python's own sockets, which report to
+There are three ways to the network, each with its guard: Python's own sockets, which report to
 audit hooks; event loops that open sockets in C (uvloop, and the proactor of Windows); and clients
-that bring a network stack of their own (libcurl, gRPC). A program that is started by `subprocess`
-is another process with its own sockets: it is not guarded.
+with a network stack of their own (libcurl, gRPC). A program started by `subprocess` is another
+process with its own sockets and is not guarded.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _is_hooked = False
 
 
 def build_guard_patches(cassette: Session) -> Iterator[Patch]:
-    """The patches for a cassette that is about to be played."""
+    """The patches for a replay."""
     guard = _Guard(cassette)
     yield socket, "socketpair", guard.pairing(socket.socketpair)
     yield from _event_loop_patches(guard)

@@ -1,7 +1,7 @@
-"""How an open cassette gets between the HTTP libraries and the network: patches, put in and out.
+"""Apply and remove the patches of an open cassette.
 
-A patch replaces one attribute of a class or module for the whole process, so that threads and
-event loops see it at once and stay behind it until the cassette is closed.
+A patch replaces one attribute of a class or module for the whole process, so that it applies to all
+threads and event loops until the cassette is closed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Patch = tuple[Any, str, Any]
 
 
 class Session(Protocol):
-    """What the patches need of an open cassette."""
+    """The interface of an open cassette for the patches."""
 
     @property
     def mode(self) -> Mode:
@@ -27,7 +27,7 @@ class Session(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether traffic still belongs to it."""
+        """Whether it is still open."""
 
     @property
     def allowed_hosts(self) -> Set[str]:
@@ -36,13 +36,13 @@ class Session(Protocol):
     def scrub_request(
         self, method: str, uri: str, headers: Mapping[str, str], body: bytes
     ) -> Exchange:
-        """The request as it may be written and is looked up."""
+        """The request without secrets, as it is written and looked up."""
 
     def find_answer(self, asked: Exchange) -> Exchange | None:
         """The recorded answer; None while recording. A miss raises `CassetteMissing`."""
 
     def start_recording(self, asked: Exchange) -> ExchangeRecorder:
-        """Begin to record the answer to a request."""
+        """Start to record the answer to a request."""
 
     def refuse_connection(self, host: str, port: int | None) -> NoReturn:
         """Refuse a connection that did not come through a patched library."""
@@ -53,7 +53,7 @@ class Session(Protocol):
 
 @contextlib.contextmanager
 def installed(patches: Iterable[Patch]) -> Iterator[None]:
-    """Put the patches in place while the block runs, and take them out in reverse order."""
+    """Apply the patches during the block, and remove them in reverse order."""
     with contextlib.ExitStack() as stack:
         for owner, name, replacement in list(patches):
             is_own = name in vars(owner)

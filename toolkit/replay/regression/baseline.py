@@ -1,4 +1,4 @@
-"""What was accepted: the outcome of every case, as JSON beside the suite, to be kept in git."""
+"""The accepted outcome of every case, as a JSON file in the suite's folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Accepted:
     """The accepted outcome of one case and model.
 
     Attributes:
-        passes, repeats: how many of the judged answers passed.
+        passes, repeats: passed answers, of all judged ones.
         shown: the first answer.
-        prompt: hash of what was asked.
+        prompt: hash of the request.
         accepted_at: when, ISO.
-        response_model, system_fingerprint, toolkit_version, litellm_version: who answered whom.
+        response_model, system_fingerprint, toolkit_version, litellm_version: versions of model and
+            software.
     """
 
     passes: int
@@ -47,10 +48,10 @@ Baseline = Mapping[tuple[str, str], Accepted]
 
 
 def load_baseline(path: Path, mode: Mode) -> dict[tuple[str, str], Accepted]:
-    """The accepted outcomes of one mode; empty when nothing was accepted yet.
+    """The accepted outcomes of one mode; empty if there are none.
 
     Raises:
-        InvalidInput: the file is no baseline.
+        InvalidInput: the file is not a baseline.
     """
     entries = _read(path).get(mode, [])
     known = {field.name for field in fields(Accepted)}
@@ -84,7 +85,7 @@ def accept_runs(path: Path, mode: Mode, runs: Sequence[CaseRun], scrubber: Scrub
     """Make these outcomes the baseline of their mode; cases that were not run keep theirs.
 
     Returns:
-        How many outcomes were accepted; those that could not be judged are not.
+        Number of accepted outcomes; those that could not be judged are not accepted.
     """
     content = _read(path)
     kept = {(e["case"], e["model"]): e for e in content.get(mode, []) if isinstance(e, dict)}
@@ -111,7 +112,7 @@ def _entry(run: CaseRun, scrubber: Scrubber) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what lies between a case and its provider."""
+    """Versions of the software between a case and its provider."""
     from importlib.metadata import version
 
     from toolkit.version import __version__

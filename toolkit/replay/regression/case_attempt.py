@@ -1,4 +1,4 @@
-"""Asking one case once: the call, what its checks say, and what it was measured at."""
+"""One attempt at a case: the call, the results of its checks, and its measurements."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from toolkit.secret import Secret
 
 
 class KnownSecrets(Protocol):
-    """Where the keys are."""
+    """The key service."""
 
     def known_secrets(self) -> Any:
         """Every key that the toolkit knows."""
 
 
 class Ledger(Protocol):
-    """The part of the store that suites use."""
+    """The store interface for suites."""
 
     def append_many(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Acknowledge rows."""
@@ -41,12 +41,12 @@ class CaseAttempt:
     """One answer to one case.
 
     Attributes:
-        passed: whether every check that could be judged passed; None when nothing could be.
-        judgements: what each check said.
+        passed: whether every check that could be judged passed; None if there was none.
+        judgements: the results of the checks.
         text, tool_calls, finish_reason: the answer.
-        error_code, error_message: why there is none, or why it could not be judged.
+        error_code, error_message: why there is no answer, or why it could not be judged.
         call_id: the row in `calls`.
-        response_model, system_fingerprint: what the provider says it was.
+        response_model, system_fingerprint: as reported by the provider.
         measured: the live measurement that belongs to the answer.
     """
 
@@ -64,7 +64,7 @@ class CaseAttempt:
 
     @property
     def shown(self) -> str:
-        """The answer as one text: words, tool calls, or the failure."""
+        """The answer as text: content, tool calls, or the failure."""
         calls = [f"{name}({arguments})" for name, arguments in self.tool_calls]
         parts = [self.text, *calls]
         if self.error_code:
@@ -75,7 +75,7 @@ class CaseAttempt:
 def ask(
     toolkit: ModelClient, case: Case, model: str, *, options: Mapping[str, Any], is_live: bool
 ) -> tuple[Reply | None, ToolkitError | None]:
-    """Ask one model; a failure of the call is a result, everything else is raised."""
+    """Call one model; a failure of the call is a result, other errors are raised."""
     given = {**case.params, **options, "origin": "regression"}
     if not is_live:
         given["api_key"] = STAND_IN_KEY
@@ -93,7 +93,7 @@ def ask(
 def judge_answer(
     case: Case, reply: Reply | None, error: ToolkitError | None, measured: Measured | None
 ) -> CaseAttempt:
-    """Apply the checks of a case to what came back."""
+    """Apply the checks of a case to the answer."""
     facts = _facts(reply, error) | {"measured": measured}
     if error is not None and not (case.expects_error and isinstance(error, CallError)):
         return CaseAttempt(passed=None, **facts)
@@ -127,7 +127,7 @@ def _facts(reply: Reply | None, error: ToolkitError | None) -> dict[str, Any]:
 
 
 def measure_reply(reply: Reply) -> Measured:
-    """What a live reply was measured at."""
+    """The measurements of a live reply."""
     return Measured(
         ttft_ms=reply.timing.ttft_ms,
         duration_ms=reply.timing.duration_ms,
@@ -147,7 +147,7 @@ def measured_dict(measured: Measured) -> dict[str, Any]:
 
 
 def read_measured(raw: Any) -> Measured | None:
-    """A measurement out of a cassette's metadata; None when there is none."""
+    """The measurement in a cassette's metadata, or None."""
     if not isinstance(raw, Mapping):
         return None
     cost = raw.get("cost_usd")
@@ -160,7 +160,7 @@ def read_measured(raw: Any) -> Measured | None:
 
 
 def prompt_digest(case: Case) -> str:
-    """Hash of all that is asked, to tell a changed prompt from a changed model."""
+    """Hash of the request, to distinguish a changed prompt from a changed model."""
     asked = [[dict(message) for message in case.messages], dict(case.params), case.stream]
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""What a case expects of an answer: one check, one judgement, in words.
+"""Checks of a case and their results.
 
 Texts, numbers, tool calls and scores are judged by the scorers of the evals. Latency and cost
 are judged by what was measured live, never by the time of a replay.
@@ -22,7 +22,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a live call was measured at; None where it was not.
+    """Measurements of a live call; None if not measured.
 
     Attributes:
         ttft_ms, duration_ms: as in `Timing`.
@@ -38,7 +38,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a check looks at: the reply, or the code of the failure, and the live measurement."""
+    """The input of a check: the reply or the failure code, and the live measurement."""
 
     reply: Reply | None
     error_code: str | None = None
@@ -47,9 +47,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a check says: passed or not, None when there was nothing to judge by; and why.
+    """The result of a check: passed or not (None if it could not be judged), and why.
 
-    `is_error` says that the check itself failed (a scorer that raises, a missing target).
+    `is_error`: the check itself failed (a scorer that raises, a missing target).
     """
 
     check: str
@@ -67,9 +67,9 @@ class Check:
     """One expectation.
 
     Attributes:
-        label: the check in words, as in a report.
-        judge: looks at what was seen.
-        expects_error: it wants the call to fail.
+        label: a description, as in a report.
+        judge: evaluates the input.
+        expects_error: whether it expects the call to fail.
     """
 
     label: str
@@ -86,10 +86,10 @@ class Check:
 
 
 def parse_check(raw: Any) -> Check:
-    """A check from `{kind: specification}`, as it stands in a case.
+    """Parse a check from `{kind: specification}`.
 
     Raises:
-        InvalidInput: no such kind, or its specification makes no sense.
+        InvalidInput: the kind is unknown, or the specification is not valid.
     """
     if not isinstance(raw, Mapping) or len(raw) != 1:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Running a suite: recording it, replaying it offline, or asking the providers again."""
+"""Run the cases of a suite: record, replay offline, or call the providers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CaseRun:
     """All answers of one model to one case.
 
     Attributes:
-        unplayed: recorded exchanges of the case that its replay did not ask for.
+        unplayed: recorded exchanges of the case that its replay did not request.
     """
 
     case: Case
@@ -39,23 +39,23 @@ class CaseRun:
 
     @property
     def judged(self) -> list[CaseAttempt]:
-        """The trials that could be judged."""
+        """Attempts that could be judged."""
         return [trial for trial in self.trials if trial.passed is not None]
 
     @property
     def passes(self) -> int:
-        """How many of them passed."""
+        """Number of passed attempts."""
         return sum(trial.passed is True for trial in self.trials)
 
     @property
     def failing(self) -> list[Judgement]:
-        """The checks that did not pass, once each."""
+        """The failed checks, once each."""
         found = {j.check: j for t in self.trials for j in t.judgements if j.passed is False}
         return list(found.values())
 
 
 def replay_suite(toolkit: ModelClient, suite: Suite, *, run_id: str) -> list[CaseRun]:
-    """Play every case from its cassette; nothing leaves the process."""
+    """Replay every case from its cassette; nothing leaves the process."""
     secrets = secrets_of(toolkit)
     runs: list[CaseRun] = []
     for case in suite.cases:
@@ -79,7 +79,7 @@ def _replay_case(
                 found = recorded.get(model) if isinstance(recorded, dict) else None
                 trials[model] = judge_answer(case, reply, error, read_measured(found))
             unplayed = len(opened.unplayed)
-            opened.misses.clear()  # each miss has become the error of its case
+            opened.misses.clear()  # each miss is the error of its case
     except CassetteError as error:
         unplayed = 0
         trials |= {m: judge_answer(case, None, error, None) for m in case.models if m not in trials}
@@ -96,7 +96,7 @@ def ask_suite(
     concurrency: int = 4,
     progress: Progress | None = None,
 ) -> list[CaseRun]:
-    """Ask the providers again, each case `repeats` times."""
+    """Call the providers, `repeats` times per case."""
     wanted = [(case, model) for case in suite.cases for model in case.models]
     done = 0
 
@@ -122,11 +122,11 @@ def ask_suite(
 def record_suite(
     toolkit: ModelClient, suite: Suite, *, run_id: str, progress: Progress | None = None
 ) -> list[CaseRun]:
-    """Ask the providers and keep the traffic of each case in its cassette.
+    """Call the providers and record the traffic of each case in its cassette.
 
     Raises:
-        CassetteError: a cassette could not be written, or still holds a secret.
-        ToolkitError: a call failed that was not meant to; its case is not written.
+        CassetteError: a cassette could not be written, or still contains a secret.
+        ToolkitError: a call failed unexpectedly; its case is not written.
     """
     runs: list[CaseRun] = []
     for number, case in enumerate(suite.cases, 1):

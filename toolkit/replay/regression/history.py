@@ -1,4 +1,4 @@
-"""What is recorded about suites: runs, their cases, and the flaky ones."""
+"""Recorded runs of suites, their cases, and flaky cases."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MARKS: Final = {
     "new": "＋",
     "pass": "✓",
 }
-"""A shape for each verdict, so that colour is never the only sign."""
+"""A symbol for each verdict, so that colour is not the only distinction."""
 
 
 @cache
@@ -31,7 +31,7 @@ def _template() -> Template:
 
 
 def render_report(run: SuiteRun) -> str:
-    """The HTML text; cases that need a look come first."""
+    """The HTML text; cases that need attention come first."""
     order = {name: place for place, name in enumerate(VERDICTS)}
     verdicts = sorted(run.verdicts, key=lambda v: (order[v.verdict], v.name))
     return _template().render(

@@ -1,4 +1,4 @@
-"""A run as JUnit XML, which every CI server reads."""
+"""A run as JUnit XML."""
 
 from __future__ import annotations
 

@@ -29,14 +29,14 @@ _SUFFIXES: Final = (".yaml", ".yml", ".csv", ".jsonl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to ask, and what is expected of the answer.
+    """One request and the checks of its answer.
 
     Attributes:
         name: unique in its suite; the cassette is `<name>.yaml`.
-        messages: the conversation in OpenAI's form.
+        messages: the conversation in OpenAI's format.
         params: parameters in OpenAI's names, the suite's defaults included.
-        stream: ask piece by piece.
-        models: `provider/model_id` of each model that is asked.
+        stream: whether to stream.
+        models: `provider/model_id` of each model to call.
         checks: at least one.
     """
 
@@ -49,7 +49,7 @@ class Case:
 
     @property
     def expects_error(self) -> bool:
-        """Whether the call is meant to fail."""
+        """Whether the call is expected to fail."""
         return any(check.expects_error for check in self.checks)
 
 
@@ -58,12 +58,12 @@ class Suite:
     """A folder of cases.
 
     Attributes:
-        name: of the suite, the folder's unless it says otherwise.
-        folder: where it lies, with its cassettes and its baseline.
+        name: of the suite; default: that of the folder.
+        folder: its path, with cassettes and baseline.
         cases: in the order of their files.
-        repeats: how often each case is asked live.
-        alpha: level below which a difference counts.
-        max_regressed: how many regressed cases are put up with.
+        repeats: live calls per case.
+        alpha: significance level.
+        max_regressed: accepted number of regressed cases.
     """
 
     name: str
@@ -79,11 +79,11 @@ class Suite:
 
     @property
     def baseline_path(self) -> Path:
-        """What was accepted last."""
+        """The file of accepted outcomes."""
         return self.folder / "baseline.json"
 
     def only(self, names: Sequence[str]) -> Suite:
-        """The suite with the named cases alone (all of them when none is named).
+        """The suite with only these cases (all if none is given).
 
         Raises:
             InvalidInput: there is no such case.
@@ -99,7 +99,7 @@ def find_suite(name: str | Path) -> Path:
     """The folder of a suite: a path, or the name of a folder in `cassettes/`.
 
     Raises:
-        InvalidInput: there is no such folder, or it holds no suite.
+        InvalidInput: there is no such folder, or it contains no suite.
     """
     tried = [Path(name), FOLDER / name]
     for folder in tried:
@@ -114,10 +114,10 @@ def find_suite(name: str | Path) -> Path:
 
 
 def load_suite(name: str | Path) -> Suite:
-    """Read a suite and check all of it.
+    """Read and validate a suite.
 
     Raises:
-        InvalidInput: what is wrong, with the file and the case.
+        InvalidInput: a file or case is not valid; the message names it.
     """
     folder = find_suite(name)
     facts = _read_toml(folder / FILE_NAME)
@@ -173,7 +173,7 @@ def _case_files(folder: Path) -> list[Path]:
 
 
 def _rows(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """The rows of a file of cases, each with where it stands."""
+    """The rows of a file of cases, each with its position."""
     if path.stat().st_size > MAX_CASES_BYTES:
         raise InvalidInput(f"{path} is larger than {MAX_CASES_BYTES >> 20} MB")
     try:
@@ -198,7 +198,7 @@ def _parse(path: Path, text: str) -> Any:
 
 
 def _plain_row(row: Mapping[str | None, Any]) -> dict[str, Any]:
-    """A row of a table: empty cells are absent, and columns named after checks are checks."""
+    """Parse a row of a table: empty cells are ignored; columns named after checks are checks."""
     if None in row:
         raise ValueError("a row has more cells than the header")
     cells = {str(name): value for name, value in row.items() if value not in (None, "")}
@@ -279,7 +279,7 @@ def _models(value: Any) -> tuple[str, ...]:
 def _require_unique(cases: Sequence[Case], folder: Path) -> None:
     seen: set[str] = set()
     for case in cases:
-        if case.name.lower() in seen:  # some file systems do not tell case apart
+        if case.name.lower() in seen:  # some file systems are not case-sensitive
             raise InvalidInput(f"the suite {folder} has the case {case.name!r} twice")
         seen.add(case.name.lower())
     if not cases:

@@ -1,4 +1,4 @@
-"""One run of a suite from beginning to end: run, judge, compare, tell, keep."""
+"""One run of a suite: run the cases, judge, compare, report and record."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# What has changed around a case since its baseline: the prompt, the model, or the price list.
-#
-# Shown beside a live verdict, to tell a change of the model from a change of the prompt.
+# Changes around a case since its baseline: the prompt, the model, or the catalog.
+# Shown with a live verdict, to distinguish a changed model from a changed prompt.
 
 
 def find_drift(toolkit: ModelClient, run: CaseRun, accepted: Accepted) -> tuple[str, ...]:
@@ -77,12 +76,12 @@ class SuiteRun(Shown):
     """A judged run of a suite.
 
     Attributes:
-        run_id: its id in the ledger, `origin_id` of its calls.
-        mode: `replay` (did our side change?) or `live` (did the model change?).
+        run_id: its id, and the `origin_id` of its calls.
+        mode: `replay` (did your code change?) or `live` (did the model change?).
         verdicts: one for each case and model.
         comparison: now against the baseline; None without one, and in replay.
-        accepted: how many outcomes have become the baseline by this run.
-        max_regressed: how many regressed cases the suite puts up with.
+        accepted: number of outcomes accepted by this run.
+        max_regressed: accepted number of regressed cases.
     """
 
     run_id: str
@@ -185,14 +184,14 @@ def run_regression(
     Args:
         toolkit: the toolkit.
         suite: its folder, or its name in `cassettes/`.
-        live: ask the providers again, which may cost money; else replay the cassettes.
-        repeats: how often each case is asked live; None: as the suite says.
-        accept: make the outcomes the baseline.
+        live: call the providers, which may cost money; else replay the cassettes.
+        repeats: live calls per case; None: that of the suite.
+        accept: accept the outcomes as the baseline.
         only: names of the cases to run; all when empty.
-        progress: is told in words how far it is.
+        progress: called with a description of the progress.
 
     Raises:
-        InvalidInput: the suite is not in order.
+        InvalidInput: the suite is not valid.
     """
     loaded = (suite if isinstance(suite, Suite) else load_suite(suite)).only(only)
     run_id, started_at = _new_id(), datetime.now(UTC)
@@ -231,7 +230,7 @@ def record_regression(
     only: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[CaseRun]:
-    """Record the cassettes of a suite; this asks the providers and may cost money."""
+    """Record the cassettes of a suite; this calls the providers and may cost money."""
     loaded = load_suite(suite).only(only)
     return record_suite(toolkit, loaded, run_id=_new_id(), progress=progress)
 

@@ -12,10 +12,10 @@ from toolkit.replay.regression.suite import FILE_NAME, Suite, load_suite
 
 
 def find_unused(toolkit: ModelClient, folder: Path) -> list[Finding]:
-    """Play every suite below a folder, offline, and report what is left over or missing.
+    """Replay every suite below a folder and report unused or missing recordings.
 
     Raises:
-        InvalidInput: a suite is not in order.
+        InvalidInput: a suite is not valid.
     """
     if not folder.is_dir():
         return []

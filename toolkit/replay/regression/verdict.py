@@ -1,4 +1,4 @@
-"""From outcomes to verdicts: pass, regressed, fixed, flaky, new or error, and how sure that is."""
+"""Verdicts from outcomes: pass, regressed, fixed, flaky, new or error, with their statistics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class CaseVerdict:
     """The verdict on one case and model.
 
     Attributes:
-        reason: in words: which checks fail, or why it could not be judged.
-        accepted: what it is compared with; None when it is new.
-        drift: what has changed around it since then, in words.
+        reason: which checks fail, or why it could not be judged.
+        accepted: the accepted outcome; None if it is new.
+        drift: changes since then, as text.
     """
 
     run: CaseRun
@@ -44,16 +44,16 @@ class CaseVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Now against the baseline, over the cases that both have.
+    """Comparison with the baseline, over the cases that both have.
 
     Attributes:
-        cases: how many there are.
+        cases: number of cases.
         difference, low, high: change of the share of passes, with its 95 % interval from a
             bootstrap over whole cases.
-        p_value: exact McNemar where every case passed or failed as a whole, else the paired
-            bootstrap's.
-        test: which of the two it is.
-        smallest_visible: smallest change of that share that could reach the level at all.
+        p_value: exact McNemar if every case passed or failed as a whole, else from the paired
+            bootstrap.
+        test: which of the two was used.
+        smallest_visible: smallest change of that share that can reach the level.
     """
 
     cases: int
@@ -102,7 +102,7 @@ def _compare(passes: int, n: int, accepted: Accepted, alpha: float) -> Verdict:
 
 
 def fisher_less(passes: int, n: int, other_passes: int, other_n: int) -> float:
-    """One-sided p of Fisher's exact test: how likely so few passes are if nothing differs.
+    """One-sided p of Fisher's exact test: the probability of so few passes if nothing differs.
 
     Source: Fisher 1935; the lower tail of the hypergeometric distribution.
     """
@@ -115,7 +115,7 @@ def fisher_less(passes: int, n: int, other_passes: int, other_n: int) -> float:
 def compare_with_baseline(
     runs: Sequence[CaseRun], baseline: Baseline, *, alpha: float
 ) -> Comparison | None:
-    """All judged cases against their accepted outcomes, pair by pair; None without a pair."""
+    """Compare all judged cases with their accepted outcomes in pairs; None without a pair."""
     from toolkit.stats.comparison import compare_paired
 
     before: dict[str, list[float]] = {}
@@ -141,10 +141,10 @@ def compare_with_baseline(
 
 
 def find_smallest_visible(cases: int, alpha: float) -> float | None:
-    """The smallest change, as a share of the cases, that an exact McNemar test could call real.
+    """The smallest change, as a share of the cases, that an exact McNemar test can detect.
 
     If all d changed cases change the same way, p = 2 / 2^d: at 5 % that takes d = 6 cases.
-    None when the suite has fewer cases than that, so that no change could be shown.
+    None if the suite has fewer cases than that.
     """
     needed = ceil(1 - log2(alpha))
     return needed / cases if needed <= cases else None

@@ -1,4 +1,4 @@
-"""Two texts, word by word: what stayed, what went, what came."""
+"""Word-level differences of two texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_WORDS: Final = 4000
 
 
 def diff_words(before: str, now: str) -> Iterator[tuple[Kind, str]]:
-    """Pieces of both texts in reading order; very long texts are compared line by line."""
+    """Parts of both texts in reading order; very long texts are compared line by line."""
     old, new = _WORD.findall(before), _WORD.findall(now)
     if max(len(old), len(new)) > _MAX_WORDS:
         old, new = before.splitlines(keepends=True), now.splitlines(keepends=True)

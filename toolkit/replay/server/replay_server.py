@@ -1,8 +1,7 @@
-"""Plays cassettes on a real socket, chunk by chunk with the recorded timing, to any client.
+"""Replays cassettes on a real socket to any client, in chunks with the recorded timing.
 
-Requests are matched as in replay, by path, query and canonical body; whichever host was
-recorded, this server stands in for it. Identical requests get their recorded answers in
-order, and after the last one the first again.
+Requests are matched as in replay, by path, query and canonical body; this server replaces the
+recorded host. Identical requests get their recorded answers in order, starting over after the last.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 
 
 class BadRequest(Exception):
-    """What came is no request that can be answered; `status` says which kind of wrong."""
+    """A request that cannot be answered, with its HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -44,7 +43,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came; header names are in lower case."""
+    """A received request; header names are in lower case."""
 
     method: str
     target: str
@@ -53,7 +52,7 @@ class Request:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the client wants to send more over this connection."""
+        """Whether the client keeps the connection open."""
         return self.headers.get("connection", "").lower() != "close"
 
 
@@ -119,7 +118,7 @@ def head_of(status: int, reason: str, headers: Iterable[tuple[str, str]]) -> byt
 
 
 def chunk_of(data: bytes) -> bytes:
-    """One piece of a chunked body."""
+    """One chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -137,7 +136,7 @@ class ReplayServer:
 
     Args:
         folder: a folder of cassettes (all below it) or one cassette.
-        speed: 1 is as recorded, 2 twice as fast, 0 without waiting.
+        speed: 1 is as recorded, 2 twice as fast, 0 without delays.
         port: 0 takes any free port.
 
     Attributes:
@@ -145,8 +144,8 @@ class ReplayServer:
         served, missed: how many requests were answered from a cassette, and how many not.
 
     Raises:
-        CassetteMissing: there is no cassette to play.
-        CassetteStale: one of them is not whole.
+        CassetteMissing: there is no cassette.
+        CassetteStale: one of them is incomplete or edited.
         InvalidInput: a speed below 0, or a port that is taken.
     """
 
@@ -175,7 +174,7 @@ class ReplayServer:
 
     @property
     def routes(self) -> Mapping[str, int]:
-        """What is served: method, path and model, with the number of recorded answers."""
+        """The served requests: method, path and model, with the number of recorded answers."""
         found: dict[str, int] = {}
         for exchange in self._exchanges:
             asked = parse_json(exchange.request_body)
@@ -184,7 +183,7 @@ class ReplayServer:
             found[name] = found.get(name, 0) + 1
         return found
 
-    # ---- its life ---------------------------------------------------------------------------
+    # ---- start and stop -----------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         listening = self._listen()
@@ -318,7 +317,7 @@ def load_exchanges(folder: Path) -> Sequence[Exchange]:
 
     Raises:
         CassetteMissing: there is none.
-        CassetteStale: one of them is not whole.
+        CassetteStale: one of them is incomplete or edited.
     """
     from toolkit.replay.cassettes.cassette_lint import find_cassettes
 
@@ -348,7 +347,7 @@ def _scrubbed(request: Request) -> Exchange:
 
 
 async def _drain(reader: asyncio.StreamReader) -> None:
-    """Read what is still coming, for a moment: closing upon unread bytes would reset the answer."""
+    """Read remaining bytes briefly, because closing with unread bytes resets the connection."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_S):
             while await reader.read(MAX_HEAD_BYTES):
@@ -356,7 +355,7 @@ async def _drain(reader: asyncio.StreamReader) -> None:
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, code: str, message: str) -> None:
-    """An error in a form that the clients of OpenAI and Anthropic both understand."""
+    """An error in a format that the clients of OpenAI and Anthropic both understand."""
     error = {"type": "not_found_error", "code": code, "message": message}
     body = json.dumps({"type": "error", "error": error}).encode()
     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
