@@ -141,7 +141,7 @@ def settle_type(preset: Provider, url: str) -> ProviderType:
     """The type of a preset with another address.
 
     A preset keeps its type: behind a corporate proxy Anthropic's API is still Anthropic's. Only a
-        host or path known for another API changes it.
+    host or path known for another API changes it.
     """
     found = find_type(url, by_port=False)
     is_both_anthropic = preset.type.startswith("anthropic") and (found or "").startswith(

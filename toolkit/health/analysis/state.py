@@ -246,7 +246,7 @@ def _count_call(health: Health, seen: Evidence, at: datetime) -> Health:
     """Count consecutive failed calls; listings do not change the count.
 
     A call that did not reach the provider does not count: a good listing then proves that the fault
-        is over.
+    is over.
     """
     is_listing = seen.is_probe and seen.model is None
     if is_listing or seen.reason.startswith(_NEVER_ARRIVED):

@@ -79,8 +79,8 @@ def request_key(method: str, uri: str, body: bytes, *, with_host: bool = True) -
     """SHA-256 of the canonical form of a scrubbed request.
 
     The canonical form has: the method in upper case; scheme, host and port (every loopback address
-        is the same host, because local servers use any free port); the path; the sorted query; the
-        body as JSON with sorted keys, or unchanged if it is not JSON.
+    is the same host, because local servers use any free port); the path; the sorted query; the
+    body as JSON with sorted keys, or unchanged if it is not JSON.
 
     Args:
         with_host: False for a server that replaces any host.
