@@ -18,7 +18,7 @@ from toolkit.display import Card, Shown, milliseconds, money
 
 Blame = Literal["provider", "network", "client", "local", "policy"]
 Origin = Literal[
-    "api", "chat", "compare", "eval", "health", "gateway", "regression", "litellm", "demo"
+    "api", "chat", "compare", "eval", "health", "gateway", "regression", "litellm", "demo", "shadow"
 ]
 AttemptKind = Literal["first", "retry", "fallback"]
 Status = Literal["ok", "error", "cancelled"]

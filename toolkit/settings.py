@@ -64,6 +64,13 @@ class Settings(BaseSettings):
         processors: names of processors of installed packages that every request passes, in order.
         request_parsers: names of request parsers of installed packages that the gateway serves.
         metrics_open: whether `/metrics` is answered without a token.
+        cache_ttl_s: how long the gateway keeps answers for exact repetitions, seconds, where
+            neither the request nor the token says; 0: not at all.
+        hedging: by name of a failover chain, after how many milliseconds without an answer the
+            gateway calls the chain's second model as well; `p95`: after the 95th percentile of
+            the first model's recent calls.
+        shadow: by name of a model or chain, a second model to which the gateway copies requests.
+        shadow_share: which share of those requests is copied, 0 to 1.
     """
 
     model_config = SettingsConfigDict(env_prefix="TOOLKIT_", extra="ignore", frozen=True)
@@ -98,6 +105,10 @@ class Settings(BaseSettings):
     processors: tuple[str, ...] = ()
     request_parsers: tuple[str, ...] = ()
     metrics_open: bool = False
+    cache_ttl_s: float = Field(default=0.0, ge=0)
+    hedging: dict[str, float | Literal["p95"]] = Field(default_factory=dict)
+    shadow: dict[str, str] = Field(default_factory=dict)
+    shadow_share: float = Field(default=1.0, ge=0, le=1)
 
     @field_validator("home")
     @classmethod

@@ -42,6 +42,7 @@ class BearerToken:
         created_at: ISO time, UTC.
         on_unsupported: what becomes of a parameter that a provider does not take, where the
             request does not say; None: the gateway's policy.
+        cache_ttl_s: how long answers are kept for exact repetitions, seconds; None: the setting.
     """
 
     name: str
@@ -53,6 +54,7 @@ class BearerToken:
     concurrency: int = 256
     created_at: str = ""
     on_unsupported: Literal["error", "drop", "neutral"] | None = None
+    cache_ttl_s: float | None = None
 
     def may_call(self, model: str) -> bool:
         """Whether `model` (`provider/model_id` or an alias) is among its models."""
@@ -72,7 +74,7 @@ class BearerTokens:
         self._seen: tuple[int, ...] | None = None
         self._read: tuple[BearerToken, ...] = ()
 
-    def create(
+    def create(  # noqa: PLR0913 - one argument for each property of a token
         self,
         name: str,
         *,
@@ -82,6 +84,7 @@ class BearerTokens:
         requests_per_minute: int = 6000,
         concurrency: int = 256,
         on_unsupported: Literal["error", "drop", "neutral"] | None = None,
+        cache_ttl_s: float | None = None,
     ) -> Secret:
         """Make a token and return its text, which is stored nowhere.
 
@@ -104,6 +107,7 @@ class BearerTokens:
             requests_per_minute=requests_per_minute,
             concurrency=concurrency,
             on_unsupported=on_unsupported,
+            cache_ttl_s=cache_ttl_s,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self._write([*tokens, token])

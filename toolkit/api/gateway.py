@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from toolkit import __version__
 from toolkit.api.access import require_model, require_scope
 from toolkit.api.bearer_tokens import BearerToken
-from toolkit.api.formats.chat_format import ChatBody, ChatFormat, reply_headers
+from toolkit.api.formats.chat_format import ChatBody, ChatFormat
 from toolkit.api.formats.completions_format import (
     CompletionBody,
     CompletionFormat,
@@ -33,7 +33,7 @@ from toolkit.api.formats.ollama_format import (
 from toolkit.api.formats.response_events import ResponsesFormat
 from toolkit.api.formats.responses_format import ResponsesBody, without_instructions
 from toolkit.api.json_bodies import LARGE_BYTES
-from toolkit.api.model_calls import ModelCalls, dropped_header, json_response
+from toolkit.api.model_calls import ModelCalls, json_response
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import InvalidInput, ModelNotFound
 from toolkit.pricing.token_estimate import estimate_request_tokens
@@ -113,8 +113,8 @@ def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
             return await calls.answer(requests[0], http, token, form)
         made = [await calls.complete(request, http, token) for request in requests]
         echoes = [str(r.messages[0]["content"]) if body.echo else "" for r in requests]
-        content = join_completions([reply for reply, _ in made], echoes)
-        return json_response(content, reply_headers(made[0][0]) | dropped_header(made[0][1]))
+        content = join_completions([answer.reply for answer in made], echoes)
+        return json_response(content, made[0].headers())
 
     @router.post("/v1/embeddings", summary="Vectors of texts", **_body(EmbeddingBody))
     async def embed(http: Request, token: BearerToken = _MAY_CALL) -> Response:

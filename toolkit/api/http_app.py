@@ -129,15 +129,10 @@ OpenAI's shape, `{"error": {"message", "type", "code", "param"}}`, with this too
 
 
 def build_api(
-    toolkit: Toolkit,
-    metrics: Metrics,
-    lifespan: Any = None,
-    *,
-    on_unsupported: UnsupportedPolicy = "neutral",
+    toolkit: Toolkit, calls: ModelCalls, metrics: Metrics, lifespan: Any = None
 ) -> FastAPI:
     """All routes as one FastAPI application, without the guard; `metrics` counts its calls."""
     toolkit.on_record.append(metrics.observe_call)
-    calls = ModelCalls(toolkit, on_unsupported=on_unsupported)
     api = FastAPI(
         lifespan=lifespan,
         title="LLM Provider Toolkit",
@@ -170,7 +165,8 @@ def build_routes(
 ) -> list[BaseRoute]:
     """The routes that the app mounts beside its pages, guarded."""
     metrics = Metrics()
-    guarded = _guarded(build_api(toolkit, metrics), toolkit, metrics, hosts, origins)
+    api = build_api(toolkit, ModelCalls(toolkit), metrics)
+    guarded = _guarded(api, toolkit, metrics, hosts, origins)
     return [Mount(prefix, _WholePath(guarded)) for prefix in APP_PREFIXES]
 
 
@@ -191,14 +187,16 @@ def build_app(
         origins: origins of web pages and desktop clients that may send requests.
         on_unsupported: policy for parameters that a provider does not take.
     """
+    calls = ModelCalls(toolkit, on_unsupported=on_unsupported)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await calls.aclose()
         await toolkit.client.aclose()
 
     metrics = Metrics()
-    api = build_api(toolkit, metrics, lifespan, on_unsupported=on_unsupported)
+    api = build_api(toolkit, calls, metrics, lifespan)
     return _guarded(api, toolkit, metrics, hosts, origins)
 
 

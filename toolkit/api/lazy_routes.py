@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Route
 
 from toolkit.api import APP_PREFIXES
 from toolkit.toolkit import Toolkit
@@ -30,7 +30,12 @@ def build_lazy_routes(find_toolkit: Callable[[], Toolkit]) -> list[BaseRoute]:
             if isinstance(route, Mount)
         }
 
-    return [Mount(prefix, _Lazy(prefix, build)) for prefix in APP_PREFIXES]
+    routes: list[BaseRoute] = []
+    for prefix in APP_PREFIXES:
+        app = _Lazy(prefix, build)
+        # A mount alone does not answer at the prefix itself, as `/completions` without `/v1`.
+        routes += [Route(prefix, app), Mount(prefix, app)]
+    return routes
 
 
 class _Lazy:

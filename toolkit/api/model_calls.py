@@ -7,9 +7,11 @@ Behind it is the whole call path: pipeline, limits, failover and the database, w
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,12 +30,32 @@ from toolkit.api.formats.model_request import (
     UnsupportedPolicy,
     is_neutral,
 )
+from toolkit.api.routing.chain_routing import (
+    HEDGE_HEADER,
+    HEDGED_HEADER,
+    P95,
+    SESSION_HEADER,
+    RecentLatency,
+    StickySessions,
+    first_answer,
+    read_hedge,
+    session_of,
+)
+from toolkit.api.routing.response_cache import (
+    CACHE_HEADER,
+    ResponseCache,
+    cache_key,
+    read_ttl,
+    repeat,
+)
+from toolkit.api.routing.shadow_traffic import ShadowTraffic
+from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
 from toolkit.pricing.budget import Budgets, Cap
 from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
-    from toolkit.calls.client import Delta, ReplyStream
+    from toolkit.calls.client import ReplyStream
     from toolkit.records import Reply
     from toolkit.toolkit import Toolkit
 
@@ -57,6 +79,8 @@ async def check_budget(budgets: Budgets, token: BearerToken) -> None:
 
 
 T = TypeVar("T")
+
+_log = logging.getLogger("toolkit")
 
 POLICY_HEADER: Final = "x-toolkit-on-unsupported"
 DROPPED_HEADER: Final = "x-toolkit-dropped-parameters"
@@ -90,6 +114,12 @@ class ModelCalls:
         self._models: list[str] = []
         self._disabled: frozenset[str] = frozenset()
         self._models_until = 0.0
+        settings = toolkit.settings
+        self._cache = ResponseCache()
+        self._sessions = StickySessions()
+        self._latency = RecentLatency()
+        toolkit.on_record.append(self._latency.observe_call)
+        self._shadow = ShadowTraffic(settings.shadow, settings.shadow_share, toolkit.acomplete)
 
     # ---- models -----------------------------------------------------------------------------
 
@@ -136,28 +166,117 @@ class ModelCalls:
         Raises:
             ToolkitError: no model answered, or the token may not do this.
         """
+        require_model(token, request.model)
+        ttl_s = self._ttl_s(http, token)
+        key = cache_key(token.name, request) if ttl_s else None
+        if key is not None and (kept := self._cache.find(key)):
+            return self._repeat(*kept, request, token, form)
+        mark = {} if key is None else {CACHE_HEADER: "miss"}
+
+        def keep(reply: Reply, dropped: Sequence[str]) -> None:
+            if key is not None:
+                self._cache.keep(key, reply, tuple(dropped), ttl_s)
+
         if request.stream:
-            return await self._stream(request, http, token, form)
-        reply, dropped = await self.complete(request, http, token)
-        return json_response(form.whole(reply), reply_headers(reply) | dropped_header(dropped))
+            return await self._stream(request, http, token, form, mark, keep)
+        made = await self.complete(request, http, token)
+        keep(made.reply, made.dropped)
+        return json_response(form.whole(made.reply), made.headers() | mark)
+
+    def _ttl_s(self, http: Request, token: BearerToken) -> float:
+        asked = read_ttl(http.headers.get(CACHE_HEADER))
+        by_default = token.cache_ttl_s
+        if by_default is None:
+            by_default = self.toolkit.settings.cache_ttl_s
+        return by_default if asked is None else asked
+
+    def _repeat(
+        self,
+        kept: Reply,
+        dropped: Sequence[str],
+        request: ModelRequest,
+        token: BearerToken,
+        form: Format,
+    ) -> Response:
+        """Answer with a reply that was kept, and record that."""
+        reply = repeat(kept, request, token.name)
+        try:
+            self.toolkit.record(reply.attempts[0])
+        except (StoreError, OSError) as error:
+            _log.warning("an answer from the cache was not recorded: %s", type(error).__name__)
+        headers = reply_headers(reply) | dropped_header(dropped) | {CACHE_HEADER: "hit"}
+        if not request.stream:
+            return json_response(form.whole(reply), headers)
+        events = _repeated_events(reply, form.writer(reply.call_id, reply.model))
+        return StreamingResponse(events, media_type=form.media_type, headers=headers)
 
     async def complete(
         self, request: ModelRequest, http: Request, token: BearerToken
-    ) -> tuple[Reply, list[str]]:
-        """The whole reply, and the parameters that were dropped for it.
+    ) -> WholeAnswer:
+        """The whole reply, and what was done for it.
 
         Raises:
             ToolkitError: as `answer`.
         """
         options = await self._options(request, http, token)
 
-        async def run(this: ModelRequest) -> Reply:
-            call = self.toolkit.acomplete(request.model, this.messages, **this.params, **options)
-            reply: Reply = await unless_gone(http, asyncio.ensure_future(call))
-            return reply
+        async def run(this: ModelRequest) -> tuple[Reply, bool]:
+            async def call(models: Sequence[str]) -> Reply:
+                more = _with_fallbacks(options, models)
+                return await self.toolkit.acomplete(models[0], this.messages, **this.params, **more)
 
-        reply, dropped = await self._with_policy(request, http, token, run)
-        return reply, [*request.left_out, *(dropped or _dropped_names(reply))]
+            found: tuple[Reply, bool] = await unless_gone(
+                http, asyncio.ensure_future(self._routed(this, http, token, call, _discard_reply))
+            )
+            return found
+
+        (reply, is_hedged), dropped = await self._with_policy(request, http, token, run)
+        self._answered(request, http, token, reply.model, reply.request_id)
+        dropped = [*request.left_out, *(dropped or _dropped_names(reply))]
+        return WholeAnswer(reply=reply, dropped=dropped, is_hedged=is_hedged)
+
+    async def _routed(
+        self,
+        request: ModelRequest,
+        http: Request,
+        token: BearerToken,
+        call: Callable[[Sequence[str]], Awaitable[T]],
+        discard: Callable[[T], Awaitable[None]],
+    ) -> tuple[T, bool]:
+        """What `call` answers for the models of the request, and whether it was hedged."""
+        models = self.toolkit.chains.find(request.model) or (request.model,)
+        if len(models) < 2:
+            return await call((request.model,)), False
+        session = session_of(http.headers.get(SESSION_HEADER), request.params)
+        if session is not None:
+            models = self._sessions.order(token.name, session, models)
+        wait_ms = self._hedge_ms(request, http, models[0])
+        if not wait_ms:
+            return await call(models if session is not None else (request.model,)), False
+        return await first_answer(
+            lambda: call(models), lambda: call(models[1:]), wait_ms / 1000, discard
+        )
+
+    def _hedge_ms(self, request: ModelRequest, http: Request, model: str) -> float | None:
+        """How long the first model may take before a second one is called; None: for ever."""
+        asked = read_hedge(http.headers.get(HEDGE_HEADER))
+        chosen = self.toolkit.settings.hedging.get(request.model) if asked is None else asked
+        if chosen == P95:
+            return self._latency.p95_ms(model, stream=request.stream)
+        return float(chosen) if chosen is not None else None
+
+    def _answered(
+        self, request: ModelRequest, http: Request, token: BearerToken, model: str, request_id: str
+    ) -> None:
+        """Remember who answered the session, and copy the request where that is wanted."""
+        session = session_of(http.headers.get(SESSION_HEADER), request.params)
+        if session is not None:
+            self._sessions.note(token.name, session, model)
+        self._shadow.send(request, request_id)
+
+    async def aclose(self) -> None:
+        """End what is still under way for no client."""
+        await self._shadow.aclose()
 
     async def embed(self, body: EmbeddingBody, http: Request, token: BearerToken) -> Response:
         """The vectors of texts.
@@ -220,29 +339,88 @@ class ModelCalls:
             dropped += neutral
 
     async def _stream(
-        self, request: ModelRequest, http: Request, token: BearerToken, form: Format
+        self,
+        request: ModelRequest,
+        http: Request,
+        token: BearerToken,
+        form: Format,
+        mark: Mapping[str, str],
+        keep: Callable[[Reply, Sequence[str]], None],
     ) -> Response:
         """Answer once the first piece is there, so an error before it has a status of its own."""
         options = await self._options(request, http, token)
 
-        async def run(this: ModelRequest) -> tuple[ReplyStream, AsyncIterator[Delta], Delta | None]:
-            stream = self.toolkit.astream(request.model, this.messages, **this.params, **options)
-            stream.hold_back(_MAX_WAITING)
-            deltas = stream.deltas()
-            first: Delta | None = await unless_gone(http, asyncio.ensure_future(_first(deltas)))
-            return stream, deltas, first
+        async def run(this: ModelRequest) -> tuple[_Opened, bool]:
+            async def call(models: Sequence[str]) -> _Opened:
+                more = _with_fallbacks(options, models)
+                stream = self.toolkit.astream(models[0], this.messages, **this.params, **more)
+                stream.hold_back(_MAX_WAITING)
+                deltas = stream.deltas()
+                return _Opened(stream, deltas, await anext(deltas, None))
 
-        (stream, deltas, first), dropped = await self._with_policy(request, http, token, run)
+            found: tuple[_Opened, bool] = await unless_gone(
+                http, asyncio.ensure_future(self._routed(this, http, token, call, _discard_stream))
+            )
+            return found
+
+        (opened, is_hedged), dropped = await self._with_policy(request, http, token, run)
         dropped = [*request.left_out, *dropped]
-        request_id = stream.request.request_id
-        answering = stream.answering
+        request_id = opened.stream.request.request_id
+        answering = opened.stream.answering
         if answering is None:  # it ended without a piece
             model, call_id, attempts = request.model, request_id, 1
         else:
             model, call_id, attempts = answering.model, answering.call_id, answering.attempts
+        self._answered(request, http, token, model, request_id)
         headers = stream_headers(model, call_id, request_id, attempts) | dropped_header(dropped)
-        events = _events(stream, deltas, first, form.writer(call_id, model))
+        headers |= {**mark, **_hedged_header(is_hedged=is_hedged)}
+        writer = form.writer(call_id, model)
+        events = _events(opened, writer, lambda reply: keep(reply, dropped))
         return StreamingResponse(events, media_type=form.media_type, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """A whole reply, and what was done for it.
+
+    Attributes:
+        dropped: parameters that were left out.
+        is_hedged: whether a second model was called as well.
+    """
+
+    reply: Reply
+    dropped: Sequence[str]
+    is_hedged: bool = False
+
+    def headers(self) -> dict[str, str]:
+        """The headers of the response."""
+        headers = reply_headers(self.reply) | dropped_header(self.dropped)
+        return headers | _hedged_header(is_hedged=self.is_hedged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A stream whose first piece has come; None where it ended without one."""
+
+    stream: ReplyStream
+    deltas: AsyncIterator[Delta]
+    first: Delta | None
+
+
+def _with_fallbacks(options: Mapping[str, Any], models: Sequence[str]) -> dict[str, Any]:
+    return {**options, "fallbacks": list(models[1:])} if len(models) > 1 else dict(options)
+
+
+def _hedged_header(*, is_hedged: bool) -> dict[str, str]:
+    return {HEDGED_HEADER: "yes"} if is_hedged else {}
+
+
+async def _discard_reply(reply: Reply) -> None:
+    """Nothing: its row is written."""
+
+
+async def _discard_stream(opened: _Opened) -> None:
+    await opened.stream.aclose()
 
 
 def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
@@ -304,24 +482,33 @@ async def _wait_until_gone(http: Request) -> None:
         pass
 
 
-async def _first(deltas: AsyncIterator[Delta]) -> Delta | None:
-    return await anext(deltas, None)
-
-
 async def _events(
-    stream: ReplyStream, deltas: AsyncIterator[Delta], first: Delta | None, writer: StreamWriter
+    opened: _Opened, writer: StreamWriter, keep: Callable[[Reply], None]
 ) -> AsyncIterator[bytes]:
     """The stream's events; each waits until the last was read, so a slow client costs nothing."""
+    stream = opened.stream
     try:
         if opening := writer.start():
             yield opening
-        if first is not None and (chunk := writer.piece(first, stream.tools)):
+        if opened.first is not None and (chunk := writer.piece(opened.first, stream.tools)):
             yield chunk
-        async for delta in deltas:
+        async for delta in opened.deltas:
             if chunk := writer.piece(delta, stream.tools):
                 yield chunk
+        keep(stream.reply)
         yield writer.end(stream.reply)
     except ToolkitError as error:
         yield writer.failed(error)
     finally:
         await stream.aclose()
+
+
+async def _repeated_events(reply: Reply, writer: StreamWriter) -> AsyncIterator[bytes]:
+    """A kept reply as a stream: its reasoning and its text in one piece each."""
+    if opening := writer.start():
+        yield opening
+    if reply.reasoning:
+        yield writer.piece(Delta("reasoning", reply.reasoning, 0.0), {})
+    if reply.text:
+        yield writer.piece(Delta("text", reply.text, 0.0), {})
+    yield writer.end(reply)

@@ -103,6 +103,10 @@ def create_token(  # noqa: PLR0913, PLR0917 - one argument for each option of th
         UnsupportedPolicyName | None,
         typer.Option(help="Its policy for parameters that a provider does not support."),
     ] = None,
+    cache: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds for which answers to exact repetitions are kept."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Create a token and print it once."""
@@ -118,6 +122,7 @@ def create_token(  # noqa: PLR0913, PLR0917 - one argument for each option of th
             requests_per_minute=rpm,
             concurrency=concurrency,
             on_unsupported=on_unsupported.value if on_unsupported else None,
+            cache_ttl_s=cache,
         )
     if as_json:
         print_json({"name": name, "token": made.reveal()})
