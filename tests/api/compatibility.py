@@ -120,16 +120,26 @@ def _curl() -> list[str]:
     return [sys.executable, "-m", "tests.api.clients.with_curl"]
 
 
-def _node() -> list[str]:
-    node = shutil.which("node")
-    if node is None or not (JUDGES / "node_modules" / "ai").is_dir():
-        raise Missing("the AI SDK is not installed (`make judges` installs it; it needs Node.js)")
-    return [node, str(JUDGES / "with_ai_sdk.mjs")]
+def _node(script: str, package: str, *arguments: str) -> Callable[[], list[str]]:
+    def command() -> list[str]:
+        node = shutil.which("node")
+        if node is None or not (JUDGES / "node_modules" / package).is_dir():
+            raise Missing(f"{package} is not installed (`make judges` does it; it needs Node.js)")
+        return [node, str(JUDGES / f"{script}.mjs"), *arguments]
+
+    return command
 
 
-def _npm_versions() -> str:
-    wanted = json.loads((JUDGES / "package.json").read_text("utf-8"))["dependencies"]
-    return f"ai {wanted['ai']}, @ai-sdk/openai-compatible {wanted['@ai-sdk/openai-compatible']}"
+def _npm_versions(*packages: str) -> Callable[[], str]:
+    def versions() -> str:
+        wanted = json.loads((JUDGES / "package.json").read_text("utf-8"))["dependencies"]
+        return ", ".join(f"{package} {wanted[package]}" for package in packages)
+
+    return versions
+
+
+def _without(*names: str) -> tuple[str, ...]:
+    return tuple(name for name in FEATURES if name not in names)
 
 
 CLIENTS = (
@@ -159,10 +169,40 @@ CLIENTS = (
         ("whole", "stream", "error", "broken stream"),
     ),
     Client(
-        "Vercel AI SDK",
-        _npm_versions,
-        _node,
-        tuple(name for name in FEATURES if name not in ("asynchronous", "models")),
+        "openai (JavaScript)",
+        _npm_versions("openai"),
+        _node("with_openai", "openai"),
+        _without("asynchronous"),
+    ),
+    Client(
+        "anthropic (JavaScript)",
+        _npm_versions("@anthropic-ai/sdk"),
+        _node("with_anthropic", "@anthropic-ai/sdk"),
+        _without("asynchronous", "embeddings"),
+    ),
+    Client(
+        "ollama (JavaScript)",
+        _npm_versions("ollama"),
+        _node("with_ollama", "ollama"),
+        _without("asynchronous", "embeddings"),
+    ),
+    Client(
+        "Vercel AI SDK (chat)",
+        _npm_versions("ai", "@ai-sdk/openai-compatible"),
+        _node("with_ai_sdk", "ai", "compatible"),
+        _without("asynchronous", "models"),
+    ),
+    Client(
+        "Vercel AI SDK (Responses)",
+        _npm_versions("@ai-sdk/openai"),
+        _node("with_ai_sdk", "@ai-sdk/openai", "openai"),
+        _without("asynchronous", "models"),
+    ),
+    Client(
+        "Vercel AI SDK (Messages)",
+        _npm_versions("@ai-sdk/anthropic"),
+        _node("with_ai_sdk", "@ai-sdk/anthropic", "anthropic"),
+        _without("asynchronous", "models", "embeddings", "schema"),
     ),
     Client(
         "curl",
@@ -340,7 +380,7 @@ LangChain's `OpenAIEmbeddings` sends arrays of token numbers, which are decoded 
 send texts: `check_embedding_ctx_length=False`.
 
 This page is written by `python -m tests.api.compatibility`, which runs all clients first (the
-AI SDK after `make judges`; LangChain and llm with `TOOLKIT_REQUIRE_JUDGES=1`, into an environment
+packages for JavaScript after `make judges`; LangChain and llm with `TOOLKIT_REQUIRE_JUDGES=1`, into an environment
 of their own, or `TOOLKIT_CLIENT_VENV` naming one that has them). A test compares it with the tests.
 """
 

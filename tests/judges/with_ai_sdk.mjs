@@ -1,33 +1,26 @@
-// The Vercel AI SDK with its package for OpenAI-compatible servers; prints one JSON line.
+// The Vercel AI SDK with the package of one API, named by the first argument; prints one JSON line.
+import { createAnthropic } from '@ai-sdk/anthropic';
+import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { address, fails, picture, report, schema, token } from './answers.mjs';
 import { embed, generateObject, generateText, jsonSchema, streamText, tool } from 'ai';
 
-const gateway = createOpenAICompatible({
-  name: 'gateway',
-  baseURL: process.env.GATEWAY_URL,
-  apiKey: process.env.GATEWAY_TOKEN,
-  includeUsage: true,
-  supportsStructuredOutputs: true,
-});
-const schema = jsonSchema({
-  type: 'object',
-  properties: { city: { type: 'string' } },
-  required: ['city'],
-  additionalProperties: false,
-});
-const tools = { weather: tool({ description: 'The weather.', inputSchema: schema }) };
+const [kind, ...names] = process.argv.slice(2);
+const settings = { baseURL: address, apiKey: token };
+const gateway = {
+  compatible: () =>
+    createOpenAICompatible({
+      name: 'gateway',
+      ...settings,
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+    }),
+  openai: () => createOpenAI(settings), // its default is the Responses API
+  anthropic: () => createAnthropic(settings),
+}[kind]();
+const tools = { weather: tool({ description: 'The weather.', inputSchema: jsonSchema(schema) }) };
 const asking = (model = 'mock/m') => ({ model: gateway(model), prompt: 'hi', maxRetries: 0 });
-const picture =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYPgPAAEDAQAIicLsAAAAAElFTkSuQmCC';
-
 const called = ([call]) => [call.toolName, call.input];
-const fails = async (act) => {
-  try {
-    return `no error but ${JSON.stringify(await act())}`;
-  } catch (error) {
-    return `${error.name ?? 'Error'}: ${error.message} ${error.responseBody ?? ''}`;
-  }
-};
 const drain = async (options) => {
   const made = streamText({ ...options, onError: () => {} });
   let text = '';
@@ -53,19 +46,11 @@ const features = {
     const content = [{ type: 'text', text: 'what?' }, { type: 'image', image: picture, mediaType: 'image/png' }];
     return (await generateText({ model: gateway('mock/m'), messages: [{ role: 'user', content }], maxRetries: 0 })).text;
   },
-  schema: async () => (await generateObject({ ...asking(), schema })).object,
+  schema: async () => (await generateObject({ ...asking(), schema: jsonSchema(schema) })).object,
   embeddings: async () =>
     (await embed({ model: gateway.textEmbeddingModel('mock/emb'), value: 'one', maxRetries: 0 })).embedding,
   error: () => fails(() => generateText(asking('nobody/m'))),
   'broken stream': () => fails(() => drain(asking())),
 };
 
-const told = {};
-for (const name of process.argv.slice(2)) {
-  try {
-    told[name] = await features[name]();
-  } catch (error) {
-    told[name] = `${error.name}: ${error.message} ${error.responseBody ?? ''}`;
-  }
-}
-console.log(JSON.stringify(told));
+await report(features, names);

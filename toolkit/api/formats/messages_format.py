@@ -287,7 +287,7 @@ def blocks_of(answer: Answer) -> list[dict[str, Any]]:
     """The content blocks of an answer."""
     blocks = thinking_blocks(answer)
     if answer.text or not (answer.tool_calls or blocks):
-        blocks.append({"type": "text", "text": answer.text, "citations": None})
+        blocks.append({"type": "text", "text": answer.text})
     for index, call in enumerate(answer.tool_calls):
         blocks.append(
             {
