@@ -321,6 +321,10 @@ def _parts(*parts: Any, **members: Any) -> dict[str, Any]:
     return {"candidates": [{"content": {"parts": list(parts)}, "index": 0, **members}]}
 
 
+def _cohere(kind: str, **message: Any) -> dict[str, Any]:
+    return {"type": kind, "index": 0, "delta": {"message": message}}
+
+
 STREAMS: dict[str, list[dict[str, Any]]] = {
     "openai": [
         _chunk({"role": "assistant", "reasoning_content": "hm"}),
@@ -364,6 +368,54 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
             "delta": '{"city": "Paris"}',
         },
         {"type": "response.completed", "response": {"status": "completed", "output": []}},
+    ],
+    # Without AWS's frames, the name of an event is the one member of an object.
+    "converse": [
+        {"messageStart": {"role": "assistant"}},
+        {
+            "contentBlockDelta": {
+                "contentBlockIndex": 0,
+                "delta": {"reasoningContent": {"text": "hm"}},
+            }
+        },
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": TEXT}}},
+        {
+            "contentBlockStart": {
+                "contentBlockIndex": 2,
+                "start": {"toolUse": {"toolUseId": "t", "name": "look_up"}},
+            }
+        },
+        {
+            "contentBlockDelta": {
+                "contentBlockIndex": 2,
+                "delta": {"toolUse": {"input": '{"city": "Paris"}'}},
+            }
+        },
+        {"messageStop": {"stopReason": "tool_use"}},
+        {"metadata": {"usage": {"inputTokens": 7, "outputTokens": 9, "totalTokens": 16}}},
+    ],
+    "cohere": [
+        {"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}},
+        _cohere("content-delta", content={"thinking": "hm"}),
+        _cohere("content-delta", content={"text": TEXT}),
+        _cohere(
+            "tool-call-start",
+            tool_calls={"id": "t", "type": "function", "function": {"name": "look_up"}},
+        ),
+        _cohere("tool-call-delta", tool_calls={"function": {"arguments": '{"city": "Paris"}'}}),
+        {"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}},
+    ],
+    "ollama": [
+        {"model": "m", "message": {"thinking": "hm"}, "done": False},
+        {"model": "m", "message": {"content": TEXT}, "done": False},
+        {
+            "model": "m",
+            "message": {
+                "tool_calls": [{"function": {"name": "look_up", "arguments": {"city": "Paris"}}}]
+            },
+            "done": False,
+        },
+        {"model": "m", "message": {"content": ""}, "done": True, "done_reason": "stop"},
     ],
 }
 
@@ -409,3 +461,10 @@ def test_an_odd_index_loses_no_tool_call(index: Any) -> None:
     reading, error = parse_stream("openai", events)
     assert error is None
     assert [call.arguments for call in reading.tool_calls()] == ['{"city": "Paris"}']
+
+
+@pytest.mark.parametrize("logprobs", [42, "x", [None], {"a": 1}])
+def test_odd_logprobs_of_ollama_do_not_lose_the_answer(logprobs: Any) -> None:
+    body = json.dumps({**_OLLAMA, "logprobs": logprobs}).encode()
+    reading, error = parse("ollama", body)
+    assert error is None and "".join(reading.text) == TEXT

@@ -72,7 +72,10 @@ class ConverseParser(ResponseParser):
         reading = self.reading
         if name is None and len(value) == 1:  # a stream that was unpacked on the way
             name, inner = next(iter(value.items()))
-            value = inner if isinstance(inner, dict) else {}
+            if not isinstance(inner, dict):
+                reading.refuse(name, inner)
+                return ()
+            value = inner
         if name is not None and (name.endswith("Exception") or name == "error"):
             message = value.get("message") or value.get("originalMessage") or name
             reading.error = ProviderWords(message=str(message), type=name)

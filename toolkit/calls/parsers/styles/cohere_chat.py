@@ -84,6 +84,9 @@ class CohereParser(ResponseParser):
         calls = message.get("tool_calls")
         if calls:
             calls = [calls] if isinstance(calls, dict) else calls
+            for call in calls if isinstance(calls, list) else ():
+                if isinstance(call, dict) and "function" not in call:
+                    reading.flag_type("message.tool_calls[].function", None)
             add = self._tools.add_whole if is_whole else self._tools.add_deltas
             pieces += add(calls, "message.tool_calls")
         cited = message.get("citations")
@@ -103,7 +106,7 @@ class CohereParser(ResponseParser):
         for item in reading.as_list(parts, "message.content"):
             part = reading.as_object(item, "message.content[]") or {}
             reading.note_unread("message.content[].", part, _PART)
-            if part and not part.keys() & _PART:
+            if not part.keys() & _PART:
                 reading.flag_type("message.content[]", part)
             for name, kind in (("thinking", "reasoning"), ("text", "text")):
                 if name not in part:

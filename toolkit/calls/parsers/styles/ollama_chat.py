@@ -60,9 +60,14 @@ class OllamaParser(ResponseParser):
             reading.response_model = reading.as_label(value.get("model"), "model")
         message = reading.as_object(value.get("message"), "message")
         pieces = self._read_message(message) if message is not None else []
-        if value.get("logprobs"):
-            reading.logprobs += [e for e in value["logprobs"] if isinstance(e, dict)]
-        if value.get("done") is True:
+        entries = value.get("logprobs")
+        if isinstance(entries, list):
+            reading.logprobs += [entry for entry in entries if isinstance(entry, dict)]
+        elif entries:
+            reading.flag_type("logprobs", entries)
+        if type(value["done"]) is not bool:
+            reading.flag_type("done", value["done"])
+        if value["done"] is True:
             reading.is_ended = True
             reading.finish = reading.as_label(value.get("done_reason"), "done_reason")
             reading.count("input_tokens", value.get("prompt_eval_count"))
