@@ -182,5 +182,6 @@ def test_the_public_form_reads_live_user_calls_of_the_home(home, monkeypatch) ->
             tk.complete("mock/a", "Hi")
         found = tk.backtest(tk.Policy(model="mock/a", hedge_after_s="p50"))
     assert found.outcomes[0].attempts == 5
-    assert found.outcomes[0].error_rate.value == 0
+    errors = found.outcomes[0].error_rate
+    assert errors.value == 0 and 0.05 < errors.high < 0.5, "five answers do not prove that all come"
     assert any("only 5 attempts" in note for note in found.notes)

@@ -264,7 +264,7 @@ def _judge(policy: Policy, recorded: dict[str, _Attempts]) -> PolicyOutcome:
         policy=policy,
         p50_s=interval(0),
         p95_s=interval(1),
-        error_rate=interval(2),
+        error_rate=_at_least_wilson(interval(2), second or first, point[4] if second else 1.0),
         cost_usd=interval(3) if np.isfinite(point[3]) else None,
         second_attempts=point[4],
         attempts=attempts,

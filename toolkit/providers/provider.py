@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+from toolkit.display import Card, Shown
+
 ProviderType = str
 """An API style: one of `types.TYPES`."""
 
@@ -44,7 +46,7 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class Provider(Shown):
     """A configured endpoint that serves models.
 
     Attributes:
@@ -151,6 +153,19 @@ class Provider:
         where = f" Keys are made at {self.key_url}." if self.key_url else ""
         ways = f"Run `toolkit keys set {self.name}`{variable}, or use the page Providers & Keys."
         return ways + where
+
+    def _card(self) -> Card:
+        return Card(
+            title=self.display_name or self.name,
+            facts={
+                "name": self.name,
+                "type": self.type,
+                "base URL": self.base_url,
+                "default model": self.default_model,
+                "local": self.is_local,
+                "in use": self.is_active,
+            },
+        )
 
     def for_model(self, model_id: str) -> Provider:
         """The provider with the settings of one model applied."""
