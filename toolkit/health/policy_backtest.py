@@ -18,6 +18,7 @@ import numpy as np
 from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput
 from toolkit.stats.intervals import Interval
+from toolkit.stats.proportion import wilson_interval
 from toolkit.stats.survival import Survival, kaplan_meier
 
 if TYPE_CHECKING:
@@ -271,6 +272,18 @@ def _judge(policy: Policy, recorded: dict[str, _Attempts]) -> PolicyOutcome:
         cut_off=sum(int((~one.is_ended).sum()) for one in pool),
         unknown_share=point[5],
     )
+
+
+def _at_least_wilson(rate: Interval, last: _Attempts, share: float) -> Interval:
+    """Widen the interval of a rate of 0: no failure in 40 attempts does not mean that none comes.
+
+    A bootstrap of attempts without a failure has none either. The upper bound is then that of the
+    model whose attempt is the last (Wilson 1927), times the share of requests that get there.
+    """
+    if rate.value > 0:
+        return rate
+    high = share * wilson_interval(0, len(last.seconds))[1]
+    return Interval(rate.value, 0.0, max(rate.high, high), rate.n)
 
 
 def _play(
