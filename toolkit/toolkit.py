@@ -242,6 +242,7 @@ class Toolkit:
     @cached_property
     def catalog(self) -> Catalog:
         """The catalog: every model with facts, prices and history."""
+        from toolkit.catalog.capability_probe import ProbeCalls
         from toolkit.catalog.service import Catalog
 
         return Catalog(
@@ -254,6 +255,9 @@ class Toolkit:
             local=lambda: self.local,
             run=lambda syncing: self.portal.run(syncing),
             on_edit=lambda: self.prices.clear(),
+            probe_calls=lambda: ProbeCalls(
+                complete=self.complete, stream=self.stream, estimate=self.estimate
+            ),
         )
 
     @cached_property

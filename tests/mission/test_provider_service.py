@@ -158,3 +158,34 @@ def test_a_model_that_is_not_there_is_named_with_its_neighbours(mock):
     mock.enqueue("no such model", status=404)
     with pytest.raises(ModelNotFound):
         tk.complete("mock/none", "hello")
+
+
+def test_abilities_are_shown_by_real_requests_with_their_cost_told_before(mock, api):
+    tk.catalog.sync("mock")
+    tk.catalog.override("mock/mock-small", {"price:input": 1, "price:output": 10})
+    route = "/api/providers/mock/models/mock-small/probe"
+    told = api("POST", route, capabilities=["tools"])
+    assert (told["sent"], told["data"]) == (False, [])
+    assert float(told["most_usd"]) > 0
+    assert not [asked for asked in mock.requests if asked.method == "POST"]
+    assert run("models", "probe", "mock/mock-small").returncode == 2, "it costs money"
+    call = {"id": "c", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+    mock.enqueue("", tool_calls=[call], finish_reason="tool_calls")
+    mock.enqueue("It is blue.")
+    mock.enqueue("no such parameter", status=400)
+    mock.enqueue("The larger one is 9.9.", reasoning="Compare the tenths.")
+    mock.enqueue("1 2 3")
+    found = {verdict.capability: verdict for verdict in tk.catalog.probe("mock/mock-small")}
+    shown = {name: verdict.supported for name, verdict in found.items()}
+    assert shown == {
+        "tools": True, "vision": False, "json_schema": False, "reasoning": True, "streaming": True,
+    }  # fmt: skip
+    assert found["tools"].cost_usd
+    tk.catalog.sync("mock")
+    assert {"tools", "reasoning"} <= set(tk.catalog.capabilities("mock/mock-small"))
+    (claim,) = tk.catalog.show("mock/mock-small")["claims"]["capability:vision"]
+    assert (claim["source"], claim["value"]) == ("probe", False)
+    mock.enqueue("out of order", status=500)
+    (failed,) = tk.catalog.probe("mock/mock-small", ["tools"])
+    assert failed.supported is None
+    assert "tools" in tk.catalog.capabilities("mock/mock-small"), "a failure shows nothing"

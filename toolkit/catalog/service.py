@@ -6,18 +6,27 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.catalog import catalog_queries
+from toolkit.catalog.capability_probe import (
+    CapabilityVerdict,
+    ProbeCalls,
+    estimate_probes,
+    probe_capability,
+    read_capabilities,
+)
 from toolkit.catalog.catalog_store import CatalogStore
 from toolkit.catalog.changes import KINDS, Change, find_changes
 from toolkit.catalog.parsing import Moment, read_day, read_moment, split_model
 from toolkit.catalog.price_lookup import PriceLookup
 from toolkit.catalog.price_rows import build_price_rows
 from toolkit.catalog.reprice import Question, Repricer
-from toolkit.catalog.sources.overrides import override_row
+from toolkit.catalog.sources.overrides import override_row, probe_row
+from toolkit.catalog.sources.sourced_values import read_claims
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
 from toolkit.errors import ModelNotFound, ToolkitError
 from toolkit.providers.presets import LOCAL
@@ -44,7 +53,7 @@ Names = list[str]
 class Catalog:
     """The models of one toolkit."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a service gets each thing that it uses
         self,
         *,
         settings: Settings,
@@ -53,6 +62,7 @@ class Catalog:
         key_for: Callable[[Provider], Secret | None],
         local: Callable[[], LocalServer],
         run: Callable[[Coroutine[Any, Any, SyncReport]], SyncReport],
+        probe_calls: Callable[[], ProbeCalls],
         on_edit: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the catalog of one home folder.
@@ -65,6 +75,7 @@ class Catalog:
             local: gives the built-in model's server.
             run: runs a coroutine for a synchronous caller.
             on_edit: called after a person changed a model, so that it has effect at once.
+            probe_calls: gives the functions that call a model, for probes of capabilities.
         """
         self._settings = settings
         self._store = store
@@ -73,6 +84,7 @@ class Catalog:
         self._local = local
         self._run = run
         self._on_edit = on_edit
+        self._probe_calls = probe_calls
 
     @cached_property
     def catalog_store(self) -> CatalogStore:
@@ -302,6 +314,47 @@ class Catalog:
             found = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
             self.catalog_store.write_edits([edited], found, now, prices)
         self._on_edit()
+
+    def estimate_probe(
+        self, model: str, capabilities: Sequence[str] | None = None
+    ) -> Decimal | None:
+        """Return the most that `probe` may cost, USD; None where no price is known."""
+        return estimate_probes(self._probe_calls(), model, read_capabilities(capabilities))
+
+    def probe(
+        self, model: str, capabilities: Sequence[str] | None = None
+    ) -> Sequence[CapabilityVerdict]:
+        """Ask a model for what it can do, with one real request for each capability.
+
+        This may cost money: see `estimate_probe`. What it shows is kept beside what the listing
+        says and comes before it; the calls have the tag `capability_probe`.
+
+        Args:
+            model: `provider/model_id`.
+            capabilities: `tools`, `vision`, `json_schema`, `reasoning`, `streaming`; None: all.
+
+        Raises:
+            ModelNotFound: the catalog has no such model.
+            InvalidInput: a capability that cannot be probed.
+        """
+        chosen = read_capabilities(capabilities)
+        claims = read_claims(self._require_row(model))
+        found = []
+        for name in chosen:
+            said = [c for c in claims.get(f"capability:{name}", []) if c["source"] != "probe"]
+            listed = bool(said[0]["value"]) if said else None
+            found.append(probe_capability(self._probe_calls(), model, name, listed))
+        shown: dict[str, bool] = {
+            v.capability: v.supported for v in found if v.supported is not None
+        }
+        now = datetime.now(UTC)
+        with self.catalog_store.editing():
+            row = self._require_row(model)
+            edited = probe_row(row, shown, now.date())
+            changes = [(row["provider"], row["model_id"], c) for c in find_changes(row, edited)]
+            self.catalog_store.write_edits([edited], changes, now)
+        self._on_edit()
+        return found
 
     def syncs(self) -> pd.DataFrame:
         """The last sync of each provider: when, how it ended, why it failed, when it is next due.

@@ -19,6 +19,7 @@ from toolkit.api.bearer_tokens import BearerToken
 from toolkit.api.management.hints import http_hint
 from toolkit.api.management.key_routes import add_key_routes
 from toolkit.api.management.request_bodies import (
+    CapabilityProbe,
     Enabled,
     Export,
     HealthCheck,
@@ -98,6 +99,7 @@ def build_management(toolkit: Toolkit) -> APIRouter:
     add_transfer_routes(router, toolkit)
     add_key_routes(router, toolkit)
     _add_model_routes(router, toolkit)
+    _add_probe_route(router, toolkit)
     _add_reading_routes(router, toolkit)
     return router
 
@@ -259,6 +261,27 @@ def _add_model_routes(router: APIRouter, toolkit: Toolkit) -> None:
         model = f"{name}/{model_id}"
         (toolkit.catalog.enable if body.enabled else toolkit.catalog.disable)(model)
         return {"model": model, "is_enabled": body.enabled}
+
+
+def _add_probe_route(router: APIRouter, toolkit: Toolkit) -> None:
+    manage = Depends(require_scope("manage"))
+
+    @router.post(
+        "/providers/{name}/models/{model_id:path}/probe",
+        tags=["models"],
+        summary="Try what a model can do; sends requests only with `confirm`",
+    )
+    def probe_model(
+        name: Name,
+        model_id: Annotated[str, Path(min_length=1, max_length=2000)],
+        body: CapabilityProbe,
+        token: BearerToken = manage,
+    ) -> dict[str, Any]:
+        model = f"{name}/{model_id}"
+        most = toolkit.catalog.estimate_probe(model, body.capabilities)
+        found = toolkit.catalog.probe(model, body.capabilities) if body.confirm else ()
+        rows = [{k: _exact(v) for k, v in asdict(verdict).items()} for verdict in found]
+        return {"model": model, "most_usd": _exact(most), "sent": body.confirm, "data": rows}
 
 
 def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:

@@ -137,6 +137,13 @@ class Enabled(Body):
     enabled: bool = True
 
 
+class CapabilityProbe(Body):
+    """The body of `POST /api/providers/{name}/models/{model_id}/probe`."""
+
+    capabilities: list[str] | None = Field(None, max_length=10, description="Default: all.")
+    confirm: bool = Field(False, description="Send the requests; otherwise only their cost.")
+
+
 class HealthCheck(Body):
     """The body of `POST /api/health/check`; without a name, every active provider is checked."""
 

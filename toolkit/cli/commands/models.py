@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +30,7 @@ from toolkit.cli.views.model_views import (
     text_rows,
     told_at,
 )
+from toolkit.errors import InvalidInput
 
 if TYPE_CHECKING:
     from toolkit.catalog.sync import SyncReport
@@ -259,6 +262,35 @@ def reprice(
         Column("price_since", "Since", _day),
     )
     show_rows(rows, columns, as_json=as_json, empty="No live calls in this time range.")
+
+
+@app.command()
+def probe(
+    model: Annotated[str, typer.Argument(help="provider/model_id.")],
+    can: Annotated[
+        list[str] | None,
+        typer.Option("--can", help="tools, vision, json_schema, reasoning or streaming."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Try what a model can do, with one real request per capability; this may cost money."""
+    with opened_toolkit() as toolkit:
+        most = toolkit.catalog.estimate_probe(model, can)
+        cost = "an unknown amount: no price is known" if most is None else f"at most {money(most)}"
+        if not yes and (most is None or most > 0):
+            if not sys.stdin.isatty():
+                raise InvalidInput(f"these requests cost {cost}", hint="Confirm with --yes.")
+            typer.confirm(f"These requests cost {cost}. Send them?", abort=True, err=True)
+        found = toolkit.catalog.probe(model, can)
+    columns = (
+        Column("capability", "Capability"),
+        Column("supported", "Shown", _yes),
+        Column("listed", "Listed", _yes),
+        Column("reason", "Because"),
+        Column("cost_usd", "Cost", money, is_number=True),
+    )
+    show_rows([asdict(verdict) for verdict in found], columns, as_json=as_json)
 
 
 @app.command()
