@@ -62,7 +62,7 @@ def override_row(row: Row, values: Mapping[str, Any], on: date) -> dict[str, Any
 
 
 def probe_row(row: Row, shown: Mapping[str, bool], on: date) -> dict[str, Any]:
-    """The row with what real requests have shown of its capabilities, behind the user's own word.
+    """Return the row with what real requests have shown, behind the user's own word.
 
     Args:
         row: as it is stored, JSON columns read.

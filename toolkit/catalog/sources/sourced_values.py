@@ -56,7 +56,7 @@ def read_override(row: Row) -> SourceFacts | None:
 
 
 def read_probe(row: Row) -> SourceFacts | None:
-    """What real requests have shown of a model, to be carried into its next row."""
+    """Return what real requests have shown of a model, to be carried into its next row."""
     said = {
         name.removeprefix("capability:"): claim
         for name, claims in read_claims(row).items()
