@@ -12,6 +12,7 @@ import pytest
 from tests.cli.shell import run, run_json
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
+from toolkit.cli.commands.eval import _is_worse
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,38 @@ def file(tmp_path: Path, home: Path) -> Iterator[Path]:
         url = server.base_url
         assert run("providers", "add", "mock", "--url", url, "--local", "--no-test").returncode == 0
         yield path
+
+
+def test_a_comparison_fails_where_the_second_run_is_worse(home: Path, tmp_path: Path) -> None:
+    with MockProvider(Answer(text="Paris")) as server:
+        url = server.base_url
+        assert run("providers", "add", "mock", "--url", url, "--local", "--no-test").returncode == 0
+        for name, target in (("good", "Paris"), ("bad", "Rome")):
+            rows = [{"id": i, "input": f"q{i}", "target": target} for i in range(10)]
+            (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+            config = f'name = "{name}"\ndataset = "d.jsonl"\nmodels = ["mock/mock-model"]\n'
+            (tmp_path / f"{name}.toml").write_text(config + 'scorers = ["exact"]\n')
+            assert run("eval", "run", str(tmp_path / f"{name}.toml")).returncode == 0
+    assert run("eval", "compare", "good", "bad", "--fail-if-worse").returncode == 1
+    assert run("eval", "compare", "good", "bad").returncode == 0
+    assert run("eval", "compare", "bad", "good", "--fail-if-worse").returncode == 0
+    assert run("eval", "compare", "good", "good", "--fail-if-worse").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("scorer", "difference", "p", "is_worse"),
+    [
+        ("exact", -0.2, 0.01, True),
+        ("exact", -0.2, 0.06, False),
+        ("exact", 0.2, 0.01, False),
+        ("ttft_ms", 90.0, 0.01, True),
+        ("cost_usd", -0.1, 0.01, False),
+        ("exact", 0.0, 0.01, False),
+    ],
+)
+def test_worse_is_a_lower_score_or_more_time_or_cost(scorer, difference, p, is_worse):
+    entry = {"scorer": scorer, "difference": difference, "p_adjusted": p}
+    assert _is_worse(entry) is is_worse
 
 
 def test_a_run_from_a_file_is_listed_shown_resumed_and_compared(file: Path) -> None:

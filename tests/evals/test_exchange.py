@@ -224,3 +224,20 @@ def test_an_unfinished_log_and_a_missing_file_say_what_to_do(tmp_path):
         read_file(tmp_path / "begun.eval")
     with pytest.raises(InvalidInput, match="no file"):
         read_file(tmp_path / "nothing.eval")
+    with pytest.raises(InvalidInput, match="is a folder"):
+        read_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"version": 3, "results": {"results": "x"}}, "the field 'timestamp' is missing"),
+        ({"eval": [], "samples": []}, "another type than expected"),
+    ],
+)
+def test_a_log_with_a_defect_is_refused_without_the_names_of_python(content, message, tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidInput) as refused:
+        read_file(tmp_path / "x.json")
+    assert message in refused.value.message
+    assert "Error(" not in refused.value.message

@@ -78,7 +78,8 @@ def read_rows(path: Path, *, encoding: str | None = None, separator: str | None 
             hint=f"Use one of {', '.join(SUFFIXES)}.",
         )
     if not path.is_file():
-        raise InvalidInput(f"there is no file {path.name}", hint="Check the path.")
+        what = f"{path} is a folder" if path.is_dir() else f"there is no file {path.name}"
+        raise InvalidInput(what, hint="Check the path.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise InvalidInput(f"{path.name} is larger than {MAX_FILE_BYTES:,} bytes")
     if suffix == ".parquet":

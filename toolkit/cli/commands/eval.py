@@ -220,6 +220,13 @@ def compare_runs(
     a: Annotated[str, typer.Argument(help="Baseline run.")],
     b: Annotated[str, typer.Argument(help="Run to compare with it.")],
     scorer: Annotated[str | None, typer.Option(help="Only this scorer.")] = None,
+    fail_if_worse: Annotated[
+        bool,
+        typer.Option(
+            "--fail-if-worse",
+            help="Exit 1 if B is worse by any scorer with corrected p < 0.05; for CI.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare run B with run A on the samples that both have."""
@@ -227,9 +234,18 @@ def compare_runs(
         found = toolkit.evaluation.compare(a, b, scorer)
     if as_json:
         print_json([dict(entry) for entry in found])
-        return
-    for entry in found:
-        print(f"{entry['scorer']}: {entry['sentence']}{_corrected(entry, len(found))}")
+    else:
+        for entry in found:
+            print(f"{entry['scorer']}: {entry['sentence']}{_corrected(entry, len(found))}")
+    if fail_if_worse and any(map(_is_worse, found)):
+        raise typer.Exit(1)
+
+
+def _is_worse(entry: Mapping[str, Any]) -> bool:
+    """Whether B is worse than A beyond chance: a lower score, or more time or cost."""
+    rises = entry["difference"] > 0
+    is_measure = entry["scorer"].endswith(("_ms", "_usd"))
+    return entry["difference"] != 0 and rises == is_measure and entry["p_adjusted"] < 0.05
 
 
 def _read_job(file: Path, models: Sequence[str], store: Store) -> tuple[Any, Any, dict[str, Any]]:
@@ -242,7 +258,7 @@ def _read_job(file: Path, models: Sequence[str], store: Store) -> tuple[Any, Any
         return dataset, list(models) or named, options
     if not models:
         raise InvalidInput(
-            f"{file.name} is a dataset, and no model is given",
+            f"{file} is not a config (.toml), and no model is given to run it as a dataset",
             hint="Add --model provider/model_id, or write a config with `toolkit eval init`.",
         )
     return find_dataset(str(file), store), list(models), {}

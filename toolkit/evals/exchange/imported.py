@@ -118,3 +118,12 @@ def _summarize(rows: Sequence[Mapping[str, Any]], planned: int, sentence: str) -
         "thresholds": [],
         "stopped_by": None,
     }
+
+
+def describe_defect(error: Exception) -> str:
+    """What is wrong with a file, in words. Python itself names only the missing key."""
+    if isinstance(error, KeyError):
+        return f"the field {error.args[0]!r} is missing"
+    if isinstance(error, AttributeError | TypeError):
+        return "a field holds a value of another type than expected"
+    return str(error)

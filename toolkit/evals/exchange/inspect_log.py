@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolkit.errors import InvalidInput
-from toolkit.evals.exchange.imported import Imported, build_import
+from toolkit.evals.exchange.imported import Imported, build_import, describe_defect
 
 MAX_MEMBER_BYTES: Final = 256_000_000
 MAX_ALL_BYTES: Final = 4_000_000_000
@@ -47,7 +47,9 @@ def read_inspect_archive(path: Path) -> Imported:
             )
             return _read_log(header, samples)
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, OSError, struct.error) as error:
-        raise InvalidInput(f"{path.name} is not a readable .eval log: {error}") from None
+        raise InvalidInput(
+            f"{path.name} is not a readable .eval log: {describe_defect(error)}"
+        ) from None
 
 
 def read_inspect_json(log: Mapping[str, Any], name: str) -> Imported:
@@ -59,7 +61,9 @@ def read_inspect_json(log: Mapping[str, Any], name: str) -> Imported:
     try:
         return _read_log(log, iter(log.get("samples") or ()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{name} is not a readable Inspect AI log: {error!r}") from None
+        raise InvalidInput(
+            f"{name} is not a readable Inspect AI log: {describe_defect(error)}"
+        ) from None
 
 
 def _read_log(header: Mapping[str, Any], samples: Iterator[Mapping[str, Any]]) -> Imported:

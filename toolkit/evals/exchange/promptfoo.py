@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import stable_id
-from toolkit.evals.exchange.imported import Imported, build_import
+from toolkit.evals.exchange.imported import Imported, build_import, describe_defect
 
 _FAILED_CALL: Final = 2  # ResultFailureReason.ERROR; 1 is a failed assertion
 
@@ -47,7 +47,9 @@ def read_promptfoo(file: Mapping[str, Any], name: str) -> Imported:
             started_at=at,
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-        raise InvalidInput(f"{name} is not a readable promptfoo result: {error!r}") from None
+        raise InvalidInput(
+            f"{name} is not a readable promptfoo result: {describe_defect(error)}"
+        ) from None
 
 
 def _read_result(result: Mapping[str, Any], at: datetime) -> dict[str, Any]:

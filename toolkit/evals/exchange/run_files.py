@@ -31,7 +31,8 @@ def read_file(path: Path) -> Imported:
         InvalidInput: the file is missing, or no supported tool wrote it.
     """
     if not path.is_file():
-        raise InvalidInput(f"there is no file {path.name}", hint="Check the path.")
+        what = f"{path} is a folder" if path.is_dir() else f"there is no file {path.name}"
+        raise InvalidInput(what, hint="Check the path.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise InvalidInput(f"{path.name} is larger than {MAX_FILE_BYTES:,} bytes")
     if path.suffix == ".eval":
