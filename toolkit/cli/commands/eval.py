@@ -243,9 +243,9 @@ def compare_runs(
 
 def _is_worse(entry: Mapping[str, Any]) -> bool:
     """Whether B is worse than A beyond chance: a lower score, or more time or cost."""
-    rises = entry["difference"] > 0
-    is_measure = entry["scorer"].endswith(("_ms", "_usd"))
-    return entry["difference"] != 0 and rises == is_measure and entry["p_adjusted"] < 0.05
+    difference, p = float(entry["difference"]), float(entry["p_adjusted"])
+    is_measure = str(entry["scorer"]).endswith(("_ms", "_usd"))
+    return difference != 0 and (difference > 0) == is_measure and p < 0.05
 
 
 def _read_job(file: Path, models: Sequence[str], store: Store) -> tuple[Any, Any, dict[str, Any]]:
