@@ -266,7 +266,9 @@ def csv_of(frame: pd.DataFrame) -> bytes:
     for name in safe.columns:
         if any(isinstance(value, str) for value in safe[name]):
             safe[name] = [escape_formula(v) if isinstance(v, str) else v for v in safe[name]]
-    return safe.to_csv(index=False).encode("utf-8", "replace")
+    # Only with this end of a line is a carriage return within a cell quoted; unquoted, what comes
+    # after it is a cell of its own.
+    return safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8", "replace")
 
 
 def remove_leftovers(path: Path) -> None:
