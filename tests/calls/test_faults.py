@@ -26,8 +26,6 @@ from toolkit import errors
 from toolkit.calls.sync_calls import Portal
 from toolkit.records import Reply
 
-pytestmark = pytest.mark.slow
-
 STYLES = ("openai", "anthropic", "gemini")
 
 
@@ -176,7 +174,10 @@ def rows() -> Iterator[Any]:
             for mode in ("whole", "stream") if case.mode == "both" else (case.mode,):
                 for way in ("async", "sync"):
                     name = f"{case.number:02}-{case.fault}-{style}-{mode}-{way}"
-                    yield pytest.param(case, style, mode, way, id=name)
+                    # `make check` tries every fault once, in the form that most calls have.
+                    is_quick = (style, mode, way) == ("openai", "whole", "async")
+                    marks = () if is_quick else (pytest.mark.slow,)
+                    yield pytest.param(case, style, mode, way, id=name, marks=marks)
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +310,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("way", ["async", "sync"])
 @pytest.mark.parametrize("mode", ["whole", "stream"])
@@ -365,6 +367,7 @@ class TestBeforeHttp:
             self.check(url, errors.ConnectionFailed, "tls", "network", (style, way, mode, portal))
 
 
+@pytest.mark.slow
 def test_a_valid_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with _tls_server("", monkeypatch, tmp_path) as secure:
         reply = asyncio.run(asking(secure.base_url("good", "openai")).complete())
@@ -389,6 +392,7 @@ def _tls_server(
         yield server
 
 
+@pytest.mark.slow
 def test_the_address_is_checked_where_it_is_connected_to(server: FaultServer) -> None:
     """A provider that is not local may not reach this machine, whatever its name says."""
     for host in ("localhost", "127.0.0.1"):

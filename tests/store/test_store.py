@@ -16,8 +16,6 @@ from toolkit.errors import StoreError
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
-pytestmark = pytest.mark.slow
-
 
 def eventually(question, wanted, within_s=20.0):
     deadline = time.monotonic() + within_s
@@ -37,6 +35,7 @@ def test_what_is_appended_is_published_without_being_asked(store, settings):
     assert settings.store_path.exists()
 
 
+@pytest.mark.slow
 def test_closing_publishes_and_the_store_can_be_used_again(settings):
     store = Store(settings)
     store.append("calls", call_row())
@@ -47,6 +46,7 @@ def test_closing_publishes_and_the_store_can_be_used_again(settings):
     assert Store(settings).rows("SELECT count(*) AS n FROM calls") == [{"n": 2}]
 
 
+@pytest.mark.slow
 def test_a_process_that_just_ends_leaves_its_records_to_the_next(run, store):
     run("store = Store(settings)\nfor _ in range(3): store.append('calls', call_row())")
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 3}]
