@@ -1,9 +1,9 @@
 """LLM Provider Toolkit: `import toolkit as tk`.
 
-The public API. Every function here is one line over the `Toolkit` of the present home folder and
-loads what it needs when it is first used: `import toolkit` itself loads none of litellm, pandas,
-duckdb, plotly or streamlit. What `__all__` does not name and docs/python.md does not
-document is internal and may change in any release.
+The public API. Every function calls the `Toolkit` of the current home folder and imports what it
+needs on first use: `import toolkit` itself imports none of litellm, pandas, duckdb, plotly or
+streamlit. Names that are neither in `__all__` nor in docs/reference/python.md are internal and may
+change in any release.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def complete(model: str, prompt: str | Sequence[Message], **options: Unpack[Call
 
     Args:
         model: `provider/model_id`, for example `openai/gpt-5-mini` or `local/smollm2-135m`.
-        prompt: the user's text, or a conversation in OpenAI's message form.
+        prompt: the user's text, or a conversation in OpenAI's message format.
         options: see `CallOptions`: `system`, `timeout_s`, `fallbacks`, `tags`, ... and the
             parameters of the model (`temperature`, `max_tokens`, `tools`, ...). Fields that are
             not listed go into `extra_body`.
@@ -72,7 +72,7 @@ def complete(model: str, prompt: str | Sequence[Message], **options: Unpack[Call
         The `Reply`: text, usage (tokens), timing (`ttft_ms`, ...), receipt (USD) and all attempts.
 
     Raises:
-        toolkit.errors.ToolkitError: says what failed, at which provider, and what to do.
+        toolkit.errors.ToolkitError: the failure, with its provider and what to do.
     """
     return _toolkit().complete(model, prompt, **options)
 
@@ -117,8 +117,8 @@ def embed(model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions
         The `Embedding`: `vectors` (one for each text, in order), usage, timing, receipt.
 
     Raises:
-        toolkit.errors.ToolkitError: what went wrong. An answer with a vector missing, of another
-            length, or with a NaN in it is an error and never returned.
+        toolkit.errors.ToolkitError: the failure. An answer with missing vectors, different lengths
+            or NaN values is an error.
     """
     return _toolkit().embed(model, texts, **options)
 
@@ -133,17 +133,17 @@ async def aembed(
 def compare(
     prompt: str | Sequence[Message], models: Sequence[str], **options: Unpack[CompareOptions]
 ) -> Board:
-    """Call 2 to 8 models with the same prompt at once and put the answers side by side.
+    """Call 2 to 8 models with the same prompt concurrently and compare the answers.
 
     Args:
-        prompt: the user's text, or a conversation in OpenAI's message form.
+        prompt: the user's text, or a conversation in OpenAI's message format.
         models: `provider/model_id` of each pane; the same one may appear more than once.
         options: see `CompareOptions`: as for `complete`, for all panes; `panes=[{...}, ...]` gives
             each pane options of its own.
 
     Returns:
         The `Board`: `panes`, `frame()` (one row per pane), `figure()` and `vote()`.
-        A pane that failed holds its error; the others are complete.
+        A failed pane contains its error; the others are complete.
     """
     return _toolkit().compare(prompt, models, **options)
 
@@ -194,7 +194,7 @@ def estimate(
         most that the request may cost (what a budget reserves).
 
     Raises:
-        toolkit.errors.ToolkitError: there is no such provider, or the options make no sense.
+        toolkit.errors.ToolkitError: there is no such provider, or an option is not valid.
     """
     return _toolkit().estimate(model, prompt, **options)
 
@@ -225,7 +225,7 @@ def calls(where: str | None = None, *, limit: int | None = None, **filters: Any)
 
     Args:
         where: an SQL condition over the columns of `calls`; None for all.
-        limit: at most so many rows; None for all.
+        limit: maximum number of rows; None for all.
         filters: equality by column, for example `provider="openai"`, `status="error"`.
 
     Returns:
@@ -273,8 +273,8 @@ def regress(
         suite: its folder, or its name in `cassettes/`.
         live: call the providers again (this may cost money); otherwise replay the cassettes,
             offline and without a key.
-        repeats: how often each case is called live; None: as the suite says.
-        accept: make the results the new baseline.
+        repeats: how often each case is called live; None: that of the suite.
+        accept: accept the results as the new baseline.
         only: names of the cases to run; all when empty.
 
     Returns:
@@ -287,7 +287,7 @@ def regress(
 
 
 def backtest(policies: Policy | Sequence[Policy], calls: pd.DataFrame | None = None) -> Backtest:
-    """Say what other policies would have done with the recorded attempts; nothing is sent.
+    """Estimate how other policies would have performed on recorded attempts; nothing is sent.
 
     Args:
         policies: one `tk.Policy` or several: the model, a time-out, a fallback, when to hedge.
@@ -299,7 +299,7 @@ def backtest(policies: Policy | Sequence[Policy], calls: pd.DataFrame | None = N
         duration, error rate and cost per policy, each with a 95 % interval, and `notes`.
 
     Raises:
-        toolkit.errors.InvalidInput: a policy makes no sense, or a model has no recorded attempt.
+        toolkit.errors.InvalidInput: a policy is not valid, or a model has no recorded attempt.
     """
     return _toolkit().backtest(policies, calls)
 
@@ -322,7 +322,7 @@ def load_ipython_extension(shell: Shell) -> None:
     register(shell)
 
 
-# Services of the present toolkit, and names that live in other modules: loaded at first use.
+# Services of the current toolkit, and names from other modules, imported on first use.
 _SERVICES = ("providers", "keys", "catalog", "health", "settings")
 _HOMES: Mapping[str, tuple[str, str | None]] = {
     "errors": ("toolkit.errors", None),

@@ -41,7 +41,7 @@ ToolkitError
 ├── FileUnsafe                       FILE_UNSAFE
 └── InvalidInput                     INVALID_INPUT
 
-The bases have codes too, for errors that are none of their subclasses: CALL_FAILED,
+The bases have codes too, for errors that are not of a subclass: CALL_FAILED,
 PROVIDER_ERROR, CASSETTE_ERROR, TOOLKIT_ERROR. The attributes of a class say who is to blame and
 whether a retry or another provider can help; `calls/` decides by these alone.
 """
@@ -69,7 +69,7 @@ class ToolkitError(ErrorView, Exception):
         model: `provider/model_id`, where one is involved.
         status: HTTP status of the response, or None where there was none.
         retry_after: seconds until another attempt makes sense, or None.
-        request_id: our id of the request that failed.
+        request_id: id of the failed request.
         blame: whose fault it is; only `provider` and `network` count against health.
         hint: what the user can do.
         cause: finer name of the cause (`dns`, `tls`, `not_api`, ...), or None.
