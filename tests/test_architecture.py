@@ -193,6 +193,76 @@ def test_functions_and_modules_can_be_read_in_one_go():
     assert max(long.values(), default=0) <= 70, long
 
 
+def _own_attribute(target: ast.expr) -> str | None:
+    """The public attribute that an assignment to `self` sets."""
+    if (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+        and not target.attr.startswith("_")
+    ):
+        return target.attr
+    return None
+
+
+def _untyped_attributes(owner: ast.ClassDef) -> set[str]:
+    """Public attributes that a class sets on itself without saying their type.
+
+    `self.x = x` takes the type of the parameter `x`, so it needs none.
+    """
+    functions = [n for n in owner.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    typed = {function.name for function in functions}
+    typed |= {n.target.id for n in owner.body if isinstance(n, ast.AnnAssign) if _is_name(n.target)}
+    untyped: set[str] = set()
+    for function in functions:
+        parameters = {a.arg for a in [*function.args.args, *function.args.kwonlyargs]}
+        for node in ast.walk(function):
+            if isinstance(node, ast.AnnAssign) and (name := _own_attribute(node.target)):
+                typed.add(name)
+            if isinstance(node, ast.Assign):
+                plain = isinstance(node.value, ast.Name) and node.value.id in parameters
+                for target in node.targets:
+                    if plain and (name := _own_attribute(target)):
+                        typed.add(name)
+                    parts = target.elts if isinstance(target, ast.Tuple) else [target]
+                    untyped |= {name for part in parts if (name := _own_attribute(part))}
+    return untyped - typed
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name)
+
+
+def test_public_attributes_say_their_type():
+    """What an editor shows for `tk.Toolkit().x.y` must not depend on a type checker's guess.
+
+    `pyright --verifytypes toolkit` reports the same and takes minutes; mypy's strict mode already
+    holds parameters and results.
+    """
+    assert _untyped_attributes(
+        ast.parse("class A:\n def f(self, x):\n  self.x = x\n  self.y: int = 1\n  self.z = 2").body[
+            0
+        ]
+    ) == {"z"}
+    found = {}
+    for name, path in _sources().items():
+        for node in ast.walk(_tree(path)):
+            # A member of a private class is not shown to users, and a model's fields are typed.
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                if untyped := _untyped_attributes(node):
+                    found[f"{name}.{node.name}"] = sorted(untyped)
+                if any(
+                    isinstance(n, ast.Assign) and any(_is_config(t) for t in n.targets)
+                    for n in node.body
+                ):
+                    found[f"{name}.{node.name}"] = ["model_config"]
+    assert found == {}
+
+
+def _is_config(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id == "model_config"
+
+
 def test_sql_over_our_tables_stays_in_the_store():
     """One home for SQL: one filter over calls, one rule for percentiles, one meaning of live."""
     pattern = re.compile(rf"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:{'|'.join(TABLES)})\b")

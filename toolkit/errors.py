@@ -102,7 +102,7 @@ class ToolkitError(ErrorView, Exception):
         self.retry_after = retry_after
         self.request_id = request_id
         self.blame: Blame = blame or self.default_blame
-        self.hint = self.default_hint if hint is None else hint
+        self.hint: str = self.default_hint if hint is None else hint
         self.cause = cause
         self.provider_message = provider_message
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -73,7 +73,9 @@ class Settings(BaseSettings):
         shadow_share: which share of those requests is copied, 0 to 1.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TOOLKIT_", extra="ignore", frozen=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix="TOOLKIT_", extra="ignore", frozen=True
+    )
 
     home: Path = Field(default_factory=home_path)
     store: str = ""

@@ -60,8 +60,8 @@ class Guard:
         self.app = app
         self.tokens = tokens
         self.limits = limits
-        self.hosts = frozenset(host.lower() for host in hosts)
-        self.origins = tuple(origins)
+        self.hosts: frozenset[str] = frozenset(host.lower() for host in hosts)
+        self.origins: tuple[str, ...] = tuple(origins)
         self._open_paths = frozenset(open_paths)
         self._count = count
 

@@ -36,12 +36,13 @@ from toolkit.calls.transport.exchange_record import (
 )
 from toolkit.calls.transport.guarded import Guard
 from toolkit.errors import CallError, CassetteError, KeyRequired, ToolkitError
-from toolkit.records import Call, Reply, Status
+from toolkit.records import Call, ChatRequest, Reply, Status
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
     from toolkit.calls.transport.connections import Sessions
+    from toolkit.keys.service import ResolvedKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +70,17 @@ class Attempt:
 
     def __init__(self, tools: AttemptDeps, this: AttemptSpec) -> None:
         self.this = this
-        self.request = this.request
-        self.key = this.key
-        self.started_at = datetime.now(UTC)
-        self.call_id = new_id()
+        self.request: ChatRequest = this.request
+        self.key: ResolvedKey | None = this.key
+        self.started_at: datetime = datetime.now(UTC)
+        self.call_id: str = new_id()
         self.written: HttpRequest | None = None
-        self.left_out = list(this.dropped)
-        self.reading = ParsedResponse()
+        self.left_out: list[str] = list(this.dropped)
+        self.reading: ParsedResponse = ParsedResponse()
         self.listener: StreamParser | None = None
         self.reply: Reply | None = None
         self.call: Call | None = None
-        self.record = WireRecord(
+        self.record: WireRecord = WireRecord(
             origin=this.provider.origin,
             stream=this.request.stream,
             deadlines=_deadlines(tools.settings, this),

@@ -74,8 +74,8 @@ class Client:
         self._resolve = resolve
         self._expand = expand
         self._prepare = prepare
-        self.ledger = CallRecorder(record, settings.recording, prices_for)
-        self.pipeline = Pipeline(processors)
+        self.ledger: CallRecorder = CallRecorder(record, settings.recording, prices_for)
+        self.pipeline: Pipeline = Pipeline(processors)
         self._policy = Policy(settings, key_for, window_of)
         self._sessions = Sessions(settings.proxy)
         self._tools = AttemptDeps(

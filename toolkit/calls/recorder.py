@@ -132,7 +132,7 @@ class CallRecorder:
         self._recording = recording
         self._seq = itertools.count(1)
         self._warmed: set[tuple[str, str]] = set()
-        self.lost = 0
+        self.lost: int = 0
 
     def reply(self, result: AttemptResult) -> Reply:
         """Write the row of a success and return the reply."""

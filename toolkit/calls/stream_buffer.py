@@ -88,12 +88,12 @@ class StreamBuffer:
     def __init__(self) -> None:
         self.pieces: deque[Delta] = deque()
         self.end: End = None
-        self.is_over = False
+        self.is_over: bool = False
         self.answering: Answering | None = None
         self.tools: Mapping[int, ToolDraft] = {}
         self.most_waiting: int | None = None
-        self.waiting = 0
-        self.chunks = 0
+        self.waiting: int = 0
+        self.chunks: int = 0
         self.first_ms: float | None = None
         self.first_answer_ms: float | None = None
         self.last_ms: float | None = None

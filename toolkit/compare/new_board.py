@@ -224,13 +224,13 @@ class PaneRun:
     def __init__(
         self, pane: Pane, key: Secret | None = None, history: tuple[Message, ...] = ()
     ) -> None:
-        self.live = LivePane(pane)
+        self.live: LivePane = LivePane(pane)
         self.key = key
         self.history = history
-        self.over = threading.Event()
+        self.over: threading.Event = threading.Event()
         self.task: asyncio.Task[None] | None = None
         self.stream: ReplyStream | None = None
-        self.is_cancelled = False
+        self.is_cancelled: bool = False
 
     async def cancel(self) -> None:
         """Runs on the loop; a pane that has not begun is cancelled when it begins."""

@@ -67,7 +67,7 @@ class Dataset:
     def __init__(self, samples: Iterable[Sample], *, name: str = "dataset") -> None:
         self.name = name
         self.notes: tuple[str, ...] = ()
-        self.samples = tuple(samples)
+        self.samples: tuple[Sample, ...] = tuple(samples)
         if not self.samples:
             raise InvalidInput(f"the dataset {name!r} is empty", hint="Give at least one sample.")
         seen: set[str] = set()

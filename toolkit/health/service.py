@@ -45,8 +45,8 @@ class HealthService(Shown):
 
     def __init__(self, host: HealthHost) -> None:
         self._host = host
-        self.evidence = EvidenceReader(host)
-        self.pauses = Pauses(host.settings.home)
+        self.evidence: EvidenceReader = EvidenceReader(host)
+        self.pauses: Pauses = Pauses(host.settings.home)
 
     @cached_property
     def snapshot(self) -> HealthSnapshot:

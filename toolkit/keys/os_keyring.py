@@ -47,10 +47,10 @@ class OSKeyring:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.service = _service_of(settings)
+        self.service: str = _service_of(settings)
         self._timeout_s = settings.keyring_timeout_s
         self._hung = False
-        self.was_asked = False
+        self.was_asked: bool = False
         """Whether the last call reached the keyring."""
 
     def backend_name(self) -> str:

@@ -95,8 +95,8 @@ class Keys(Shown):
         registry: ProviderList,
         ask_passphrase: Callable[[bool], Secret] = ask_passphrase,
     ) -> None:
-        self.stores = KeyStores(settings, ask_passphrase)
-        self.tokens = TokenSources()
+        self.stores: KeyStores = KeyStores(settings, ask_passphrase)
+        self.tokens: TokenSources = TokenSources()
         self.check_with: CheckKey | None = None
         """Checks a key at its provider; if None (no network), keys are stored unchecked."""
         self._registry = registry

@@ -37,9 +37,11 @@ class KeyStores:
     def __init__(
         self, settings: Settings, ask_passphrase: Callable[[bool], Secret] = ask_passphrase
     ) -> None:
-        self.index = KeyIndex(settings)
-        self.keyring = OSKeyring(settings)
-        self.vault = Vault(settings.vault_path, wait_s=settings.lock_wait_s, ask=ask_passphrase)
+        self.index: KeyIndex = KeyIndex(settings)
+        self.keyring: OSKeyring = OSKeyring(settings)
+        self.vault: Vault = Vault(
+            settings.vault_path, wait_s=settings.lock_wait_s, ask=ask_passphrase
+        )
         self._values: dict[KeyEntry, Secret] = {}
 
     def read(self, entry: KeyEntry) -> Secret | None:

@@ -49,7 +49,7 @@ class ProviderList:
         find_local_url: FindUrl | None = None,
     ) -> None:
         self.settings = settings
-        self.file = RegistryFile(settings)
+        self.file: RegistryFile = RegistryFile(settings)
         self.registered: dict[str, Provider] = {}
         self._index = KeyIndex(settings)
         self._find_header = find_header or (lambda provider, name: None)

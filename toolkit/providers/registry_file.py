@@ -57,7 +57,7 @@ class RegistryFile:
     """The file of one home folder; reading is cached until the file changes."""
 
     def __init__(self, settings: Settings) -> None:
-        self.path = settings.registry_path
+        self.path: Path = settings.registry_path
         self._backups = settings.backups_path
         self._wait_s = settings.lock_wait_s
         self._cached: tuple[_Stamp, Content] | None = None

@@ -87,7 +87,9 @@ class Database:
     def __init__(self, path: Path, wait_s: float, on_step: OnStep) -> None:
         self.path = path
         self.wait_s = wait_s
-        self.turns = FairFileLock(path.with_name(f"{path.name}.queue"), f"the store {path}")
+        self.turns: FairFileLock = FairFileLock(
+            path.with_name(f"{path.name}.queue"), f"the store {path}"
+        )
         self._on_step = on_step
         self._engine = SharedEngine(lambda connection: self._attach(connection, self.path))
         self._snapshots = SnapshotCache(path)

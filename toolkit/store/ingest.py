@@ -119,10 +119,10 @@ class _Ingestor:
         # costs as much as one of three thousand.
         self._last = last
         self._on_step = on_step
-        self.entries = 0
+        self.entries: int = 0
         self.rows: dict[str, int] = {}
-        self.settled = 0
-        self.recovered = 0
+        self.settled: int = 0
+        self.recovered: int = 0
 
     def ingest_batches(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Move batches while this process has the database alone; False when there are more."""

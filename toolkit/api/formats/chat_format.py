@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,7 +34,7 @@ class ChatBody(BaseModel):
     address, a key, a header or another part of the toolkit.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_MESSAGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +31,7 @@ Tokens = Annotated[list[int], Field(min_length=1, max_length=200_000)]
 class CompletionBody(BaseModel):
     """The body of `POST /v1/completions`; unlisted fields go to the provider as they are."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     prompt: (

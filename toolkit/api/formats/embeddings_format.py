@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
@@ -27,7 +27,7 @@ class EmbeddingBody(BaseModel):
     Arrays of token numbers are decoded to texts, as tokens of `cl100k_base`.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=512, examples=["openai/text-embedding-3-small"])
     input: (

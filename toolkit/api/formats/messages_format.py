@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,7 +33,7 @@ _EFFORTS: Final = ((2048, "low"), (8192, "medium"))
 class MessagesBody(BaseModel):
     """The body of `POST /v1/messages`; unlisted fields go to the provider as they are."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_MESSAGES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
@@ -36,7 +36,7 @@ _NS: Final = 1_000_000  # nanoseconds in a millisecond
 class OllamaBody(BaseModel):
     """What the bodies of both endpoints have in common."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     stream: bool | None = None

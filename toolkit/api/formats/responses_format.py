@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,7 +55,7 @@ _NOT_KEPT: Final = (
 class ResponsesBody(BaseModel):
     """The body of `POST /v1/responses`; unlisted fields go to the provider as they are."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     input: str | list[dict[str, Any]] = Field(max_length=10_000_000)

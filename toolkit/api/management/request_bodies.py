@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -17,7 +17,7 @@ NewPassphrase = Annotated[SecretStr, Field(min_length=MIN_PASSPHRASE, max_length
 class Body(BaseModel):
     """A request body: fields that are not listed are refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
 class ModelFields(Body):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import httpx
 
 from toolkit.calls.adapters.library import load
-from toolkit.calls.parsers.parsed_response import Piece, ResponseParser
+from toolkit.calls.parsers.parsed_response import ParsedResponse, Piece, ResponseParser
 from toolkit.calls.parsers.styles.openai_chat import OpenAIChatParser
 from toolkit.calls.transport.exchange_record import AnswerRefused
 
@@ -51,7 +51,7 @@ class LiteLLMParser(ResponseParser):
         self._request = request
         self._openai = OpenAIChatParser()
         self._chunks: Any = None
-        self.reading = self._openai.reading
+        self.reading: ParsedResponse = self._openai.reading
 
     def parse_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:
         """Read one decoded event of a stream and return what it adds."""

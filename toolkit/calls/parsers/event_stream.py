@@ -33,8 +33,8 @@ class FrameSplitter:
     """
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
-        self.foreign = bytearray()
-        self.comments = 0
+        self.foreign: bytearray = bytearray()
+        self.comments: int = 0
         self._held = bytearray()
         self.max_bytes = max_bytes
 

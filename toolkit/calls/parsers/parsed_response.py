@@ -350,8 +350,8 @@ class ResponseParser(ABC):
     has_list_bodies: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self.reading = ParsedResponse()
-        self.expected_choices = 1
+        self.reading: ParsedResponse = ParsedResponse()
+        self.expected_choices: int = 1
 
     @abstractmethod
     def parse_event(self, name: str | None, value: Mapping[str, Any]) -> Sequence[Piece]:

@@ -40,8 +40,8 @@ class EventSplitter:
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
         self.max_bytes = max_bytes
-        self.comments = 0
-        self.foreign = bytearray()
+        self.comments: int = 0
+        self.foreign: bytearray = bytearray()
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._name: str | None = None
@@ -136,8 +136,8 @@ class LineSplitter:
     """
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
-        self.foreign = bytearray()
-        self.comments = 0
+        self.foreign: bytearray = bytearray()
+        self.comments: int = 0
         self.max_bytes = max_bytes
         self._tail: list[bytes] = []
         self._tail_size = 0

@@ -113,7 +113,7 @@ class StreamParser:
         self._sent_ns = record.sent_ns or record.opened_ns
         self._over = False
         self._goes_on = False  # content came after a finish reason: it does not mean the end
-        self.reading = self._reader.reading
+        self.reading: ParsedResponse = self._reader.reading
         self.stamps_ns: list[int] = []
         self.first_answer_ns: int | None = None
 

@@ -29,7 +29,8 @@ class _Sent:
     __slots__ = ("amount", "at")
 
     def __init__(self, at: float, amount: float) -> None:
-        self.at, self.amount = at, amount
+        self.at = at
+        self.amount = amount
 
 
 class Window:
@@ -40,7 +41,8 @@ class Window:
     """
 
     def __init__(self, limit: float, length_s: float = MINUTE_S) -> None:
-        self.limit, self.length_s = limit, length_s
+        self.limit = limit
+        self.length_s = length_s
         self._sent: deque[_Sent] = deque()
         self._total = 0.0
 
@@ -85,7 +87,9 @@ class Reservation:
     """
 
     def __init__(self, limiter: RateLimiter, waited_ms: float, tokens: _Sent | None) -> None:
-        self._limiter, self.waited_ms, self._tokens = limiter, waited_ms, tokens
+        self._limiter = limiter
+        self.waited_ms = waited_ms
+        self._tokens = tokens
 
     def correct(self, total_tokens: int) -> None:
         """Set the request's tokens right after the fact."""

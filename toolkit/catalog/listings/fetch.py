@@ -35,8 +35,8 @@ class Gathering:
     def __init__(self) -> None:
         self.by_id: dict[str, ListedModel] = {}
         self.notes: list[str] = []
-        self.complete = True
-        self.pages = 0
+        self.complete: bool = True
+        self.pages: int = 0
 
     @property
     def models(self) -> list[ListedModel]:

@@ -17,7 +17,7 @@ from toolkit.cli.spinner import status_line
 from toolkit.errors import AppFailed, InvalidInput
 from toolkit.local.detached_process import start_detached
 
-app = new_app("Serve the app on this machine until interrupted.")
+app: typer.Typer = new_app("Serve the app on this machine until interrupted.")
 
 DEFAULT_PORT: Final = 8501
 _PORTS_TRIED: Final = 20

@@ -21,7 +21,7 @@ from toolkit.cli.output import (
 )
 from toolkit.errors import InvalidInput
 
-app = new_app("Comparisons, votes and the leaderboard.")
+app: typer.Typer = new_app("Comparisons, votes and the leaderboard.")
 
 BoardId = Annotated[str, typer.Argument(help="A board's id, or its first or last characters.")]
 

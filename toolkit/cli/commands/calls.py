@@ -26,7 +26,7 @@ from toolkit.errors import InvalidInput
 from toolkit.store.queries import CallFilter
 from toolkit.store.queries.calls import call_statistics, find_calls, list_calls
 
-app = new_app("Inspect recorded calls: one row per attempt.")
+app: typer.Typer = new_app("Inspect recorded calls: one row per attempt.")
 
 Provider = Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Only this provider/model_id.")]

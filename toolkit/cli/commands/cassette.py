@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from toolkit.replay.regression.case_runner import CaseRun
     from toolkit.toolkit import Toolkit
 
-app = new_app("Record HTTP traffic once and replay it.")
+app: typer.Typer = new_app("Record HTTP traffic once and replay it.")
 
 CaseOption = Annotated[list[str] | None, typer.Option("--case", help="Only this case; repeatable.")]
 

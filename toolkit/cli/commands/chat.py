@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from toolkit.records import Message, Reply
     from toolkit.toolkit import Toolkit
 
-app = new_app("Send a prompt to one model, or to several side by side.")
+app: typer.Typer = new_app("Send a prompt to one model, or to several side by side.")
 
 # Options of the toolkit, not parameters of a model. A key would stay in the shell's history.
 _NOT_PARAMS: Final = frozenset(

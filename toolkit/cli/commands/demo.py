@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolkit.compare.new_board import Board
     from toolkit.toolkit import Toolkit
 
-app = new_app("Send three prompts to the built-in model, two panes at once.")
+app: typer.Typer = new_app("Send three prompts to the built-in model, two panes at once.")
 
 PROMPTS: Final = (
     "Name three rivers in Europe and say one thing about each.",

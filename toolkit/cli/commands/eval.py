@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from toolkit.evals.running.plan import Progress
     from toolkit.store.store import Store
 
-app = new_app("Evaluate models on your own data.")
+app: typer.Typer = new_app("Evaluate models on your own data.")
 add_file_commands(app)
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]

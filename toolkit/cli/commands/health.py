@@ -24,7 +24,7 @@ from toolkit.cli.views.model_views import told_at
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
 
-app = new_app("Check providers, watch or pause them, and see states and incidents.")
+app: typer.Typer = new_app("Check providers, watch or pause them, and see states and incidents.")
 
 _CHECKED = (
     Column("provider", "Provider"),

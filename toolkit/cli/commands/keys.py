@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from toolkit.keys.sources import KeyLocation
     from toolkit.toolkit import Toolkit
 
-app = new_app("Set, list, check, rotate and remove API keys.")
+app: typer.Typer = new_app("Set, list, check, rotate and remove API keys.")
 
 Owner = Annotated[str, typer.Argument(help="The provider's name.")]
 NameOption = Annotated[str, typer.Option("--name", help="Name of the key, if there are several.")]

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from toolkit.local.model_files import ModelFile
     from toolkit.local.server_state import RunningServer
 
-app = new_app("Start and stop the built-in local model (llama.cpp's server on this machine).")
+app: typer.Typer = new_app(
+    "Start and stop the built-in local model (llama.cpp's server on this machine)."
+)
 
 
 @app.command()

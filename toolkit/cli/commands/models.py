@@ -35,7 +35,7 @@ from toolkit.errors import InvalidInput
 if TYPE_CHECKING:
     from toolkit.catalog.sync import SyncReport
 
-app = new_app("Sync and list the models you can call, and what changed.")
+app: typer.Typer = new_app("Sync and list the models you can call, and what changed.")
 
 Provider = Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")]
 Names = Annotated[list[str], typer.Argument(help="provider/model_id, or a pattern in quotes.")]

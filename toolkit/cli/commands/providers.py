@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
     from toolkit.toolkit import Toolkit
 
-app = new_app("Add, test, change and share providers.")
+app: typer.Typer = new_app("Add, test, change and share providers.")
 add_change_commands(app)
 add_file_commands(app)
 

@@ -21,7 +21,7 @@ from toolkit.cli.spinner import status_line
 if TYPE_CHECKING:
     from toolkit.replay.regression.suite_run import SuiteRun
 
-app = new_app("Run a regression suite, offline by default.")
+app: typer.Typer = new_app("Run a regression suite, offline by default.")
 
 _COLUMNS = (
     Column("verdict", "Verdict"),

@@ -19,7 +19,7 @@ from toolkit.cli.output import (
     print_table,
 )
 
-app = new_app("Check that no known key is in any file.")
+app: typer.Typer = new_app("Check that no known key is in any file.")
 
 _USUAL = ("notebooks", "cassettes")
 

@@ -18,8 +18,8 @@ from toolkit.cli.output import (
     show_rows,
 )
 
-app = new_app("Serve the HTTP API and the OpenAI-compatible gateway.")
-tokens_app = new_app("Create, list and revoke tokens of the API.")
+app: typer.Typer = new_app("Serve the HTTP API and the OpenAI-compatible gateway.")
+tokens_app: typer.Typer = new_app("Create, list and revoke tokens of the API.")
 app.add_typer(tokens_app, name="token")
 
 _COLUMNS = (

@@ -12,7 +12,7 @@ from toolkit.cli.output import Column, JsonFlag, new_app, notice, opened_toolkit
 from toolkit.cli.views.model_views import text_rows
 from toolkit.pricing.spend import SpendKey
 
-app = new_app("Show what calls have cost, a forecast, and budgets.")
+app: typer.Typer = new_app("Show what calls have cost, a forecast, and budgets.")
 
 _TITLES = {
     "provider": "Provider",

@@ -24,7 +24,7 @@ from toolkit.cli.output import (
 if TYPE_CHECKING:
     import pandas as pd
 
-app = new_app("Inspect and maintain the database.")
+app: typer.Typer = new_app("Inspect and maintain the database.")
 
 
 @app.command()

@@ -26,8 +26,8 @@ class AdaptiveLimit:
     """
 
     def __init__(self, most: int, start: int = START) -> None:
-        self.most = max(1, most)
-        self.width = min(start, self.most)
+        self.most: int = max(1, most)
+        self.width: int = min(start, self.most)
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._good = 0

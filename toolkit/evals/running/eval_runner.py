@@ -68,7 +68,10 @@ class Runner:
     ) -> None:
         self.run_id = run_id
         self.stopped_by: ToolkitError | None = None
-        self.done = self.failed = self.reused = self.skipped = 0
+        self.done: int = 0
+        self.failed: int = 0
+        self.reused: int = 0
+        self.skipped: int = 0
         self.cost_usd: Decimal | None = None
         self._plan = plan
         self._scorers = scorers

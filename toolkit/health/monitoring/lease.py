@@ -67,7 +67,9 @@ class Lease:
     """
 
     def __init__(self, path: Path, what: str, length_s: float = LEASE_S) -> None:
-        self.path, self.what, self.length_s = path, what, length_s
+        self.path = path
+        self.what = what
+        self.length_s = length_s
         self._token = secrets.token_hex(8)
 
     def hold(

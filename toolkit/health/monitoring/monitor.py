@@ -85,11 +85,11 @@ class Monitor:
         cadence: Intervals | None = None,
     ) -> None:
         self.lease = lease
-        self.is_offline = False
-        self.is_holder = False
+        self.is_offline: bool = False
+        self.is_holder: bool = False
         self._host, self._clock, self._rng = host, clock or SystemClock(), rng
         self._probe_one, self._route, self._cadence = probe, route, cadence or Intervals()
-        self.schedule = Schedule(Pace(interval_s=host.settings.health_interval_s), rng)
+        self.schedule: Schedule = Schedule(Pace(interval_s=host.settings.health_interval_s), rng)
         self._spending = Spending(host)
         self._book = IncidentTracker(host)
         self._providers: dict[str, Provider] = {}

@@ -97,7 +97,7 @@ class PluginBridge:
     """
 
     def __init__(self, key_for: KeyFor) -> None:
-        self.token = Secret(secrets.token_urlsafe(32))
+        self.token: Secret = Secret(secrets.token_urlsafe(32))
         self._key_for = key_for
         self._plugins: dict[str, Plugin] = {}
         self._port: int | None = None

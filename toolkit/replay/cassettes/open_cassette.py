@@ -105,8 +105,8 @@ class OpenCassette:
         self.mode: Mode = mode
         self.metadata: dict[str, Any] = {}
         self.misses: list[str] = []
-        self.allowed_hosts = frozenset(allow_hosts)
-        self.is_open = False
+        self.allowed_hosts: frozenset[str] = frozenset(allow_hosts)
+        self.is_open: bool = False
         self._record_hint = record_hint
         self._secrets = None if secrets is None else tuple(secrets)
         self._scrubber = Scrubber()

@@ -107,7 +107,7 @@ class _Collected:
     """A writer for aiohttp's payloads that collects the bytes."""
 
     def __init__(self) -> None:
-        self.body = bytearray()
+        self.body: bytearray = bytearray()
 
     async def write(self, chunk: bytes) -> None:
         self.body += chunk

@@ -30,7 +30,7 @@ class SharedFolder:
     """A folder for one open cassette; without a path a new one is created."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or Path(tempfile.mkdtemp(prefix="toolkit-cassette-"))
+        self.path: Path = path or Path(tempfile.mkdtemp(prefix="toolkit-cassette-"))
 
     def claim(self, index: int) -> bool:
         """Mark an exchange as played; False if another process was first."""

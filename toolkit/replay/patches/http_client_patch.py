@@ -243,7 +243,7 @@ class _RequestParser:
         self._connection = connection
         self._head: h11.Request | None = None
         self._body = bytearray()
-        self.is_answered = False
+        self.is_answered: bool = False
 
     def feed(self, data: bytes) -> None:
         self._parser.receive_data(bytes(data))

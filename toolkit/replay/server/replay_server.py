@@ -152,9 +152,9 @@ class ReplayServer:
     def __init__(self, folder: Path, *, speed: float = 1.0, port: int = 0) -> None:
         if not (math.isfinite(speed) and speed >= 0):
             raise InvalidInput(f"invalid speed: {speed:g}", hint="Use 0 or more.")
-        self.port = port
-        self.served = 0
-        self.missed = 0
+        self.port: int = port
+        self.served: int = 0
+        self.missed: int = 0
         self._speed = speed
         self._exchanges = load_exchanges(folder)
         self._answers: dict[str, list[Exchange]] = {}

@@ -74,7 +74,7 @@ class Journal:
 
     def __init__(self, path: Path, sync: Sync = "normal") -> None:
         self.path = path
-        self.losses = LossLog(path.with_name(f"{path.name}.losses"))
+        self.losses: LossLog = LossLog(path.with_name(f"{path.name}.losses"))
         self._head = JournalHead(path.with_name(f"{path.name}.head"))
         self._auditor = Auditor(path, self._head, self.losses)
         self._sync = sync

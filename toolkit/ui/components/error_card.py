@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import streamlit as st
 
 from toolkit.errors import ToolkitError
@@ -19,3 +22,14 @@ def error_card(error: ToolkitError) -> None:
     lines.append(f"`{error.code}`" + (f" · HTTP {error.status}" if error.status else ""))
     title = headline(error.code)
     st.error("\n\n".join(lines), title=title[:1].upper() + title[1:], icon=":material/error:")
+
+
+@contextmanager
+def errors_shown(title: str | None = None) -> Iterator[None]:
+    """Show an expected failure of a page as a card, below `title` where the page drew none."""
+    try:
+        yield
+    except ToolkitError as error:
+        if title is not None:
+            st.title(title, anchor=False)
+        error_card(error)

@@ -5,11 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from toolkit.errors import ToolkitError
 from toolkit.evals.results.matrix import find_sample, read_matrix
 from toolkit.store.queries.eval_pages import list_runs, rows_of
-from toolkit.toolkit import current
-from toolkit.ui.components.error_card import error_card
+from toolkit.toolkit import Toolkit, current
+from toolkit.ui.components.error_card import errors_shown
 from toolkit.ui.components.format import ago
 from toolkit.ui.components.text import plain
 from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix
@@ -20,7 +19,7 @@ from toolkit.ui.evals.run_progress import draw_state
 from toolkit.ui.evals.sample_detail import draw_story
 from toolkit.ui.evals.scores import draw_other_run, draw_scores
 
-toolkit = current()
+toolkit: Toolkit = current()
 
 
 def forget_sample() -> None:
@@ -86,7 +85,5 @@ def draw_evals() -> None:
 
 
 st.title("Evals")
-try:
+with errors_shown():
     draw_evals()
-except ToolkitError as error:
-    error_card(error)

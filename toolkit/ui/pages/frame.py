@@ -7,6 +7,7 @@ navigation of its own from the file names.
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from toolkit.toolkit import current
 from toolkit.ui.components.page_head import draw_notice
@@ -16,7 +17,7 @@ from toolkit.ui.components.theme import draw_style
 SIDEBAR_PX = 212
 
 # A file of our own: for a named icon the browser would ask a font service in the internet.
-icon = Path(__file__).resolve().parents[1] / "icon.svg"
+icon: Path = Path(__file__).resolve().parents[1] / "icon.svg"
 st.set_page_config(
     page_title="LLM Provider Toolkit",
     page_icon=str(icon),
@@ -24,7 +25,7 @@ st.set_page_config(
     initial_sidebar_state=SIDEBAR_PX,
 )
 
-pages = {
+pages: dict[str, StreamlitPage] = {
     "home.py": st.Page("home.py", title="Home", icon=":material/home:", default=True),
     "compare.py": st.Page("compare.py", title="Compare", icon=":material/view_column_2:"),
     "leaderboard.py": st.Page("leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
@@ -39,7 +40,7 @@ pages = {
 }
 
 # The native menu can carry no counts and has no place for a search box above it.
-page = st.navigation(list(pages.values()), position="hidden")
+page: StreamlitPage = st.navigation(list(pages.values()), position="hidden")
 draw_style()
 draw_sidebar(current(), pages)
 draw_notice()

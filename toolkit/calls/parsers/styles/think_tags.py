@@ -18,8 +18,8 @@ class ThinkTags:
     """
 
     def __init__(self) -> None:
-        self.was_tagged = False
-        self.is_over = False
+        self.was_tagged: bool = False
+        self.is_over: bool = False
         self._held = ""
         self._close = ""
 
