@@ -40,7 +40,7 @@ class ShadowTraffic:
     ) -> None:
         self._models, self._share, self._complete, self._rng = models, share, complete, rng
         self._running: set[asyncio.Task[None]] = set()
-        self.skipped = 0
+        self.skipped: int = 0
 
     def send(self, request: ModelRequest, request_id: str) -> None:
         """Copy a request that has been answered, where its model has a second one.
