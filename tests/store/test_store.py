@@ -52,6 +52,7 @@ def test_a_process_that_just_ends_leaves_its_records_to_the_next(run, store):
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 3}]
 
 
+@pytest.mark.slow
 def test_a_busy_ledger_does_not_keep_a_process_from_ending(start, run, store):
     store.append("calls", call_row())
     store.ingest()
@@ -81,6 +82,7 @@ def test_appending_inside_an_event_loop_and_from_threads(store):
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 80}]
 
 
+@pytest.mark.slow
 def test_threads_may_read_while_others_append_and_move(store):
     problems: list[BaseException] = []
 
@@ -121,6 +123,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_app_notebook_and_command_line_work_at_once(start, store):
     programs = [start(APP, name) for name in ("app", "notebook", "cli")]
     for program in programs:
@@ -238,6 +241,7 @@ def plain(value: str | None) -> str | None:
 
 @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(CALLS, min_size=1, max_size=8))
+@pytest.mark.slow
 def test_any_call_comes_back_as_it_was_or_flagged(tmp_path_factory, rows):
     store = Store(Settings(home=tmp_path_factory.mktemp("home")))
     store._publisher.notice = lambda count=1: None
