@@ -99,7 +99,7 @@ def test_filters_live_in_the_address(query, rows, recorded, open_page):
     table = requests_of(app)
     assert (0 if table is None else len(table)) == rows
     if not rows:
-        assert "None of 4 calls fits" in words(app)
+        assert "None of 4 calls matches" in words(app)
 
 
 def test_one_request_opens_with_its_whole_story(recorded, open_page):
