@@ -29,8 +29,8 @@ class _Sent:
     __slots__ = ("amount", "at")
 
     def __init__(self, at: float, amount: float) -> None:
-        self.at = at
-        self.amount = amount
+        self.at: float = at
+        self.amount: float = amount
 
 
 class Window:
