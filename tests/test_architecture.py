@@ -25,7 +25,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}
 MAX_MODULES_PER_PACKAGE = 16
 MAX_DUPLICATE_NAMES = 10
 # The goal is 0.15; lower this figure whenever modules are merged, never raise it.
-MAX_SINGLE_IMPORTER_SHARE = 0.34
+MAX_SINGLE_IMPORTER_SHARE = 0.33
 # Modules that a registry lists by name are found there, not by an import: a single importer is
 # how they are meant to be.
 LISTED_IN_A_REGISTRY = (

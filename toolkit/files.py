@@ -238,7 +238,7 @@ def atomic_writer(path: Path, *, mode: int = PRIVATE, durable: bool = True) -> I
             if durable:
                 os.fsync(file.fileno())
         _replace(temporary, path)
-    except BaseException:
+    except BaseException:  # no half-written file stays, also on Ctrl+C
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
@@ -315,7 +315,7 @@ def read_private(path: Path, *, limit_bytes: int = _MAX_PRIVATE_BYTES) -> bytes:
         ) from None
     try:
         require_private(path, os.fstat(descriptor))
-    except BaseException:
+    except BaseException:  # the descriptor is closed, also on Ctrl+C
         os.close(descriptor)
         raise
     with os.fdopen(descriptor, "rb") as file:

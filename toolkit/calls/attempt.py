@@ -151,7 +151,7 @@ class Attempt:
         except CassetteError as missing:  # a cassette holds no answer; a retry would not help
             self._end("error", missing)
             raise missing from None
-        except BaseException:
+        except BaseException:  # Ctrl+C and cancellation: the attempt gets its row
             self._end("cancelled")
             raise
 

@@ -55,7 +55,7 @@ class Portal:
             while not wait([future], _POLL_S).done:
                 pass
             return future.result()
-        except BaseException:
+        except BaseException:  # Ctrl+C in the waiting thread must stop the call as well
             future.cancel()
             raise
 

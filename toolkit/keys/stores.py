@@ -133,7 +133,7 @@ class KeyStores:
 
         try:
             yield put
-        except BaseException:
+        except BaseException:  # undone as a whole, also on Ctrl+C
             for entry, old, before in reversed(done):
                 if old is None or before is None:
                     self.delete(entry)

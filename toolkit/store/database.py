@@ -276,7 +276,7 @@ class Database:
         connection.execute(f"ATTACH '{quoted}' AS ledger (READ_ONLY)")
         try:
             self._require_current(migrate.find_version(connection, "ledger.main"))
-        except BaseException:
+        except BaseException:  # never left attached, also on Ctrl+C
             connection.execute("DETACH ledger")
             raise
 

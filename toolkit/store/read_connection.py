@@ -148,7 +148,7 @@ class SnapshotCache:
                     self._copy, self._headers = target, headers
                     return
             raise OSError("the file changed during each try to copy it")
-        except BaseException:
+        except BaseException:  # no partial copy stays, also on Ctrl+C
             target.unlink(missing_ok=True)
             raise
 

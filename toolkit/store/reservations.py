@@ -217,7 +217,7 @@ class Reservations:
                 try:
                     yield connection
                     connection.execute("COMMIT")
-                except BaseException:
+                except BaseException:  # Ctrl+C must not leave the transaction open
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise

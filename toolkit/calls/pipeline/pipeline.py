@@ -60,7 +60,7 @@ class Pipeline:
                 if before is not None:
                     run.request = before(run.request)
                 run.entered.append(processor)
-        except BaseException:
+        except BaseException:  # what was entered is left, also on Ctrl+C
             run.leave(())
             raise
         return run
@@ -94,7 +94,7 @@ class PipelineRun:
         except CallError as error:
             self.fail(error)
             raise
-        except BaseException:
+        except BaseException:  # a cancelled call leaves its processors, too
             self.leave(rows())
             raise
 

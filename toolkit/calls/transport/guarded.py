@@ -217,7 +217,7 @@ async def read_whole(response: aiohttp.ClientResponse, record: WireRecord) -> by
             if not data:
                 break
             parts.append(data)
-    except BaseException:
+    except BaseException:  # a cancelled call must not leave its connection open
         body.close()
         raise
     record.closed_ns = time.monotonic_ns()

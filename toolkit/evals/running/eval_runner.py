@@ -148,7 +148,7 @@ class Runner:
                 for provider, queue in queues.items():
                     for _ in range(self._limits[provider].most):
                         group.create_task(worker(provider, queue))
-        except BaseExceptionGroup as several:
+        except BaseExceptionGroup as several:  # what stopped the first worker stopped the others
             raise several.exceptions[0] from None
 
     async def _record_skipped(self, error: ToolkitError, never_begun: Iterator[Task]) -> None:

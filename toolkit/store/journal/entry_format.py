@@ -93,7 +93,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # Ctrl+C must not leave the transaction open
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

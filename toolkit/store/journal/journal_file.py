@@ -285,7 +285,7 @@ class Journal:
         connection = self._connect()
         try:
             self._auditor.audit(connection, self._journal_id)
-        except BaseException:
+        except BaseException:  # never left open, also on Ctrl+C
             connection.close()
             raise
         self._connection = connection
@@ -331,7 +331,7 @@ class Journal:
             connection.execute(f"PRAGMA wal_autocheckpoint={_AUTOCHECKPOINT_PAGES}")
             prepare(connection, self.path)
             self._journal_id = connection.execute("SELECT journal_id FROM journal").fetchone()[0]
-        except BaseException:
+        except BaseException:  # never left open, also on Ctrl+C
             connection.close()
             raise
         return connection
