@@ -65,6 +65,63 @@ def test_numbers_as_people_write_them(text, value):
     assert value in [pytest.approx(float(r)) for r in find_stated_number(text).readings]
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("three quarters", 0.75),
+        ("The answer is three-quarters of the class.", 0.75),
+        ("minus two thirds", -2 / 3),
+        ("a third", 1 / 3),
+        ("seven and three quarters", 7.75),
+        ("2 and a half", 2.5),
+        ("5 eighths", 0.625),
+        ("3 dozen", 36),
+        ("The answer is three dozen eggs.", 36),
+        ("half a dozen", 6),
+        ("a million", 1_000_000),
+        ("The answer is six and a half million.", 6_500_000),
+        ("half a million", 500_000),
+        ("two thousand and five", 2005),
+        ("one hundred and twenty-three thousand four hundred and fifty-six", 123_456),
+        ("one point five million", 1_500_000),
+        ("three point one four", 3.14),
+        ("nineteen eighty-four", 1984),
+        ("2 hundred", 200),
+    ],
+)
+def test_fractions_dozens_and_millions_in_words(text, value):
+    number = find_stated_number(text)
+    assert number is not None and [float(r) for r in number.readings] == [pytest.approx(value)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("one two three", "seven or eight", "three quarters of twelve", "three out of five"),
+        *("No one knows.", "One of the answers is unclear.", "The third option", "a third option"),
+        *("a few dozen", "several thousand", "dozens of people", "the twenty-third"),
+    ],
+)
+def test_words_that_count_nothing_certain_are_unreadable(text):
+    assert find_stated_number(text) is None
+
+
+@given(st.integers(0, 999), st.sampled_from([("thousand", 10**3), ("million", 10**6)]))
+def test_whole_numbers_in_words_are_read_back(part, scale):
+    tens, ones = divmod(part % 100, 10)
+    names = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    decades = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+    part -= 10 * (tens == 1)
+    words = [f"{names[part // 100]} hundred"] if part >= 100 else []
+    low = "-".join(filter(None, [decades[tens], names[ones]]))
+    text = " and ".join([*words, *([low] if low else [])]) or "zero"
+    word, factor = scale
+    assert find_stated_number(f"The answer is {text}.").readings == (part,)
+    if part:
+        number = find_stated_number(f"It is five billion {text} {word}")
+        assert number.readings == (5 * 10**9 + part * factor,)
+
+
 @pytest.mark.parametrize("text", ["", "none", "GPT-4", "H2O", "v1.2", "<think>9", "x_1"])
 def test_digits_of_names_and_reasoning_that_was_cut_off_are_not_numbers(text):
     assert find_stated_number(text) is None
@@ -102,6 +159,22 @@ def test_no_text_breaks_an_extractor(text):
         ("La bonne réponse est la B", "B"),
         ("D is the answer", "D"),
         ("<answer>B</answer>", "B"),
+        ("Not A. Not B. D it is.", "D"),
+        ("Eliminating A, B and D leaves C.", "C"),
+        ("A, B and D can be ruled out, leaving us with only C.", "C"),
+        ("We can rule out A and B. C remains.", "C"),
+        ("Only C is left.", "C"),
+        ("By elimination, C.", "C"),
+        ("A? No. B? No. C? Yes.", "C"),
+        ("(A) no (B) no (C) yes (D) no", "C"),
+        ("A: wrong. B: wrong. C: right. D: right.", None),
+        ("A, B and D are incorrect.", None),
+        ("A, C", None),
+        ("Eliminating A and B leaves C or D.", None),
+        ("Discarding A leaves B, C and D.", None),
+        ("That leaves A out.", None),
+        ("Not A. Not B. Not D.", None),
+        ("C, I think", "C"),
         ("Answer: A, B", None),
         ("Is it A or B? I don't know.", None),
         ("As an AI, I can't", None),
@@ -137,6 +210,10 @@ def test_options_are_read_from_a_question_and_matched_by_their_text():
         ("SCORE: 3 to 4", None),
         ("SCORE: −1", None),
         ("SCORE: 10", None),
+        ("SCORE: three and a half", 3.5),
+        ("SCORE: three or four", None),
+        ("SCORE: half marks", None),
+        ("SCORE: zero", 0),
         ("SCORE: N/A", None),
         ("<score>4</score>", 4),
         ("The answer gets 4 points.", 4),

@@ -37,6 +37,8 @@ _VERBS: Final = (
     r"\b(?:I(?:'d| would| will|'ll)?\s+(?:say|go\s+(?:with|for)|choose|pick|select|opt\s+for|"
     r"answer|vote\s+for|guess)|(?:choose|select|choosing|selecting|pick|chose|selected|picked)|"
     r"(?:I'm|I am)\s+going\s+(?:with|for)|(?:it|this|that)(?:'s| is| must be| should be| would be)|"
+    r"(?:leaves|leaving|left\s+with)(?:\s+(?:us|me|you))?(?:\s+with)?(?:\s+(?:only|just))?|"
+    r"by\s+(?:the\s+process\s+of\s+|process\s+of\s+)?elimination[:,]?|"
     r"must be|(?:so|thus|hence|therefore|definitely|probably|clearly|definitively|finally)[:,]?|"
     r"ich\s+wähle|je\s+choisis|elijo|escolho|scelgo)(?!\w)"
 )
@@ -56,10 +58,19 @@ _NEXT_WORDS: Final = (
 )
 _DENIED_AFTER: Final = regex.compile(
     r"[)\]*]*\s+(?:is|was|seems|looks)(?:n't|\s+(?:(?:also|clearly|definitely|simply)\s+)?"
-    r"(?:not(?! only\b)|wrong|incorrect|false|invalid))\b"
+    r"(?:not(?! only\b)|wrong|incorrect|false|invalid|out))\b|[)\]*]*\s+(?:out|aside)\b"
 )
 _DENIED_LINE: Final = regex.compile(
-    rf"[\s>*#\-\"'(\[]*(?:(?:option|choice|answer)\s+)?\p{{L}}{_DENIED_AFTER.pattern}", regex.I
+    rf"[\s>*#\-\"'(\[]*(?:(?:option|choice|answer)\s+)?\p{{L}}(?:{_DENIED_AFTER.pattern})", regex.I
+)
+_LETTER_LIST: Final = regex.compile(
+    r"[\s>*#\-\"'(\[]*\p{Lu}[)\]]?(?:,\s*[(\[]?\p{Lu}[)\]]?)*,?\s*(?:(?:and|or|&)\s+)?[(\[]?(?!I\b)\p{Lu}"
+    r"[)\]]?\s*(?:[,;.]|$|\b(?:and|or|are|were|can|could|do|seem)\b)"
+)
+_JUDGED: Final = regex.compile(
+    r"(?<![\w'])[(\[]?(?P<letter>\p{Lu})[)\]]?(?:\s*[:?.=–—-]+|\s)\s*(?:is\s+)?"
+    r"(?P<verdict>(?P<right>yes|right|correct)|no|wrong|incorrect)(?=\s*(?:[.,;!]|$|[(\[]\p{Lu}[)\]]))",
+    regex.I | regex.M,
 )
 _DENIED_BEFORE: Final = regex.compile(r"\b(?:not|nor|neither|never)\s+$", regex.I)
 _ALONE: Final = regex.compile(r"(?<!\w)\p{Lu}(?!\w)")
@@ -89,7 +100,7 @@ def find_choice(
         return found
     if stated := _find_stated(text, allowed):
         return None if len(stated) > 1 else stated
-    for found in (_from_lines(text, allowed), _free(text, allowed)):
+    for found in (_judged(text, allowed), _from_lines(text, allowed), _free(text, allowed)):
         if found:
             return None if len(found) > 1 else found
     return _by_text(text, options) if options else None
@@ -154,7 +165,9 @@ def _find_stated(text: str, allowed: str) -> str:
         rf"(?<![\w'.])[(\[]?(?P<letter>[{allowed}])[)\]]?(?![\w'])\W{{0,3}}"
         r"(?:is|would be|seems(?: to be)?|appears to be)\s+(?:(?:the|most|clearly|definitely|"
         r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b"
-        rf"|(?<![\w'.])(?P<works>[{allowed}])\s+(?:works|fits|holds|matches)\b",
+        rf"|(?<![\w'.])(?P<works>[{allowed}])[)\]]?\s+(?:works|fits|holds|matches|wins|remains"
+        r"|it\s+is(?!\s+not)|(?:is|was)\s+(?:(?:all|the\s+(?:only|last)\s+(?:one|option))\s+(?:that\s+is\s+)?)?"
+        r"(?:left|remaining))\b",
         text,
     ):
         name = "letter" if match["letter"] else "works"
@@ -223,13 +236,29 @@ def _from_lines(text: str, allowed: str) -> str:
     found = [
         letter
         for line in lines
-        if (letter := _leading(line, allowed)) and not _DENIED_LINE.match(line)
+        if (letter := _leading(line, allowed))
+        and not _DENIED_LINE.match(line)
+        and not _LETTER_LIST.match(line)
     ]
     if not found:
         return ""
     if last := _bare(lines[-1], allowed):
         return last
     return "".join(dict.fromkeys(found))
+
+
+def _judged(text: str, allowed: str) -> str:
+    """The one letter that is called right where each is judged: "A? No. B? No. C? Yes."
+
+    All of them where none or several are right; "" where fewer than three are judged, which an
+    option such as "A) Yes" looks like.
+    """
+    judged = [match for match in _JUDGED.finditer(text) if match["letter"] in allowed]
+    letters = "".join(dict.fromkeys(match["letter"] for match in judged))
+    right = "".join(dict.fromkeys(match["letter"] for match in judged if match["right"]))
+    if len(letters) < 3:
+        return ""
+    return right if len(right) == 1 else letters
 
 
 def _free(text: str, allowed: str) -> str:

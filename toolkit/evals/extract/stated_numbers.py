@@ -14,6 +14,11 @@ from typing import Final
 import regex
 
 from toolkit.evals.extract.normalization import drop_reasoning, find_boxed, strip_markup
+from toolkit.evals.extract.number_words import (
+    find_number_phrase,
+    match_added_fraction,
+    match_denominator,
+)
 
 _VULGAR: Final = {
     "½": Fraction(1, 2), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3), "¼": Fraction(1, 4),
@@ -30,15 +35,7 @@ _SCALES: Final = {
     "m": 6, "mln": 6, "milliarde": 9, "milliarden": 9, "milliard": 9, "milliards": 9, "mrd": 9,
     "billion": 9, "billions": 9, "bn": 9, "b": 9, "trillion": 12, "trillions": 12, "tn": 12,
 }  # fmt: skip
-_UNITS: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
-    *("eighteen", "nineteen"),
-)
-_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_WORDS: Final = {word: value for value, word in enumerate(_UNITS)} | {
-    word: 10 * value for value, word in enumerate(_TENS, start=2)
-}
+_COUNTED_IN: Final = {"hundred": 100, "dozen": 12, "dozens": 12}
 # A number may follow a letter only where the letters are a currency or an operator.
 _NUMBER: Final = regex.compile(
     r"""
@@ -107,11 +104,6 @@ _DENIED_BEFORE: Final = regex.compile(
 )
 _REFERENCE: Final = regex.compile(r"\((?:see|cf\.?|from|by|in)\s[^()]*\)", regex.I)
 _ITEM_MARK: Final = regex.compile(r"(?m)^\s*\d{1,2}[.)]\s+(?=[^\W\d])")
-_DIGIT_WORD: Final = regex.compile(
-    rf"\b(?:(?<minus>minus|negative)\s+)?(?<words>(?:{'|'.join(_WORDS)}|hundred)"
-    rf"(?:[\s-]+(?:and\s+)?(?:{'|'.join(_WORDS)}|hundred))*)\b",
-    regex.I,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +159,7 @@ def find_stated_number(text: str, *, take: str = "last") -> Number | None:
     plain = plain if find_numbers(plain) else tidy
     numbers = find_numbers(plain)
     if not numbers:
-        return _read_words(text)
+        return _read_words(text, take)
     given = [number for number in numbers if not _is_denied(plain, number)]
     return next(iter(given if take == "first" else reversed(given)), None)
 
@@ -184,7 +176,7 @@ def _number_after(text: str, at: int) -> Number | None:
     statement = rest[: end.start()] if end else rest
     head, equals, tail = statement.rpartition("=")
     numbers = find_numbers(tail if equals and find_numbers(tail) else head or statement)
-    return numbers[0] if numbers else _read_words(statement)
+    return numbers[0] if numbers else _read_words(statement, "first")
 
 
 def _tidy(text: str) -> str:
@@ -344,7 +336,7 @@ def _last_of(body: str) -> tuple[Fraction, ...]:
     return (Fraction(last if last.count(".") < 2 else last.rpartition(".")[2]),)
 
 
-def _follow(  # noqa: PLR0911 - one way to go on a line
+def _follow(
     text: str, start: int, end: int, readings: tuple[Fraction, ...]
 ) -> tuple[tuple[Fraction, ...], int]:
     """Take in what goes on after the digits: a power, a fraction, a word such as million."""
@@ -362,13 +354,30 @@ def _follow(  # noqa: PLR0911 - one way to go on a line
     is_date = text[start - 1 : start] == "/"
     if not is_date and (slash := _SLASH.match(text, end)) and Fraction(slash[1]):
         return tuple(value / Fraction(slash[1]) for value in readings), slash.end()
+    return _follow_words(text, end, readings)
+
+
+def _follow_words(
+    text: str, end: int, readings: tuple[Fraction, ...]
+) -> tuple[tuple[Fraction, ...], int]:
+    """Take in words after the digits: 3 and a half, 3 quarters, 3 dozen, 3 million."""
+    if added := match_added_fraction(text, end):
+        readings, end = tuple(value + added[0] for value in readings), added[1]
+    elif parts := match_denominator(text, end):
+        shares = tuple(value / parts[0] for value in readings)
+        # Quarters are coins and parts of a year as well.
+        return ((*shares, *readings) if parts[0] == 4 else shares), parts[1]
     scale = _SCALE.match(text, end)
-    if scale and (places := _SCALES.get(scale["word"].lower())):
-        is_short = len(scale["word"]) == 1
+    if scale is None:
+        return readings, end
+    word = scale["word"].lower()
+    if factor := _COUNTED_IN.get(word):
+        return tuple(value * factor for value in readings), scale.end()
+    if places := _SCALES.get(word):
         scaled = tuple(value * Fraction(10) ** places for value in readings)
-        if not is_short:
+        if len(word) > 1:
             return scaled, scale.end()
-        if not scale["gap"] and (scale["word"].isupper() or scale["word"] == "k"):
+        if not scale["gap"] and (scale["word"].isupper() or word == "k"):
             return (*scaled, *readings), scale.end()  # 5M: five million, or five metres
     return readings, end
 
@@ -377,17 +386,9 @@ def _exponent(match: regex.Match[str]) -> int:
     return int((match["plain"] or match["raised"]).translate(_SUPERSCRIPTS).replace("−", "-"))
 
 
-def _read_words(text: str) -> Number | None:
-    """The last number in English words: forty-two, minus three, one hundred and five."""
-    matches = list(_DIGIT_WORD.finditer(text))
-    if not matches:
+def _read_words(text: str, take: str = "last") -> Number | None:
+    """The first or last number in English words."""
+    phrase = find_number_phrase(text, take=take)
+    if phrase is None or phrase.value is None:
         return None
-    match = matches[-1]
-    total = 0
-    for word in regex.split(r"[\s-]+", match["words"].lower()):
-        if word == "hundred":
-            total = max(total, 1) * 100
-        elif word != "and":
-            total += _WORDS[word]
-    value = Fraction(-total if match["minus"] else total)
-    return Number((value,), match.start(), match.end())
+    return Number((phrase.value,), phrase.start, phrase.end)

@@ -18,7 +18,8 @@ from toolkit.evals.extract.normalization import (
     normalize_unicode,
     strip_markup,
 )
-from toolkit.evals.extract.stated_numbers import Number, find_numbers, find_stated_number
+from toolkit.evals.extract.number_words import find_number_phrase
+from toolkit.evals.extract.stated_numbers import Number, find_numbers
 
 Winner = Literal["A", "B", "TIE"]
 _SCORE_KEYS: Final = ("score", "rating", "points", "grade", "mark", "value", "result")
@@ -163,8 +164,12 @@ def _first_number(line: str) -> Number | None:
     found = find_numbers(line[:60])
     if found and not regex.search(r"[A-Za-z]{3,}", line[: found[0].start].replace("boxed", "")):
         return found[0]
-    word = regex.match(r"\W*([A-Za-z]+(?:-[a-z]+)?)\b", line)
-    return find_stated_number(word[1]) if word else None
+    words = regex.match(r"\W*([A-Za-z]+(?:[ -][A-Za-z]+){0,4})\b", line)
+    phrase = find_number_phrase(words[1], take="first") if words else None
+    # "half marks" is a share of the scale and no points on it.
+    if phrase is None or phrase.value is None or phrase.start or 0 < phrase.value < 1:
+        return None
+    return Number((phrase.value,), phrase.start, phrase.end)
 
 
 def _on_scale(line: str, number: Number, low: float, top: float) -> float | None:
