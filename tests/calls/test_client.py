@@ -12,6 +12,7 @@ import pytest
 from tests.calls.asking import KEY, PATHS, Asking, asking, make_provider, quick_settings
 from tests.servers import MockProvider
 from toolkit import errors
+from toolkit.calls.chat_request import build_request
 from toolkit.records import Call
 
 STYLES = ("openai", "anthropic", "gemini")
@@ -321,6 +322,31 @@ def test_a_provider_that_hangs_does_not_hold_up_another(server: MockProvider) ->
         hanging.cancel()
 
     asyncio.run(scenario())
+
+
+def test_the_first_call_of_a_process_to_each_model_is_marked_as_cold(
+    server: MockProvider,
+) -> None:
+    server.enqueue(body=b"{}", status=500)
+    asked = at(server)
+
+    async def scenario() -> None:
+        with pytest.raises(errors.ToolkitError):
+            await asked.complete()
+        await asked.complete()
+        async for _ in asked.stream():
+            pass
+        await asked.client.complete(build_request("mock/other", "hello", {}))
+        await asked.complete()
+
+    asyncio.run(scenario())
+    assert [(call.model, call.is_cold) for call in asked.calls] == [
+        ("mock/m", True),
+        ("mock/m", False),
+        ("mock/m", False),
+        ("mock/other", True),
+        ("mock/m", False),
+    ]
 
 
 def test_a_jumping_wall_clock_does_not_bend_durations(

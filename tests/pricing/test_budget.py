@@ -100,6 +100,21 @@ def test_the_actual_cost_replaces_the_reservation(tmp_path: Path) -> None:
         budgets.before(request())
 
 
+def test_a_request_may_take_exactly_what_is_left_and_nothing_beyond(tmp_path: Path) -> None:
+    budgets = make_budgets(tmp_path / "equal", DAY, spent=lambda *_: Decimal("0.70"))
+    budgets.before(request())
+    more = Decimal("0.700000000001")
+    budgets = make_budgets(tmp_path / "more", DAY, spent=lambda *_: more)
+    with pytest.raises(BudgetExceeded):
+        budgets.before(request())
+
+
+def test_a_budget_that_is_spent_exactly_is_used_up(tmp_path: Path) -> None:
+    make_budgets(tmp_path / "left", spent=lambda *_: Decimal("0.99")).require_left(DAY)
+    with pytest.raises(BudgetExceeded, match="used up"):
+        make_budgets(tmp_path / "reached", spent=lambda *_: Decimal("1.00")).require_left(DAY)
+
+
 def test_every_attempt_counts_and_an_answer_without_a_cost_is_assumed(tmp_path: Path) -> None:
     budgets = make_budgets(tmp_path, DAY)
     asked = request()

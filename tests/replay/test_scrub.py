@@ -74,6 +74,12 @@ def test_a_boundary_stays_where_the_text_around_it_stays():
     assert sizes[1:] == [len(chunks[1]), len(chunks[2])]
 
 
+def test_a_boundary_just_before_or_behind_a_key_stays_there():
+    clean, sizes = Scrubber().scrub_chunks([b"data: ", KEY.encode(), b"\n", KEY.encode()])
+    assert clean == f"data: {MARK}\n{MARK}".encode()
+    assert sizes == [len("data: "), len(MARK), len("\n"), len(MARK)]
+
+
 def test_a_key_cut_in_two_by_a_chunk_is_found():
     clean, sizes = Scrubber().scrub_chunks([b"x " + KEY[:20].encode(), KEY[20:].encode() + b" y"])
     assert clean == f"x {MARK} y".encode()

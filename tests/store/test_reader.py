@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
+import duckdb
 import pytest
 
 from tests.store.rows import call_row, model_row
@@ -213,6 +214,18 @@ def test_a_person_may_not_do_anything_else(shared, tmp_path, sql):
     assert "outside" not in str(caught.value).replace(str(folder), "")
     assert sorted(os.listdir(folder)) == ["file.csv", "file.txt"]
     assert shared.rows("SELECT count(*) AS n FROM calls") == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SET memory_limit = '100GB'", "SET enable_external_access = true", "RESET memory_limit"],
+)
+def test_the_connection_itself_refuses_settings_should_a_statement_get_past_the_check(store, sql):
+    with (
+        reader_module.reading_locked_down(store._journal, store._database) as picture,
+        pytest.raises(duckdb.InvalidInputException, match="configuration has been locked"),
+    ):
+        picture._connection.execute(sql)
 
 
 def test_a_query_without_end_is_stopped(store):
