@@ -299,7 +299,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
 
 def test_calls_in_progress_cannot_exceed_a_tokens_budget_together(home):
     from toolkit.api.bearer_tokens import BearerToken
-    from toolkit.api.model_calls import check_budget
+    from toolkit.api.token_limits import check_budget
     from toolkit.calls.chat_request import build_request
     from toolkit.errors import BudgetExceeded
     from toolkit.toolkit import current
@@ -332,7 +332,7 @@ def test_a_token_that_has_spent_exactly_its_cap_is_refused(home):
     from decimal import Decimal
 
     from toolkit.api.bearer_tokens import BearerToken
-    from toolkit.api.model_calls import check_budget
+    from toolkit.api.token_limits import check_budget
     from toolkit.errors import BudgetExceeded
     from toolkit.records import Call
     from toolkit.toolkit import current

@@ -20,7 +20,8 @@ from toolkit.api.access import require_scope
 from toolkit.api.bearer_tokens import BearerToken, BearerTokens
 from toolkit.api.formats.chat_format import ChatBody, ChatFormat
 from toolkit.api.formats.error_format import error_body, error_format, respond
-from toolkit.api.formats.model_request import ModelRequest, UnsupportedPolicy
+from toolkit.api.formats.model_request import ModelRequest
+from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.api.gateway import build_gateway, check_body
 from toolkit.api.guard import OPEN_PATHS, Guard
 from toolkit.api.management.provider_routes import build_management

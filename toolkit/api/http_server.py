@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from toolkit.api.formats.model_request import UnsupportedPolicy
+from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.api.http_app import build_app
 from toolkit.errors import InvalidInput
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -27,8 +25,16 @@ from toolkit.api.formats.model_request import (
     Format,
     ModelRequest,
     StreamWriter,
+)
+from toolkit.api.formats.unsupported_parameters import (
+    POLICY_HEADER,
     UnsupportedPolicy,
+    dropped_header,
+    dropped_names,
     is_neutral,
+    read_policy,
+    refused_parameters,
+    with_hint,
 )
 from toolkit.api.routing.chain_routing import (
     HEDGE_HEADER,
@@ -49,9 +55,9 @@ from toolkit.api.routing.response_cache import (
     repeat,
 )
 from toolkit.api.routing.shadow_traffic import ShadowTraffic
+from toolkit.api.token_limits import check_budget
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
-from toolkit.pricing.budget import Budgets, Cap
 from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
@@ -59,43 +65,12 @@ if TYPE_CHECKING:
     from toolkit.records import Reply
     from toolkit.toolkit import Toolkit
 
-
-# The daily budget of one bearer token of the gateway.
-
-
-async def check_budget(budgets: Budgets, token: BearerToken) -> None:
-    """Put a token's budget in force for the call that follows, as it is set now.
-
-    Raises:
-        BudgetExceeded: it is used up already.
-        StoreError: what was spent cannot be read.
-    """
-    if token.usd_per_day is None:
-        budgets.remove(f"token:{token.name}")
-        return
-    cap = Cap(kind="token", name=token.name, limit_usd=Decimal(str(token.usd_per_day)))
-    budgets.set(cap)
-    await asyncio.to_thread(budgets.require_left, cap)
-
-
 T = TypeVar("T")
 
 _log = logging.getLogger("toolkit")
 
-POLICY_HEADER: Final = "x-toolkit-on-unsupported"
-DROPPED_HEADER: Final = "x-toolkit-dropped-parameters"
 _MAX_WAITING: Final = 256 * 1024  # characters of a stream that its client has not read yet
 _MODELS_TTL_S: Final = 5.0
-_REFUSAL: Final = re.compile(
-    r"unsupported|not support|unrecognized|unknown|unexpected|extra inputs|does not take"
-    r"|not (?:permitted|allowed)",
-    re.I,
-)
-_POLICIES: Final[Mapping[str, UnsupportedPolicy]] = {
-    "error": "error",
-    "drop": "drop",
-    "neutral": "neutral",
-}
 _THINKING_TYPES: Final = ("anthropic", "bedrock", "vertex_ai")
 
 
@@ -232,7 +207,7 @@ class ModelCalls:
 
         (reply, is_hedged), dropped = await self._with_policy(request, http, token, run)
         self._answered(request, http, token, reply.model, reply.request_id)
-        dropped = [*request.left_out, *(dropped or _dropped_names(reply))]
+        dropped = [*request.left_out, *(dropped or dropped_names(reply))]
         return WholeAnswer(reply=reply, dropped=dropped, is_hedged=is_hedged)
 
     async def _routed(
@@ -308,8 +283,7 @@ class ModelCalls:
     def _policy(
         self, request: ModelRequest, http: Request, token: BearerToken
     ) -> UnsupportedPolicy:
-        named = http.headers.get(POLICY_HEADER, "").strip().lower()
-        chosen = _POLICIES.get(named) or request.on_unsupported
+        chosen = read_policy(http.headers.get(POLICY_HEADER)) or request.on_unsupported
         return chosen or token.on_unsupported or self._on_unsupported
 
     async def _with_policy(
@@ -329,12 +303,12 @@ class ModelCalls:
             try:
                 return await run(request), dropped
             except InvalidRequest as error:
-                refused = refused_parameters(error, request)
+                refused = refused_parameters(error, request.params)
                 neutral = [
                     n for n, value in refused.items() if is_neutral(n, value, request.params)
                 ]
                 if policy == "error" or len(neutral) < len(refused) or not neutral:
-                    raise _explained(error, refused) from None
+                    raise with_hint(error, refused) from None
             request = request.without(neutral)
             dropped += neutral
 
@@ -426,37 +400,6 @@ async def _discard_stream(opened: _Opened) -> None:
 def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
     return Response(orjson.dumps(content), media_type="application/json", headers=headers)
-
-
-def dropped_header(names: Sequence[str]) -> dict[str, str]:
-    """The header that names the parameters which were dropped."""
-    return {DROPPED_HEADER: ", ".join(names)} if names else {}
-
-
-def _dropped_names(reply: Reply) -> list[str]:
-    notes = (note for note in reply.notes if re.search("dropped|left out", note))
-    return [name for note in notes for name in re.findall(r"`(\w+)`", note)]
-
-
-def refused_parameters(error: InvalidRequest, request: ModelRequest) -> dict[str, Any]:
-    """The parameters of a request that an error names as not supported."""
-    text = f"{error.message} {error.provider_message or ''}"
-    if error.status not in (None, 400, 422) or not _REFUSAL.search(text):
-        return {}
-    given = {**(request.params.get("extra_body") or {}), **request.params}
-    named = set(re.findall(r"\w+", text)) - {"extra_body", "model", "messages"}
-    return {name: given[name] for name in sorted(named & given.keys())}
-
-
-def _explained(error: InvalidRequest, refused: Mapping[str, Any]) -> InvalidRequest:
-    """The error with a hint that a client of the gateway can follow."""
-    if refused:
-        names = ", ".join(f"`{name}`" for name in refused)
-        error.hint = (
-            f"Leave out {names}, or send the header `X-Toolkit-On-Unsupported: drop` "
-            '(or the field `"on_unsupported": "drop"`).'
-        )
-    return error
 
 
 async def unless_gone(http: Request, task: asyncio.Future[Any]) -> Any:

@@ -1,13 +1,19 @@
-"""How much one token may ask: requests per minute and at once, kept in memory per process."""
+"""How much one token may ask: requests per minute and at once, and US dollars per day.
+
+Requests are counted in memory, per process; what was spent is read from the calls.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from toolkit.api.bearer_tokens import BearerToken
+from toolkit.pricing.budget import Budgets, Cap
 
 _WINDOW_S = 60.0
 
@@ -46,3 +52,18 @@ class Limits:
         """Say that an admitted request has ended."""
         self._uses[token.name].open -= 1
         self._open -= 1
+
+
+async def check_budget(budgets: Budgets, token: BearerToken) -> None:
+    """Put a token's budget in force for the call that follows, as it is set now.
+
+    Raises:
+        BudgetExceeded: it is used up already.
+        StoreError: what was spent cannot be read.
+    """
+    if token.usd_per_day is None:
+        budgets.remove(f"token:{token.name}")
+        return
+    cap = Cap(kind="token", name=token.name, limit_usd=Decimal(str(token.usd_per_day)))
+    budgets.set(cap)
+    await asyncio.to_thread(budgets.require_left, cap)

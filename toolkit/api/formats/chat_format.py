@@ -14,10 +14,10 @@ from toolkit.api.formats.error_format import ErrorFormat, body_of
 from toolkit.api.formats.model_request import (
     MAX_MESSAGES,
     ModelRequest,
-    UnsupportedPolicy,
     collect_labels,
     model_params,
 )
+from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ToolkitError

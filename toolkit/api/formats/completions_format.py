@@ -14,11 +14,11 @@ from toolkit.api.formats.chat_format import EVENT_STREAM, event, usage_json
 from toolkit.api.formats.error_format import ErrorFormat, body_of
 from toolkit.api.formats.model_request import (
     ModelRequest,
-    UnsupportedPolicy,
     collect_labels,
     model_params,
 )
 from toolkit.api.formats.token_arrays import decode_tokens
+from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import InvalidInput, ToolkitError

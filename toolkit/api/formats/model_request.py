@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from toolkit.api.formats.error_format import ErrorFormat, FieldRefused
+from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.calls.options import MODEL_PARAMETERS, TOOLKIT_OPTIONS
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ToolkitError
 from toolkit.records import Reply
-
-UnsupportedPolicy = Literal["error", "drop", "neutral"]
-"""What becomes of a parameter that the provider does not take; `neutral` drops it where its
-value changes nothing."""
 
 MAX_MESSAGES: Final = 2000
 MAX_LABELS: Final = 64
@@ -204,45 +201,3 @@ def collect_labels(user: str | None, metadata: Mapping[str, Any] | None = None) 
     for name, value in list((metadata or {}).items())[:MAX_LABELS]:
         labels[f"metadata.{str(name)[:64]}"] = str(value)[:512]
     return labels
-
-
-def is_neutral(name: str, value: Any, params: Mapping[str, Any]) -> bool:
-    """Whether a parameter can be left out without changing what is asked for.
-
-    `seed` counts as neutral: even where it is taken it is a best effort, and where it is not
-    taken nothing can be repeated with or without it.
-    """
-    if name == "parallel_tool_calls":
-        return value is True or len(params.get("tools") or ()) <= 1
-    if name == "tool_choice":
-        return value == "auto" or not params.get("tools")
-    if name in ("seed", "prompt_cache_key", "user", "metadata"):
-        return True
-    neutral: Mapping[str, tuple[Any, ...]] = {
-        "presence_penalty": (0,),
-        "frequency_penalty": (0,),
-        "repetition_penalty": (1,),
-        "min_p": (0,),
-        "top_k": (0, -1),
-        "top_p": (1,),
-        "temperature": (1,),
-        "n": (1,),
-        "best_of": (1,),
-        "logprobs": (False,),
-        "top_logprobs": (0,),
-        "logit_bias": ({},),
-        "stop": ([], ""),
-        "tools": ([],),
-        "functions": ([],),
-        "function_call": ("auto", "none"),
-        "service_tier": ("auto", "default", "standard", "standard_only"),
-        "modalities": (["text"],),
-        "verbosity": ("medium",),
-        "response_format": ({"type": "text"},),
-        "thinking": ({"type": "disabled"},),
-    }
-    return any(_is_same(value, known) for known in neutral.get(name, ()))
-
-
-def _is_same(value: Any, known: Any) -> bool:
-    return bool(value == known) and isinstance(value, bool) == isinstance(known, bool)

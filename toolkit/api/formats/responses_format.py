@@ -12,10 +12,10 @@ from toolkit.api.formats.answer import Answer, answers_of, tool_call_id
 from toolkit.api.formats.model_request import (
     MAX_MESSAGES,
     ModelRequest,
-    UnsupportedPolicy,
     collect_labels,
     model_params,
 )
+from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.errors import InvalidInput
 from toolkit.records import Reply, ToolCall, Usage
 
