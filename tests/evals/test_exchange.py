@@ -241,3 +241,33 @@ def test_a_log_with_a_defect_is_refused_without_the_names_of_python(content, mes
         read_file(tmp_path / "x.json")
     assert message in refused.value.message
     assert "Error(" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "results_2026-01-01.json",
+            {"results": {"gsm8k": {"exact_match,strict-match": 0.5}}, "n-shot": {"gsm8k": 5}},
+        ),
+        (
+            "samples_gsm8k.jsonl",
+            {"doc_id": 0, "doc": {"question": "?"}, "target": "4", "resps": [["4"]]},
+        ),
+    ],
+)
+def test_logs_of_lm_evaluation_harness_are_refused_by_its_name(name, content, tmp_path):
+    (tmp_path / name).write_text(json.dumps(content) + "\n")
+    with pytest.raises(InvalidInput, match="lm-evaluation-harness") as refused:
+        read_file(tmp_path / name)
+    assert name in refused.value.message and "Inspect AI" in refused.value.hint
+
+
+def test_hostile_text_stays_text_in_junit():
+    hostile = ']]><x a="\'">&amp;<!-- \x00\x1b\ud800 -->'
+    rows = [row(1, score=0.0, output=hostile, explanation=hostile, scorer=hostile, model=hostile)]
+    suite = ET.fromstring(write_run({**run(), "name": hostile}, rows, "junit"))
+    clean = ']]><x a="\'">&amp;<!-- \ufffd\ufffd\ufffd -->'
+    failure = suite.find("testcase/failure")
+    assert suite.get("name") == clean and [child.tag for child in suite] == ["testcase"]
+    assert failure.text == failure.get("type") == clean and clean in failure.get("message")

@@ -22,6 +22,8 @@ _HINT: Final = (
     "runs "
     "(.csv, .jsonl, .parquet)."
 )
+_LM_EVAL_RESULT: Final = frozenset({"lm_eval_version", "n-shot", "task_hashes"})
+_LM_EVAL_SAMPLE: Final = frozenset({"doc_id", "doc", "resps"})
 
 
 def read_file(path: Path) -> Imported:
@@ -61,12 +63,16 @@ def _read_json(path: Path) -> Imported:
         raise InvalidInput(f"{path.name} is not valid JSON: {error}", hint=_HINT) from None
     if isinstance(file, dict) and "eval" in file and "samples" in file:
         return read_inspect_json(file, path.name)
+    if isinstance(file, dict) and _LM_EVAL_RESULT & file.keys():
+        raise _refuse_lm_eval(path)
     if isinstance(file, dict) and isinstance(file.get("results"), dict):
         return read_promptfoo(file, path.stem)
     raise InvalidInput(f"{path.name} is not the output of a supported tool", hint=_HINT)
 
 
 def _read_export(path: Path) -> Imported:
+    if path.suffix == ".jsonl" and _is_lm_eval_samples(path):
+        raise _refuse_lm_eval(path)
     try:
         rows = read_table(path)
     except (ValueError, KeyError, ArithmeticError) as error:
@@ -75,3 +81,20 @@ def _read_export(path: Path) -> Imported:
     if len(ids) > 1:
         raise InvalidInput(f"{path.name} holds {len(ids)} runs", hint="Export them one by one.")
     return build_import(rows, run_id=ids.pop() if ids else "", name=path.stem, source="export")
+
+
+def _is_lm_eval_samples(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+    except (ValueError, RecursionError):
+        return False  # the reader of exports says what is wrong
+    return isinstance(first, dict) and first.keys() >= _LM_EVAL_SAMPLE
+
+
+def _refuse_lm_eval(path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"{path.name} was written by lm-evaluation-harness, whose logs cannot be imported",
+        hint=f"{_HINT} To use its questions, write them as a dataset (.csv or .jsonl) with "
+        "`input` and `target`.",
+    )

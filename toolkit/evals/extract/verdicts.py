@@ -1,7 +1,8 @@
 """What a judge decided: points on a scale, or which of two answers is better.
 
 A judge's prose is read tolerantly (bold, LaTeX, JSON, "4 out of 5", "[[A]]"), its decision
-strictly: a range, a value off the scale or two winners are not a verdict.
+strictly: a range, a value off the scale, two winners, two verdict lines that differ, or a refusal
+to judge are not a verdict.
 """
 
 from __future__ import annotations
@@ -63,6 +64,25 @@ _UNLABELLED: Final = regex.compile(
     r"|(?<=\b(?:gets?|give it|give this|deserves|award|earns?)\s)\d+(?:\.\d+)?(?=\s+points?\b)",
     regex.I,
 )
+_VERDICT_LINE: Final = regex.compile(
+    r"^[^\w\n]*(?P<label>score|rating|winner|verdict)\b[^\w\n]*"
+    r"(?P<value>\d+(?:\.\d+)?|A|B|TIE)(?:\s*(?:/|out\s+of)\s*\d+)?[^\w\n]*$",
+    regex.I | regex.M,
+)
+_CORRECTED: Final = regex.compile(
+    r"\b(?:actually|correction|corrected|reconsider\w*|revis\w+|reflection|instead|wait|final\w*|"
+    r"on second thought|let me|update\w*|change\w*|should)\b",
+    regex.I,
+)
+_REFUSAL: Final = regex.compile(
+    r"\W*(?:(?:reason|(?:i'?m\s+|i\s+am\s+)?sorry|i\s+apologi[sz]e|unfortunately|but)\b\W*)*"
+    r"(?:as\s+an?\s+(?:ai|language|large)\b[^.\n]{0,40}?)?"
+    r"\bi(?:\s+(?:can\s?not|can'?t|won'?t|will\s+not|must\s+decline\s+to)|"
+    r"(?:'m|\s+am)\s+(?:not\s+able|unable)\s+to)\b[^.\n]{0,30}?"
+    r"\b(?:(?<helped>assist|help(?!\s+but)|comply|fulfil\w*)|"
+    r"(?:grade|evaluate|judge|rate|assess|score|rating|verdict|evaluation)\b)",
+    regex.I,
+)
 
 
 def read_points(text: str, *, low: float = 0, top: float) -> float | None:
@@ -71,31 +91,18 @@ def read_points(text: str, *, low: float = 0, top: float) -> float | None:
     A value on a named scale of another size ("8/10", "80%") is carried over to ours.
     """
     text = drop_reasoning(text)
-    given = _from_json(text, _SCORE_KEYS)
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return float(given) if low <= given <= top else None
-    tidy = strip_markup(normalize_unicode(given if isinstance(given, str) else text))
-    labels = list(_SCORE_LABEL.finditer(tidy))
-    for label in reversed(labels):
-        line = tidy[label.end() :].lstrip(" \n\t").split("\n", 1)[0][:200]
-        if regex.match(r"[\\{$(\[*\s]*(?:boxed\{)?\s*(?:-|−|\+)?\d|[\\{$(\[*\s]*\w+\b", line):
-            found = _first_number(line)
-            if found is not None:
-                return _on_scale(line, found, low, top)
-    stated = {match[0] for match in _UNLABELLED.finditer(tidy)}
-    if len(stated) == 1:
-        text = stated.pop()
-        number = _first_number(text)
-        return None if number is None else _on_scale(text, number, low, top)
-    if labels and not isinstance(given, str):
-        return None
-    return _lone_points(tidy, low, top)
+    points = _read_points(text, low, top)
+    # A judge that declines adds the lowest value for the form's sake.
+    return None if points == low and _find_refusal(text) else points
 
 
 def read_winner(text: str) -> Winner | None:
     """Which of two answers a judge prefers, A, B or TIE; None where it does not say."""
     text = normalize_unicode(drop_reasoning(text))
     given = _from_json(text, _WINNER_KEYS)
+    refusal = _find_refusal(text)
+    if _is_contradicted(text, given) or (refusal and refusal["helped"]):
+        return None
     if isinstance(given, str):
         text = f"WINNER: {given}"
     tidy = regex.sub(r"[*`]+", "", strip_markup(text))
@@ -120,6 +127,50 @@ def read_winner(text: str) -> Winner | None:
     tidy = strip_markup(boxed[-1]) if boxed else tidy
     alone = regex.fullmatch(rf"[\W_]*(?:answer|response)?[\s_]*{_SIDE}[\W_]*", tidy, regex.I)
     return _side(alone["side"]) if alone else None
+
+
+def _read_points(text: str, low: float, top: float) -> float | None:
+    given = _from_json(text, _SCORE_KEYS)
+    if _is_contradicted(text, given):
+        return None
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return float(given) if low <= given <= top else None
+    tidy = strip_markup(normalize_unicode(given if isinstance(given, str) else text))
+    labels = list(_SCORE_LABEL.finditer(tidy))
+    for label in reversed(labels):
+        line = tidy[label.end() :].lstrip(" \n\t").split("\n", 1)[0][:200]
+        if regex.match(r"[\\{$(\[*\s]*(?:boxed\{)?\s*(?:-|−|\+)?\d|[\\{$(\[*\s]*\w+\b", line):
+            found = _first_number(line)
+            if found is not None:
+                return _on_scale(line, found, low, top)
+    stated = {match[0] for match in _UNLABELLED.finditer(tidy)}
+    if len(stated) == 1:
+        text = stated.pop()
+        number = _first_number(text)
+        return None if number is None else _on_scale(text, number, low, top)
+    if labels and not isinstance(given, str):
+        return None
+    return _lone_points(tidy, low, top)
+
+
+def _find_refusal(text: str) -> regex.Match[str] | None:
+    """The words by which a judge declines to judge, where its answer begins with them."""
+    return _REFUSAL.match(text.replace("’", "'"))
+
+
+def _is_contradicted(text: str, given: Any) -> bool:
+    """Whether two verdict lines differ, and no word between them says that one is corrected."""
+    lines = list(_VERDICT_LINE.finditer(regex.sub(r"[*`_]+", "", text)))
+    values = {_plain(line["value"]) for line in lines}
+    if isinstance(given, str | int | float) and not isinstance(given, bool) and lines:
+        values.add(_plain(str(given)))
+    return len(values) > 1 and _CORRECTED.search(text) is None
+
+
+def _plain(value: str) -> str:
+    """One form of equal values: 4, 4.0 and " 4"."""
+    value = value.strip().upper()
+    return f"{float(value):g}" if regex.fullmatch(r"\d+(?:\.\d+)?", value) else value
 
 
 def _is_decided(match: regex.Match[str]) -> bool:
