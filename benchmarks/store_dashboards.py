@@ -24,12 +24,11 @@ from typing import Any, Final
 
 from benchmarks.rounds import ratio, report
 from toolkit.catalog import catalog_queries as catalog
-from toolkit.health import health_queries as health
 from toolkit.health.view import read_picture
 from toolkit.pricing.spend import read_spend
 from toolkit.settings import Settings
 from toolkit.store import rollup
-from toolkit.store.queries import Query
+from toolkit.store.queries import Query, health
 from toolkit.store.queries import app_pages as home
 from toolkit.store.queries import call_list as calls
 from toolkit.store.queries.filters import CallFilter

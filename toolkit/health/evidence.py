@@ -13,6 +13,7 @@ from toolkit.health.analysis.offline import discount_offline
 from toolkit.health.analysis.slo import Objective, objective_for
 from toolkit.health.analysis.state import Evidence, Rules, judge_row
 from toolkit.settings import Settings
+from toolkit.store.queries.health_evidence import outcomes
 
 if TYPE_CHECKING:
     from toolkit.providers.provider import Provider
@@ -23,29 +24,10 @@ WINDOW: Final = timedelta(hours=24)
 MOST_PER_PROVIDER: Final = 500
 """Number of newest outcomes that are enough for a provider's state."""
 
+# A row from the future was written before the clock was set back; ignore it.
 _AHEAD: Final = timedelta(seconds=60)
 _STALE_INTERVALS: Final = 3
 _WATCHED_S: Final = 10.0
-
-# Probes are in both tables when a model was called; the row of `probes` is the one that counts.
-# A row from the future was written before the clock was set back; ignore it.
-_SEEN: Final = """
-    SELECT * FROM (
-        SELECT provider, model, call_id AS id, false AS is_probe, status, error_code,
-               error_cause, blame, ttft_ms, duration_ms, retry_after_s,
-               started_at + to_microseconds(CAST(coalesce(duration_ms, 0) * 1000 AS BIGINT))
-                   AS seen_at
-        FROM calls
-        WHERE source = 'live' AND origin IS DISTINCT FROM 'health'
-              AND started_at >= ? AND started_at <= ?
-        UNION ALL
-        SELECT provider, model, probe_id, true, status, error_code, error_cause, blame,
-               ttft_ms, latency_ms, retry_after_s, probed_at
-        FROM probes WHERE probed_at >= ? AND probed_at <= ?
-    )
-    WHERE provider IS NOT NULL AND (? IS NULL OR list_contains(?, provider))
-    QUALIFY row_number() OVER (PARTITION BY provider ORDER BY seen_at DESC, id DESC) <= ?
-    ORDER BY seen_at, id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +99,11 @@ class EvidenceReader:
         Raises:
             StoreError: the database cannot be read.
         """
-        span = [since or now - WINDOW, now + _AHEAD]
-        wanted = None if names is None else list(names)
-        params: list[Any] = [*span, *span, wanted, wanted, MOST_PER_PROVIDER]
+        query = outcomes(since or now - WINDOW, now + _AHEAD, names, MOST_PER_PROVIDER)
         watched, settings = self.watched(), self._host.settings
         objectives: dict[str, Objective] = {}
         seen: dict[str, list[Evidence]] = {}
-        for row in self._host.store.rows(_SEEN, params):
+        for row in query.rows(self._host.store):
             name = row["provider"]
             if name not in objectives:
                 objectives[name] = objective_of(name, settings)

@@ -1,31 +1,19 @@
 """Service-level objectives measured on your own live calls; `analysis/slo.py` judges the counts."""
 
-# ruff: noqa: S608 - columns and windows are constants, values are bound.
-
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.health.analysis.slo import WINDOWS, Count, Objective, Sli, judge_objective
+from toolkit.health.analysis.slo import WINDOWS, Count, Sli, judge_objective
 from toolkit.health.evidence import objective_of
-from toolkit.health.health_queries import BAD_SQL, GOOD_SQL
+from toolkit.store.queries.health_evidence import objective_counts
 
 if TYPE_CHECKING:
     from toolkit.health.health_host import HealthHost
 
 _WHOLE: Final = "whole"
-_COUNTS: Final[Mapping[str, str]] = {
-    "good": "is_good",
-    "total": "is_good OR is_bad",
-    "ttft_good": "is_good AND ttft_ms <= ?",
-    "ttft_total": "is_good AND ttft_ms IS NOT NULL",
-    "duration_good": "is_good AND duration_ms <= ?",
-    "duration_total": "is_good AND duration_ms IS NOT NULL",
-    "in_time": "is_good AND coalesce(ttft_ms, 0) <= ? AND coalesce(duration_ms, 0) <= ?",
-}
-"""Conditions counted in every window; `_thresholds` has the number of parameters of each."""
 
 
 def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict[str, Any]]:
@@ -41,7 +29,14 @@ def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict
         StoreError: the database cannot be read.
     """
     objective = objective_of(provider, host.settings)
-    row = _count(host, provider, objective, now)
+    query = objective_counts(
+        provider,
+        now,
+        {_WHOLE: timedelta(days=objective.days), **WINDOWS},
+        ttft_ms=objective.ttft_ms,
+        duration_ms=objective.duration_ms,
+    )
+    row = query.rows(host.store)[0]
     total = row[f"total_{_WHOLE}"]
     goodput = row[f"in_time_{_WHOLE}"] / total if total else None
     slis: tuple[tuple[Sli, str, float | None, float], ...] = (
@@ -59,37 +54,6 @@ def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict
         | {"goodput": goodput}
         for name, prefix, limit, target in slis
     ]
-
-
-def _count(
-    host: HealthHost, provider: str, objective: Objective, now: datetime
-) -> Mapping[str, Any]:
-    spans = {_WHOLE: timedelta(days=objective.days), **WINDOWS}
-    columns, params = list[str](), list[Any]()
-    for window, width in spans.items():
-        for name, condition in _COUNTS.items():
-            columns.append(
-                f"count(*) FILTER (({condition}) AND started_at >= ?) AS {name}_{window}"
-            )
-            params += [*_thresholds(name, objective), now - width]
-    sql = (
-        f"WITH seen AS (SELECT started_at, ttft_ms, duration_ms, {GOOD_SQL} AS is_good, "
-        f"{BAD_SQL} AS is_bad FROM calls WHERE source = 'live' AND provider = ? "
-        "AND origin IS DISTINCT FROM 'health' AND started_at >= ? AND started_at <= ?) "
-        f"SELECT {', '.join(columns)} FROM seen"
-    )
-    since = now - max(spans.values())
-    # The parameters of a common table expression come first in the text, and so in the list.
-    return host.store.rows(sql, [provider, since, now, *params])[0]
-
-
-def _thresholds(name: str, objective: Objective) -> list[float]:
-    known = {
-        "ttft_good": [objective.ttft_ms],
-        "duration_good": [objective.duration_ms],
-        "in_time": [objective.ttft_ms, objective.duration_ms],
-    }
-    return known.get(name, [])
 
 
 def _counted(row: Mapping[str, Any], prefix: str, window: str) -> Count:

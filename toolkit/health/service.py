@@ -21,6 +21,7 @@ from toolkit.health.evidence import EvidenceReader, by_model, rules_for, utc_now
 from toolkit.health.monitoring.pauses import Pause, Pauses
 from toolkit.health.probe_rows import judge_rows
 from toolkit.secret import redact
+from toolkit.store.queries.health import incidents_between
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 8
 _CLOSE_WAIT_S: Final = 5.0
 _LONGEST_PAUSE_S: Final = 366 * 86_400.0
-_INCIDENTS: Final = """
-    SELECT incident_id, provider, model, scope, state, opened_at, closed_at, reason, error_code,
-           probes, failures, evidence, alerted_at, end_alerted_at
-    FROM incidents WHERE opened_at <= ? AND coalesce(closed_at >= ?, true)
-    ORDER BY opened_at DESC, incident_id"""
 
 
 class HealthService(Shown):
@@ -174,7 +170,7 @@ class HealthService(Shown):
         `scope` is `key`, `model`, `provider` or `network`; `closed_at` is None while it is ongoing.
         """
         now = utc_now()
-        return self._host.store.rows(_INCIDENTS, [now, now - timedelta(days=days)])
+        return incidents_between(now - timedelta(days=days), now).rows(self._host.store)
 
     def slo(self, provider: str | None = None) -> list[dict[str, Any]]:
         """Objectives, error budgets and burn rates: see `objectives.read_objectives`.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.health import health_queries as ask
 from toolkit.stats.proportion import wilson_interval
+from toolkit.store.queries import health as ask
 from toolkit.store.queries.health import read_headroom
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def overview_frame(host: HealthHost, now: datetime | None = None) -> pd.DataFram
 def uptime_days(
     rows: Sequence[Mapping[str, Any]], now: datetime, days: int = ask.DAYS
 ) -> dict[str, Days]:
-    """The rows of `health_queries.uptime` as strips: every day by provider, oldest first.
+    """The rows of `store.queries.health.uptime` as strips: every day by provider, oldest first.
 
     Returns:
         (UTC day, share of good evidence or None where there is none, pieces of evidence).

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 from uuid_utils import uuid7
 
 import toolkit as tk
+from toolkit.catalog.changes import KINDS
 from toolkit.cli.commands.health import app
-from toolkit.health import health_queries as ask
 from toolkit.health.analysis.state import judge_row
 from toolkit.health.view import EMPTY, read_overview, uptime_days
 from toolkit.stats.proportion import wilson_interval
+from toolkit.store.queries import COUNTS_AGAINST_PROVIDER, GOOD
+from toolkit.store.queries import health as ask
 from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow
@@ -86,9 +88,8 @@ def test_what_counts_against_a_provider_is_what_the_state_calls_bad(toolkit: Too
         for status, blame, code in itertools.product(("ok", "error", "cancelled"), BLAMES, CODES)
     ]
     toolkit.store.append_many("calls", rows)
-    sql = (
-        f"SELECT call_id, {ask.GOOD_SQL} AS good, coalesce({ask.BAD_SQL}, false) AS bad FROM calls"
-    )
+    bad = f"coalesce({COUNTS_AGAINST_PROVIDER}, false)"
+    sql = f"SELECT call_id, {GOOD} AS good, {bad} AS bad FROM calls"
     seen = {row["call_id"]: row for row in toolkit.store.rows(sql)}
     for row in rows:
         outcome = judge_row(row)
@@ -288,7 +289,7 @@ def test_incidents_and_catalog_changes_of_a_stretch_of_time(toolkit: Toolkit) ->
     span = ask.Span(NOW - timedelta(hours=4), NOW)
     assert [row["incident_id"] for row in ran(toolkit, ask.incidents(span))] == ["across", "open"]
     assert ran(toolkit, ask.incidents(span, ["other"])) == []
-    (tick,) = ran(toolkit, ask.catalog_changes(["acme"], span))
+    (tick,) = ran(toolkit, ask.catalog_changes(["acme"], span, KINDS))
     assert (tick["n"], tick["kinds"], list(tick["models"])) == (4, "price", ["acme/a"])
 
 

@@ -18,6 +18,7 @@ from toolkit.health.analysis.reconcile import reconcile
 from toolkit.health.analysis.state import Health, derive
 from toolkit.health.evidence import WINDOW, rules_for
 from toolkit.health.monitoring import alerts
+from toolkit.store.queries.health import incidents_not_closed_before
 
 if TYPE_CHECKING:
     from toolkit.health.health_host import HealthHost
@@ -27,9 +28,6 @@ _LONGEST: Final = timedelta(days=7)
 _TOLD_WITHIN: Final = timedelta(days=1)
 _FIRST_WAIT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 900.0
-
-# The time range of the evidence: an incident that is not loaded here would be written twice.
-_STORED: Final = "SELECT * FROM incidents WHERE closed_at IS NULL OR closed_at >= ?"
 
 _log = logging.getLogger("toolkit.health")
 
@@ -56,7 +54,8 @@ class IncidentTracker:
             StoreError: the database cannot be read or written; a later update loses nothing.
         """
         host = self._host
-        stored = host.store.rows(_STORED, [now - _LONGEST])
+        # The time range of the evidence: an incident that is not loaded here is written twice.
+        stored = incidents_not_closed_before(now - _LONGEST).rows(host.store)
         opened = [row["opened_at"] - _BEFORE for row in stored if row["closed_at"] is None]
         since = max(min([now - WINDOW, *opened]), now - _LONGEST)
         rules = rules_for(host.settings)

@@ -27,6 +27,7 @@ from toolkit.health.probe_rows import judge_rows
 from toolkit.health.probe_runner import Row, probe_listing, summarise
 from toolkit.providers.presets import LOCAL
 from toolkit.secret import redact
+from toolkit.store.queries.health_evidence import conclusive_calls
 
 if TYPE_CHECKING:
     from toolkit.health.health_host import HealthHost
@@ -45,13 +46,6 @@ _OFFLINE: Final = {
     "error_cause": "offline",
     "error_message": "this machine is offline: no provider could be reached",
 }
-
-_CALLS: Final = """
-    SELECT provider, count(*) AS n FROM calls
-    WHERE source = 'live' AND origin IS DISTINCT FROM 'health'
-        AND started_at >= ? AND started_at <= ?
-        AND (status = 'ok' OR (status = 'error' AND blame IN ('provider', 'network')))
-    GROUP BY provider"""
 
 _log = logging.getLogger("toolkit.health")
 
@@ -225,7 +219,8 @@ class Monitor:
     async def _count_calls(self) -> None:
         now = self._clock.now()
         self._calls = {}
-        rows = await asyncio.to_thread(self._host.store.rows, _CALLS, [now - PASSIVE_WINDOW, now])
+        query = conclusive_calls(now - PASSIVE_WINDOW, now)
+        rows = await asyncio.to_thread(query.rows, self._host.store)
         self._calls = {row["provider"]: row["n"] for row in rows}
 
     async def _keep_books(self, now_s: float) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.health.probe_runner import Row, probe_calls
+from toolkit.store.queries.health_evidence import last_paid_probes, probe_spend
 
 if TYPE_CHECKING:
     from toolkit.health.health_host import HealthHost
@@ -15,19 +16,6 @@ if TYPE_CHECKING:
 
 PAID_EVERY: Final = timedelta(hours=1)
 """Minimum interval between two paid probes of a model."""
-
-# Calls have the cost; a probe without a known cost counts with its reserved amount.
-_SPENT: Final = """
-    SELECT (
-        SELECT coalesce(sum(coalesce(cost_reported_usd, cost_usd)), 0) FROM calls
-        WHERE source = 'live' AND origin = 'health' AND started_at >= ? AND started_at < ?
-    ) + (
-        SELECT coalesce(sum(CAST(details ->> 'reserved_usd' AS DECIMAL(24, 12))), 0) FROM probes
-        WHERE kind IN ('call', 'stream') AND cost_usd IS NULL AND probed_at >= ? AND probed_at < ?
-    ) AS usd"""
-_LAST_PAID: Final = """
-    SELECT provider, max(probed_at) AS probed_at FROM probes
-    WHERE kind IN ('call', 'stream') AND probed_at >= ? AND probed_at <= ? GROUP BY provider"""
 
 
 class Spending:
@@ -83,14 +71,13 @@ def read_budget(host: HealthHost, now: datetime) -> dict[str, Any]:
 def read_spent(host: HealthHost, now: datetime) -> Decimal:
     """USD that probes have cost since midnight UTC. Errors as `read_budget`."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    day = [midnight, midnight + timedelta(days=1)]
-    rows = host.store.rows(_SPENT, [*day, *day])
+    rows = probe_spend(midnight, midnight + timedelta(days=1)).rows(host.store)
     return Decimal(str(rows[0]["usd"]))
 
 
 def read_last_paid(host: HealthHost, now: datetime) -> dict[str, datetime]:
     """Last paid probe by provider within `PAID_EVERY`, UTC."""
-    rows = host.store.rows(_LAST_PAID, [now - PAID_EVERY, now])
+    rows = last_paid_probes(now - PAID_EVERY, now).rows(host.store)
     return {row["provider"]: row["probed_at"] for row in rows}
 
 

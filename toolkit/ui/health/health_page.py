@@ -12,9 +12,9 @@ import streamlit as st
 
 from toolkit.charts.states import provider_state, reason_words
 from toolkit.errors import ToolkitError
-from toolkit.health import health_queries
 from toolkit.health.view import blank_days, rank, read_picture
 from toolkit.store.queries import app_pages
+from toolkit.store.queries import health as health_queries
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, at, count, exactly, span_of

@@ -10,9 +10,10 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit import charts
+from toolkit.catalog.changes import KINDS
 from toolkit.charts.states import INCIDENT, State, provider_state, reason_words
-from toolkit.health import health_queries as ask
 from toolkit.store.queries import Query
+from toolkit.store.queries import health as ask
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart, draw_figure, draw_sources
 from toolkit.ui.components.format import UNKNOWN, ago, at, count, span_of
@@ -68,7 +69,7 @@ def draw_over_time(toolkit: Toolkit, wanted: Wanted) -> None:
     mine, stretch = [wanted.provider], wanted.stretch
     marks = {
         "incidents": ask.incidents(stretch, mine),
-        "changes": ask.catalog_changes(mine, stretch),
+        "changes": ask.catalog_changes(mine, stretch, KINDS),
     }
     with toolkit.store.reading() as reader:
         seen = {name: query.rows(reader) for name, query in marks.items()}
@@ -154,7 +155,7 @@ def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
     latency, failed = ask.latency(mine, stretch), ask.errors(mine, stretch)
     marks = {
         "incidents": ask.incidents(stretch, mine),
-        "changes": ask.catalog_changes(mine, stretch),
+        "changes": ask.catalog_changes(mine, stretch, KINDS),
     }
     with toolkit.store.reading() as reader:
         rows, failures = latency.frame(reader), failed.frame(reader)
