@@ -269,7 +269,7 @@ def check_ip(ip: str, *, local: bool) -> None:
             return
     if reason := _always_refused(address):
         raise _refuse(*reason)
-    if not local and (not address.is_global or address in _CARRIER or address in _SITE_LOCAL):
+    if not local and (not address.is_global or address in _SITE_LOCAL):
         raise _refuse("private", f"{ip} is a private or loopback address", _MARK_LOCAL)
 
 

@@ -31,7 +31,7 @@ CREATE TABLE calls (
     operation                    VARCHAR,                -- chat | embeddings
     stream                       BOOLEAN,                -- asked for piece by piece
     source                       VARCHAR,                -- live | record | replay | cache
-    is_cold                      BOOLEAN,                -- first call of a process or connection
+    is_cold                      BOOLEAN,                -- first call of this process to this model
     status                       VARCHAR,                -- ok | error | cancelled
     error_code                   VARCHAR,                -- code of the error class
     error_cause                  VARCHAR,                -- finer name of the cause (dns, tls, not_api)
