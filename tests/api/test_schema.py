@@ -23,6 +23,9 @@ IS_FUZZ = os.environ.get("TOOLKIT_TEST_PROFILE") == "fuzz"
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800 if IS_FUZZ else 600)
+@pytest.mark.skipif(
+    not IS_FUZZ, reason="takes minutes with the routes of all API formats; `make fuzz` runs it"
+)
 def test_every_promise_of_the_document_holds_and_no_body_leaks(served, home, tmp_path):
     """Valid and invalid requests for every operation; then every response is searched.
 

@@ -155,7 +155,7 @@ def test_a_length_that_was_not_asked_for_is_told_or_noted(provider):
     desk = asking(provider.base_url)
     with pytest.raises(MalformedResponse) as caught:
         embed(desk, dimensions=256)
-    assert "256 dimensions were requested and 3 came" in caught.value.message
+    assert "256 dimensions were requested and 3 returned" in caught.value.message
     made = embed(desk, dimensions=256, on_unsupported="drop")
     assert made.dimensions == 3
     assert "dimensions" in made.notes[0]

@@ -162,9 +162,9 @@ def test_changes_can_be_asked_for_by_day_kind_and_model(
     tk.catalog.sync("acme")
     later = tk.catalog.changes(since=between)
     assert sorted(later["words"]) == [
-        "no longer listed",
         "input $1 → $3 per million (+200 %)",
         "new",
+        "no longer listed",
     ]
     assert len(tk.catalog.changes(since=date.today() - timedelta(days=1))) == 5
     assert tk.catalog.changes(since="2999-01-01").empty

@@ -53,7 +53,7 @@ def test_record_writes_a_cassette_per_case_and_lint_is_content(run, provider):
     assert (code, json.loads(out)[0]["checks"]) == (0, "pass")
     assert (FOLDER / "greet.yaml").is_file()
     code, _, err = run("cassette", "lint")
-    assert (code, err.strip()) == (0, "1 cassettes are in order.")
+    assert (code, err.strip()) == (0, "1 cassettes are valid.")
 
 
 def test_lint_finds_each_kind_of_wrong(run, provider):

@@ -139,7 +139,7 @@ def test_the_magics_send_prompts_and_run_sql(kernel: Kernel, server: MockProvide
     assert not _errors(board) and not _data(board, "text/html")
     assert "2" in str(kernel.run("print(len(kept.panes))"))
     found = kernel.run(
-        "model = 'mock/b'\n%sql SELECT count(*) AS n FROM calls WHERE model = $model"
+        "model = 'mock/b'\n%sql SELECT count(DISTINCT model) AS n FROM calls WHERE model = $model"
     )
     assert "1" in _data(found, "text/plain")
     assert not _errors(kernel.run("%%sql counts\nSELECT '$5' AS price, $model AS model"))

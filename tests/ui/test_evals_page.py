@@ -172,7 +172,7 @@ def test_a_cell_of_repeats_tells_how_many_passed_and_failed() -> None:
     rows = [row(1, epoch=1), row(1, epoch=2, score=0.0), failed(1, epoch=3)]
     (cell,) = read_matrix(rows).samples[0].cells.values()
     assert say_cell(cell, "exact") == "✓ 1 of 3, 1 failed · yes · 101 ms · $0.00100"
-    assert say_cell((), "exact") == "not asked"
+    assert say_cell((), "exact") == "not run"
 
 
 def test_what_a_cap_left_out_is_told_in_cell_story_and_filter(home: Any, open_page: Any) -> None:
