@@ -44,7 +44,7 @@ def test_a_plain_header_is_shown_sent_and_taken_away(
     assert "`X-Project`: blue \\<b\\>" in words(app)
     toolkit.complete("mock/mock-small", "Hello")
     assert {k.lower(): v for k, v in mock.requests[-1].headers.items()}["x-project"] == "blue <b>"
-    app = press(app, "Take X-Project away")
+    app = press(app, "Delete X-Project")
     assert not app.exception and not dict(toolkit.providers.require("mock").headers)
 
 
