@@ -265,3 +265,22 @@ def test_a_transcript_holds_every_turn_and_the_judge(
         ("mock/mock-model", None), ("mock/mock-model", None), ("mock/mock-large", "judge")
     ]  # fmt: skip
     assert [m["content"] for m in calls[1]["messages"]][-1] == "And again?"
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    ["banana", "I'm sorry, but I can't grade this. SCORE: 0", "SCORE: 5\nSCORE: 0"],
+    ids=["nonsense", "refusal", "contradiction"],
+)
+def test_a_judge_without_a_verdict_is_reported_and_not_counted_as_zero(
+    toolkit: Toolkit, server: MockProvider, verdict: str
+) -> None:
+    for text in ("Paris", "SCORE: 5", "Paris", verdict, verdict):
+        server.enqueue(text)
+    scorer = judge("mock/mock-large", "Is it right?", structured=False)
+    run = toolkit.evaluation.run(data(2), "mock/mock-model", scorers=[scorer], concurrency=1)
+    (score,) = run.summary["scores"]
+    assert (score["mean"], score["n"]) == (1.0, 1)
+    assert run.summary["errors"] == {"UNREADABLE": 1}
+    (unread,) = [row for row in run.frame().to_dict("records") if row["error_code"] == "UNREADABLE"]
+    assert math.isnan(unread["score"]) and "no readable verdict" in unread["error_message"]

@@ -42,6 +42,7 @@ def test_kill_in_the_middle_then_resume_asks_only_what_is_missing(home: Path) ->
         assert list(toolkit.evaluation.list()["status"]) == ["interrupted"]
         before = len(server.requests)
         kept = toolkit.store.rows("SELECT count(DISTINCT sample_id) AS n FROM eval_samples")[0]["n"]
+        assert list(toolkit.evaluation.list()["done"]) == [kept]
         assert before - _WIDTH <= kept <= before < _SAMPLES
 
         run = toolkit.evaluation.resume("killed")

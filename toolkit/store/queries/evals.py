@@ -16,6 +16,9 @@ Row = dict[str, Any]
 _RUNS: Final = "SELECT * FROM eval_runs ORDER BY started_at DESC, run_id DESC LIMIT ?"
 _RUNS_NAMED: Final = """
     SELECT * FROM eval_runs WHERE name = ? OR starts_with(run_id, ?) ORDER BY started_at DESC"""
+_DONE: Final = """
+    SELECT run_id, count(DISTINCT (model, variant, sample_id, epoch)) AS done FROM eval_samples
+    WHERE list_contains(?, run_id) AND status <> 'skipped' GROUP BY run_id"""
 # A few rows with long lists: 100,000 rows one by one would take longer to hand over than to find.
 _ANSWERED: Final = """
     SELECT model, variant, epoch, list(sample_id) AS sample_ids
@@ -54,6 +57,12 @@ _SAMPLE_CALLS: Final = """
 def list_runs(store: Store, limit: int | None = None) -> pd.DataFrame:
     """The runs, newest first."""
     return store.frame(_RUNS, [2**62 if limit is None else limit])
+
+
+def count_done(store: Store, run_ids: Sequence[str]) -> dict[str, int]:
+    """How many answers each of these runs has, failed calls counted."""
+    rows = store.rows(_DONE, [list(run_ids)]) if run_ids else []
+    return {row["run_id"]: int(row["done"]) for row in rows}
 
 
 def run_rows(store: Store, limit: int) -> list[Row]:
