@@ -158,7 +158,7 @@ def test_a_failing_pane_is_a_card_while_the_other_finishes(stage, open_browser):
     seen = open_browser("compare")
     seen.ask("Count", "mock/mock-small", "nowhere/model")
     page = seen.page
-    page.get_by_text("No such provider").first.wait_for()
+    page.get_by_text("Provider not found").first.wait_for()
     page.get_by_text("What to do:").wait_for()
     page.get_by_text("✓ done").first.wait_for()
     assert page.get_by_text("word19").count() == 1
