@@ -67,6 +67,8 @@ def require_readable(version: int, path: Path) -> None:
 
 def apply(connection: duckdb.DuckDBPyConnection, version: int = 0) -> None:
     """Bring an open database from `version` to the latest, in one transaction."""
+    # DuckDB takes the machine's zone otherwise, and in some of them hours begin at half past.
+    connection.execute("SET TimeZone = 'UTC'")
     connection.execute("BEGIN")
     for number, sql in migrations():
         if number > version:
