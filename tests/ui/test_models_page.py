@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.catalog.listing_server import Answer, Asked, ListingServer
+from tests.servers import MockProvider
 from tests.ui.conftest import RunningApp
 from toolkit.catalog.listings.fetch import Gathering
 from toolkit.catalog.listings.listed_model import Listing
@@ -131,6 +132,31 @@ def test_a_panel_of_a_model_that_is_not_there_is_a_card_not_a_traceback(
     app = open_page("models", model="acme/never")
     assert not app.exception
     assert "no model" in words(app).replace("\\", "")
+
+
+def test_capabilities_are_tried_after_their_cost_was_shown(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    toolkit.catalog.sync("mock")
+    toolkit.catalog.override("mock/mock-small", {"price:input": 1, "price:output": 10})
+    model = "mock/mock-small"
+    app = open_page("models", model=model)
+    app.session_state[f"probe-open-{model}"] = True
+    app.run()
+    app.button_group(key=f"probe-what-{model}").set_value(["tools", "vision"]).run()
+    assert "Sends 2 real requests with your key; they cost at most \\$0" in words(app)
+    assert not [asked for asked in mock.requests if asked.method == "POST"], "nothing sent yet"
+    call = {"id": "c", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+    mock.enqueue("", tool_calls=[call], finish_reason="tool_calls")
+    mock.enqueue("It is blue.")
+    app.button(key=f"probe-{model}").click().run()
+    assert not app.exception and not app.error
+    shown = next(f.value for f in app.dataframe if "because" in f.value.columns)
+    assert list(shown["shown"]) == ["✓ yes", "✗ no"]
+    assert list(shown["because"]) == ["called get_weather", "said another colour of a red picture"]
+    facts = next(f.value for f in app.dataframe if "fact" in f.value.columns).set_index("fact")
+    assert facts.loc["capability: tools", "by"] == "probe"
+    assert facts.loc["capability: vision", "used value"] == "no"
 
 
 def test_what_changed_is_told_by_date_in_words(synced: Toolkit, open_page: Any) -> None:

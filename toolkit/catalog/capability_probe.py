@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Capability = Literal["tools", "vision", "json_schema", "reasoning", "streaming"]
 CAPABILITIES: Final[tuple[Capability, ...]] = get_args(Capability)
 
-_TAG: Final = "capability_probe"
+PROBE_TAG: Final = "capability_probe"
+"""The tag of each request; its value is the capability."""
 # A red square of 8 x 8 pixels.
 _PICTURE: Final = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mP4z8CAFTEM"
@@ -155,7 +156,7 @@ def _request(capability: Capability) -> tuple[str | list[dict[str, Any]], dict[s
     options: dict[str, Any] = {
         "max_tokens": 256,
         "origin": "health",
-        "tags": {_TAG: capability},
+        "tags": {PROBE_TAG: capability},
         "max_retries": 0,
         "on_unsupported": "error",
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from toolkit.catalog.capability_probe import CAPABILITIES, PROBE_TAG, CapabilityVerdict
 from toolkit.charts import price_steps
 from toolkit.charts.states import call_state
 from toolkit.store.queries.app_pages import last_calls
@@ -26,6 +27,7 @@ def draw_model(toolkit: Toolkit, model: str) -> None:
     found = toolkit.catalog.show(model)
     _head(toolkit, found)
     _facts(found)
+    _draw_probe(toolkit, found)
     history = toolkit.catalog.price_history(model)
     if len(history) and history["valid_from"].nunique() > 1:
         draw_figure(price_steps(history, model), key="price-steps")
@@ -77,6 +79,65 @@ def _facts(found: Mapping[str, Any]) -> None:
     st.dataframe(rows, hide_index=True, key="model-facts", alt="Facts by source")
 
 
+def _draw_probe(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
+    """Try capabilities with real requests: what they may cost first, then what they have shown."""
+    model = str(found["model"])
+    opened = st.expander("Try what it can do", icon=":material/science:",
+                         key=f"probe-open-{model}", on_change="rerun")  # fmt: skip
+    if not opened.open:
+        return
+    with opened:
+        chosen = st.pills(
+            "Capabilities", CAPABILITIES, default=CAPABILITIES, selection_mode="multi",
+            key=f"probe-what-{model}", format_func=lambda name: name.replace("_", " "),
+        )  # fmt: skip
+        if not chosen:
+            return
+        st.caption(_probe_cost(toolkit, model, chosen))
+        if st.button("Send them", key=f"probe-{model}", icon=":material/play_arrow:"):
+            _run_probe(toolkit, model, chosen)
+        if verdicts := st.session_state.get(f"probe-shown-{model}"):
+            _draw_verdicts(model, verdicts)
+
+
+def _probe_cost(toolkit: Toolkit, model: str, chosen: Sequence[str]) -> str:
+    most = toolkit.catalog.estimate_probe(model, chosen)
+    requests = "1 real request" if len(chosen) == 1 else f"{len(chosen)} real requests"
+    cost = (
+        "what they cost is not known, because the model has no price"
+        if most is None
+        else f"they cost at most {plain(money(most))}"
+    )
+    return f"Sends {requests} with your key; {cost}."
+
+
+def _run_probe(toolkit: Toolkit, model: str, chosen: Sequence[str]) -> None:
+    with st.spinner("Asking the model", show_time=True):
+        verdicts = toolkit.catalog.probe(model, chosen)
+    st.session_state[f"probe-shown-{model}"] = verdicts
+    read_models.clear()
+    st.rerun()  # the facts above show the new evidence
+
+
+def _draw_verdicts(model: str, verdicts: Sequence[CapabilityVerdict]) -> None:
+    words = {True: "✓ yes", False: "✗ no", None: "not determined"}
+    rows = [
+        {
+            "capability": one.capability.replace("_", " "),
+            "shown": words[one.supported],
+            "listed": "–" if one.listed is None else words[one.listed],
+            "because": one.reason,
+            "cost": money(one.cost_usd),
+        }
+        for one in verdicts
+    ]
+    st.dataframe(rows, hide_index=True, key="probe-verdicts", alt="What the requests have shown")
+    st.page_link(
+        "calls.py", label="Open these calls", icon=":material/list_alt:",
+        query_params={"model": model, "tag": [f"{PROBE_TAG}={v.capability}" for v in verdicts]},
+    )  # fmt: skip
+
+
 def _calls(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
     st.markdown("**Your last calls**")
     with toolkit.store.reading() as reader:
@@ -115,7 +176,7 @@ def _elsewhere(found: Mapping[str, Any]) -> None:
 def _changes(found: Mapping[str, Any]) -> None:
     if not found["changes"]:
         return
-    st.markdown("***Changes**")
+    st.markdown("**Changes**")
     for change in found["changes"]:
         st.caption(f"{ago(change['changed_at'])}: {plain(change['words'])}")
 

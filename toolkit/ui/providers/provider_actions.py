@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from toolkit.errors import ToolkitError
 from toolkit.keys.os_keyring import OSKeyring
@@ -13,6 +14,7 @@ from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit
 
 KeyStore = Literal["keyring", "vault"]
+STORES: Final[Mapping[str, str]] = {"keyring": "system keyring", "vault": "encrypted file"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,11 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.page_head import leave_notice
 from toolkit.ui.components.text import plain
-from toolkit.ui.providers.provider_actions import NewProvider, add_provider, usable_stores
+from toolkit.ui.providers.provider_actions import STORES, NewProvider, add_provider, usable_stores
 from toolkit.ui.providers.provider_panel import draw_checks
 from toolkit.ui.providers.provider_rows import suggest_name
 
 RECOGNISED: Final = "as recognised"
-STORES: Final = {"keyring": "system keyring", "vault": "encrypted file"}
 
 
 def draw_form(toolkit: Toolkit) -> None:
@@ -128,7 +127,7 @@ def _test_and_save(toolkit: Toolkit, new: NewProvider) -> None:
         return
     if isinstance(came, ProbeResult):
         draw_checks(came)
-        st.markdown("***Not saved yet.** Fix what the checks report, or save it without the test.")
+        st.markdown("**Not saved yet.** Fix what the checks report, or save it without the test.")
         return
     leave_notice(f"{came.name} is saved.")
     for field in ("add-key", "add-opens", "add-address"):

@@ -19,8 +19,15 @@ from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, count, duration, money
 from toolkit.ui.components.text import own, plain, show_text
 from toolkit.ui.models.model_rows import read_models
-from toolkit.ui.providers.provider_actions import KeyStore, NewKey, save_key, usable_stores
+from toolkit.ui.providers.provider_actions import (
+    STORES,
+    KeyStore,
+    NewKey,
+    save_key,
+    usable_stores,
+)
 from toolkit.ui.providers.provider_rows import ProviderRow
+from toolkit.ui.providers.provider_settings import draw_provider_settings
 
 # The models of one provider in its panel: list them, choose the usual one, ask it something.
 
@@ -166,12 +173,11 @@ def _form(toolkit: Toolkit, provider: Provider) -> None:
             "Value", type="password", key=f"header-value-{provider.name}", autocomplete="off",
             help="A value that looks like a secret is kept in the key store and never shown again.",
         )  # fmt: skip
+        stores = usable_stores(toolkit)
         store: KeyStore = st.segmented_control(
-            "Store a secret value in",
-            ["keyring", "vault"],
-            default="keyring",
-            key=f"header-store-{provider.name}",
-        )
+            "Store a secret value in", stores, default=stores[0], required=True,
+            key=f"header-store-{provider.name}", format_func=STORES.__getitem__,
+        )  # fmt: skip
         sent = st.form_submit_button("Set header", icon=":material/add:")
     if not sent:
         return
@@ -180,7 +186,7 @@ def _form(toolkit: Toolkit, provider: Provider) -> None:
         return
     try:
         toolkit.providers.update(
-            provider.name, header_changes={name.strip(): value}, key_store=store or "keyring"
+            provider.name, header_changes={name.strip(): value}, key_store=store
         )
     except ToolkitError as error:
         error_card(error)
@@ -277,7 +283,7 @@ def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
         store = st.segmented_control(
             "Store it in", stores, default=stores[0], required=True,
             key=f"store-{provider.name}",
-            format_func=lambda name: "system keyring" if name == "keyring" else "encrypted file",
+            format_func=STORES.__getitem__,
         )  # fmt: skip
         opens = st.text_input(
             "Passphrase of the encrypted file",
@@ -324,30 +330,7 @@ def _save_key(toolkit: Toolkit, row: ProviderRow, new: NewKey) -> None:
 
 def _settings(toolkit: Toolkit, row: ProviderRow) -> None:
     provider = row.provider
-    known = choices(toolkit, provider)
-    with st.form(f"settings-{provider.name}", border=False):
-        base_url = st.text_input("Base URL", value=provider.base_url)
-        model = st.selectbox(
-            "Default model",
-            known,
-            index=known.index(provider.default_model) if provider.default_model else None,
-            accept_new_options=True,
-            placeholder="none",
-        )
-        rpm = st.number_input("Requests per minute", min_value=1, value=provider.rpm, step=1)
-        tpm = st.number_input("Tokens per minute", min_value=1, value=provider.tpm, step=1)
-        saved = st.form_submit_button("Save settings")
-    if saved:
-        changes = {"default_model": (model or "").strip() or None, "rpm": rpm, "tpm": tpm}
-        if base_url.strip() != provider.base_url:
-            changes["base_url"] = base_url.strip()
-        try:
-            toolkit.providers.update(provider.name, **changes)
-        except ToolkitError as error:
-            error_card(error)
-            return
-        st.session_state["provider-notice"] = f"{provider.name} is saved."
-        st.rerun()
+    draw_provider_settings(toolkit, provider, choices(toolkit, provider))
     _default(toolkit, row)
     st.caption(f"Last test {ago(provider.tested_at)}; models listed {ago(row.synced_at)}.")
 

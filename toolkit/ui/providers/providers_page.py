@@ -20,8 +20,8 @@ from toolkit.ui.components.pictures import as_image, letter_tile
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import own, plain
 from toolkit.ui.components.theme import is_phone
-from toolkit.ui.providers.provider_actions import set_in_use, usable_stores
-from toolkit.ui.providers.provider_form import STORES, draw_form
+from toolkit.ui.providers.provider_actions import STORES, set_in_use, usable_stores
+from toolkit.ui.providers.provider_form import draw_form
 from toolkit.ui.providers.provider_panel import draw_panel
 from toolkit.ui.providers.provider_rows import ProviderRow, read_rows
 
@@ -211,8 +211,7 @@ def draw_page(toolkit: Toolkit) -> None:
 
 def _sentence(toolkit: Toolkit, used: Sequence[ProviderRow]) -> str:
     if not used:
-        return "No provider is set up yet: paste a base URL, or enter the name of a known "
-        "provider."
+        return "No provider is set up yet: paste a base URL, or enter the name of a known provider."
     on = sum(row.provider.is_active for row in used)
     store = STORES[usable_stores(toolkit)[0]]
     return f"{len(used)} set up, **{on} switched on**; new keys are kept in the {store}."
