@@ -49,7 +49,8 @@ class Settings(BaseSettings):
             limit.
         rate_window_s: length of the window of `rpm` and `tpm`, seconds.
         health_interval_s: seconds between two probes of a provider; 0: no monitor.
-        probe_budget_usd: maximum cost of health probes per day, USD (0: free listings only).
+        probe_budget_usd: maximum cost of probes and connection tests per UTC day, USD. 0: the
+            monitor requests free listings only, and what you start yourself is not capped by it.
         health_webhook_url: URL to which alerts about incidents are posted as JSON; treated as a
             secret.
         objectives: availability and latency objectives by provider, `default` for all; see

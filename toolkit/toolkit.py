@@ -119,7 +119,15 @@ class Toolkit:
         plugins = Plugins(self.registry, self.keys)
         plugins.announce()
         tester = ConnectionTest(
-            settings=self.settings, registry=self.registry, keys=self.keys, record=self.record
+            settings=self.settings,
+            registry=self.registry,
+            keys=self.keys,
+            record=self.record,
+            processors=lambda: self.processors,
+            prepare=lambda model: self.prices.prepare(model),
+            prices_for=lambda provider, model_id, at: self.prices.prices_for(
+                provider, model_id, at
+            ),
         )
         return Providers(
             registry=self.registry,
@@ -201,6 +209,10 @@ class Toolkit:
         daily = self.settings.daily_budget_usd
         if daily is not None:
             budgets.set(Cap(kind="day", limit_usd=Decimal(str(daily))))
+        # 0 turns the probes of the monitor off; what a person asks for is confirmed each time.
+        if self.settings.probe_budget_usd > 0:
+            limit = Decimal(str(self.settings.probe_budget_usd))
+            budgets.set(Cap(kind="health", limit_usd=limit))
         for cap in parse_caps(self.settings.budgets):
             budgets.set(cap)
         return budgets

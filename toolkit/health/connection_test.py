@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from uuid_utils import uuid7
 
 from toolkit.calls.client import Client
-from toolkit.errors import KeyRequired
+from toolkit.errors import KeyRequired, ProviderNotFound
 from toolkit.health.connection_checks import probe_provider
 from toolkit.keys.service import Keys, ResolvedKey
+from toolkit.pricing.price import PricesFor
 from toolkit.providers.checks import ProbeResult
 from toolkit.providers.headers import Headers
 from toolkit.providers.provider import Provider
@@ -30,6 +31,9 @@ class ConnectionTest:
         registry: the provider registry.
         keys: supplies the active key if none is given, and stores the result of its check.
         record: records the call of a test.
+        processors: what every request passes, budgets included.
+        prepare: looks the price of a model up.
+        prices_for: the prices that were looked up.
     """
 
     def __init__(
@@ -39,11 +43,17 @@ class ConnectionTest:
         registry: Registry,
         keys: Keys,
         record: Callable[[Call], None],
+        processors: Callable[[], Sequence[Any]],
+        prepare: Callable[[str], Awaitable[None]],
+        prices_for: PricesFor,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._keys = keys
         self._record = record
+        self._processors = processors
+        self._prepare = prepare
+        self._prices_for = prices_for
 
     async def test(
         self,
@@ -93,11 +103,21 @@ class ConnectionTest:
             resolve=lambda _: (provider, model_id),
             key_for=lambda *_: key,
             record=self._record,
+            processors=self._processors(),
+            prepare=self._prepare_saved,
+            prices_for=self._prices_for,
         )
         try:
             return await client.complete(request)
         finally:
             await client.aclose()
+
+    async def _prepare_saved(self, model: str) -> None:
+        """Look up the price of a saved provider's model; none is known of another's."""
+        try:
+            await self._prepare(model)
+        except ProviderNotFound:
+            return
 
 
 def _with_headers(provider: Provider, values: Mapping[str, str]) -> Provider:

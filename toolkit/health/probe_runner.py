@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
 
-from toolkit.errors import KeyRequired, ToolkitError
+from toolkit.errors import BudgetExceeded, KeyRequired, ToolkitError
 from toolkit.health.connection_checks import MAX_TOKENS, probe_provider
 from toolkit.health.evidence import error_columns
 from toolkit.local.autostart import is_resting
@@ -112,7 +112,7 @@ async def probe_calls(
 
     Returns:
         Rows of `probes` (kind `call`, `stream`), without outcome and state; none if the model has
-        no known price (unless it is local) or the worst case exceeds what is left.
+        no known price (unless it is local) or the worst case exceeds what is left of any budget.
     """
     model = provider.default_model
     if model is None:
@@ -129,7 +129,10 @@ async def probe_calls(
     for kind in ("call", "stream"):
         if reserved is None or reserved > left:
             break
-        row = await _ask(host, provider, key, kind=kind, at=at, tokens=tokens)
+        try:
+            row = await _ask(host, provider, key, kind=kind, at=at, tokens=tokens)
+        except BudgetExceeded:
+            break  # another budget has less left; that shows nothing about the provider
         row["details"] = {"reserved_usd": str(reserved)}
         rows.append(row)
         left -= reserved if row["cost_usd"] is None else row["cost_usd"]
@@ -167,6 +170,8 @@ async def _ask(
         else:
             await client.complete(request)
     except ToolkitError as error:
+        if isinstance(error, BudgetExceeded) and not calls:
+            raise
         row |= {"status": "error", **error_columns(error)}
     finally:
         await client.aclose()

@@ -60,7 +60,7 @@ class Cap:
     @property
     def subject(self) -> str:
         """What it applies to."""
-        return {"day": "all calls", "health": "health checks"}.get(
+        return {"day": "all calls", "health": "probes and tests"}.get(
             self.kind, f"{self.kind} {self.name!r}"
         )
 
@@ -394,12 +394,13 @@ def _error(
     now = datetime.now(UTC)
     free_at = cap.free_at(now)
     resets = f" The budget resets at {free_at:%H:%M} UTC." if free_at else ""
+    raising = "raise `probe_budget_usd`" if cap.kind == "health" else "raise the budget"
     error = BudgetExceeded(
         message,
         model=request.model if request else None,
         request_id=request.request_id if request else None,
         retry_after=(free_at - now).total_seconds() if free_at else None,
-        hint=f"Lower `max_tokens` or raise the budget.{resets}",
+        hint=f"Lower `max_tokens` or {raising}.{resets}",
     )
     error.cap, error.cap_usd, error.free_at = cap.key, cap.limit_usd, free_at
     error.spent_usd, error.reserved_usd = state.spent_usd, state.reserved_usd

@@ -163,3 +163,80 @@ def test_probes_stay_out_of_every_statistic_and_in_the_sums_of_money(server):
         assert toolkit.store.rows(asked.sql, asked.params) == []
     assert len(toolkit.store.rows("SELECT * FROM calls")) == 2  # the list of calls shows them
     toolkit.close()
+
+
+def priced_toolkit(server, **settings):
+    toolkit = new_toolkit(health_interval_s=0.0, **settings)
+    toolkit.providers.registry.add(
+        "mock", base_url=server.base_url, is_local=True, needs_key=False, default_model="m"
+    )
+    toolkit.store.append(
+        "models", {"provider": "mock", "model_id": "m", "model": "mock/m", "is_enabled": True}
+    )
+    toolkit.catalog.override("mock/m", {"price:input": 1, "price:output": 10})
+    return toolkit
+
+
+def test_the_trial_of_a_capability_counts_against_the_probe_budget_and_every_other(server):
+    toolkit = priced_toolkit(server, probe_budget_usd=0.01, budgets={"provider:mock": 0.01})
+    (verdict,) = toolkit.catalog.probe("mock/m", ["vision"])
+    assert verdict.cost_usd is not None and verdict.cost_usd > 0
+    assert toolkit.health.budget()["spent_usd"] == verdict.cost_usd
+    caps = {one.cap.key: one for one in toolkit.budgets.status()}
+    assert caps.keys() == {"health", "provider:mock"}
+    assert {one.state.spent_usd for one in caps.values()} == {verdict.cost_usd}
+    toolkit.close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"probe_budget_usd": 0.001},
+        {"daily_budget_usd": 0.001},
+        {"budgets": {"provider:mock": 0.001}},
+        {"budgets": {"model:mock/m": 0.001}},
+        {"budgets": {"tag:capability_probe=tools": 0.001}},
+    ],
+    ids=lambda settings: "_".join(map(str, settings)),
+)
+def test_no_trial_of_a_capability_exceeds_a_budget(server, settings):
+    toolkit = priced_toolkit(server, **settings)
+    (verdict,) = toolkit.catalog.probe("mock/m", ["tools"])
+    assert verdict.supported is None
+    assert "would be exceeded" in verdict.reason
+    assert posts(server) == []
+    assert "tools" not in toolkit.catalog.capabilities("mock/m")
+    toolkit.close()
+
+
+def test_without_a_probe_budget_a_trial_that_a_person_asks_for_is_made(server):
+    toolkit = priced_toolkit(server)
+    (verdict,) = toolkit.catalog.probe("mock/m", ["tools"])
+    assert verdict.supported is False  # it answered in words
+    toolkit.close()
+
+
+@pytest.mark.parametrize("settings", [{"probe_budget_usd": 0.001}, {"daily_budget_usd": 0.001}])
+def test_a_connection_test_keeps_to_the_budgets(server, settings):
+    toolkit = priced_toolkit(server, **settings)
+    refused = toolkit.providers.test("mock", call=True)
+    assert refused.model.answer == "could_not_check"
+    assert "would be exceeded" in refused.model.reason
+    assert posts(server) == []
+    toolkit.close()
+
+
+def test_a_connection_test_is_priced(server):
+    toolkit = priced_toolkit(server)
+    assert toolkit.providers.test("mock", call=True).model.answer == "works"
+    (row,) = toolkit.store.rows("SELECT cost_usd, origin FROM calls")
+    assert row["origin"] == "health"
+    assert row["cost_usd"] > 0
+    toolkit.close()
+
+
+def test_a_probe_that_another_budget_refuses_is_not_a_failure_of_the_provider(server):
+    toolkit = priced_toolkit(server, probe_budget_usd=1.0, daily_budget_usd=0.0001)
+    assert ask(toolkit) == []
+    assert posts(server) == []
+    toolkit.close()
