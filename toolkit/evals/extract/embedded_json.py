@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 import regex
@@ -14,36 +17,76 @@ _TOKEN: Final = regex.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', regex.DOTALL)
 _MAX_STARTS: Final = 2_000
 
 
+_SUPERSEDED: Final = regex.compile(
+    r"\b(?:final(?:ly)?|actually|wait|correct(?:ion|ed)?|instead|revised?|updated?|fixed|changed?|"
+    r"(?:on )?reflection|reconsider\w*|let me|mistake|sorry|draft|first|attempt|before|after|"
+    r"e\.g|example|for instance|format|schema|template|input|given|output|result|original|"
+    r"my answer|should|endgültig|korrigiert|Beispiel|exemple|corrigé|"
+    r"ejemplo|corregid[oa]|exemplo)\b"
+    r"|最终|修正|例|更正|入力|出力|예시|최종",
+    regex.I,
+)
+
+
 class NoJson(ValueError):
     """The answer holds no JSON that can be read; the message says why."""
 
 
-def extract_json(text: str) -> Any:
+class SeveralDecisions(NoJson):
+    """The answer holds several values that decide differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    value: Any
+    start: int
+    end: int
+
+
+def extract_json(text: str, *, decision: Callable[[Any], object] | None = None) -> Any:
     """The value of the JSON in a text: the whole text, else its last object, else its last list.
 
     Fences need no rule of their own: a decoder that begins at a bracket knows where its value
     ends, even where a string within it holds another fence.
 
+    Args:
+        text: the answer.
+        decision: what a value decides, None for nothing. Values that decide differently are no
+            answer, unless the text between them says that the last one is final or corrected,
+            or that an earlier one was an example.
+
     Raises:
         NoJson: there is none, it is broken off, or it holds NaN or Infinity, which are not JSON.
+        SeveralDecisions: the values decide differently.
     """
     text = drop_reasoning(text).strip().lstrip("\ufeff").strip()
     try:
         return _decode_whole(text)
     except NoJson as error:
         problem = error
-    found = list(_find_values(text))
-    objects = [value for value in found if isinstance(value, dict)]
-    if objects:
-        return objects[-1]
-    if found:
-        return found[-1]
-    raise problem
+    found = _find_values(text)
+    objects = [each for each in found if isinstance(each.value, dict)] or found
+    if not objects:
+        raise problem
+    last = objects[-1]
+    if decision and any(_contradict(text, one, last, decision) for one in objects[:-1]):
+        raise SeveralDecisions("it gives several different answers")
+    return last.value
+
+
+def _contradict(
+    text: str, earlier: _Found, last: _Found, decision: Callable[[Any], object]
+) -> bool:
+    decided = decision(earlier.value)
+    if decided is None or decided == decision(last.value):
+        return False
+    between = text[max(earlier.start - 80, 0) : earlier.start] + text[earlier.end : last.start]
+    return _SUPERSEDED.search(between) is None
 
 
 def _decode_whole(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _DECODER.decode(text)
     except RecursionError:
         raise NoJson("it is nested too deeply") from None
     except ValueError as error:
@@ -54,22 +97,31 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _find_values(text: str) -> list[Any]:
-    decoder = json.JSONDecoder(parse_constant=_refuse)
+def _refuse_infinite(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        raise ValueError(f"{digits[:20]} is too large for a number")
+    return value
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_refuse_infinite)
+
+
+def _find_values(text: str) -> list[_Found]:
     found, at = [], 0
     for _ in range(_MAX_STARTS):
         match = _OPENING.search(text, at)
         if match is None:
             break
         try:
-            value, at = decoder.raw_decode(text, match.start())
+            value, at = _DECODER.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             # What begins as an object and breaks off must not yield one of its own parts.
             head = text[match.start() : match.start() + 80]
             is_object = regex.match(r'\{\s*["}\n]|\[\s*[\[{"]', head)
             at = _end_of(text, match.start()) if is_object else match.start() + 1
         else:
-            found.append(value)
+            found.append(_Found(value, match.start(), at))
     return found
 
 

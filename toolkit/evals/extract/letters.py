@@ -26,21 +26,26 @@ _MARKERS: Final = (
     # English; then German, French, Spanish, Portuguese, Italian, Dutch, Polish, Nordic, Turkish,
     # Vietnamese, Indonesian, Russian, Ukrainian, Czech, Greek, Arabic, Hindi; Chinese, Japanese,
     # Korean below.
-    r"\b(?:answers?|ans|options?|choices?|conclusion|selection|pick|solution|response|"
+    r"\bans\.(?=\s)|\b(?:answers?|ans|options?|choices?|conclusion|selection|pick|solution|response|"
     r"Antwort|Lösung|Option|Auswahl|réponse|choix|respuesta|opción|resposta|opção|alternativa|"
     r"risposta|opzione|scelta|antwoord|keuze|odpowied[źz]|opcja|svaret?|svar|vastaus|cevap|yanıt|"
-    r"seçenek|đáp án|trả lời|jawaban(?:nya)?|pilihan|ответ|вариант|відповідь|odpověď|απάντηση|"
-    r"الإجابة|الجواب|उत्तर)\b|(?:最终)?(?:答案|选项|選項|选择|選擇|应选|故选|所以选|选|解答|"
-    r"答え|正解|回答|正答|選択肢)|정답|답|선택|\b(?:correct|final)(?=\s*[:=])"
+    r"seçenek|đáp án|trả lời|jawaban(?:nya)?|pilihan|ответ(?:ом)?|вариант|выбираю|"
+    r"відповідь|odpověď|απάντηση|"
+    r"الإجابة|الخيار|الجواب|उत्तर|válasz|תשובה|התשובה)\b|(?:最终)?(?:答案|选项|選項|选择|選擇|应选|故选|所以选|选|解答|"
+    r"答え|正解|回答|正答|選択肢)|ค(?:ำ|ํา)ตอบ(?:ที่ถูกต้อง)?(?:คือ)?|정답|답|선택|\b(?:correct|final)(?=\s*[:=])"
 )
 _VERBS: Final = (
     r"\b(?:I(?:'d| would| will|'ll)?\s+(?:say|go\s+(?:with|for)|choose|pick|select|opt\s+for|"
-    r"answer|vote\s+for|guess)|(?:choose|select|choosing|selecting|pick|chose|selected|picked)|"
+    r"answer|vote\s+for|guess|lean(?:\s+(?:towards?|to))?|prefer)|leaning\s+(?:towards?|to)|(?:choose|select|choosing|selecting|pick|chose|selected|picked)|"
     r"(?:I'm|I am)\s+going\s+(?:with|for)|(?:it|this|that)(?:'s| is| must be| should be| would be)|"
     r"(?:leaves|leaving|left\s+with)(?:\s+(?:us|me|you))?(?:\s+with)?(?:\s+(?:only|just))?|"
     r"by\s+(?:the\s+process\s+of\s+|process\s+of\s+)?elimination[:,]?|"
     r"must be|(?:so|thus|hence|therefore|definitely|probably|clearly|definitively|finally)[:,]?|"
-    r"ich\s+wähle|je\s+choisis|elijo|escolho|scelgo)(?!\w)"
+    r"my\s+(?:best\s+)?guess|the\s+right\s+one|(?:wait|actually|correction|scratch\s+that|hm+,?\s+no|on\s+second\s+thought)[,.:!…]*|"
+    r"ich\s+(?:wähle|nehme|tippe\s+auf)|(?:das|es)\s+(?:ist|wäre)(?:\s+dann)?|je\s+(?:choisis|dirais|pense\s+que)|"
+    r"c'est|ce\s+serait|elijo|escolho|scelgo|scelgerei|creo\s+que\s+es|diría(?:\s+que)?(?:\s+es)?|acho\s+que\s+é|"
+    r"я\s+(?:думаю|считаю|выбираю)|kies\s+ik|ik\s+kies)(?!\w)"
+    r"|我?(?:认为|觉得|認為)(?:答案)?(?:应该)?是|正确的(?:答案)?(?:应该)?是"
 )
 _FILLER: Final = (
     r"(?:\s|[:：=>→⇒,—–\-*_\"'“”「」『』\[\](){}#$|]|\\boxed|\\text|\b(?:(?i:is|are|was|be|would|"
@@ -48,7 +53,8 @@ _FILLER: Final = (
     r"thus|clearly|definitely|indeed|letter|option|choice|answer|to|this|question|that|for|given|"
     r"by|here|below|above|among|these|ist|lautet|die|richtige|Buchstabe|Antwort|est|la|l'|bonne|"
     r"correcte|réponse|lettre|es|correcta|opción|letra|correta|alternativa|corretta|lettera|het|"
-    r"juiste|jest|là|adalah|doğru|şıkkı|är|er|правильный|верный|это|вариант|هي|है)|é|a(?=\s)|è)\b(?!\s*$)"
+    r"juiste|jest|là|adalah|doğru|şıkkı|är|er|on|je|η|είναι|σωστή|đúng|הנכונה|היא|הוא|правильный|"
+    r"верный|это|является|donc|alors|also|richtig|вариант|هي|هو|الصحيحة|सही|है|correcto|correto|giusta|esatta)|é|a(?=\s)|è)\b(?!\s*$)"
     r"|(?:应该|應該|应当|应|はい|为|為|是|は|が|은|는|项|項))"
 )
 _NEXT_WORDS: Final = (
@@ -58,7 +64,10 @@ _NEXT_WORDS: Final = (
 )
 _DENIED_AFTER: Final = regex.compile(
     r"[)\]*]*\s+(?:is|was|seems|looks)(?:n't|\s+(?:(?:also|clearly|definitely|simply)\s+)?"
-    r"(?:not(?! only\b)|wrong|incorrect|false|invalid|out))\b|[)\]*]*\s+(?:out|aside)\b"
+    r"(?:not(?! only\b)|wrong|incorrect|false|invalid|out))\b"
+    r"|[)\]]*(?:\s*(?:,|and|or|&)\s*[(\[]?\p{Lu}[)\]]?)*\s+(?:is|are|was|were|can\s+be)\s+"
+    r"(?:both\s+|all\s+)?(?:excluded|eliminated|ruled\s+out|discarded|rejected|wrong|incorrect|not)\b"
+    r"|[)\]*]*\s+(?:out|aside)\b"
 )
 _DENIED_LINE: Final = regex.compile(
     rf"[\s>*#\-\"'(\[]*(?:(?:option|choice|answer)\s+)?\p{{L}}(?:{_DENIED_AFTER.pattern})", regex.I
@@ -73,6 +82,26 @@ _JUDGED: Final = regex.compile(
     regex.I | regex.M,
 )
 _DENIED_BEFORE: Final = regex.compile(r"\b(?:not|nor|neither|never)\s+$", regex.I)
+_SECOND_OPTION: Final = regex.compile(
+    r"\s*(?:and|or|&|/|und|oder|et|ou|y|o|,)\s*(?:[(\[]\p{L}[)\]]|\p{L}[)\]])(?!\w)", regex.I
+)
+_COPULA: Final = regex.compile(
+    r"(?<=^[A-Z])(?:です|だ|である|となります|입니다|이다|100%)+(?:と思います)?$|^100%(?=[A-Z]$)"
+)
+# "Plan B is best", "Vitamin C is right": the letter is part of a name.
+_NAME_BEFORE: Final = regex.compile(
+    r"\b(?:vitamin|plan|hepatitis|type|group|grade|team|schedule|appendix|section|figure|fig\.|table|"
+    r"phase|exhibit|blood|influenza|protein|factor|level|tier|version|room|gate|note|key)\s+$",
+    regex.I,
+)
+_ANSWER_LINE: Final = regex.compile(
+    rf"(?im)^\W*(?P<label>(?:final\s+)?(?:{_MARKERS}))\W*[:：=]\W*(?P<letter>\p{{L}})\W*$"
+)
+_CORRECTED: Final = regex.compile(
+    r"\b(?:actually|correct(?:ion|ed)|wait|instead|mistake|sorry|no|reconsider\w*|revised?|"
+    r"on second thought|let me|scratch that)\b",
+    regex.I,
+)
 _ALONE: Final = regex.compile(r"(?<!\w)\p{Lu}(?!\w)")
 
 
@@ -98,6 +127,8 @@ def find_choice(
     text = strip_markup(text.replace("\\boxed", "")).strip()
     if found := _bare(text, allowed):
         return found
+    if _is_contradicted(text):
+        return None
     if stated := _find_stated(text, allowed):
         return None if len(stated) > 1 else stated
     for found in (_judged(text, allowed), _from_lines(text, allowed), _free(text, allowed)):
@@ -116,7 +147,8 @@ def read_options(text: str) -> dict[str, str]:
 
 def _bare(text: str, allowed: str) -> str | None:
     """The text is a letter and marks, nothing else."""
-    bare = regex.sub(r"[\s().:*_`\[\]{}\"'$#!,;-]", "", text).upper()
+    bare = regex.sub(r"[\s().:*_`\[\]{}\"'$#!,;。、「」『』【】《》〔〕-]", "", text).upper()
+    bare = _COPULA.sub("", bare)
     return bare if len(bare) == 1 and bare in allowed else None
 
 
@@ -131,6 +163,8 @@ def _leading(line: str, allowed: str) -> str | None:
     if match is None or match["letter"].upper() not in allowed:
         return None
     letter, after, rest = match["letter"], match["after"], match["rest"]
+    if _SECOND_OPTION.match(rest):  # "a) and c)"
+        return None
     is_marked = after.strip() != "" or regex.match(r"[\s>*#]*[(\[]", line) is not None
     if letter in "aAI" and after == "," and letter != "A":
         return None
@@ -139,7 +173,7 @@ def _leading(line: str, allowed: str) -> str | None:
         return None if after == "." and regex.match(r"[a-z]\.", rest) else letter.upper()
     if not rest.strip():
         return letter.upper()
-    is_verb = regex.match(r"\s*(?:is|seems|would be|because|since|as)\b", rest)
+    is_verb = regex.match(r"\s*(?:(?:is|seems|would be|because|since|as)\b|\()", rest)
     return letter.upper() if is_verb and letter.isupper() and letter != "I" else None
 
 
@@ -163,16 +197,28 @@ def _find_stated(text: str, allowed: str) -> str:
             found.append((letter_at, _with_second(text, letter_at, allowed)))
     for match in regex.finditer(
         rf"(?<![\w'.])[(\[]?(?P<letter>[{allowed}])[)\]]?(?![\w'])\W{{0,3}}"
+        r"(?:是正?(?:确|確|对|對)|ist\s+(?:richtig|korrekt)\b|est\s+(?:correcte?|la\s+bonne)\b"
+        r"|es\s+(?:la\s+)?correcta\b|"
         r"(?:is|would be|seems(?: to be)?|appears to be)\s+(?:(?:the|most|clearly|definitely|"
-        r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b"
+        r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b)"
         rf"|(?<![\w'.])(?P<works>[{allowed}])[)\]]?\s+(?:works|fits|holds|matches|wins|remains"
         r"|it\s+is(?!\s+not)|(?:is|was)\s+(?:(?:all|the\s+(?:only|last)\s+(?:one|option))\s+(?:that\s+is\s+)?)?"
         r"(?:left|remaining))\b",
         text,
     ):
         name = "letter" if match["letter"] else "works"
+        if _NAME_BEFORE.search(text, max(match.start() - 14, 0), match.start()):
+            continue
         found.append((match.start(name), match[name]))
     return max(found)[1] if found else ""
+
+
+def _is_contradicted(text: str) -> bool:
+    """Whether two answer lines of one label differ, and nothing says that one is corrected."""
+    letters: dict[str, set[str]] = {}
+    for line in _ANSWER_LINE.finditer(text):
+        letters.setdefault(line["label"].lower(), set()).add(line["letter"].upper())
+    return any(len(found) > 1 for found in letters.values()) and not _CORRECTED.search(text)
 
 
 def _is_denied(text: str, start: int, letter_at: int) -> bool:
@@ -204,7 +250,7 @@ def _letter_at(  # noqa: PLR0911 - one way to be no choice a line
         return None
     if after[:1] and (after[0] in "_" or (after[0].isalnum() and after[0].isascii())):
         return None
-    if regex.match(r"['’]\w|[a-z]", after):
+    if regex.match(r"['’](?!d[ıiuü]r\b)\w|[a-z]", after):
         return None
     if before in "([{" and after[:1] in ")]}":
         return at
@@ -220,7 +266,7 @@ def _letter_at(  # noqa: PLR0911 - one way to be no choice a line
 def _with_second(text: str, at: int, allowed: str) -> str:
     """The letter at a place, and another that the same statement names: "B or C"."""
     second = regex.match(
-        rf"[)\]]?\s*(?:or|and|/|&|oder|und|ou|et|o|y)\s*[(\[]?(?P<letter>[{allowed}])(?![\w'])"
+        rf"[)\]]?\s*(?:or|and|/|&|oder|und|ou|et|o|y|lub|или|и|veya|ve|hoặc|和|与|與|及|或|、|와|과|と)\s*[(\[]?(?P<letter>[{allowed}])(?![\w'])"
         rf"(?!\s+(?:is|are|was)\b)[)\]]?"
         rf"|[)\]]?,\s*[(\[]?(?P<listed>[{allowed}])[)\]]?(?=\s*(?:[,.;]|$|\n|and\b|or\b))",
         text[at + 1 : at + 20],

@@ -23,8 +23,11 @@ _TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eight
 _WORDS: Final = {word: value for value, word in enumerate(_UNITS)} | {
     word: 10 * value for value, word in enumerate(_TENS, start=2)
 }
+_WORDS.update(threescore=60, fourscore=80)
 _SCALES: Final = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_FACTORS: Final = {"hundred": 100, **_SCALES, "dozen": 12, "dozens": 12}
+_FACTORS: Final = {"hundred": 100, **_SCALES, "dozen": 12, "dozens": 12, "score": 20}
+# Words that count alone; a score is one of points without a count before it.
+_LONE_FACTORS: Final = tuple(word for word in _FACTORS if word != "score")
 _PARTS: Final = {
     "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
     "eighth": 8, "ninth": 9, "tenth": 10, "eleventh": 11, "twelfth": 12, "sixteenth": 16,
@@ -40,15 +43,15 @@ def _any_of(words: Sequence[str]) -> str:
 
 
 _COUNT: Final = _any_of(list(_WORDS))
-_FACTOR: Final = _any_of(list(_FACTORS))
+_FACTOR: Final = _any_of(_LONE_FACTORS)
 _PART: Final = _any_of(list(_DENOMINATORS))
-_WORD: Final = rf"(?:{_COUNT}|{_FACTOR}|{_PART})"
+_WORD: Final = rf"(?:{_COUNT}|{_FACTOR}|(?<=\b(?:{_COUNT})[\s-])score(?!\s*[:=])|{_PART})"
 _PHRASE: Final = regex.compile(
     rf"(?<![\w'])(?:(?<sign>minus|negative)\s+)?"
     rf"(?<words>(?:an?\s+(?={_FACTOR}|{_PART}))?{_WORD}"
     rf"(?:[\s-]+(?:(?:of\s+)?an?\s+(?=(?:{_FACTOR})\b)|and\s+an?\s+(?=(?:{_PART})\b)"
     rf"|point\s+(?=(?:{_COUNT})\b))?{_WORD}"
-    rf"|(?<=hundred|thousand|million|billion|trillion)\s+and\s+(?:{_COUNT})"
+    rf"|(?<=hundred|thousand|million|billion|trillion|score)\s+and\s+(?:{_COUNT})"
     rf"|\s+and\s+(?=(?:{_COUNT})[\s-]+(?:{_PART})\b)(?:{_COUNT}))*)(?!\w|['’]\w|-\p{{L}})",
     regex.I,
 )
@@ -62,15 +65,18 @@ _PRONOUN_BEFORE: Final = regex.compile(
     regex.I,
 )
 _PRONOUN_AFTER: Final = regex.compile(r"\s+(?:of\s+(?:the|these|those|them|us)|another)\b", regex.I)
-_VAGUE_BEFORE: Final = regex.compile(r"\b(?:few|several|many|some|couple\s+of|per|by)\s+$", regex.I)
+_VAGUE_BEFORE: Final = regex.compile(
+    r"\b(?:few|several|many|some|couple\s+of|per|by|past)\s+$", regex.I
+)
 _STATED_BEFORE: Final = regex.compile(
     r"(?:^|[:=(.,;\n]|\b(?:is|are|was|be|equals?|to|about|approximately|roughly|exactly|nearly|"
     r"almost|over|than|answer))\s*$",
     regex.I,
 )
 _NOUN_AFTER: Final = regex.compile(r"\s+(?!of\b|and\b|or\b|because\b|since\b|as\b|is\b)[a-z]")
+_RAISED: Final = regex.compile(r"\s+(?<word>squared|cubed)\b", regex.I)
 _JOIN: Final = regex.compile(
-    r"\s*(?:or|to|of|out\s+of|over|times|plus|minus|divided\s+by|multiplied\s+by|[-–/+*×])\s*",
+    r"\s*(?:or|and|to|of|out\s+of|over|times|plus|minus|divided\s+by|multiplied\s+by|[-–/+*×])\s*",
     regex.I,
 )
 
@@ -135,9 +141,12 @@ def _read(text: str, match: regex.Match[str]) -> NumberPhrase | None:
     if is_part and _NOUN_AFTER.match(text, match.end()):  # "a third option"
         return None
     value = None if _VAGUE_BEFORE.search(text, max(start - 12, 0), start) else _evaluate(words)
+    end = match.end()
+    if value is not None and (raised := _RAISED.match(text, end)):
+        value, end = value ** (2 if raised["word"].lower() == "squared" else 3), raised.end()
     if value is not None and match["sign"]:
         value = -value
-    return NumberPhrase(value, start, match.end())
+    return NumberPhrase(value, start, end)
 
 
 def _evaluate(words: list[str]) -> Fraction | None:
@@ -173,6 +182,9 @@ def _evaluate_fraction(words: list[str], factor: Fraction) -> Fraction | None:
         if counted is None:
             return None
         whole, top_words = counted, words[at + 1 :]
+        if bottom == "half" and words[at - 1] in ("dozen", "million", "billion", "trillion"):
+            factor *= _FACTORS[words[at - 1]]  # "a million and a half"
+            whole /= _FACTORS[words[at - 1]]
     top = Fraction(1) if top_words in ([], ["a"], ["an"]) else _count(top_words)
     if top is None or (bottom in _PARTS) != (top == 1):
         return None
@@ -194,7 +206,7 @@ def _count(words: Sequence[str]) -> Fraction | None:
             if value >= room or (is_open and value == 0):
                 return None
             part, is_open = part + value, True
-            room = 10 if value >= 20 else 0
+            room = 20 if word.endswith("score") else 10 if value >= 20 else 0
         elif word == "hundred":
             if part > 99:
                 return None

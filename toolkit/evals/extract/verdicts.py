@@ -7,12 +7,12 @@ to judge are not a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import regex
 
-from toolkit.evals.extract.embedded_json import NoJson, extract_json
+from toolkit.evals.extract.embedded_json import NoJson, SeveralDecisions, extract_json
 from toolkit.evals.extract.normalization import (
     drop_reasoning,
     find_boxed,
@@ -20,6 +20,7 @@ from toolkit.evals.extract.normalization import (
     strip_markup,
 )
 from toolkit.evals.extract.number_words import find_number_phrase
+from toolkit.evals.extract.refusals import find_judge_refusal
 from toolkit.evals.extract.stated_numbers import Number, find_numbers
 
 Winner = Literal["A", "B", "TIE"]
@@ -27,25 +28,42 @@ _SCORE_KEYS: Final = ("score", "rating", "points", "grade", "mark", "value", "re
 _WINNER_KEYS: Final = ("winner", "verdict", "better", "best", "preferred", "choice", "result")
 _SCORE_LABEL: Final = regex.compile(
     r"\b(?:final\s+|overall\s+|total\s+)?(?:scores?|ratings?|points|grade|verdict|"
-    r"Bewertung|Punkte|Punktzahl|note|puntuación|puntaje|punteggio|nota|оценка)(?!\w)"
+    r"Bewertung|Punkte|Punktzahl|note|puntuación|puntaje|calificación|punteggio|pontuação|nota|"
+    r"оценка|beoordeling|ocena|betyg|puan)(?!\w)"
+    r"(?:\s*\(\s*\d+\s*(?:-|–|to)\s*\d+\s*\)|\s+on\s+a\s+scale\s+(?:of|from)\s+\d+\s*(?:-|–|to)\s*\d+)?"
     r"(?:[\s:：=>#*_`|(\[{$]|[-–](?=\s)|\\boxed|\bis\b|\bof\b(?!\s*\d)|\bwould be\b)*"
     r"|(?:评分|得分|分数|スコア|点数|점수)[\s:：は은는]*",
     regex.I,
 )
-_RANGE: Final = regex.compile(r"\s*(?:-|to|or|bis|oder|\.\.+)\s*\d", regex.I)
+_RANGE: Final = regex.compile(
+    r"\s*(?:-|to|or|bis|oder|\.\.+)\s*(?:maybe\s+|perhaps\s+)?\d", regex.I
+)
+_BOUND: Final = regex.compile(
+    r"(?:[<>≤≥]|\\[lg]eq?|\b(?:at\s+(?:least|most)|under|over|below|above))\s*$"
+)
+_OPEN_END: Final = regex.compile(
+    r"\s?\+(?!\s?\d)|[\s,.–—-]*\b(?:no|wait|actually|sorry|correction)\b", regex.I
+)
+_STARS: Final = regex.compile(r"[\s*]*((?:[★⭐]\ufe0f?)+)[☆\s]*\W*")
 _WINNER_LABEL: Final = regex.compile(
-    r"(?:\b(?:winner|verdict|better\s+(?:answer|response|one)|preferred(?:\s+\w+)?|judge?ment|"
-    r"decision|choice|preference|prefer|Gewinner|Sieger|ganador|vincitore|gagnant)(?!\w)|胜者|获胜者|赢家)",
+    r"(?:\b(?:winner|verdict|better\s+(?:answer|response|one)|bessere\s+Antwort|"
+    r"meilleure\s+réponse|mejor\s+respuesta|melhor\s+resposta|migliore\s+risposta|preferred(?:\s+\w+)?|judge?ment|"
+    r"decision|choice|preference|prefer|Gewinner|Sieger|ganadora?|vincitore|gagnant|vencedora?|"
+    r"победитель|winnaar|zwycięzca|kazanan|better(?=\s*[:=])|"
+    r"I(?:'d| would)\s+(?:pick|choose|go\s+(?:with|for)))(?!\w)"
+    r"|胜者|获胜者|赢家|勝者|승자|更好的(?:回答|答案)?是?)",
     regex.I,
 )
 _GAP: Final = (
     r"(?:[ \t:：=\-–>#*_`|(\[{\"'$]|\n(?!\n)|\n\n(?=\W*(?:A|B|TIE)\W*(?:\n|$))|\\boxed|"
-    r"\b(?:is|it|it's|(?-i:a)|the|answer|response|assistant|option|model|candidate|"
+    r"\b(?:is|it|it's|(?-i:a)|the|ist|est|es|è|é|это|является|answer|response|assistant|option|model|candidate|"
     r"overall|clearly|be|would)(?:_|\b))*"
 )
 _SIDE: Final = (
-    r"(?<![^\W_])(?<side>A|B|TIE|TIED|DRAW|EQUAL|NEITHER|BOTH|EQUALLY\s+GOOD|C(?=\]\]))(?!\w|'\w)"
+    r"(?<![\p{Latin}\p{Cyrillic}\d])"
+    r"(?<side>A|B|TIE|TIED|DRAW|EQUAL|NEITHER|BOTH|EQUALLY\s+GOOD|C(?=\]\]))(?!\w|'\w)"
 )
+_LABELLED_SIDE: Final = regex.compile(rf"{_GAP}{_SIDE}(?<after>[^\n]{{0,30}})", regex.I)
 _BRACKETS: Final = regex.compile(r"\[\[\s*(A|B|C|TIE|DRAW)\s*\]\]", regex.I)
 _ARENA: Final = regex.compile(
     r"\[\[\s*A\s*(>>?|<<?|=)\s*B\s*\]\]|\[\[\s*B\s*(>>?|<<?|=)\s*A\s*\]\]"
@@ -53,15 +71,20 @@ _ARENA: Final = regex.compile(
 _CALLED: Final = regex.compile(
     r"\b(?:(?:answer|response|assistant|option|model|candidate)[\s_]*(?<side>A|B)|(?-i:(?<bare>[AB])))"
     r"\s+(?:is\s+(?:clearly\s+|slightly\s+|much\s+|overall\s+|the\s+)*(?:better|best|preferable|"
-    r"superior|stronger|winner|preferred)|wins)\b",
+    r"superior|stronger|winner|preferred)(?<better>)|wins(?<better>)|(?:(?:clearly|slightly|easily|narrowly)\s+)?"
+    r"(?:beats|outperforms|surpasses)(?<better>)|loses(?<worse>)|is\s+(?:clearly\s+|slightly\s+|much\s+)*"
+    r"(?:worse|inferior|weaker)(?<worse>))\b(?<aspect>\s+(?:in|on|at|for|regarding)\s)?",
     regex.I,
 )
 _EQUAL: Final = regex.compile(
     r"\b(?:it'?s|it is|call it|end in)\s+a\s+(?:tie|draw)\b|\bequally\s+good\b", regex.I
 )
 _UNLABELLED: Final = regex.compile(
-    r"(?<![\d.])-?\d+(?:\.\d+)?\s*(?:/|out\s+of)\s*\d+(?![\d/])"
-    r"|(?<=\b(?:gets?|give it|give this|deserves|award|earns?)\s)\d+(?:\.\d+)?(?=\s+points?\b)",
+    r"(?<![\d.])-?\d+(?:\.\d+)?\s*(?:points?\s+)?(?:/|out\s+of)\s*\d+(?![\d/])"
+    r"|(?<=\b(?:gets?|give it|give this|deserves|award|earns?)\s)\d+(?:\.\d+)?(?=\s+points?\b)"
+    r"|(?<=\b(?:give|rate|grade|award|scored?)\s+(?:it|this|the\s+(?:answer|response))\s+(?:an?\s+)?)"
+    r"\d+(?:\.\d+)?(?=[\s.!]*$|\.\s)"
+    r"|^\W*\d+(?:\.\d+)?\s+stars?\b",
     regex.I,
 )
 _VERDICT_LINE: Final = regex.compile(
@@ -74,15 +97,6 @@ _CORRECTED: Final = regex.compile(
     r"on second thought|let me|update\w*|change\w*|should)\b",
     regex.I,
 )
-_REFUSAL: Final = regex.compile(
-    r"\W*(?:(?:reason|(?:i'?m\s+|i\s+am\s+)?sorry|i\s+apologi[sz]e|unfortunately|but)\b\W*)*"
-    r"(?:as\s+an?\s+(?:ai|language|large)\b[^.\n]{0,40}?)?"
-    r"\bi(?:\s+(?:can\s?not|can'?t|won'?t|will\s+not|must\s+decline\s+to)|"
-    r"(?:'m|\s+am)\s+(?:not\s+able|unable)\s+to)\b[^.\n]{0,30}?"
-    r"\b(?:(?<helped>assist|help(?!\s+but)|comply|fulfil\w*)|"
-    r"(?:grade|evaluate|judge|rate|assess|score|rating|verdict|evaluation)\b)",
-    regex.I,
-)
 
 
 def read_points(text: str, *, low: float = 0, top: float) -> float | None:
@@ -91,40 +105,72 @@ def read_points(text: str, *, low: float = 0, top: float) -> float | None:
     A value on a named scale of another size ("8/10", "80%") is carried over to ours.
     """
     text = drop_reasoning(text)
-    points = _read_points(text, low, top)
+    try:
+        points = _read_points(text, low, top)
+    except SeveralDecisions:
+        return None
     # A judge that declines adds the lowest value for the form's sake.
-    return None if points == low and _find_refusal(text) else points
+    return None if points == low and find_judge_refusal(text) else points
 
 
 def read_winner(text: str) -> Winner | None:
     """Which of two answers a judge prefers, A, B or TIE; None where it does not say."""
     text = normalize_unicode(drop_reasoning(text))
-    given = _from_json(text, _WINNER_KEYS)
-    refusal = _find_refusal(text)
+    try:
+        given = _from_json(text, _WINNER_KEYS)
+    except SeveralDecisions:
+        return None
+    refusal = find_judge_refusal(text)
     if _is_contradicted(text, given) or (refusal and refusal["helped"]):
         return None
     if isinstance(given, str):
         text = f"WINNER: {given}"
     tidy = regex.sub(r"[*`]+", "", strip_markup(text))
-    found = [(match.start(), _side(match[1])) for match in _BRACKETS.finditer(text)]
-    found += [(match.start(), _arena(match)) for match in _ARENA.finditer(text)]
-    if found:
-        return max(found)[1]
-    for label in _WINNER_LABEL.finditer(tidy):
-        match = regex.compile(rf"{_GAP}{_SIDE}(?<after>[^\n]{{0,30}})", regex.I).match(
-            tidy, label.end()
-        )
-        if match and _is_decided(match):
-            found.append((match.start("side"), _side(match["side"])))
-    for match in _CALLED.finditer(tidy):
-        name = "side" if match["side"] else "bare"
-        found.append((match.start(name), _side(match[name])))
+    marked = [(match.start(), _side(match[1])) for match in _BRACKETS.finditer(text)]
+    marked += [(match.start(), _arena(match)) for match in _ARENA.finditer(text)]
+    if marked:
+        # Two marks without a correction between them are no decision.
+        is_one = len({side for _, side in marked}) == 1 or _CORRECTED.search(text)
+        return max(marked)[1] if is_one else None
+    found = _find_labelled(tidy)
+    called = list(_CALLED.finditer(tidy))
+    if len({_called_side(match) for match in called}) > 1:  # one in style, the other in accuracy
+        aspects = [match for match in called if match["aspect"]]
+        called = [match for match in called if not match["aspect"]]
+        if aspects and not called and not found:
+            return None
+    found += [(match.start(), _called_side(match)) for match in called]
     if not found and _EQUAL.search(tidy):
         return "TIE"
-    if found:
-        return max(found)[1]
+    return max(found)[1] if found else _lone_side(text, tidy)
+
+
+def _find_labelled(text: str) -> list[tuple[int, Winner]]:
+    """The sides that follow a label such as "winner:", with their positions."""
+    found = []
+    for label in _WINNER_LABEL.finditer(text):
+        match = _LABELLED_SIDE.match(text, label.end())
+        if match and _is_decided(match):
+            found.append((match.start("side"), _side(match["side"])))
+    return found
+
+
+def _called_side(match: regex.Match[str]) -> Winner:
+    """Whom "A is better" or "A loses" calls the winner."""
+    side = _side(match["side"] or match["bare"])
+    if match["better"] is not None:
+        return side
+    return "B" if side == "A" else "A"
+
+
+def _lone_side(text: str, tidy: str) -> Winner | None:
+    """The side that is all that the answer says: A, or A > B."""
     boxed = find_boxed(text)
     tidy = strip_markup(boxed[-1]) if boxed else tidy
+    order = regex.fullmatch(r"\W*([AB])\s*([<>])\s*[AB]\W*", tidy)
+    if order:
+        first, second = ("A", "B") if order[1] == "A" else ("B", "A")
+        return _side(first if order[2] == ">" else second)
     alone = regex.fullmatch(rf"[\W_]*(?:answer|response)?[\s_]*{_SIDE}[\W_]*", tidy, regex.I)
     return _side(alone["side"]) if alone else None
 
@@ -136,13 +182,12 @@ def _read_points(text: str, low: float, top: float) -> float | None:
     if isinstance(given, int | float) and not isinstance(given, bool):
         return float(given) if low <= given <= top else None
     tidy = strip_markup(normalize_unicode(given if isinstance(given, str) else text))
+    if isinstance(given, str):  # the field of an object needs no label
+        tidy = f"score: {tidy}"
     labels = list(_SCORE_LABEL.finditer(tidy))
-    for label in reversed(labels):
-        line = tidy[label.end() :].lstrip(" \n\t").split("\n", 1)[0][:200]
-        if regex.match(r"[\\{$(\[*\s]*(?:boxed\{)?\s*(?:-|−|\+)?\d|[\\{$(\[*\s]*\w+\b", line):
-            found = _first_number(line)
-            if found is not None:
-                return _on_scale(line, found, low, top)
+    labelled = _find_points_line(tidy, labels)
+    if labelled is not None:
+        return _on_scale(*labelled, low, top)
     stated = {match[0] for match in _UNLABELLED.finditer(tidy)}
     if len(stated) == 1:
         text = stated.pop()
@@ -153,9 +198,17 @@ def _read_points(text: str, low: float, top: float) -> float | None:
     return _lone_points(tidy, low, top)
 
 
-def _find_refusal(text: str) -> regex.Match[str] | None:
-    """The words by which a judge declines to judge, where its answer begins with them."""
-    return _REFUSAL.match(text.replace("’", "'"))
+def _find_points_line(text: str, labels: Sequence[regex.Match[str]]) -> tuple[str, Number] | None:
+    """What follows the last label that a number follows, and that number."""
+    for label in reversed(labels):
+        line = text[label.end() :].lstrip(" \n\t").split("\n", 1)[0][:200]
+        if label[0].rstrip().endswith((":>", ": >")):
+            line = f">{line}"  # the label took in the sign of "score: >4"
+        if regex.match(r"[\\{$(\[*\s>]*(?:boxed\{)?\s*(?:-|−|\+)?\d|[\\{$(\[*\s]*\w+\b", line):
+            found = _first_number(line)
+            if found is not None:
+                return line, found
+    return None
 
 
 def _is_contradicted(text: str, given: Any) -> bool:
@@ -169,7 +222,7 @@ def _is_contradicted(text: str, given: Any) -> bool:
 
 def _plain(value: str) -> str:
     """One form of equal values: 4, 4.0 and " 4"."""
-    value = value.strip().upper()
+    value = regex.sub(r"\s*(?:/|OUT OF)\s*\d+$", "", value.strip().upper())
     return f"{float(value):g}" if regex.fullmatch(r"\d+(?:\.\d+)?", value) else value
 
 
@@ -180,7 +233,8 @@ def _is_decided(match: regex.Match[str]) -> bool:
         return False
     is_article = match["side"] == "a" or match["side"] == "A"
     return not (
-        is_article and regex.match(r"\s+[a-z]+\s+(?:answer|response|one)\b", after)
+        is_article
+        and regex.match(r"\s+(?!over\b|than\b|because\b)[a-z]+\s+(?:answer|response|one)\b", after)
     ) and not (match["side"] == "a" and regex.match(r"\s+\w", after))
 
 
@@ -202,9 +256,15 @@ def _from_json(text: str, keys: tuple[str, ...]) -> Any:
     if "{" not in text:
         return None
     try:
-        value = extract_json(text)
+        return _pick(extract_json(text, decision=lambda value: _pick(value, keys)), keys)
+    except SeveralDecisions:
+        raise
     except NoJson:
         return None
+
+
+def _pick(value: Any, keys: tuple[str, ...]) -> Any:
+    """The value of the first of these keys that an object has."""
     if not isinstance(value, Mapping):
         return None
     lower = {str(key).lower(): item for key, item in value.items()}
@@ -241,11 +301,16 @@ def _on_scale(line: str, number: Number, low: float, top: float) -> float | None
         value = readings[-1] if "," in line[: number.end] and len(readings) > 1 else readings[0]
         if _RANGE.match(line, number.end):
             return None
+    if _BOUND.search(line[: number.start]) or _OPEN_END.match(line, number.end):
+        return None
     return value if low <= value <= top else None
 
 
 def _lone_points(text: str, low: float, top: float) -> float | None:
-    """The points of an answer that is nothing but a number."""
+    """The points of an answer that is nothing but a number, or stars of five."""
+    if top == 5 and (stars := _STARS.fullmatch(text)):
+        points = float(sum(mark in "★⭐" for mark in stars[1]))
+        return points if low <= points <= top else None
     bare = text.strip().strip(".")
     if not regex.fullmatch(
         r"[\[({$\\\s]*-?\d+(?:[.,]\d+)?\s*(?:%|(?:/|out of)\s*\d+)?[\])}$\s]*", bare
