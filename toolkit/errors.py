@@ -48,15 +48,19 @@ whether a retry or another provider can help; `calls/` decides by these alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from toolkit.display import ErrorView
 from toolkit.records import Blame, Call
 
 Retry = Literal["no", "once", "yes"]
+
+# What a default hint leaves out of a command where no provider is known.
+_PROVIDER_ARGUMENT: Final = re.compile(r"( --[a-z]+)? \{provider\}")
 
 
 class ToolkitError(ErrorView, Exception):
@@ -102,9 +106,22 @@ class ToolkitError(ErrorView, Exception):
         self.retry_after = retry_after
         self.request_id = request_id
         self.blame: Blame = blame or self.default_blame
-        self.hint: str = self.default_hint if hint is None else hint
+        self._hint = hint
         self.cause = cause
         self.provider_message = provider_message
+
+    @property
+    def hint(self) -> str:
+        """What the user can do, with the shell's commands; the default one names the provider."""
+        if self._hint is not None:
+            return self._hint
+        if self.provider:
+            return self.default_hint.replace("{provider}", self.provider)
+        return _PROVIDER_ARGUMENT.sub("", self.default_hint)
+
+    @hint.setter
+    def hint(self, text: str) -> None:
+        self._hint = text
 
     def __str__(self) -> str:
         where = f" [{self.model or self.provider}]" if self.model or self.provider else ""
@@ -163,7 +180,7 @@ class AuthenticationFailed(CallError):
     failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
     default_hint: ClassVar[str] = (
-        "Check the key with `toolkit keys check NAME`; it may be expired or mistyped."
+        "Check the key with `toolkit keys check {provider}`; it may be expired or mistyped."
     )
 
 
@@ -183,7 +200,7 @@ class ModelNotFound(CallError):
     failover: ClassVar[bool] = True
     default_blame: ClassVar[Blame] = "client"
     default_hint: ClassVar[str] = (
-        "See what the provider serves with `toolkit models list --provider NAME`."
+        "See what the provider serves with `toolkit models list --provider {provider}`."
     )
 
 

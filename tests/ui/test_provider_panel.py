@@ -96,6 +96,43 @@ def test_several_named_keys_are_stored_and_deleted_one_by_one(
     assert header_key("x") not in {place.name for place in toolkit.keys.list(provider)}
 
 
+def test_a_key_is_checked_before_it_is_stored_unless_told_otherwise(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOCK_KEY", "sk-" + "e" * 40)
+    toolkit.providers.update("mock", key_env=("MOCK_KEY",))
+    mock.default = Answer(text="Incorrect API key", status=401)
+    app = open_page("providers", provider="mock")
+    app.text_input(key="new-key-mock").set_value(KEY)
+    app = press(app, "Save key")
+    assert not app.exception and "nothing was stored" in words(app)
+    assert "“Save without check”" in words(app) and "`--no-check`" not in words(app)
+    app.text_input(key="new-key-mock").set_value(KEY)
+    app = press(app, "Save without check")
+    assert not app.exception and not app.error
+    assert [place.source for place in toolkit.keys.list("mock")] == ["environment", "keyring"]
+    app = press(app, next(label for label in labels(app) if label.startswith("Delete default")))
+    assert "calls now use …eeee" in words(app).replace("\\", "")
+
+
+def test_a_locked_file_of_keys_is_unlocked_on_the_page(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    toolkit.keys.unlock_vault("correct horse battery")
+    toolkit.keys.set("mock", KEY, store="vault", check=False)
+    toolkit.keys.stores.vault._keys.clear()  # as after a start
+    toolkit.keys.stores._values.clear()
+    app = open_page("providers")
+    assert "is locked" in words(app)
+    app.text_input(key="unlock-passphrase").set_value("another passphrase")
+    app = press(app, "Unlock")
+    assert not app.exception and app.error and toolkit.keys.is_vault_locked()
+    app.text_input(key="unlock-passphrase").set_value("correct horse battery")
+    app = press(app, "Unlock")
+    assert not app.exception and "is locked" not in words(app)
+    assert toolkit.keys.get("mock", reveal=True) == KEY
+
+
 def test_one_provider_is_the_default_until_it_is_no_more(toolkit: Toolkit, open_page: Any) -> None:
     app = press(open_page("providers", provider="mock"), "Set as default")
     assert not app.exception and toolkit.providers.require("mock").is_default

@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import MockProvider
 from tests.ui.test_provider_panel import press, words
-from toolkit.errors import ContextWindowExceeded, InvalidInput
+from toolkit.errors import ContextWindowExceeded, InvalidInput, KeyRequired
 from toolkit.providers.provider import ModelSettings, Provider
 from toolkit.toolkit import Toolkit
 from toolkit.ui.providers.provider_settings import changed_fields, read_parameters
@@ -70,6 +70,28 @@ def test_a_changed_type_is_tested_first_and_decides_the_next_request(
     assert not app.exception and not app.error
     toolkit.complete("mock/m", "Hello", max_tokens=5)
     assert mock.requests[-1].path == "/v1/messages"
+
+
+def test_the_key_of_a_variable_goes_to_a_new_address_only_when_it_is_approved(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-" + "e" * 40
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    toolkit.providers.update("openai", base_url=mock.base_url, is_local=True, test=False)
+    with pytest.raises(KeyRequired, match="not approved"):
+        toolkit.complete("openai/gpt-5", "Hello")
+    app = open_page("providers", provider="openai")
+    assert app.text_input(key="key-env-openai").value.startswith("OPENAI_API_KEY")
+    app = press(app, "Save without test")
+    assert not app.exception
+    with pytest.raises(KeyRequired, match="not approved"):
+        toolkit.complete("openai/gpt-5", "Hello")
+    app = open_page("providers", provider="openai")
+    app.checkbox(key="approve-openai").check()
+    app = press(app, "Save without test")
+    assert not app.exception and not app.error
+    toolkit.complete("openai/gpt-5", "Hello")
+    assert mock.requests[-1].headers["authorization"] == f"Bearer {key}"
 
 
 def test_parameters_and_prompts_of_all_models_are_used_at_once(

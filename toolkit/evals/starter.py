@@ -60,7 +60,7 @@ def write_starter(folder: Path, *, model: str, force: bool = False) -> list[Path
     existing = [path for path in contents if path.exists()]
     if existing and not force:
         raise InvalidInput(
-            f"{existing[0]} already exists", hint="Choose another folder, or add --force."
+            f"{existing[0]} already exists", hint="Choose another folder, or add `--force`."
         )
     try:
         for path, content in contents.items():

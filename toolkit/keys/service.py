@@ -308,6 +308,15 @@ class Keys(Shown):
         """
         self.stores.vault.unlock(Secret(passphrase))
 
+    def is_vault_locked(self) -> bool:
+        """Whether the vault holds keys that this process cannot read without its passphrase.
+
+        Raises:
+            KeyStoreError: the vault is damaged.
+        """
+        vault = self.stores.vault
+        return bool(vault.ids()) and not vault.can_unlock()
+
     # ---- reading ------------------------------------------------------------------------------
 
     def has(self, provider: Provider | str) -> bool:

@@ -192,7 +192,7 @@ def _refuse_known(folder: Path, name: str) -> None:
     if (folder / f"{name}.yaml").exists():
         raise InvalidInput(
             f"the cassette {folder / name}.yaml is there already",
-            hint="Choose another --case NAME.",
+            hint="Choose another name for the case.",
         )
     if (folder / FILE_NAME).exists() and any(c.name == name for c in load_suite(folder).cases):
         raise InvalidInput(f"the suite {folder.name} already has a case {name}")

@@ -21,6 +21,7 @@ _COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     (f"toolkit keys check {_NAME}", "POST {keys}/check"),
     (f"toolkit keys rotate {_NAME}.*--call", "POST {keys}/rotate with call: true"),
     (f"toolkit keys rotate {_NAME}", "POST {keys}/rotate"),
+    ("toolkit keys check", "POST /api/providers/{{name}}/keys/check"),
     (f"toolkit keys list {_NAME}", "GET {keys}"),
     ("toolkit keys list", "GET /api/keys"),
     (f"toolkit providers test {_NAME}.*--call", "POST /api/providers/test with call: true"),
@@ -31,6 +32,7 @@ _COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     (f"toolkit providers restore {_NAME}", "POST {provider}/restore"),
     (f"toolkit providers enable {_NAME}", "PUT {provider} with is_active: true"),
     (f"toolkit providers default {_NAME}", "PUT {provider} with is_default: true"),
+    ("toolkit providers default", "PUT /api/providers/{{name}} with is_default: true"),
     (f"toolkit providers update {_NAME}.*--header", "PUT {provider} with header_changes"),
     (f"toolkit providers update {_NAME}.*--key-env", "PUT {provider} with key_env"),
     (f"toolkit providers update {_NAME}.*--default-model", "PUT {provider} with default_model"),
@@ -40,7 +42,10 @@ _COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("toolkit providers list", "GET /api/providers"),
     ("toolkit providers presets", "GET /api/presets"),
     ("toolkit models sync", "POST /api/providers/sync-all"),
+    (f"toolkit models list --provider {_NAME}", "GET {provider}/models"),
     ("toolkit models list", "GET /api/models"),
+    (f"toolkit models enable {_NAME}/", "PUT {provider}/models/{{model_id}}/enable"),
+    ("toolkit calls list", "GET /api/calls"),
 )
 _OPTIONS: Final = {
     "--no-test": "test: false",

@@ -111,13 +111,18 @@ class FailoverChains:
 
     def _default_model(self) -> str:
         provider = self._providers.find_default()
-        if provider is None or not provider.default_model:
+        if provider is None:
             raise InvalidInput(
-                "the default provider has no default model"
-                if provider is not None
-                else "no default provider is set",
-                hint="Set one: `toolkit providers default NAME`, and its `default_model` with "
-                "`toolkit providers update NAME --default-model MODEL`.",
+                "no default provider is set",
+                hint="Set it with `toolkit providers default`; `toolkit providers list` shows "
+                "the names.",
+            )
+        if not provider.default_model:
+            raise InvalidInput(
+                f"the default provider {provider.name} has no default model",
+                provider=provider.name,
+                hint=f"Set one with `toolkit providers update {provider.name} --default-model "
+                "MODEL`.",
             )
         return f"{provider.name}/{provider.default_model}"
 

@@ -66,7 +66,7 @@ def load_baseline(path: Path, mode: Mode) -> dict[tuple[str, str], Accepted]:
         raise InvalidInput(f"{path} is not a valid baseline ({error})", hint=_HINT) from None
 
 
-_HINT: Final = "Restore it from version control, or delete it and run with `--accept`."
+_HINT: Final = "Restore it from version control, or delete it and run `toolkit regress --accept`."
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.ui.components.error_advice import headline
+from toolkit.ui.components.error_advice import advice_for, headline
+from toolkit.ui.components.page_hints import page_hint
 from toolkit.ui.components.text import own, plain
 
 
@@ -17,8 +18,8 @@ def error_card(error: ToolkitError) -> None:
     lines = [own(error.message)]
     if error.provider_message:
         lines.append(f"Provider message: “{plain(error.provider_message, limit=600)}”")
-    if error.hint:
-        lines.append(f"**What to do:** {own(error.hint)}")
+    if hint := page_hint(error.hint, error.cause) or advice_for(error.code):
+        lines.append(f"**What to do:** {own(hint)}")
     lines.append(f"`{error.code}`" + (f" · HTTP {error.status}" if error.status else ""))
     title = headline(error.code)
     st.error("\n\n".join(lines), title=title[:1].upper() + title[1:], icon=":material/error:")

@@ -20,6 +20,7 @@ from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, at, count, duration, price, rate
 from toolkit.ui.components.page_head import empty, page_head
+from toolkit.ui.components.page_hints import page_hint
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import own, plain
 from toolkit.ui.components.theme import is_phone
@@ -106,7 +107,7 @@ def _tell(refresh: Refresh) -> None:
 
 
 def _reason(result: SyncResult) -> str:
-    return f"{result.message}. {result.hint or ''}".strip()
+    return f"{result.message}. {page_hint(result.hint)}".strip()
 
 
 def ages_of(toolkit: Toolkit) -> tuple[str, str]:

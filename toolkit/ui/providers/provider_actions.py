@@ -58,24 +58,27 @@ class NewKey:
     Attributes:
         name: which of several keys.
         value: the key.
-        opens: the passphrase of the vault that it goes into; None: it goes into the keyring.
+        store: where it goes.
+        opens: the passphrase of the vault, where that is locked.
+        check: whether a free request checks it first.
     """
 
     name: str
     value: Secret
+    store: KeyStore = "keyring"
     opens: Secret | None = None
+    check: bool = True
 
 
 def save_key(toolkit: Toolkit, provider: Provider, new: NewKey) -> None:
     """Store a key in the vault or in the keyring.
 
     Raises:
-        ToolkitError: it cannot be a key, or the store cannot be used.
+        ToolkitError: it cannot be a key, the provider refuses it, or the store cannot be used.
     """
     if new.opens is not None:
         toolkit.keys.unlock_vault(new.opens.reveal())
-    store: KeyStore = "keyring" if new.opens is None else "vault"
-    toolkit.keys.set(provider, new.value.reveal(), name=new.name, store=store)
+    toolkit.keys.set(provider, new.value.reveal(), name=new.name, store=new.store, check=new.check)
 
 
 def add_provider(toolkit: Toolkit, new: NewProvider) -> Provider | ProbeResult:

@@ -8,24 +8,17 @@ import streamlit as st
 
 from toolkit.charts.states import CHECK
 from toolkit.errors import ToolkitError
-from toolkit.keys.index import CURRENT
-from toolkit.keys.sources import KeyLocation
 from toolkit.providers.checks import QUESTIONS, ProbeResult
 from toolkit.providers.provider import Provider, public_headers
-from toolkit.secret import Secret
 from toolkit.store.queries.app_pages import enabled_models
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import ago, count, duration, money
+from toolkit.ui.components.page_hints import page_hint
 from toolkit.ui.components.text import own, plain, show_text
 from toolkit.ui.models.model_rows import read_models
-from toolkit.ui.providers.provider_actions import (
-    STORES,
-    KeyStore,
-    NewKey,
-    save_key,
-    usable_stores,
-)
+from toolkit.ui.providers.provider_actions import STORES, KeyStore, usable_stores
+from toolkit.ui.providers.provider_keys import draw_keys
 from toolkit.ui.providers.provider_rows import ProviderRow
 from toolkit.ui.providers.provider_settings import draw_provider_settings
 
@@ -99,7 +92,7 @@ def _sync(toolkit: Toolkit, provider: Provider) -> None:
         error_card(error)
         return
     if result.status in ("error", "skipped"):
-        st.warning(own(f"{result.message}. {result.hint or ''}"), icon=":material/error:")
+        st.warning(own(f"{result.message}. {page_hint(result.hint)}"), icon=":material/error:")
         return
     read_models.clear()
     st.session_state["provider-notice"] = (
@@ -214,7 +207,7 @@ def draw_panel(toolkit: Toolkit, row: ProviderRow) -> None:
         ["Keys", "Test", "Models", "Settings", "Headers", "Remove"], key="panel-tab"
     )
     with keys:
-        _keys(toolkit, row)
+        draw_keys(toolkit, row)
     with test:
         _test(toolkit, row)
     with models:
@@ -236,7 +229,7 @@ def draw_checks(result: ProbeResult) -> None:
             reason = own(one.reason)
             st.markdown(f"**{QUESTIONS[one.question]}** · {reason}", width="stretch")
         if one.hint:
-            st.caption(own(one.hint))
+            st.caption(own(page_hint(one.hint)))
 
 
 def _test(toolkit: Toolkit, row: ProviderRow) -> None:
@@ -250,82 +243,6 @@ def _test(toolkit: Toolkit, row: ProviderRow) -> None:
         error_card(error)
         return
     draw_checks(result)
-
-
-def _keys(toolkit: Toolkit, row: ProviderRow) -> None:
-    provider = row.provider
-    if row.keys:
-        st.dataframe(
-            {
-                "": ["active" if place.in_force else "" for place in row.keys],
-                "key": [place.fingerprint for place in row.keys],
-                "from": [f"{place.source} {place.name}" for place in row.keys],
-                "note": [place.note or (place.shadowed_by or "") for place in row.keys],
-            },
-            hide_index=True,
-            alt="Sources of keys for this provider",
-        )
-    else:
-        st.caption("No key found." if provider.needs_key else "No key is set; it may not need one.")
-    if provider.key_url:
-        st.link_button("Get a key", provider.key_url, icon=":material/open_in_new:")
-    stores = usable_stores(toolkit)
-    with st.form(f"key-form-{provider.name}", clear_on_submit=True, border=False):
-        value = st.text_input(
-            "New key", type="password", key=f"new-key-{provider.name}", autocomplete="off"
-        )
-        name = st.text_input(
-            "Key name",
-            value=CURRENT,
-            key=f"key-name-{provider.name}",
-            help="For several keys; calls use the one named default if there is one.",
-        )
-        store = st.segmented_control(
-            "Store it in", stores, default=stores[0], required=True,
-            key=f"store-{provider.name}",
-            format_func=STORES.__getitem__,
-        )  # fmt: skip
-        opens = st.text_input(
-            "Passphrase of the encrypted file",
-            type="password",
-            key=f"vault-{provider.name}",
-            autocomplete="off",
-            help="Only for the encrypted file, once per start of the app.",
-        )
-        sent = st.form_submit_button("Save key", icon=":material/key:")
-    if sent and value:
-        new = NewKey(
-            name=(name or "").strip() or CURRENT,
-            value=Secret(value),
-            opens=Secret(opens or "") if store == "vault" else None,
-        )
-        _save_key(toolkit, row, new)
-    for place in row.keys:
-        if place.source in ("keyring", "vault"):
-            st.button(
-                f"Delete {place.name} {place.fingerprint} from {place.source}",
-                key=f"delete-{provider.name}-{place.source}-{place.name}",
-                on_click=_delete_key,
-                args=(toolkit, place),
-            )
-
-
-def _delete_key(toolkit: Toolkit, place: KeyLocation) -> None:
-    try:
-        store: KeyStore = "vault" if place.source == "vault" else "keyring"
-        toolkit.keys.remove(place.provider, name=place.name, store=store)
-    except ToolkitError as error:
-        st.session_state["provider-trouble"] = error
-
-
-def _save_key(toolkit: Toolkit, row: ProviderRow, new: NewKey) -> None:
-    try:
-        save_key(toolkit, row.provider, new)
-    except ToolkitError as error:
-        error_card(error)
-        return
-    st.session_state["provider-notice"] = f"The key {new.name} of {row.provider.name} is stored."
-    st.rerun()
 
 
 def _settings(toolkit: Toolkit, row: ProviderRow) -> None:

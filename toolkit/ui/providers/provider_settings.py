@@ -10,10 +10,12 @@ import streamlit as st
 
 from toolkit.catalog.service import SYNC_EVERY
 from toolkit.errors import InvalidInput, ToolkitError
+from toolkit.keys.sources import is_bound
 from toolkit.providers.provider import ModelSettings, Provider
 from toolkit.providers.type_detection import TYPES
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.text import plain
 
 ALL_MODELS: Final = "all models"
 _PARAMS_HEIGHT: Final = 110
@@ -110,6 +112,7 @@ def _draw_connection(toolkit: Toolkit, provider: Provider, models: Sequence[str]
         local = right.checkbox(
             "Runs on this machine or network", value=provider.is_local, key=f"is-local-{name}"
         )
+        changes = _draw_key_variables(provider)
         given |= _draw_limits(toolkit, provider) | {"is_local": local}
         with st.container(horizontal=True):
             saved = st.form_submit_button("Save settings", type="primary")
@@ -119,10 +122,25 @@ def _draw_connection(toolkit: Toolkit, provider: Provider, models: Sequence[str]
             )  # fmt: skip
     if not saved and not insisted:
         return
-    changes = changed_fields(provider, given)
+    changes |= changed_fields(provider, given)
     if base_url.strip() != provider.base_url:
         changes["base_url"] = base_url.strip() or None
     _save(name, lambda: toolkit.providers.update(name, test=not insisted, **changes))
+
+
+def _draw_key_variables(provider: Provider) -> dict[str, Any]:
+    """The variables that may hold its key, and whether that key may go to a changed address."""
+    name = provider.name
+    variables = st.text_input(
+        "Environment variables of its key", value=" ".join(provider.key_env), key=f"key-env-{name}",
+        placeholder="ACME_API_KEY", help="The first one that is set is used.",
+    )  # fmt: skip
+    is_held_back = bool(provider.key_env) and not is_bound(provider)
+    approved = is_held_back and st.checkbox(
+        f"Send the key of these variables to {plain(provider.origin)}", key=f"approve-{name}"
+    )
+    names = tuple(variables.replace(",", " ").split())
+    return {"key_env": names or None} if approved or names != provider.key_env else {}
 
 
 def _draw_limits(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:

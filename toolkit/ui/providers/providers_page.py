@@ -22,6 +22,7 @@ from toolkit.ui.components.text import own, plain
 from toolkit.ui.components.theme import is_phone
 from toolkit.ui.providers.provider_actions import STORES, set_in_use, usable_stores
 from toolkit.ui.providers.provider_form import draw_form
+from toolkit.ui.providers.provider_keys import draw_vault_lock
 from toolkit.ui.providers.provider_panel import draw_panel
 from toolkit.ui.providers.provider_rows import ProviderRow, read_rows
 
@@ -195,6 +196,7 @@ def draw_page(toolkit: Toolkit) -> None:
             st.query_params["add"] = "yes"
             st.query_params.pop("provider", None)
     _draw_messages(trouble)
+    draw_vault_lock(toolkit)
     opened, adds = st.query_params.get("provider"), "add" in st.query_params or not used
     if not opened and not adds:
         _draw_list(toolkit, rows, shown, removed, is_beside=False)
