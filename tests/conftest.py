@@ -77,7 +77,7 @@ class MemoryKeyring(KeyringBackend):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A temporary `TOOLKIT_HOME`, an environment without keys, and an in-memory keyring."""
     for name in list(os.environ):
-        if name.startswith("TOOLKIT_") or name.endswith(_KEY_VARIABLES):
+        if name.startswith(("TOOLKIT_", "OTEL_")) or name.endswith(_KEY_VARIABLES):
             monkeypatch.delenv(name)
     folder = tmp_path / "home"
     monkeypatch.setenv("TOOLKIT_HOME", str(folder))

@@ -359,6 +359,7 @@ def test_the_environment_is_read_in_few_places():
     allowed = (
         *("toolkit.settings", "toolkit.keys.", "toolkit.providers.", "toolkit.calls.adapters."),
         "toolkit.calls.transport.",
+        "toolkit.calls.otel.otel_variables",  # OpenTelemetry's own variables, which are a standard
         # These do not read settings: they point tiktoken to its bundled tables, keep litellm from
         # loading its maps over the network in replay, and read the id of a pytest-xdist run.
         *("toolkit.pricing.token_estimate", "toolkit.api.formats.token_arrays"),

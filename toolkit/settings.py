@@ -72,6 +72,10 @@ class Settings(BaseSettings):
             the first model's recent calls.
         shadow: by name of a model or chain, a second model to which the gateway copies requests.
         shadow_share: which share of those requests is copied, 0 to 1.
+        otlp_endpoint: address of an OpenTelemetry collector that receives OTLP over HTTP, such as
+            `http://localhost:4318`; without it, OpenTelemetry's own `OTEL_*` variables decide.
+        otlp_content: whether prompts and answers are exported with the spans; only with
+            `recording = "full"`.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -112,6 +116,8 @@ class Settings(BaseSettings):
     hedging: dict[str, float | Literal["p95"]] = Field(default_factory=dict)
     shadow: dict[str, str] = Field(default_factory=dict)
     shadow_share: float = Field(default=1.0, ge=0, le=1)
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    otlp_content: bool = False
 
     @field_validator("home")
     @classmethod

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from toolkit.calls.client import Client, ReplyStream
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
+    from toolkit.calls.otel import Tracing
     from toolkit.calls.policy.chains import FailoverChains
     from toolkit.calls.sync_calls import Portal, SyncReplyStream
     from toolkit.catalog.parsing import Moment
@@ -221,12 +222,20 @@ class Toolkit:
     def processors(self) -> list[Any]:
         """The processors that every request passes, in order; add yours before the first call.
 
-        Those of installed packages come first, so that the budgets see the final request.
+        The tracing is outermost, and those of installed packages come before the budgets, which
+        see the final request.
         """
         from toolkit.extensions import load_extensions
 
         extensions = load_extensions("processors", self.settings.processors).values()
-        return [*extensions, self.budgets]
+        return [self.tracing, *extensions, self.budgets]
+
+    @cached_property
+    def tracing(self) -> Tracing:
+        """Reports requests to OpenTelemetry, where a collector or a tracer is configured."""
+        from toolkit.calls.otel import Tracing
+
+        return Tracing(self.settings)
 
     async def _prepare(self, model: str) -> None:
         """Start the local server if its model is called, and load the price."""
@@ -430,7 +439,11 @@ class Toolkit:
         """See `toolkit.watch_litellm`."""
         from toolkit.calls.watch import watch
 
-        return watch(self.record)
+        def record(call: Call) -> None:
+            self.record(call)
+            self.tracing.observe_watched(call)
+
+        return watch(record)
 
     def calls(
         self, where: str | None = None, *, limit: int | None = None, **filters: Any
@@ -460,6 +473,8 @@ class Toolkit:
             self.providers.plugins.close()
         if "portal" in self.__dict__:
             self.portal.close()
+        if "tracing" in self.__dict__:
+            self.tracing.close()
         if "budgets" in self.__dict__:
             self.budgets.reservations.close()
         if "store" in self.__dict__:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from toolkit import __version__
 from toolkit.api import APP_PREFIXES
@@ -29,6 +31,7 @@ from toolkit.api.metrics import Metrics, build_metrics
 from toolkit.api.model_calls import ModelCalls
 from toolkit.api.openapi import add_reference
 from toolkit.api.token_limits import Limits
+from toolkit.calls.otel import Tracing
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.extensions import load_extensions
 from toolkit.records import Reply
@@ -210,7 +213,7 @@ def _guarded(
 ) -> Guard:
     without_token = {"/metrics"} if toolkit.settings.metrics_open else set()
     return Guard(
-        api,
+        _ContinuedTrace(api, toolkit.tracing),
         tokens=BearerTokens(toolkit.settings.token_path),
         limits=Limits(),
         hosts={"localhost", "127.0.0.1", "::1", *hosts},
@@ -218,6 +221,20 @@ def _guarded(
         open_paths=OPEN_PATHS | without_token,
         count=metrics.count_response,
     )
+
+
+class _ContinuedTrace:
+    """Makes a client's calls part of the trace that its request names (`traceparent`)."""
+
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
+        self._app, self._tracing = app, tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with self._tracing.continued(Headers(scope=scope)):
+            await self._app(scope, receive, send)
 
 
 class _WholePath:

@@ -123,22 +123,37 @@ def stats(
 
 
 @app.command()
-def export(
-    file: Annotated[Path, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
+def export(  # noqa: PLR0913, PLR0917 - each option is a flag of its own
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Output file: .parquet, .csv or .jsonl; with --otlp .json, .jsonl or .pb."
+        ),
+    ],
     provider: Provider = None,
     model: Model = None,
     status: Status = None,
     origin: Origin = None,
     since: Since = None,
+    otlp: Annotated[
+        bool, typer.Option("--otlp", help="Write OpenTelemetry spans, one trace per request.")
+    ] = False,
+    content: Annotated[
+        bool,
+        typer.Option(help="With --otlp: include recorded prompts and answers."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write calls to a file, oldest first, with recorded prompts and answers."""
-    from toolkit.cli.views.export import write_rows
+    from toolkit.cli.views.export import write_otlp, write_rows
 
     which = _filter(provider, model, status, origin, since)
     with opened_toolkit() as toolkit:
         rows = list_calls(toolkit.store, which, limit=2**53)
-    write_rows(file, rows[::-1])
+    if otlp:
+        write_otlp(file, rows[::-1], has_content=content)
+    else:
+        write_rows(file, rows[::-1])
     if as_json:
         show_facts({"file": str(file), "rows": len(rows)}, as_json=True)
     else:

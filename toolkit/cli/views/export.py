@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,11 +27,47 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         raise InvalidInput(
             f"{file} does not end in one of {kinds}", hint="Use a supported file extension."
         )
+    with _replaced(file) as stream:
+        write(stream, rows)
+
+
+def write_otlp(file: Path, rows: Sequence[Mapping[str, Any]], *, has_content: bool) -> None:
+    """Write recorded calls as OTLP spans: JSON, JSON lines (one request each) or protobuf.
+
+    Raises:
+        InvalidInput: the extension is not supported, the package for it is missing, or the file
+            cannot be written.
+    """
+    kind = file.suffix.lower()
+    if kind not in _OTLP_SUFFIXES:
+        raise InvalidInput(
+            f"{file} does not end in one of {', '.join(_OTLP_SUFFIXES)}",
+            hint="Use a supported file extension.",
+        )
+    if find_spec("opentelemetry.exporter") is None:
+        raise InvalidInput(
+            "the package that writes OpenTelemetry's format is missing",
+            hint="Install it with: pip install 'llm-provider-toolkit[otel]'",
+        )
+    from toolkit.calls.otel.otlp_file import encode_calls, merge
+
+    is_json = kind != ".pb"
+    requests = list(encode_calls(rows, as_json=is_json, has_content=has_content))
+    with _replaced(file) as stream:
+        if kind == ".jsonl":
+            stream.write(b"".join(request + b"\n" for request in requests))
+        else:
+            stream.write(merge(requests, as_json=is_json))
+
+
+@contextmanager
+def _replaced(file: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content becomes the file when the block ends well."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
-            write(stream, rows)
+            yield stream
         beside.replace(file)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}") from None
@@ -66,4 +104,5 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> Any:
     return pd.DataFrame(list(rows))
 
 
+_OTLP_SUFFIXES = (".json", ".jsonl", ".pb")
 _WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}
