@@ -242,7 +242,8 @@ class Toolkit:
         from toolkit.calls.source import current_source
         from toolkit.local.autostart import prepare_local
 
-        if current_source() != "replay":  # a replay needs no server
+        is_built_in = self.registry.is_built_in(model.partition("/")[0])
+        if is_built_in and current_source() != "replay":  # a replay needs no server
             await prepare_local(self, model)
         await self.prices.prepare(model)
 

@@ -330,3 +330,21 @@ def test_a_change_that_cannot_be_saved_leaves_the_old_key(mock, monkeypatch):
     with pytest.raises(InvalidProvider):
         tk.providers.update("mock", api_key="sk-" + "n" * 40, rpm=5)
     assert tk.keys.resolve(tk.providers.require("mock")).secret.reveal() == KEY
+
+
+def test_local_at_another_address_is_the_users_own_server(mock):
+    """A call goes there, and the built-in server is not started for it."""
+    tk.providers.registry.add("local", base_url=f"{mock.base_url}", is_local=True)
+    with tk.Toolkit() as toolkit:
+        assert not toolkit.registry.is_built_in("local")
+        assert toolkit.complete("local/smollm2-135m", "Say hello").text == "works"
+        assert toolkit.local.status() is None
+    assert len(mock.requests) == 1
+
+
+def test_local_without_an_address_of_its_own_is_the_built_in_server():
+    with tk.Toolkit() as toolkit:
+        assert toolkit.registry.is_built_in("local")
+        assert not toolkit.registry.is_built_in("openai")
+        toolkit.providers.registry.update("local", default_model="smollm2-135m")
+        assert toolkit.registry.is_built_in("local")

@@ -144,12 +144,12 @@ class Catalog:
             await asyncio.sleep(look_every_s)
 
     def _find_due(self, now: datetime) -> Names:
-        tried = self.catalog_store.last_tries()
+        registry, tried = self._registry(), self.catalog_store.last_tries()
         return [
             provider.name
-            for provider in self._registry().list(active=True)
+            for provider in registry.list(active=True)
             if provider.auto_sync
-            and provider.name != LOCAL
+            and not registry.is_built_in(provider.name)
             and (provider.name not in tried or now - tried[provider.name] >= _interval(provider))
         ]
 
@@ -365,11 +365,11 @@ class Catalog:
         """
         import pandas as pd
 
-        found = catalog_queries.syncs_df(self._store)
+        registry, found = self._registry(), catalog_queries.syncs_df(self._store)
         automatic = {
             provider.name: _interval(provider)
-            for provider in self._registry().list(active=True)
-            if provider.auto_sync and provider.name != LOCAL
+            for provider in registry.list(active=True)
+            if provider.auto_sync and not registry.is_built_in(provider.name)
         }
         due = [
             tried + automatic[name] if name in automatic else None
@@ -391,9 +391,9 @@ class Catalog:
         if names is None:
             is_running = self._local().status() is not None
             used = registry.list(active=True)
-            return [registry.locate(p) for p in used if p.name != LOCAL or is_running]
+            return [registry.locate(p) for p in used if not registry.is_built_in(p.name) or is_running]
         names = [names] if isinstance(names, str) else names
-        if LOCAL in names:
+        if LOCAL in names and registry.is_built_in(LOCAL):
             self._local().start(None, idle_timeout_s=_LOCAL_IDLE_TIMEOUT_S)
         return [registry.locate(registry.require(name)) for name in names]
 

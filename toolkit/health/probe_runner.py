@@ -16,7 +16,6 @@ from uuid_utils import uuid7
 from toolkit.errors import BudgetExceeded, KeyRequired, ToolkitError
 from toolkit.health.connection_checks import MAX_TOKENS, probe_provider
 from toolkit.health.evidence import error_columns
-from toolkit.local.autostart import is_resting
 from toolkit.pricing.receipts import charge
 from toolkit.records import Call, ChatRequest
 
@@ -45,7 +44,7 @@ async def probe_listing(
         The row of `probes`, without outcome and state.
     """
     blank = _blank(provider, at, "list", is_manual)
-    if await asyncio.to_thread(is_resting, host, provider.name):
+    if await asyncio.to_thread(_is_resting, host, provider.name):
         return {**blank, "status": "skipped", "error_message": _RESTS}
     try:
         result = await _list(host, provider, is_manual)
@@ -55,6 +54,11 @@ async def probe_listing(
         return {**blank, "status": "error", **error_columns(error)}
     values = {"latency_ms": result.latency_ms, "details": {"checks": result.as_dict()["checks"]}}
     return {**blank, **values, **_failure_of(result)}
+
+
+def _is_resting(host: HealthHost, provider: str) -> bool:
+    """Whether it is the built-in server while it is not needed: that is not an outage."""
+    return host.providers.registry.is_built_in(provider) and host.local.status() is None
 
 
 async def _list(host: HealthHost, provider: Provider, is_manual: bool) -> ProbeResult:

@@ -47,11 +47,6 @@ def ensure_local(
     return server.start(model, idle_timeout_s=IDLE_TIMEOUT_S, progress=progress)
 
 
-def is_resting(host: LocalHost, provider: str) -> bool:
-    """Whether a provider is the built-in server while it is not needed: that is not an outage."""
-    return provider == LOCAL and host.local.status() is None
-
-
 async def prepare_local(host: LocalHost, model: str) -> None:
     """Before a call: start the local server if `model` is `local/...`, without holding up the loop.
 

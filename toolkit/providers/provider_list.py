@@ -224,7 +224,7 @@ class ProviderList:
 
     def complete(self, provider: Provider) -> Provider:
         """Add runtime values: address of the local server, secret headers."""
-        if provider.name == LOCAL and (url := self._find_local_url()):
+        if self.is_built_in(provider.name) and (url := self._find_local_url()):
             provider = replace(provider, base_url=url, key_origin=origin_of(url))
         if not provider.secret_headers:
             return provider
@@ -234,6 +234,20 @@ class ProviderList:
             return self._find_header(bare, header)
 
         return replace(provider, headers=Headers(provider.headers, provider.secret_headers, find))
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether `name` is the built-in local server, which a call starts.
+
+        An entry or the environment may give the name another address; what answers there is the
+        user's own server.
+        """
+        if name != LOCAL:
+            return False
+        preset = presets()[LOCAL]
+        entry = self.file.read().providers.get(LOCAL, {})
+        if "base_url" in entry:
+            return bool(entry["base_url"] == preset.base_url)
+        return not find_address(preset)
 
     def is_untouched(self, name: str) -> bool:
         """Whether it is a preset that has no entry of its own."""

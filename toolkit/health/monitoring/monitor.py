@@ -25,7 +25,6 @@ from toolkit.health.monitoring.probe_budget import Spending
 from toolkit.health.monitoring.schedule import Finding, Pace, Schedule
 from toolkit.health.probe_rows import judge_rows
 from toolkit.health.probe_runner import Row, probe_listing, summarise
-from toolkit.providers.presets import LOCAL
 from toolkit.secret import redact
 from toolkit.store.queries.health_evidence import conclusive_calls
 
@@ -196,10 +195,11 @@ class Monitor:
         watched, paused = await asyncio.to_thread(
             lambda: (health.evidence.watched(), health.pauses.read(now))
         )
+        is_built_in = self._host.providers.registry.is_built_in
         self._providers = {
             name: provider
             for name, provider in watched.providers.items()
-            if name != LOCAL and name not in paused and provider.base_url
+            if not is_built_in(name) and name not in paused and provider.base_url
         }
         self.schedule.follow({n: p.origin for n, p in self._providers.items()}, now_s)
 
