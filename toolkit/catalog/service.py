@@ -391,7 +391,9 @@ class Catalog:
         if names is None:
             is_running = self._local().status() is not None
             used = registry.list(active=True)
-            return [registry.locate(p) for p in used if not registry.is_built_in(p.name) or is_running]
+            return [
+                registry.locate(p) for p in used if not registry.is_built_in(p.name) or is_running
+            ]
         names = [names] if isinstance(names, str) else names
         if LOCAL in names and registry.is_built_in(LOCAL):
             self._local().start(None, idle_timeout_s=_LOCAL_IDLE_TIMEOUT_S)

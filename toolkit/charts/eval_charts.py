@@ -42,7 +42,7 @@ def eval_scores(summary: pd.DataFrame, *, of: str = "") -> go.Figure:
             y=[plain(name) for name in known["name"]],
             error_x=_bounds(known),
             marker={"size": 10, "color": [colours[str(name)] for name in known["model"]]},
-            customdata=_told(known),
+            customdata=_interval_texts(known),
             hovertemplate="%{y}: %{customdata}<extra></extra>",
             showlegend=False,
         )
@@ -82,7 +82,7 @@ def eval_tradeoff(
             marker={"size": 11, "color": [colours[str(name)] for name in known["model"]]},
             customdata=[
                 f"{shown}, {write(float(value))}"
-                for shown, value in zip(_told(known), known[against], strict=True)
+                for shown, value in zip(_interval_texts(known), known[against], strict=True)
             ],
             hovertemplate="%{text}: %{customdata}<extra></extra>",
             showlegend=False,
@@ -120,7 +120,7 @@ def _bounds(known: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _told(known: pd.DataFrame) -> list[str]:
+def _interval_texts(known: pd.DataFrame) -> list[str]:
     return [
         f"{float(row['mean']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}], "
         f"n = {count(int(row['n']))}"

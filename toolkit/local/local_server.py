@@ -21,7 +21,7 @@ from toolkit.errors import LocalModelError
 from toolkit.files import is_locked
 from toolkit.local.detached_process import start_detached
 from toolkit.local.model_files import BUILTIN_NAME, ModelFile, list_files, require_file
-from toolkit.local.server_process import ALREADY_RUNNING, UNDER_WAY, read_metrics
+from toolkit.local.server_process import ACTIVE_REQUESTS, ALREADY_RUNNING, read_metrics
 from toolkit.local.server_state import (
     RunningServer,
     find_running,
@@ -134,7 +134,7 @@ class LocalServer:
     def is_busy(self) -> bool:
         """Whether the server is answering a request, or a request waits for it."""
         running = self.status()
-        return running is not None and _requests_under_way(running) > 0
+        return running is not None and _count_active_requests(running) > 0
 
     def _start_new(
         self, name: str, idle_timeout_s: float | None, progress: Progress | None, timeout_s: float
@@ -210,12 +210,12 @@ def _end(pid: int, how: signal.Signals) -> None:
         return
 
 
-def _requests_under_way(running: RunningServer) -> float:
+def _count_active_requests(running: RunningServer) -> float:
     """Read the server's own metrics; a server without them is taken for busy."""
     connection = http.client.HTTPConnection(running.host, running.port, timeout=_ASK_S)
     try:
         connection.request("GET", "/metrics")
-        return sum(read_metrics(connection.getresponse().read().decode(), *UNDER_WAY))
+        return sum(read_metrics(connection.getresponse().read().decode(), *ACTIVE_REQUESTS))
     except (OSError, http.client.HTTPException):
         return 1
     finally:

@@ -29,7 +29,7 @@ CONTEXT_TOKENS: Final = 2048
 _PROMPT_CACHE_MIB: Final = 256
 _LOOK_EVERY_S: Final = 1.0
 
-UNDER_WAY: Final = ("requests_processing", "requests_deferred")
+ACTIVE_REQUESTS: Final = ("requests_processing", "requests_deferred")
 _WORK_DONE: Final = ("prompt_tokens_total", "prompt_tokens_cached_total", "tokens_predicted_total")
 
 
@@ -120,7 +120,7 @@ def _stay(server: Any, idle_timeout_s: float | None) -> None:
             continue
         text = str(server.handle_metrics())
         now = read_metrics(text, *_WORK_DONE)
-        if now != seen or any(read_metrics(text, *UNDER_WAY)):
+        if now != seen or any(read_metrics(text, *ACTIVE_REQUESTS)):
             seen, idle_since = now, time.monotonic()
         elif time.monotonic() - idle_since >= idle_timeout_s:
             return

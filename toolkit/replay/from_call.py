@@ -93,7 +93,7 @@ class _Rebuilding(OpenCassette):
 
     def find_answer(self, asked: Exchange) -> Exchange:
         """Build the answer from the row, without secrets."""
-        answer = rebuild_answer(asked, _told(self._row))
+        answer = rebuild_answer(asked, _recorded_answer(self._row))
         pieces = answer.pieces()
         body, sizes = self._scrubber.scrub_chunks(pieces, is_error=answer.status >= 400)
         chunks = tuple(
@@ -130,7 +130,7 @@ def _plain(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def _told(row: Mapping[str, Any]) -> RecordedAnswer:
+def _recorded_answer(row: Mapping[str, Any]) -> RecordedAnswer:
     is_live = row["source"] in ("live", "record")
     offsets = (
         list(row["chunk_offsets_us"]) if is_live and row["chunk_offsets_us"] is not None else []

@@ -48,7 +48,7 @@ def back_up(database: Database, journal: Journal, path: Path) -> Path:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         migrate.remove_database(aside)
         pending = PendingEntries(journal)
-        with database.reading_apart(_PATIENCE_S, pending.remember) as connection:
+        with database.open_separately(_PATIENCE_S, pending.remember) as connection:
             _copy(connection, aside)
             _require_equal(_contents_of(aside), _contents(connection, "ledger"), aside)
             entries, journal_id = _pending_of(connection, journal, pending)

@@ -139,7 +139,7 @@ class Database:
             yield self._open(stack, self._shared, self._wait(wait_s), before_copy)
 
     @contextmanager
-    def reading_apart(
+    def open_separately(
         self, wait_s: float | None = None, before_copy: Callable[[], object] = _pass
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The same on an engine of its own, which can be locked down without affecting others."""

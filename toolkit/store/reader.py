@@ -111,7 +111,7 @@ def reading_locked_down(
 ) -> Iterator[LockedDownReader]:
     """The same for a user's SQL: no file, no network, no setting can be reached any more."""
     pending = PendingEntries(journal)
-    with database.reading_apart(wait_s, pending.remember) as connection:
+    with database.open_separately(wait_s, pending.remember) as connection:
         _lay_over(connection, journal, pending)
         connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
         connection.execute("SET enable_external_access = false")

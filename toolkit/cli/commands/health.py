@@ -19,7 +19,7 @@ from toolkit.cli.output import (
     show_rows,
 )
 from toolkit.cli.views.health_table import MODELS, STATUS, model_cells, status_cells
-from toolkit.cli.views.model_views import told_at
+from toolkit.cli.views.model_views import format_when
 
 if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
@@ -38,8 +38,8 @@ _INCIDENTS = (
     Column("provider", "Provider"),
     Column("state", "State"),
     Column("scope", "Where"),
-    Column("opened_at", "Opened", told_at),
-    Column("closed_at", "Ended", lambda when: "ongoing" if when is None else told_at(when)),
+    Column("opened_at", "Opened", format_when),
+    Column("closed_at", "Ended", lambda when: "ongoing" if when is None else format_when(when)),
     Column("failures", "Failures", is_number=True),
     Column("model", "Model", lambda model: model or UNKNOWN, is_optional=True),
     Column("reason", "Reason"),

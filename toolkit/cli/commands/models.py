@@ -25,10 +25,10 @@ from toolkit.cli.output import (
 from toolkit.cli.spinner import status_line
 from toolkit.cli.views.model_facts import read_fact
 from toolkit.cli.views.model_views import (
+    format_when,
     show_model,
     sync_columns,
     text_rows,
-    told_at,
 )
 from toolkit.errors import InvalidInput
 
@@ -121,7 +121,7 @@ def _list_columns() -> tuple[Column, ...]:
         Column("prices", "$/M in / out", lambda text: str(text or UNPRICED), is_number=True),
         Column("capabilities", "Can", lambda can: " ".join(can or ())),
         Column("status", "Status"),
-        Column("called_at", "Called", told_at),
+        Column("called_at", "Called", format_when),
         Column("is_enabled", "On", lambda on: "yes" if on else "no"),
         Column("flags", "Odd", lambda flags: " ".join(flags or ())),
     )
@@ -161,7 +161,7 @@ def changes(
     rows = text_rows(frame)
     rows = rows if as_json else fold_first_listings(rows)
     columns = (
-        Column("changed_at", "When", told_at),
+        Column("changed_at", "When", format_when),
         Column("kind", "What"),
         Column("model", "Model"),
         Column("words", "Change"),
@@ -204,7 +204,7 @@ def verify(provider: Provider = None, as_json: JsonFlag = False) -> None:
         Column("in_litellm", "litellm", _yes),
         Column("in_genai_prices", "genai-prices", _yes),
         Column("called", "Called", _yes),
-        Column("called_at", "Last answer", told_at),
+        Column("called_at", "Last answer", format_when),
         Column("error_code", "Last error"),
         Column("conflicts", "Sources disagree on", lambda names: ", ".join(names or ())),
     )

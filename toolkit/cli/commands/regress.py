@@ -113,9 +113,9 @@ def _show(run: SuiteRun) -> None:
         row["verdict"] = f"{MARKS[row['verdict']]} {row['verdict']}"
         row["share"] = f"{row['passes']}/{row['repeats']}"
         row["reason"] = "; ".join((row["reason"], *row["drift"])).strip("; ")
-    told = [row for row in rows if not row["verdict"].endswith("pass") or row["reason"]]
-    if told:
-        show_rows(told, _COLUMNS, as_json=False)
+    notable = [row for row in rows if not row["verdict"].endswith("pass") or row["reason"]]
+    if notable:
+        show_rows(notable, _COLUMNS, as_json=False)
     print(run)
     if run.accepted:
         notice(f"{run.accepted} outcomes accepted as the baseline.")

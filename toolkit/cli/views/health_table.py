@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from toolkit.charts.numbers import UNKNOWN, count, duration, share
 from toolkit.cli.output import Column
-from toolkit.cli.views.model_views import told_at
+from toolkit.cli.views.model_views import format_when
 
 MARKS: Final = {
     "healthy": "●", "degraded": "◐", "down": "○", "unknown": "◌",
@@ -18,8 +18,8 @@ STATUS: Final[tuple[Column, ...]] = (
     Column("provider", "Provider"),
     Column("state", "State"),
     Column("reason", "Reason"),
-    Column("since", "Since", lambda when: UNKNOWN if when is None else told_at(when)),
-    Column("last_success_at", "Last success", told_at),
+    Column("since", "Since", lambda when: UNKNOWN if when is None else format_when(when)),
+    Column("last_success_at", "Last success", format_when),
     Column("errors_now", "Errors 30 min", is_optional=True),
     Column("errors_day", "Errors 1 day", is_optional=True),
     Column("ttft", "TTFT p50 / p95 (n)", is_optional=True),
@@ -31,8 +31,8 @@ MODELS: Final[tuple[Column, ...]] = (
     Column("model", "Model"),
     Column("state", "State"),
     Column("reason", "Reason"),
-    Column("since", "Since", lambda when: UNKNOWN if when is None else told_at(when)),
-    Column("last_success_at", "Last success", told_at),
+    Column("since", "Since", lambda when: UNKNOWN if when is None else format_when(when)),
+    Column("last_success_at", "Last success", format_when),
     Column("failed", "Failed", is_number=True),
 )
 

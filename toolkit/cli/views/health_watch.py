@@ -35,7 +35,7 @@ def watch_until(toolkit: Toolkit, ends_at_s: float | None, *, as_json: bool) -> 
     """
     show = _live if sys.stdout.isatty() and not as_json else _lines
     last: list[Row] = []
-    with _told_to_end(), _log_lines():
+    with _sigterm_as_interrupt(), _log_lines():
         try:
             for rows in show(_looks(toolkit, ends_at_s), as_json=as_json):
                 last = rows
@@ -130,7 +130,7 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[None]:
+def _sigterm_as_interrupt() -> Iterator[None]:
     """Handle SIGTERM like Ctrl-C."""
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -51,7 +51,7 @@ def _plain(value: Any) -> Any:
     return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
 
 
-def told_at(when: datetime | None) -> str:
+def format_when(when: datetime | None) -> str:
     """`3 h ago` for the last day, then the day; `never`."""
     if when is None:
         return "never"
@@ -109,13 +109,13 @@ def show_model(found: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -
     known = {n: _words(found.get(n)) for n in _SHOWN if found.get(n) not in (None, [], "")}
     proof = found["proof"]
     known["price"] = price(found["input_usd_per_mtok"], found["output_usd_per_mtok"])
-    known["called with your key"] = told_at(proof["called_at"])
+    known["called with your key"] = format_when(proof["called_at"])
     show_facts(known, as_json=False, title=str(found["model"]))
     print_table(_claim_rows(found), _CLAIM_COLUMNS, title="Facts by source")
     if history:
         print_table(history, _PRICE_COLUMNS, title="Prices over time, USD per million")
     if found["changes"]:
-        columns = (Column("changed_at", "When", told_at), Column("words", "Changes"))
+        columns = (Column("changed_at", "When", format_when), Column("words", "Changes"))
         print_table(found["changes"], columns, title="Changes")
     if found["elsewhere"]:
         rows = [

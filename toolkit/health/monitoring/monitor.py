@@ -94,7 +94,7 @@ class Monitor:
         self._is_stopped = False
         self._nudged = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._said: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     # ---- running ------------------------------------------------------------------------------
 
@@ -168,11 +168,11 @@ class Monitor:
             await work
         except (ToolkitError, OSError) as error:
             words = redact(getattr(error, "message", None) or str(error))
-            if self._said.get(what) != words:
+            if self._reported.get(what) != words:
                 _log.warning("the health monitor continues without %s: %s", what, words)
-            self._said[what] = words
+            self._reported[what] = words
         else:
-            if self._said.pop(what, None) is not None:
+            if self._reported.pop(what, None) is not None:
                 _log.info("the health monitor can use %s again", what)
 
     # ---- providers and calls ------------------------------------------------------------------

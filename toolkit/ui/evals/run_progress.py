@@ -27,7 +27,7 @@ def draw_state(toolkit: Toolkit, run: Mapping[str, Any]) -> None:
     run_id = str(run["run_id"])
     running = toolkit.evaluation.find_background_run(run_id)
     if running is not None and not running.is_over:
-        _draw_under_way(toolkit, run_id)
+        _draw_progress(toolkit, run_id)
         return
     if running is not None and running.failure is not None:
         error_card(running.failure)
@@ -66,7 +66,7 @@ def say_progress(progress: Progress) -> str:
 
 
 @st.fragment(run_every=LOOK_EVERY_S)  # type: ignore[untyped-decorator]
-def _draw_under_way(toolkit: Toolkit, run_id: str) -> None:
+def _draw_progress(toolkit: Toolkit, run_id: str) -> None:
     """Draw a run of this process, with its progress and a button to stop it."""
     running = toolkit.evaluation.find_background_run(run_id)
     if running is None or running.is_over:

@@ -147,10 +147,10 @@ def draw_models(toolkit: Toolkit, provider: str) -> None:
         },
         alt=f"States of the models of {provider}, worst first",
     )
-    st.caption(_told(rows))
+    st.caption(_evidence_note(rows))
 
 
-def _told(rows: Sequence[Mapping[str, Any]]) -> str:
+def _evidence_note(rows: Sequence[Mapping[str, Any]]) -> str:
     evidence = sum(row["n"] for row in rows)
     return (
         f"Based on {count(evidence)} of your calls and probes of models, at most the newest 500 "
