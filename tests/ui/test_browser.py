@@ -34,8 +34,15 @@ WAIT_MS = 120_000  # a slow machine loads the call path for a long while
 
 
 def settled(page: Any) -> None:
-    """Wait until the script has run to its end."""
+    """Wait until the script has run to its end and its page reacts to the keyboard.
+
+    Streamlit registers shortcuts in an effect, which React runs some time after it has drawn.
+    """
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.evaluate(
+        """() => new Promise(done => requestAnimationFrame(() =>
+             requestAnimationFrame(() => requestIdleCallback(done, {timeout: 10_000}))))"""
+    )
 
 
 @dataclass
@@ -72,6 +79,7 @@ class Seen:
             page.locator("[class*=st-key-draft-]", has_text=model.rpartition("/")[2]).wait_for()
             settled(page)  # the box for the next model is there
         page.get_by_label("Prompt").fill(prompt)
+        assert page.get_by_role("button", name="Run").is_enabled()
         page.get_by_label("Prompt").press("Control+Enter")
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.servers import Answer
 from toolkit.compare.board_history import votes_of
 from toolkit.errors import StoreCorrupt
+from toolkit.ui.compare.session import CompareState
 
 pytestmark = pytest.mark.slow
 
@@ -147,6 +148,20 @@ def test_two_models_are_asked_and_their_answers_stand_side_by_side(toolkit, mock
     assert [text.value for text in app.text].count("Because of <b>light</b>.") == 2
     assert len([c for c in app.caption if c.value.startswith("TTFT ")]) == 2
     assert app.get("plotly_chart") and app.dataframe
+
+
+@pytest.mark.parametrize("times", [4, 5, 6])
+def test_a_board_that_ends_while_the_page_is_drawn_is_drawn_to_its_end(
+    times, toolkit, mock, open_page, monkeypatch
+):
+    """Whichever part of the page is drawn last while it still runs."""
+    app = wait_for_board(ask(open_page("compare"), "mock/a", "mock/b"))
+    looks = iter([True] * times)
+    monkeypatch.setattr(CompareState, "is_running", property(lambda state: next(looks, False)))
+    app.run()
+    assert not app.exception
+    assert "Stop" not in labels(app) and "Run" in labels(app)
+    assert "✓ 2 of 2 done" in str([badge.value for badge in app.get("markdown")])
 
 
 def test_a_board_has_an_address_that_shows_it_again(toolkit, mock, open_page):

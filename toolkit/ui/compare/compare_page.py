@@ -96,14 +96,16 @@ def draw_compare(toolkit: Toolkit) -> None:
         _draw_list(toolkit)
         return
     _follow_address(toolkit, state)
-    board = state.board
+    # Read once, and before the panes: a board that ends while this page is drawn is still drawn
+    # as running, and the fragment then draws the whole page again with the end's figures.
+    is_running, board = state.is_running, state.board
     _draw_head(toolkit, state, board)
     _draw_question(toolkit, state)
     if state.trouble is not None:
         error_card(state.trouble)
     if board is None:
         _draw_drafts(toolkit, state)
-    elif state.is_running:
+    elif is_running:
         _panes_live()
     else:
         _panes_now(state, best=winner_of(state))
