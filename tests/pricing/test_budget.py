@@ -19,7 +19,7 @@ from tests.servers import Answer, MockProvider
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import BudgetExceeded, InvalidInput
 from toolkit.pricing.budget import Budgets, Cap, Worst, parse_caps
-from toolkit.records import Call, ChatRequest
+from toolkit.records import Call, ChatRequest, Reply
 from toolkit.settings import Settings
 from toolkit.store.reservations import Charged, Hold, Reservations
 from toolkit.toolkit import Toolkit
@@ -175,6 +175,26 @@ def test_the_dearest_model_of_a_failover_chain_is_reserved(tmp_path: Path) -> No
     today = DAY.period_at(datetime.now(UTC))
     assert budgets.reservations.read("day", today).reserved_usd == Decimal("0.80")
     assert budgets.reservations.read("provider:p", today).reserved_usd == Decimal("0.01")
+
+
+def test_another_attempt_is_reserved_beside_what_the_failed_ones_cost(tmp_path: Path) -> None:
+    own = Cap(kind="provider", name="p", limit_usd=Decimal(5))
+    budgets = make_budgets(tmp_path, DAY, own, worst="0.30")
+    asked, other = request("p/m", fallbacks=["q/m"]), request("q/m")
+    budgets.before(asked)
+    budgets.before_retry(asked, [call(asked, None, http_status=500)])
+    failed = [call(asked, "0.20", call_id="a", status="error")]
+    budgets.before_retry(asked, failed)
+    today = DAY.period_at(datetime.now(UTC))
+    assert budgets.reservations.read("day", today).reserved_usd == Decimal("0.50")
+    assert budgets.reservations.read("provider:p", today).reserved_usd == Decimal("0.50")
+    budgets.before(other)
+    failed.append(call(asked, "0.21", call_id="b", status="error", error_message="HTTP 500"))
+    with pytest.raises(BudgetExceeded, match=r"with another attempt; .*HTTP 500"):
+        budgets.before_retry(asked, failed)
+    assert budgets.reservations.read("day", today).reserved_usd == Decimal("0.80")
+    budgets.ended(asked, failed)
+    assert budgets.reservations.read("day", today).spent_usd == Decimal("0.41")
 
 
 def test_free_models_pass_a_budget_that_is_used_up_and_unknown_prices_do_not(
@@ -349,6 +369,89 @@ def test_two_hundred_parallel_requests_never_exceed_a_budget_of_one_dollar(
     assert answered == len(server.requests)
     assert Decimal("0.10") * answered <= 1
     assert spent_by(toolkit) <= 1
+
+
+def attack(toolkit: Toolkit, model: str, requests: int = 200, **options: object) -> list[object]:
+    """Send requests at once; return replies and errors."""
+
+    async def run() -> list[object]:
+        asked = [build_request(model, "hello", dict(options)) for _ in range(requests)]
+        calls = [toolkit.client.complete(one) for one in asked]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return toolkit.portal.run(run())
+
+
+def add_cheap(toolkit: Toolkit, server: MockProvider) -> None:
+    """A provider of little cost whose answers fail, ahead of the dear one in the chain `best`."""
+    toolkit.providers.registry.add(
+        "cheap", base_url=server.base_url, is_local=True, needs_key=False, max_retries=0
+    )
+    toolkit.store.append("models", {"provider": "cheap", "model_id": "m", "model": "cheap/m",
+                                    "is_enabled": True, "max_output_tokens": 2000,
+                                    "facts": {"claims": {}}})  # fmt: skip
+    toolkit.catalog.override("cheap/m", {"price:input": "0.01", "price:output": "0.1"})
+    toolkit.providers.registry.set_alias("best", ["cheap/m", "dear/m"])
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("best", {}), ("cheap/m", {"fallbacks": ["dear/m"]})],
+    ids=["named_chain", "fallbacks"],
+)
+def test_a_chain_attacked_in_parallel_never_exceeds_a_budget_of_one_dollar(
+    dear: tuple[Toolkit, MockProvider], model: str, options: dict[str, object]
+) -> None:
+    toolkit, server = dear
+    with MockProvider(Answer(text="out of order", status=500)) as failing:
+        add_cheap(toolkit, failing)
+        outcomes = attack(toolkit, model, max_tokens=1, max_completion_tokens=1000, **options)
+    answered = [one for one in outcomes if isinstance(one, Reply)]
+    assert 1 <= len(answered) == len(server.requests)
+    assert len(failing.requests) < 10  # what could not be paid at the dear model was not sent
+    assert {one.model for one in answered} == {"dear/m"}
+    assert spent_by(toolkit) <= 1
+
+
+def test_retries_of_answers_that_failed_and_are_billed_never_exceed_a_budget(
+    dear: tuple[Toolkit, MockProvider],
+) -> None:
+    toolkit, server = dear
+    server.default = Answer(
+        text="word " * 1000,
+        usage={"prompt_tokens": 10, "completion_tokens": 1000},
+        finish_reason="network_error",
+    )
+    outcomes = attack(
+        toolkit, "dear/m", requests=20, max_tokens=1000, max_retries=9, retry_initial_s=0.001
+    )
+    assert all(isinstance(one, tk.errors.CallError) for one in outcomes)
+    assert 2 <= len(server.requests) <= 9
+    assert spent_by(toolkit) == Decimal("0.1001") * len(server.requests)
+    stopped = [one for one in outcomes if isinstance(one, BudgetExceeded) and one.attempts]
+    assert "the last one failed" in stopped[0].message
+    assert toolkit.budgets.status()[0].state.requests == 0
+
+
+def test_a_request_that_is_given_up_counts_what_was_probably_billed(
+    dear: tuple[Toolkit, MockProvider],
+) -> None:
+    toolkit, server = dear
+    server.default = Answer(text="word", first_delay_s=30)
+
+    async def give_up() -> None:
+        asked = build_request("dear/m", "hello " * 1000, {"max_tokens": 1000})
+        call = asyncio.ensure_future(toolkit.client.complete(asked))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    toolkit.portal.run(give_up())
+    (state,) = toolkit.budgets.status()
+    assert state.state.requests == 0
+    assert state.state.spent_usd > Decimal("0.001")
 
 
 def test_a_price_of_the_users_own_holds_for_a_local_provider_and_counts_after_a_restart(

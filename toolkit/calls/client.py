@@ -12,13 +12,14 @@ complete / stream / embed    what the caller wants
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.calls.adapters import warm
 from toolkit.calls.adapters.identities import Identities
 from toolkit.calls.attempt import Attempt, AttemptDeps
+from toolkit.calls.attempt_spec import AttemptSpec
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.calls.pipeline.pipeline import Pipeline, PipelineRun
@@ -91,9 +92,9 @@ class Client:
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
         """
-        run = await self._enter(request, api_key)
-        with run.passing():
-            return run.finish(await self._with_policy(run.request, api_key, Attempt.run))
+        run, made = await self._enter(request, api_key), list[Attempt]()
+        with run.passing(lambda: _rows(made)):
+            return run.finish(await self._with_policy(run, api_key, Attempt.run, made))
 
     async def embed(self, request: ChatRequest, api_key: str | None = None) -> Embedding:
         """Request the vectors of the request's `inputs`; its `operation` is `embeddings`.
@@ -108,9 +109,9 @@ class Client:
         return ReplyStream(request, lambda: self._open(request, api_key))
 
     async def _open(self, request: ChatRequest, api_key: str | None) -> OpenStream:
-        run = await self._enter(request, api_key)
-        with run.passing():
-            return OpenStream(await self._with_policy(run.request, api_key, Attempt.open), run)
+        run, made = await self._enter(request, api_key), list[Attempt]()
+        with run.passing(lambda: _rows(made)):
+            return OpenStream(await self._with_policy(run, api_key, Attempt.open, made), run)
 
     async def _enter(self, request: ChatRequest, api_key: str | None) -> PipelineRun:
         """Prepare every model of the chain, then run the processors."""
@@ -122,15 +123,23 @@ class Client:
 
     async def _with_policy(
         self,
-        request: ChatRequest,
+        run: PipelineRun,
         api_key: str | None,
         act: Callable[[Attempt], Awaitable[T]],
+        made: list[Attempt],
     ) -> T:
+        """Make attempts until one succeeds; `made` gets each of them."""
+        request = run.request
+
+        def make(this: AttemptSpec) -> Awaitable[T]:
+            if this.earlier:
+                run.retrying(this.earlier)
+            made.append(Attempt(self._tools, this))
+            return act(made[-1])
+
         chain = [self._target(model) for model in (request.model, *request.fallbacks)]
         await warm(chain[0].provider.type)  # its seconds do not count against the deadline
-        return await self._policy.run(
-            request, chain, lambda this: act(Attempt(self._tools, this)), api_key
-        )
+        return await self._policy.run(request, chain, make, api_key)
 
     def _target(self, model: str) -> Target:
         provider, model_id = self._resolve(model)
@@ -143,6 +152,11 @@ class Client:
     async def aclose(self) -> None:
         """Close the running loop's connections."""
         await self._sessions.aclose()
+
+
+def _rows(made: Sequence[Attempt]) -> Sequence[Call]:
+    """The rows of a request that was given up."""
+    return made[-1].calls if made else ()
 
 
 class OpenStream:

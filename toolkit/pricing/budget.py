@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
@@ -109,9 +109,9 @@ class CapStatus:
 
 @dataclass(slots=True)
 class _Running:
-    """A request in progress: its caps with their periods, and what a stream of it may hold."""
+    """A request in progress: its caps with what is held, and what a stream of it may hold."""
 
-    caps: tuple[tuple[Cap, str], ...]
+    caps: tuple[tuple[Cap, Hold], ...]
     most_usd: Decimal
     most_output_tokens: int
     has_limit: bool
@@ -273,7 +273,7 @@ class Budgets:
             hold, state = refused
             raise _exceeded(self._caps[hold.cap], state, hold.amount_usd, request)
         running = _Running(
-            caps=tuple((cap, cap.period_at(now)) for cap in caps),
+            caps=tuple(zip(caps, holds, strict=True)),
             most_usd=max((w.usd for w in priced), default=Decimal(0)),
             most_output_tokens=max((w.output_tokens for w in priced), default=0),
             has_limit=all(w.has_limit for w in priced),
@@ -281,6 +281,33 @@ class Budgets:
         with self._lock:
             self._running[request.request_id] = running
         return request
+
+    def before_retry(self, request: ChatRequest, attempts: Sequence[Call]) -> None:
+        """Reserve another attempt beside what the failed ones have cost.
+
+        Raises:
+            BudgetExceeded: a cap has too little left for it.
+            StoreError: the budget file cannot be used.
+        """
+        running = self._running.get(request.request_id)
+        if running is None:
+            return
+        billed = [(call, self._cost_of(request, call)) for call in attempts]
+        if not any(usd for _, usd in billed):
+            return
+        holds = [
+            replace(
+                hold,
+                amount_usd=hold.amount_usd
+                + sum((usd for call, usd in billed if cap.applies(call.model, call)), Decimal(0)),
+            )
+            for cap, hold in running.caps
+        ]
+        refused = self.reservations.reserve(request.request_id, holds)
+        if refused is not None:
+            hold, state = refused
+            cap = next(cap for cap, held in running.caps if held.cap == hold.cap)
+            raise _exceeded(cap, state, hold.amount_usd, request, attempts)
 
     def on_text(self, request: ChatRequest, text: str) -> None:
         """Count a piece of a streamed answer.
@@ -294,8 +321,9 @@ class Budgets:
         running.bytes_seen += len(text.encode("utf-8", "surrogatepass"))
         size = _LONGEST_TOKEN_BYTES if running.has_limit else _USUAL_TOKEN_BYTES
         if running.bytes_seen > running.most_output_tokens * size:
-            cap, period = running.caps[0]
-            raise _cut(cap, self.reservations.read(cap.key, period), running.most_usd, request)
+            cap, hold = running.caps[0]
+            state = self.reservations.read(cap.key, hold.period)
+            raise _cut(cap, state, running.most_usd, request)
 
     def ended(self, request: ChatRequest, attempts: Sequence[Call]) -> None:
         """Replace the reservation by what the request did cost, failed attempts included."""
@@ -306,7 +334,7 @@ class Budgets:
         charges = [
             Charged(
                 cap=cap.key,
-                period=period,
+                period=hold.period,
                 call_id=call.call_id,
                 started_at=call.started_at,
                 amount_usd=usd,
@@ -314,7 +342,7 @@ class Budgets:
             )
             for call in attempts
             if (usd := self._cost_of(request, call)) > 0
-            for cap, period in running.caps
+            for cap, hold in running.caps
             if cap.applies(call.model, call)
         ]
         self.reservations.settle(request.request_id, [cap.key for cap, _ in running.caps], charges)
@@ -325,7 +353,8 @@ class Budgets:
         if call.cost_usd is not None:
             return call.cost_usd
         answered = call.http_status is not None and call.http_status < _FIRST_ERROR_STATUS
-        if not answered and call.error_code != RequestTimeout.code:
+        may_be_billed = call.status == "cancelled" or call.error_code == RequestTimeout.code
+        if not answered and not may_be_billed:
             return Decimal(0)  # refused, or never sent: nothing is billed
         return self.assume_cost(request, call)
 
@@ -364,12 +393,21 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def _exceeded(
-    cap: Cap, state: CapState, needed_usd: Decimal, request: ChatRequest
+    cap: Cap,
+    state: CapState,
+    needed_usd: Decimal,
+    request: ChatRequest,
+    attempts: Sequence[Call] = (),
 ) -> BudgetExceeded:
     held = f", ${state.reserved_usd:f} reserved by {state.requests} in progress"
+    failed = ""
+    if attempts:
+        why = attempts[-1].error_message or attempts[-1].error_code
+        failed = f" with another attempt; the last one failed: {why}"
     return _error(
         f"{cap.title} of ${cap.limit_usd:f} would be exceeded: ${state.spent_usd:f} spent"
-        f"{held if state.requests else ''}, and this request may cost up to ${needed_usd:f}",
+        f"{held if state.requests else ''}, and this request may cost up to ${needed_usd:f}"
+        f"{failed}",
         cap,
         state,
         needed_usd,

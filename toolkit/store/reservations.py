@@ -42,8 +42,9 @@ _STATE: Final = """
     SELECT (SELECT base FROM caps WHERE cap = :cap AND period = :period),
            (SELECT coalesce(sum(amount), 0) FROM charges WHERE cap = :cap AND period = :period),
            (SELECT coalesce(sum(amount), 0) FROM reservations
-            WHERE cap = :cap AND period = :period),
-           (SELECT count(*) FROM reservations WHERE cap = :cap AND period = :period)"""
+            WHERE cap = :cap AND period = :period AND request_id <> :besides),
+           (SELECT count(*) FROM reservations
+            WHERE cap = :cap AND period = :period AND request_id <> :besides)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Reservations:
         self._opened_by = 0
 
     def reserve(self, request_id: str, holds: Sequence[Hold]) -> tuple[Hold, CapState] | None:
-        """Reserve under all caps or under none.
+        """Reserve under all caps or under none; this replaces what the request has reserved before.
 
         Returns:
             None; or the cap that has too little left, with its state.
@@ -107,7 +108,7 @@ class Reservations:
         """
         with self._writing() as connection:
             for hold in holds:
-                state = _state(connection, hold.cap, hold.period)
+                state = _state(connection, hold.cap, hold.period, besides=request_id)
                 if state.spent_usd + state.reserved_usd + hold.amount_usd > hold.limit_usd:
                     return hold, state
             now = _micros(datetime.now(UTC))
@@ -245,9 +246,10 @@ class Reservations:
         return connection
 
 
-def _state(connection: sqlite3.Connection, cap: str, period: str) -> CapState:
+def _state(connection: sqlite3.Connection, cap: str, period: str, *, besides: str = "") -> CapState:
+    """What counts against a cap, without what the request `besides` has reserved."""
     base, charged, reserved, requests = connection.execute(
-        _STATE, {"cap": cap, "period": period}
+        _STATE, {"cap": cap, "period": period, "besides": besides}
     ).fetchone()
     return CapState(
         spent_usd=((base or 0) + charged) * _UNIT,

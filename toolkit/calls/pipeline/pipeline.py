@@ -1,9 +1,9 @@
 """Processors around a call, in order: each may change the request, refuse it, or read the reply.
 
-Going in, `before` runs first to last; coming out, `after` (of an answer) or `on_error` (of a
-failure) runs last to first. `ended` runs for every processor whose `before` ran, whatever
-happened, so that what was reserved is given back. A processor is any object with some of these
-methods; `Processor` has all of them, doing nothing:
+Going in, `before` runs first to last, and `before_retry` ahead of each further attempt; coming
+out, `after` (of an answer) or `on_error` (of a failure) runs last to first. `ended` runs for every
+processor whose `before` ran, whatever happened, so that what was reserved is given back. A
+processor is any object with some of these methods; `Processor` has all of them, doing nothing:
 
     class Calm(Processor):
         def before(self, request):
@@ -26,6 +26,9 @@ class Processor:
     def before(self, request: ChatRequest) -> ChatRequest:
         """The request as it shall go on; raise a `ToolkitError` to refuse it."""
         return request
+
+    def before_retry(self, request: ChatRequest, attempts: Sequence[Call]) -> None:
+        """`attempts` have failed and another is to be made; raise a `CallError` to refuse it."""
 
     def after(self, request: ChatRequest, reply: Reply) -> Reply:
         """The reply as it shall go back. A stream's pieces were shown by then."""
@@ -82,6 +85,17 @@ class PipelineRun:
         """Return the `on_text` of every processor that has one."""
         hooks = (getattr(processor, "on_text", None) for processor in self.entered)
         return [hook for hook in hooks if hook is not None]
+
+    def retrying(self, attempts: Sequence[Call]) -> None:
+        """Run `before_retry` of every processor.
+
+        Raises:
+            CallError: a processor refuses another attempt.
+        """
+        for processor in self.entered:
+            before_retry = getattr(processor, "before_retry", None)
+            if before_retry is not None:
+                before_retry(self.request, attempts)
 
     @contextmanager
     def passing(self, rows: Callable[[], Sequence[Call]] = tuple) -> Iterator[None]:
