@@ -14,15 +14,15 @@ from typing import Final
 
 import regex
 
-from toolkit.evals.extract.digits import read_digits
 from toolkit.evals.extract.normalization import drop_reasoning, find_boxed, strip_markup
-from toolkit.evals.extract.number_context import (
+from toolkit.evals.extract.number_forms import (
     ends_compound,
+    follow_number,
     is_alternative,
     is_in_name,
     judge_context,
+    read_digits,
 )
-from toolkit.evals.extract.number_scales import follow_number
 from toolkit.evals.extract.number_words import find_number_phrase
 from toolkit.evals.extract.refusals import declines_to_answer
 
