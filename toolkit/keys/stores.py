@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from toolkit.errors import InvalidInput, KeyStoreError
+from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.keys.index import KeyEntry, KeyIndex, StoreName
 from toolkit.keys.os_keyring import OSKeyring
 from toolkit.keys.terminal import ask_passphrase
@@ -87,30 +87,39 @@ class KeyStores:
             fingerprint=self.index.fingerprint(secret),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        if store == "keyring":
-            self._write_keyring(entry, secret)
-        else:
-            self.vault.set(provider, name, origin, secret)
+        with self._announced(entry):
+            if store == "keyring":
+                self.keyring.set(_username(entry), secret)
+            else:
+                self.vault.set(provider, name, origin, secret)
         self.index.put(entry)
         self._values[entry] = secret
         return entry
 
-    def _write_keyring(self, entry: KeyEntry, secret: Secret) -> None:
-        """Write into the keyring; a time-out must not leave a key that is not listed.
+    @contextmanager
+    def _announced(self, entry: KeyEntry) -> Iterator[None]:
+        """List an entry as not confirmed while its value is written.
 
-        A keyring may finish after our time-out (seen under load). The entry is then kept as not
-        confirmed: the next read finds the key or drops the entry, and `remove` deletes both.
+        The name comes before the value, so that a process that is killed in between leaves no value
+        that is not listed: the next read confirms the entry or drops it. The same holds where a
+        keyring finishes after our time-out (seen under load).
         """
+        known = self.index.names(entry.provider, entry.origin)
+        old = next((e for e in known if (e.name, e.store) == (entry.name, entry.store)), None)
+        self.index.put(replace(entry, is_confirmed=False))
         try:
-            self.keyring.set(_username(entry), secret)
-        except KeyStoreError as error:
+            yield
+        except ToolkitError as error:
             if error.cause == "keyring_timeout" and self.keyring.was_asked:
-                self.index.put(replace(entry, is_confirmed=False))
                 error.message += "; whether it has stored the key is not known yet"
                 error.hint = (
                     f"`toolkit keys list {entry.provider}` shows whether it has; `toolkit keys "
-                    f"remove {entry.provider}` deletes it. {error.hint or ''}".strip()
+                    f"remove {entry.provider}` deletes it. {error.hint}".strip()
                 )
+            elif old is None:
+                self.index.drop(entry)
+            else:
+                self.index.put(old)
             raise
 
     @contextmanager
@@ -147,10 +156,17 @@ class KeyStores:
         Raises:
             KeyStoreError: the store cannot be used; the key stays listed.
         """
-        if entry.store == "keyring":
-            self.keyring.remove(_username(entry))
-        else:
-            self.vault.remove(entry.provider, entry.name, entry.origin)
+        # Not confirmed while its value is deleted: if this process is killed in between, the next
+        # read drops the entry.
+        self.index.put(replace(entry, is_confirmed=False))
+        try:
+            if entry.store == "keyring":
+                self.keyring.remove(_username(entry))
+            else:
+                self.vault.remove(entry.provider, entry.name, entry.origin)
+        except ToolkitError:
+            self.index.put(entry)
+            raise
         self.index.drop(entry)
         self._values.pop(entry, None)
 
