@@ -219,6 +219,8 @@ def test_no_cell_of_a_csv_file_is_a_formula(text):
     rows = list(csv.reader(io.StringIO(csv_of(frame).decode(), newline="")))
     assert [row[0] for row in rows] == ["a", "'" + text, ""]
     assert [row[1] for row in rows] == ["b", "1.5", "-2.0"]
+    raw = list(csv.reader(io.StringIO(csv_of(frame, escape=False).decode(), newline="")))
+    assert [row[0] for row in raw] == ["a", text, ""], "with the option turned off"
 
 
 @pytest.mark.parametrize("text", ["", "plain", "-5", "+1.5e-3", "it's", "'quoted'", "a=1"])

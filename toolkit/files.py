@@ -260,10 +260,15 @@ def unescape_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
-def csv_of(frame: pd.DataFrame) -> bytes:
-    """A table as CSV whose cells are safe to open in a spreadsheet."""
-    safe = frame.copy()
-    for name in safe.columns:
+def csv_of(frame: pd.DataFrame, *, escape: bool = True) -> bytes:
+    """A table as CSV whose cells are safe to open in a spreadsheet.
+
+    Args:
+        frame: the table.
+        escape: put an apostrophe before what a spreadsheet would run as a formula.
+    """
+    safe = frame.copy() if escape else frame
+    for name in safe.columns if escape else ():
         if any(isinstance(value, str) for value in safe[name]):
             safe[name] = [escape_formula(v) if isinstance(v, str) else v for v in safe[name]]
     # Only with this end of a line is a carriage return within a cell quoted; unquoted, what comes

@@ -11,10 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.cli.conftest import call
 from tests.cli.shell import run, run_json
+from toolkit import toolkit as toolkit_module
 from toolkit.cli.duration import read_since
 from toolkit.errors import InvalidInput
 from toolkit.records import CALL_COLUMNS
+from toolkit.toolkit import current
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +103,18 @@ def test_an_export_holds_every_row_oldest_first_and_is_private(ledger, tmp_path,
     assert rows[-1]["output_text"] == "answer 1"
     if os.name == "posix":
         assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_cells_that_a_spreadsheet_runs_are_escaped_unless_told_not_to(ledger, tmp_path):
+    toolkit = current()
+    toolkit.record(call(6, provider="sheet", output_text="=1+1"))
+    toolkit.close()
+    toolkit_module._open.cache_clear()
+    for options, text in (((), "'=1+1"), (("--raw-cells",), "=1+1")):
+        file = tmp_path / f"{len(options)}.csv"
+        assert run("calls", "export", str(file), "--provider", "sheet", *options).returncode == 0
+        (row,) = csv.DictReader(file.open(newline=""))
+        assert row["output_text"] == text
 
 
 def test_an_export_that_fails_leaves_nothing(ledger, tmp_path):

@@ -63,6 +63,7 @@ def test_an_export_can_be_imported_on_another_machine(
 def test_lines_and_junit_go_to_standard_output(imported: str) -> None:
     lines = run("eval", "export", imported).stdout.splitlines()
     assert len(lines) == 58 and json.loads(lines[0])["run_id"] == imported
+    assert run_json("eval", "export", imported) == [json.loads(line) for line in lines]
     suite = ET.fromstring(run("eval", "export", imported, "--format", "junit").stdout.encode())
     assert suite.get("tests") == "58"
 
@@ -77,6 +78,8 @@ def test_a_report_is_one_html_file(imported: str, tmp_path: Path) -> None:
 def test_wrong_usage_is_said_in_words(imported: str, tmp_path: Path) -> None:
     assert run("eval", "export", "nobody").returncode == 2
     assert "--output" in run("eval", "export", imported, "--format", "parquet").stderr
+    mixed = run("eval", "export", imported, "--format", "csv", "--json")
+    assert mixed.returncode == 2 and "--format csv is not JSON" in mixed.stdout + mixed.stderr
     assert run("eval", "export", imported, "--format", "doc").returncode == 2
     nowhere = str(tmp_path / "no" / "where.html")
     assert "cannot be written" in run("eval", "report", imported, "--html", nowhere).stderr

@@ -98,6 +98,13 @@ def test_junit_tells_failures_errors_and_times_and_is_always_xml():
     assert cases["q5 repeat 1"].find("skipped").get("message") == "raise the cap"
 
 
+def test_cells_are_escaped_unless_the_caller_wants_them_raw(tmp_path):
+    formula = {**row(1), "output": "=1+1"}
+    assert b"'=1+1" in write_run(run(), [formula], "csv")
+    raw = write_run(run(), [formula], "csv", escape=False)
+    assert b"=1+1" in raw and b"'=1+1" not in raw
+
+
 def test_what_a_cap_left_out_comes_back_from_an_export_as_left_out(tmp_path):
     file = tmp_path / "stopped.csv"
     file.write_bytes(write_run(run(), [row(1), failed(2), skipped(3)], "csv"))

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from toolkit.toolkit import Toolkit
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+RawCells = Annotated[
+    bool,
+    typer.Option(
+        "--raw-cells", help="In CSV, leave cells that a spreadsheet runs as formulas unescaped."
+    ),
+]
 
 _PIPE_WIDTH = 160
 _COLUMN_GAP = 3

@@ -14,6 +14,7 @@ from toolkit.cli.duration import read_since
 from toolkit.cli.output import (
     Column,
     JsonFlag,
+    RawCells,
     console,
     new_app,
     notice,
@@ -142,6 +143,7 @@ def export(  # noqa: PLR0913, PLR0917 - each option is a flag of its own
         bool,
         typer.Option(help="With --otlp: include recorded prompts and answers."),
     ] = False,
+    raw_cells: RawCells = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write calls to a file, oldest first, with recorded prompts and answers."""
@@ -153,7 +155,7 @@ def export(  # noqa: PLR0913, PLR0917 - each option is a flag of its own
     if otlp:
         write_otlp(file, rows[::-1], has_content=content)
     else:
-        write_rows(file, rows[::-1])
+        write_rows(file, rows[::-1], escape_cells=not raw_cells)
     if as_json:
         show_facts({"file": str(file), "rows": len(rows)}, as_json=True)
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit.cli.output import JsonFlag, notice, opened_toolkit, print_json
+from toolkit.cli.output import JsonFlag, RawCells, notice, opened_toolkit, print_json
 from toolkit.errors import InvalidInput
 from toolkit.evals.exchange.run_files import Format, read_file, write_run
 from toolkit.files import write_atomic
@@ -53,14 +54,23 @@ def export_run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")
     ] = None,
+    raw_cells: RawCells = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Export answers and scores, one row per answer and scorer, or JUnit XML."""
-    if output is None and (as_json or format == "parquet"):
-        raise InvalidInput("this format needs an output file", hint="Give one with --output.")
-    content, run_id = _render(run, format)
+    if output is None and format == "parquet":
+        raise InvalidInput("Parquet files are binary", hint="Give a file with --output.")
+    if output is None and as_json and format != "jsonl":
+        raise InvalidInput(
+            f"--json prints JSON, and --format {format} is not JSON",
+            hint="Leave out one of them, or give a file with --output.",
+        )
+    content, run_id = _render(run, format, escape=not raw_cells)
     if output is None:
-        sys.stdout.write(content.decode())
+        if as_json:
+            print_json([json.loads(line) for line in content.splitlines()])
+        else:
+            sys.stdout.write(content.decode())
         return
     _write(output, content, run_id, as_json=as_json)
 
@@ -75,10 +85,10 @@ def report_run(
     _write(html, content, run_id, as_json=as_json)
 
 
-def _render(run: str, format: Format) -> tuple[bytes, str]:
+def _render(run: str, format: Format, *, escape: bool = True) -> tuple[bytes, str]:
     with opened_toolkit() as toolkit:
         found = toolkit.evaluation.get(run)
-        return write_run(found.facts, found.rows(), format), found.run_id
+        return write_run(found.facts, found.rows(), format, escape=escape), found.run_id
 
 
 def _write(file: Path, content: bytes, run_id: str, *, as_json: bool) -> None:

@@ -15,8 +15,10 @@ from toolkit.errors import InvalidInput
 from toolkit.files import csv_of
 
 
-def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(file: Path, rows: Sequence[Mapping[str, Any]], *, escape_cells: bool = True) -> None:
     """Write rows as Parquet, CSV or JSON lines, whole or not at all.
+
+    With `escape_cells`, a cell of CSV that a spreadsheet would run as a formula gets an apostrophe.
 
     Raises:
         InvalidInput: the extension is not supported, or the file cannot be written.
@@ -28,7 +30,10 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             f"{file} does not end in one of {kinds}", hint="Use a supported file extension."
         )
     with _replaced(file) as stream:
-        write(stream, rows)
+        if write is _write_csv:
+            _write_csv(stream, rows, escape=escape_cells)
+        else:
+            write(stream, rows)
 
 
 def write_otlp(file: Path, rows: Sequence[Mapping[str, Any]], *, has_content: bool) -> None:
@@ -81,12 +86,14 @@ def _write_jsonl(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
         stream.write(line.encode("utf-8", "replace") + b"\n")
 
 
-def _write_csv(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_csv(
+    stream: IO[bytes], rows: Sequence[Mapping[str, Any]], *, escape: bool = True
+) -> None:
     flat = [
         {name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in row.items()}
         for row in (json_ready(row) for row in rows)
     ]
-    stream.write(csv_of(_frame(flat)))
+    stream.write(csv_of(_frame(flat), escape=escape))
 
 
 def _write_parquet(stream: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:

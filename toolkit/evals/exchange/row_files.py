@@ -28,14 +28,19 @@ _TIMES: Final = frozenset({"scored_at"})
 _LONGEST_FIELD: Final = 100_000_000
 
 
-def write_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Rows as CSV with a header; JSON columns as JSON text, times in ISO 8601 UTC."""
+def write_csv(rows: Iterable[Mapping[str, Any]], *, escape: bool = True) -> bytes:
+    """Rows as CSV with a header; JSON columns as JSON text, times in ISO 8601 UTC.
+
+    Args:
+        rows: of `eval_samples`.
+        escape: put an apostrophe before what a spreadsheet would run as a formula.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for row in rows:
         cells = ("" if v is None else v for v in map(_as_text, COLUMNS, _values(row)))
-        writer.writerow(escape_formula(v) if isinstance(v, str) else v for v in cells)
+        writer.writerow(escape_formula(v) if escape and isinstance(v, str) else v for v in cells)
     return text.getvalue().encode("utf-8", "replace")
 
 

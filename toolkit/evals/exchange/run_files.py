@@ -46,14 +46,24 @@ def read_file(path: Path) -> Imported:
     raise InvalidInput(f"{path.name} is not a supported file type", hint=_HINT)
 
 
-def write_run(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], format: Format) -> bytes:
-    """A run as the content of a file: `csv`, `parquet`, `jsonl`, `junit` or `html`."""
+def write_run(
+    run: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    format: Format,
+    *,
+    escape: bool = True,
+) -> bytes:
+    """A run as the content of a file: `csv`, `parquet`, `jsonl`, `junit` or `html`.
+
+    With `escape`, a cell of CSV that a spreadsheet would run as a formula gets an apostrophe.
+    """
     if format == "junit":
         return write_junit(run, rows)
     if format == "html":
         return render_report(run, rows).encode()
-    writers = {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}
-    return writers[format](rows)
+    if format == "csv":
+        return write_csv(rows, escape=escape)
+    return write_jsonl(rows) if format == "jsonl" else write_parquet(rows)
 
 
 def _read_json(path: Path) -> Imported:
