@@ -13,7 +13,8 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 
@@ -51,6 +52,8 @@ _log = logging.getLogger("toolkit")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_PART_BYTES = 16 * 1024
 _NEVER_RECORDED = ("api_key", "extra_headers", "headers")
+# LiteLLM's proxy, and another toolkit's gateway.
+_COST_HEADERS: Final = ("x-litellm-response-cost", "x-toolkit-cost-usd")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray", "x-trace-id")
 
 
@@ -171,8 +174,7 @@ class CallRecorder:
         attempt = result.attempt
         usage = attempt.reading.usage()
         timing = self._timing(result, usage)
-        reported = attempt.reading.cost_reported_usd is not None
-        has_cost = usage.source == "provider" or reported
+        has_cost = usage.source == "provider" or _reported_usd(attempt) is not None
         receipt = self._receipt(attempt, usage) if has_cost else Receipt()
         call = self._call(result, usage, timing, receipt)
         self._write(call)
@@ -202,7 +204,8 @@ class CallRecorder:
         return build_receipt(
             usage,
             prices.in_force,
-            reported_usd=attempt.reading.cost_reported_usd,
+            reported_usd=_reported_usd(attempt),
+            reported_elsewhere=attempt.reading.cost_elsewhere,
             litellm_usd=by_litellm,
             unpriced_because=why,
         )
@@ -377,6 +380,23 @@ def _timing_columns(timing: Timing) -> dict[str, Any]:
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
     return next((headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None)
+
+
+def _reported_usd(attempt: RecordedAttempt) -> Decimal | None:
+    """What the provider says the call cost: in its answer, or else in a header.
+
+    The headers of a gateway are sent before the end of a stream is known and then say 0, as they do
+    for a model without a price, so 0 is not taken for a cost.
+    """
+    if attempt.reading.cost_reported_usd is not None:
+        return attempt.reading.cost_reported_usd
+    headers = attempt.record.headers
+    text = next((headers[name] for name in _COST_HEADERS if name in headers), "")
+    try:
+        cost = Decimal(text.strip()[:64])
+    except InvalidOperation:
+        return None
+    return cost if cost.is_finite() and cost > 0 else None
 
 
 def _params(params: Mapping[str, Any]) -> dict[str, Any]:

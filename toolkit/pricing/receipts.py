@@ -7,7 +7,7 @@ never counted as zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Final
@@ -203,6 +203,7 @@ def build_receipt(
     price: Price | None,
     *,
     reported_usd: Decimal | None = None,
+    reported_elsewhere: str | None = None,
     litellm_usd: Decimal | None = None,
     unpriced_because: str = UNKNOWN_PRICE,
 ) -> Receipt:
@@ -212,6 +213,7 @@ def build_receipt(
         usage: tokens by class, and the tier that served the call.
         price: the price in force when the call was made, or None.
         reported_usd: what the provider itself said it cost.
+        reported_elsewhere: the same in another currency (`1.2 CNY`); it is only noted.
         litellm_usd: computed from litellm's price, for comparison.
         unpriced_because: why there is no price.
     """
@@ -223,15 +225,16 @@ def build_receipt(
         cost_litellm_usd=litellm_usd,
         service_tier=tier,
     )
+    elsewhere = f"the provider reports {reported_elsewhere}" if reported_elsewhere else None
     if price is None:
-        return replace(blank, note=unpriced_because)
+        return replace(blank, note=_join([unpriced_because, elsewhere]))
     blank = replace(
         blank, price_id=price.price_id, price_source=price.source, price_date=price.date
     )
     if usage.input_tokens is None or usage.output_tokens is None:
-        return replace(blank, note=NO_USAGE)
+        return replace(blank, note=_join([NO_USAGE, elsewhere]))
     charged = charge(count_classes(usage), price, tier=tier, input_tokens=usage.input_tokens)
-    notes = [charged.note, *price.warnings]
+    notes = [charged.note, elsewhere, *price.warnings]
     if usage.source == "estimated":
         notes.append("tokens are an estimate")
     mismatch = _explain_mismatch(charged, reported_usd, litellm_usd)
@@ -244,8 +247,12 @@ def build_receipt(
         lines=charged.lines,
         unpriced=charged.unpriced,
         mismatch=mismatch is not None,
-        note="; ".join(note for note in notes if note) or None,
+        note=_join(notes),
     )
+
+
+def _join(notes: Sequence[str | None]) -> str | None:
+    return "; ".join(note for note in notes if note) or None
 
 
 def _explain_mismatch(

@@ -36,6 +36,7 @@ Style = Literal[
 ]
 
 FIELDS_NOT_READ: Final = "fields_not_read"
+COST_ELSEWHERE: Final = "cost_in_other_currency"
 WRONG_TYPES: Final = "wrong_types"
 USAGE_INVALID: Final = "usage_invalid"
 
@@ -183,6 +184,7 @@ class ParsedResponse(ChoiceDraft):
         tokens: counts by field of `Usage`; None where what the provider sent is not a count.
         service_tier: the tier that the provider says it used.
         cost_reported_usd: what the provider says the call cost.
+        cost_elsewhere: the same in another currency, as stated (`1.2 CNY`); never counted as USD.
         response_model, response_id, system_fingerprint: as the provider names them.
         next_turn: members of the assistant message that the provider needs back.
         flags: oddities.
@@ -200,6 +202,7 @@ class ParsedResponse(ChoiceDraft):
     tokens: dict[str, int | None] = field(default_factory=dict)
     service_tier: str | None = None
     cost_reported_usd: Decimal | None = None
+    cost_elsewhere: str | None = None
     response_model: str | None = None
     response_id: str | None = None
     system_fingerprint: str | None = None
@@ -261,15 +264,21 @@ class ParsedResponse(ChoiceDraft):
         self.flags.add(USAGE_INVALID)
         return None
 
-    def cost(self, value: Any) -> None:
-        """Note a cost that the provider reports, USD."""
+    def cost(self, value: Any, currency: Any = None) -> None:
+        """Note a cost that the provider reports, in USD where no currency is named."""
         if value is None or isinstance(value, bool):
             return
         try:
             cost = Decimal(str(value)[:64])
         except InvalidOperation:
             return
-        if cost.is_finite() and cost >= 0 and not (cost == 0 and self.cost_reported_usd):
+        if not cost.is_finite() or cost < 0:
+            return
+        if currency is not None and str(currency).strip().upper() not in ("", "USD", "$"):
+            self.cost_elsewhere = f"{cost} {str(currency).strip().upper()[:16]}"
+            self.flags.add(COST_ELSEWHERE)
+            self._keep_unread("usage.cost", self.cost_elsewhere)
+        elif cost != 0 or not self.cost_reported_usd:
             self.cost_reported_usd = cost
 
     def refuse(self, path: str, value: Any) -> None:

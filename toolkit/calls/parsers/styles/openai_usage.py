@@ -108,11 +108,16 @@ def _read_searches(reading: ParsedResponse, usage: Mapping[str, Any]) -> None:
 
 
 def _read_cost(reading: ParsedResponse, usage: Mapping[str, Any]) -> None:
-    """What the call cost: OpenRouter and Vercel, Perplexity, DeepInfra, xAI."""
-    cost = usage.get("cost")
-    if isinstance(cost, dict):
-        cost = cost.get("total_cost")
-    reading.cost(usage.get("estimated_cost") if cost is None else cost)
+    """What the call cost: OpenRouter and Vercel, Perplexity, DeepInfra, Dify, xAI."""
+    cost, currency = usage.get("cost"), usage.get("currency")
+    parts = _details(usage, "cost")
+    if parts:
+        cost, currency = parts.get("total_cost"), parts.get("currency", currency)
+    if cost is None:
+        cost = usage.get("estimated_cost")
+    if cost is None and isinstance(currency, str):  # without one it may be any
+        cost = usage.get("total_price")
+    reading.cost(cost, currency)
     ticks = reading.read_count(usage.get("cost_in_usd_ticks"))
     if ticks is not None:
         reading.cost(_USD_PER_TICK * ticks)
