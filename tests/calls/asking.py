@@ -22,10 +22,10 @@ PATHS = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta"}
 def quick_settings(**changes: Any) -> Settings:
     """No retries, and deadlines that a busy machine keeps; `changes` shorten them."""
     values = {
-        "connect_timeout_s": 1.0,
-        "first_token_timeout_s": 10.0,
-        "chunk_timeout_s": 5.0,
-        "total_timeout_s": 20.0,
+        "connect_timeout_s": 10.0,
+        "first_token_timeout_s": 60.0,
+        "chunk_timeout_s": 30.0,
+        "total_timeout_s": 120.0,
         "max_retries": 0,
         **changes,
     }
