@@ -36,6 +36,7 @@ LISTED_IN_A_REGISTRY = (
     "toolkit.ui.pages.",
     "toolkit.store.queries.",
     "toolkit.evals.exchange.",
+    "toolkit.imports.",
 )
 TABLES = (
     *("providers", "models", "model_changes", "prices", "calls", "probes", "incidents", "boards"),

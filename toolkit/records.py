@@ -18,11 +18,21 @@ from toolkit.display import Card, Shown, milliseconds, money
 
 Blame = Literal["provider", "network", "client", "local", "policy"]
 Origin = Literal[
-    "api", "chat", "compare", "eval", "health", "gateway", "regression", "litellm", "demo", "shadow"
+    "api",
+    "chat",
+    "compare",
+    "eval",
+    "health",
+    "gateway",
+    "regression",
+    "litellm",
+    "demo",
+    "shadow",
+    "import",
 ]
 AttemptKind = Literal["first", "retry", "fallback"]
 Status = Literal["ok", "error", "cancelled"]
-Source = Literal["live", "record", "replay", "cache"]
+Source = Literal["live", "record", "replay", "cache", "import", "demo"]
 UsageSource = Literal["provider", "estimated", "none"]
 Operation = Literal["chat", "embeddings"]
 OnUnsupported = Literal["error", "drop"]
@@ -400,7 +410,7 @@ class Call:
     tags: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     key_fingerprint: str | None = None
-    recorded_by: Literal["toolkit", "callback"] = "toolkit"
+    recorded_by: Literal["toolkit", "callback", "import"] = "toolkit"
     toolkit_version: str = ""
     litellm_version: str = ""
     cache_write_1h_tokens: int | None = None

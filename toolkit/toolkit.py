@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from toolkit.calls.client import Client, ReplyStream
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
-    from toolkit.calls.otel import Tracing
+    from toolkit.calls.otel.tracing import Tracing
     from toolkit.calls.policy.chains import FailoverChains
     from toolkit.calls.sync_calls import Portal, SyncReplyStream
     from toolkit.catalog.parsing import Moment
@@ -233,7 +233,7 @@ class Toolkit:
     @cached_property
     def tracing(self) -> Tracing:
         """Reports requests to OpenTelemetry, where a collector or a tracer is configured."""
-        from toolkit.calls.otel import Tracing
+        from toolkit.calls.otel.tracing import Tracing
 
         return Tracing(self.settings)
 

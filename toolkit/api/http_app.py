@@ -31,7 +31,7 @@ from toolkit.api.metrics import Metrics, build_metrics
 from toolkit.api.model_calls import ModelCalls
 from toolkit.api.openapi import add_reference
 from toolkit.api.token_limits import Limits
-from toolkit.calls.otel import Tracing
+from toolkit.calls.otel.tracing import Tracing
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.extensions import load_extensions
 from toolkit.records import Reply

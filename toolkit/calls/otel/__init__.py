@@ -1,9 +1,5 @@
 """OpenTelemetry: spans and metrics of calls by the GenAI semantic conventions.
 
-`tracing.py` observes every request after it has ended and is all that other packages import; the
+`tracing.py` observes every request after it has ended, and needs nothing that is not installed. The
 rest needs the extra `otel` and is loaded once spans are wanted.
 """
-
-from toolkit.calls.otel.tracing import Tracing
-
-__all__ = ["Tracing"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -160,6 +161,38 @@ def export(  # noqa: PLR0913, PLR0917 - each option is a flag of its own
         show_facts({"file": str(file), "rows": len(rows)}, as_json=True)
     else:
         notice(f"{len(rows):,} calls written to {file}.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Log of llm (SQLite), spend logs of litellm, usage or costs of OpenAI, results of "
+            "promptfoo, or a log of Inspect AI."
+        ),
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Import calls that another tool recorded; they stay apart from live figures.
+
+    A file can be imported again at any time: what was imported before is left alone.
+    """
+    from toolkit.imports import import_calls
+
+    with opened_toolkit() as toolkit:
+        report = import_calls(toolkit.store, file, toolkit.settings.recording)
+    if as_json:
+        show_facts(asdict(report), as_json=True)
+        return
+    known = f", {report.known:,} were there already" if report.known else ""
+    notice(f"{report.imported:,} calls imported from {report.tool}{known}.")
+    if not report.has_content:
+        notice("Prompts and answers were left out, as the setting `recording` wants.")
+    for reason, number in report.skipped.items():
+        notice(f"Not imported: {number:,} x {reason}.")
+    if report.fields_not_read:
+        notice(f"Fields that were not read: {', '.join(report.fields_not_read)}.")
 
 
 def _filter(

@@ -54,7 +54,7 @@ def write_otlp(file: Path, rows: Sequence[Mapping[str, Any]], *, has_content: bo
             "the package that writes OpenTelemetry's format is missing",
             hint="Install it with: pip install 'llm-provider-toolkit[otel]'",
         )
-    from toolkit.calls.otel.otlp_file import encode_calls, merge
+    from toolkit.calls.otel.exporters import encode_calls, merge
 
     is_json = kind != ".pb"
     requests = list(encode_calls(rows, as_json=is_json, has_content=has_content))

@@ -88,6 +88,14 @@ def find_calls(source: Source, part: str) -> list[Row]:
     return [_parsed(row) for row in source.rows(sql, [part, part, part])]
 
 
+def imported_ids(source: Source, ids: Sequence[str]) -> frozenset[str]:
+    """Those of the ids that belong to imported calls."""
+    sql = "SELECT call_id FROM calls WHERE source = 'import' AND list_contains(?, call_id)"
+    return (
+        frozenset(row["call_id"] for row in source.rows(sql, [list(ids)])) if ids else frozenset()
+    )
+
+
 def call_summaries(which: CallFilter) -> Query:
     """The newest calls first, without prompts and answers."""
     where, values = which.where()
