@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -58,8 +59,16 @@ def test_keys_are_encrypted_at_rest(strict, home, tmp_path, monkeypatch):
     tk.keys.list()
     reopen()
     files = [path for path in home.rglob("*") if path.is_file()]
-    assert files
-    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+    assert {"vault", "keys.json", "providers.toml"} <= {path.name for path in files}
+    raw = KEY.encode()
+    for form in (
+        raw,
+        raw[6:30],
+        base64.b64encode(raw),
+        raw.hex().encode(),
+        KEY.encode("utf-16-le"),
+    ):
+        assert not [path for path in files if form in path.read_bytes()]
 
 
 def test_a_broken_file_of_providers_is_reported_and_restored(mock, home):
@@ -87,13 +96,19 @@ def test_health_is_checked_every_five_minutes_for_one_or_all_with_time_and_error
     assert "server_error" in cached["reason"]
 
 
-def test_a_failed_check_is_tried_again_and_harms_no_other(mock, strict):
+def test_a_failed_check_is_tried_again_and_harms_no_other(mock, strict, api):
     tk.providers.add("one", base_url=strict.base_url, local=True, api_key=KEY)
     mock.enqueue("out of order", status=500, times=3)
     rows = {row["provider"]: row["status"] for row in tk.health.check(["mock", "one"])}
     assert rows == {"mock": "error", "one": "ok"}
-    tk.health.check("mock")
-    assert len(mock.requests) >= 2
+    states = {row["provider"]: row["state"] for row in api("GET", "/api/health")["data"]}
+    assert states["one"] == "healthy"
+    assert states["mock"] not in ("healthy", "down"), "one failure is a doubt"
+    asked = len(mock.requests)
+    mock.forget()
+    assert run("health", "check", "--all").returncode == 0
+    assert len(mock.requests) > asked or mock.requests
+    assert {row["provider"]: row["status"] for row in tk.health.check("mock")} == {"mock": "ok"}
 
 
 def test_requests_go_to_the_default_provider_with_its_default_model(mock, api):
@@ -109,6 +124,8 @@ def test_requests_go_to_the_default_provider_with_its_default_model(mock, api):
 
 def test_export_has_no_keys_and_import_brings_providers_back(strict, api, tmp_path):
     tk.providers.add("one", base_url=strict.base_url, local=True, api_key=KEY)
+    tk.providers.update("one", default_model="small", params={"temperature": 0.5}, rpm=7)
+    tk.providers.set_default("one")
     exported = tmp_path / "providers.json"
     assert run("providers", "export", "-o", str(exported)).returncode == 0
     document = api("POST", "/api/providers/export")["document"]
@@ -119,7 +136,9 @@ def test_export_has_no_keys_and_import_brings_providers_back(strict, api, tmp_pa
     done = run("providers", "import", str(exported), "--on-conflict", "replace", "--yes")
     assert done.returncode == 0, done.stderr
     reopen()
-    assert tk.providers.require("one").base_url == strict.base_url
+    back = tk.providers.require("one")
+    assert (back.base_url, back.default_model) == (strict.base_url, "small")
+    assert (dict(back.params), back.rpm) == ({"temperature": 0.5}, 7)
     assert not tk.keys.has("one")
 
 
@@ -131,18 +150,23 @@ def test_built_in_and_custom_providers_are_in_one_list(mock, api):
 
 
 @pytest.mark.parametrize(
-    ("kind", "path"),
+    ("kind", "base", "path", "field"),
     [
-        ("openai-compatible", "/v1/chat/completions"),
-        ("anthropic-compatible", "/v1/messages"),
+        ("openai-compatible", "/v1", "/v1/chat/completions", "messages"),
+        ("anthropic-compatible", "/v1", "/v1/messages", "max_tokens"),
+        ("gemini", "/v1beta", "/v1beta/models/m:generateContent", "contents"),
+        ("ollama_chat", "", "/api/chat", "messages"),
     ],
 )
-def test_types_decide_the_form_of_the_request(mock, kind, path):
+def test_types_decide_the_form_of_the_request(mock, kind, base, path, field):
     tk.providers.add(
-        "typed", base_url=mock.base_url, type=kind, local=True, api_key=KEY, test=False
+        "typed", base_url=mock.origin + base, type=kind, local=True, api_key=KEY, test=False
     )
     assert tk.complete("typed/m", "hello", max_tokens=5).text == "works"
-    assert mock.requests[-1].path == path
+    assert mock.requests[-1].path.partition("?")[0] == path
+    assert field in mock.requests[-1].json
+    with tk.stream("typed/m", "hello") as stream:
+        assert "".join(stream) == "works"
 
 
 def test_a_custom_type_is_a_plugin(home):

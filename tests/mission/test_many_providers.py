@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -86,30 +87,37 @@ def test_a_provider_is_tested_by_a_real_generation(mock, api):
     assert api("POST", "/api/providers/test", name="mock", call=True)["checks"][3]["answer"] == (
         "works"
     )
+    mock.enqueue()  # the listing
     mock.enqueue("no such model", status=404)
-    mock.enqueue("no such model", status=404)
-    assert run("providers", "test", "mock", "--call").returncode in (0, 1)
+    refused = run("providers", "test", "mock", "--call", "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["checks"][3]["answer"] == "refused"
 
 
 @pytest.mark.parametrize(
-    ("name", "fields"),
+    ("name", "fields", "named"),
     [
-        ("My Provider", {}),
-        ("one", {"base_url": "ftp://example.com"}),
-        ("one", {"base_url": "https://user:word@example.com/v1"}),
-        ("one", {"base_url": "http://169.254.169.254/v1"}),
-        ("one", {"type": "no-such-type"}),
-        ("one", {"rpm": -1}),
-        ("one", {"timeout_s": 0}),
-        ("one", {"max_retries": -1}),
-        ("one", {"headers": {"bad name": "x"}}),
+        ("My Provider", {}, "name"),
+        ("one", {"base_url": "ftp://example.com"}, "http"),
+        ("one", {"base_url": "https://user:word@example.com/v1"}, "password"),
+        ("one", {"base_url": "http://169.254.169.254/v1"}, "169.254.169.254"),
+        ("one", {"type": "no-such-type"}, "type"),
+        ("one", {"rpm": -1}, "rpm"),
+        ("one", {"timeout_s": 0}, "timeout_s"),
+        ("one", {"max_retries": -1}, "max_retries"),
+        ("one", {"headers": {"bad name": "x"}}, "header"),
+        ("one", {"prompt_template": "no place"}, "{text}"),
+        ("one", {"params": {"api_key": "x"}}, "api_key"),
     ],
 )
-def test_what_cannot_be_a_provider_is_refused_by_its_field(name, fields):
+def test_what_cannot_be_a_provider_is_refused_by_its_field(api, name, fields, named):
     values = {"base_url": "https://llm.example.com/v1", **fields}
     with pytest.raises(InvalidProvider) as caught:
         tk.providers.add(name, test=False, **values)
-    assert caught.value.hint or caught.value.message
+    assert named in f"{caught.value.message} {caught.value.hint}"
+    refused = api.raw("POST", "/api/providers", name=name, test=False, **values)
+    assert refused.status_code in (400, 422)
+    assert named in refused.text
     assert tk.providers.find(name) is None
 
 

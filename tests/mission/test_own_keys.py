@@ -70,6 +70,13 @@ def test_sixty_requests_a_minute_by_default_with_a_window_that_can_be_set(mock, 
     assert caught.value.retry_after is not None
     assert caught.value.retry_after > 60
     assert len([asked for asked in mock.requests if asked.method == "POST"]) == 2
+    tk.providers.update("mock", rpm=None, rate_window_s=None)
+    for _ in range(61):  # a local provider has no limit unless it is given one
+        tk.complete("mock/m", "hello")
+    tk.providers.update("mock", rpm=60)
+    with pytest.raises(RateLimited):
+        for _ in range(61):
+            tk.complete("mock/m", "hello", max_retries=0, timeout_s=0.5)
 
 
 def test_retries_wait_longer_each_time_with_values_of_provider_and_call(mock):
@@ -101,7 +108,13 @@ def test_models_have_context_prices_and_abilities(strict, api):
     (row,) = run_json("models", "list", "-p", "one")
     assert row["context_window"] == 128000
     assert Decimal(str(row["input_usd_per_mtok"])) == Decimal("2.5")
+    assert Decimal(str(row["output_usd_per_mtok"])) == Decimal(10)
     assert {"tools", "vision"} <= set(row["capabilities"])
+    shown = tk.catalog.show("one/acme/one")
+    assert (shown["context_window"], shown["max_output_tokens"]) == (128000, 4096)
+    (over_http,) = api("GET", "/api/models?provider=one")["data"]
+    assert over_http["context_window"] == 128000
+    assert list(tk.models(provider="one")["model"]) == ["one/acme/one"]
 
 
 def test_chat_is_answered_whole_and_in_pieces(mock, api):
@@ -114,12 +127,18 @@ def test_chat_is_answered_whole_and_in_pieces(mock, api):
     assert "[DONE]" in api.raw("POST", "/v1/chat/completions", stream=True, **body).text
 
 
-def test_a_connection_is_tested_by_four_answers(mock, api):
+def test_a_connection_is_tested_by_four_answers(mock, strict, api):
     answers = [check.answer for check in tk.providers.test("mock").checks]
+    assert "refused" not in answers
     assert len(answers) == 4
     over_http = api("POST", "/api/providers/test", name="mock")["checks"]
     assert [check["answer"] for check in over_http] == answers
     assert run("providers", "test", "mock").returncode == 0
+    trial = {"base_url": strict.base_url, "local": True, "api_key": WRONG}
+    checks = {c.question: c.answer for c in tk.providers.test(None, **trial).checks}
+    assert (checks["address"], checks["reachable"], checks["key"]) == ("works", "works", "refused")
+    gone = tk.providers.test(None, base_url="http://127.0.0.1:59999/v1", local=True)
+    assert [c.answer for c in gone.checks][:2] == ["works", "refused"]
 
 
 def test_the_chosen_provider_and_model_are_kept(mock):
@@ -143,7 +162,7 @@ def test_an_export_with_keys_is_encrypted(strict, api):
     assert tk.keys.get("one", reveal=True) == KEY
 
 
-def test_errors_have_the_seven_codes(mock, strict):
+def test_errors_have_the_seven_codes(mock, strict, api):
     def fails(*args: object, **options: object) -> str:
         with pytest.raises(ToolkitError) as caught:
             tk.complete(*args, **options)  # type: ignore[arg-type]
@@ -163,7 +182,17 @@ def test_errors_have_the_seven_codes(mock, strict):
     assert fails("mock/m3", "hello", **quick) == RetriesExhausted.code == "MAX_RETRIES_EXCEEDED"
     tk.providers.add("off", base_url="http://127.0.0.1:59999/v1", local=True, test=False)
     assert fails("off/m", "hello", **once) == ConnectionFailed.code == "REQUEST_FAILED"
+    listed = run("models", "sync", "off")
+    assert listed.returncode == 1
     assert CatalogSyncFailed.code == "FETCH_MODELS_FAILED"
+    mock.enqueue("odd", status=400, times=2)
+    assert "CLIENT_ERROR" in run("chat", "hello", "-m", "mock/m4").stderr
+    message = {"role": "user", "content": "hello"}
+    refused = api.raw("POST", "/v1/chat/completions", model="mock/m4", messages=[message])
+    assert refused.status_code == 400
+    assert "CLIENT_ERROR" in refused.text
+    shown = {row["error_code"] for row in api("GET", "/api/calls?status=error")["data"]}
+    assert {"CLIENT_ERROR", "RATE_LIMIT_EXCEEDED", "SERVER_ERROR"} <= shown
 
 
 def test_the_page_of_providers_has_cloud_and_local_keys_and_links(mock):
@@ -172,6 +201,17 @@ def test_the_page_of_providers_has_cloud_and_local_keys_and_links(mock):
     assert not app.exception
     keys = {button.key for button in app.button}
     assert {"preset-openai", "preset-ollama", "preset-local"} <= keys
+    places = app.button_group(key="place")
+    assert {"cloud 0", "local 1"} <= {str(option) for option in places.options}
+    app.button(key="preset-groq").click().run()
+    assert not app.exception
+    assert app.text_input(key="add-key").proto.type == app.text_input(key="add-key").proto.PASSWORD
+    assert "console.groq.com" in str(app.get("link_button")[0].proto.url)
+    app.query_params["provider"] = "mock"
+    app.run()
+    for field in ("new-key-mock", "url-mock", "header-value-mock"):
+        assert app.text_input(key=field) is not None
+    assert {"test-mock", "sync-mock", "default-mock", "remove-mock"} <= {b.key for b in app.button}
 
 
 def test_usage_cost_and_comparison_are_seen_before_and_after_a_call(mock, api):
@@ -179,7 +219,10 @@ def test_usage_cost_and_comparison_are_seen_before_and_after_a_call(mock, api):
     tk.catalog.override("mock/mock-small", {"price:input": 2, "price:output": 8})
     estimate = tk.estimate("mock/mock-small", "hello", max_tokens=100)
     assert estimate.most_usd is not None
-    assert run("chat", "hello", "-m", "mock/mock-small", "--estimate").returncode == 0
+    told = run("chat", "hello", "-m", "mock/mock-small", "--estimate", "--param", "max_tokens=100")
+    assert told.returncode == 0
+    assert "$" in told.stdout + told.stderr
+    assert not [asked for asked in mock.requests if asked.method == "POST"], "nothing was sent"
     board = tk.compare("hello", ["mock/mock-small", "mock/mock-large"])
     assert len(board.frame()) == len(board.panes) == 2
     spend = tk.spend("model").set_index("model")

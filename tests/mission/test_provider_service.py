@@ -11,6 +11,7 @@ import toolkit as tk
 from tests.catalog.listing_server import ListingServer
 from tests.cli.shell import run, run_json
 from tests.mission.conftest import KEY, reopen
+from tests.servers import Answer
 from toolkit.errors import ModelNotFound, ToolkitError
 from toolkit.providers.type_detection import detect_type
 
@@ -35,17 +36,17 @@ def test_providers_are_found_in_the_environment_and_in_dotenv(strict, monkeypatc
         ("https://generativelanguage.googleapis.com/v1beta", "gemini"),
         ("http://localhost:11434", "ollama"),
         ("https://ollama.com", "ollama"),
-        ("https://openrouter.ai/api/v1", "openrouter"),
-        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://openrouter.ai/api/v1", "openai-compatible"),
+        ("https://api.groq.com/openai/v1", "openai-compatible"),
         ("https://my-company.openai.azure.com", "azure"),
         ("https://llm.example.com/v1", "openai-compatible"),
     ],
 )
-def test_the_type_is_found_from_the_address(url, kind):
-    assert detect_type(url) in (kind, "openai-compatible" if kind in _BY_PRESET else kind)
-
-
-_BY_PRESET = ("openrouter", "groq")
+def test_the_type_is_found_from_the_address(home, url, kind):
+    assert detect_type(url) == kind
+    tk.providers.add("found", base_url=url, test=False)
+    assert tk.providers.require("found").type == kind
+    assert run_json("providers", "show", "found")["type"] == kind
 
 
 def test_sync_adds_updates_and_marks_what_is_gone_with_status_time_and_error(strict, api):
@@ -83,7 +84,15 @@ def test_ollama_is_listed_by_its_own_api_with_abilities(api):
         api("POST", "/api/providers/ollama/sync")
         model = tk.catalog.show("ollama/eye:1b")
         assert {"tools", "vision"} <= set(tk.catalog.capabilities("ollama/eye:1b"))
-        assert "4096" in str(model)
+        assert model["context_window"] == 4096
+        assert (
+            "vision"
+            in next(
+                row
+                for row in run_json("models", "list", "-p", "ollama")
+                if row["model_id"] == "eye:1b"
+            )["capabilities"]
+        )
 
 
 def test_a_disabled_model_is_listed_nowhere_and_called_by_nobody(mock, api):
@@ -154,10 +163,22 @@ def test_models_are_synced_at_an_interval_of_each_provider(strict):
     assert "one" in catalog._find_due(later)
 
 
-def test_a_model_that_is_not_there_is_named_with_its_neighbours(mock):
-    mock.enqueue("no such model", status=404)
-    with pytest.raises(ModelNotFound):
+def test_a_model_that_is_not_there_is_a_clear_error(mock, api):
+    mock.default = Answer(text="no such model", status=404)
+    with pytest.raises(ModelNotFound) as caught:
         tk.complete("mock/none", "hello")
+    assert (caught.value.provider, caught.value.model) == ("mock", "mock/none")
+    assert "toolkit models list --provider mock" in caught.value.hint
+    done = run("chat", "hello", "-m", "mock/none")
+    assert done.returncode == 1
+    assert "MODEL_NOT_FOUND" in done.stderr
+    message = {"role": "user", "content": "hello"}
+    refused = api.raw("POST", "/v1/chat/completions", model="mock/none", messages=[message])
+    assert (refused.status_code, "mock" in refused.text) == (404, True), refused.text
+    assert "MODEL_NOT_FOUND" in refused.text
+    for unknown in ("nothing/none", "none"):
+        with pytest.raises(ToolkitError):
+            tk.complete(unknown, "hello")
 
 
 def test_abilities_are_shown_by_real_requests_with_their_cost_told_before(mock, api):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import toolkit as tk
+from tests.cli.shell import run
+from tests.servers import Answer, MockProvider
 from toolkit.calls.pipeline.processors import InputTokenLimit
 from toolkit.errors import (
     ContextWindowExceeded,
@@ -21,8 +25,26 @@ from toolkit.secret import Secret
 from toolkit.toolkit import current
 
 
+def poll(is_so: Callable[[], bool], wait_s: float = 30.0) -> bool:
+    """Wait until something is so, which the other side of a socket needs a moment for."""
+    end = time.monotonic() + wait_s
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.01)
+    return is_so()
+
+
 def test_a_plugin_may_bring_its_client_its_token_or_its_address(mock):
     given: list[str] = []
+
+    lasts = [timedelta(hours=1), timedelta(seconds=5)]
+
+    class OwnClient:
+        name = "own-client"
+        models = ("m",)
+
+        async def astream(self, request):
+            yield "own "
+            yield request.messages[-1]["content"]
 
     class Corporate:
         name = "corporate"
@@ -33,11 +55,21 @@ def test_a_plugin_may_bring_its_client_its_token_or_its_address(mock):
 
         def token(self):
             given.append(f"token-{len(given)}-{'x' * 20}")
-            return AccessToken(Secret(given[-1]), datetime.now(UTC) + timedelta(hours=1))
+            return AccessToken(Secret(given[-1]), datetime.now(UTC) + lasts.pop())
 
     tk.providers.register(Corporate)
     assert tk.complete("corporate/m", "hello").text == "works"
     assert mock.requests[-1].headers["authorization"] == f"Bearer {given[0]}"
+    assert tk.complete("corporate/m", "hello").text == "works"
+    assert poll(lambda: len(given) == 2), "a token that soon expires is fetched again"
+    assert tk.complete("corporate/m", "hello").text == "works"
+    assert mock.requests[-1].headers["authorization"] == f"Bearer {given[1]}"
+    tk.providers.register(OwnClient)
+    with tk.stream("own-client/m", "words") as stream:
+        assert list(stream) == ["own ", "words"]
+    with MockProvider(Answer(text="elsewhere")) as other:
+        tk.providers.set_url_source("mock", lambda: other.base_url)
+        assert tk.complete("mock/m", "hello").text == "elsewhere"
 
 
 def test_a_reader_that_leaves_ends_the_call_upstream(mock):
@@ -45,6 +77,8 @@ def test_a_reader_that_leaves_ends_the_call_upstream(mock):
     with tk.stream("mock/m", "hello") as stream:
         assert next(stream) == "word "
     assert len(tk.calls(status="cancelled")) == 1
+    assert poll(lambda: mock.requests[-1].closed_early)
+    assert len(mock.requests[-1].stamps) < 400
 
 
 def test_a_provider_has_its_address_token_variable_deadline_and_retries(mock, monkeypatch):
@@ -72,18 +106,31 @@ def test_a_provider_has_its_address_token_variable_deadline_and_retries(mock, mo
         ({"status": 404}, ModelNotFound),
     ],
 )
-def test_broken_answers_are_errors_of_their_kind(mock, answer, error):
-    mock.enqueue("a word", times=2, **answer)
+def test_broken_answers_are_errors_of_their_kind(mock, api, answer, error):
+    mock.default = Answer(text="a word", **answer)
     with pytest.raises(ToolkitError) as caught:
         tk.complete("mock/m", "hello", max_retries=0)
     assert isinstance(caught.value, error)
+    assert (error.code in run("chat", "hello", "-m", "mock/m").stderr) is True
+    message = {"role": "user", "content": "hello"}
+    answer = api.raw("POST", "/v1/chat/completions", model="mock/m", messages=[message])
+    assert answer.status_code >= 400
+    assert error.code in answer.text
 
 
-def test_a_cut_stream_is_never_a_success(mock):
+def test_a_cut_stream_is_never_a_success(mock, api):
     mock.enqueue(chunks=["a ", "b ", "c "], drop_after=2)
     with pytest.raises(StreamInterrupted), tk.stream("mock/m", "hello") as stream:
         list(stream)
     assert list(tk.calls()["status"]) == ["error"]
+    mock.default = Answer(chunks=["a ", "b ", "c "], drop_after=2)
+    assert run("chat", "hello", "-m", "mock/m").returncode == 1
+    message = {"role": "user", "content": "hello"}
+    body = {"model": "mock/m", "messages": [message], "stream": True}
+    answer = api.raw("POST", "/v1/chat/completions", **body)
+    assert "STREAM_ERROR" in answer.text
+    assert "[DONE]" not in answer.text
+    assert "ok" not in set(tk.calls()["status"])
 
 
 def test_processors_change_or_refuse_a_request_before_it_is_sent(mock):
