@@ -41,6 +41,7 @@ LISTED_IN_A_REGISTRY = (
 TABLES = (
     *("providers", "models", "model_changes", "prices", "calls", "probes", "incidents", "boards"),
     *("panes", "votes", "datasets", "eval_runs", "eval_samples", "regressions", "rollup_hourly"),
+    "load_tests",
 )
 # Words of a private language that the field does not use; docs/glossary.md has the ones we keep.
 AVOIDED_WORDS = (

@@ -29,6 +29,7 @@ Origin = Literal[
     "demo",
     "shadow",
     "import",
+    "load_test",
 ]
 AttemptKind = Literal["first", "retry", "fallback"]
 Status = Literal["ok", "error", "cancelled"]

@@ -156,6 +156,15 @@ _ALL: Final = (
             "expected actual difference duration_ms repeats passes error_code details"
         ),
     ),
+    Table(
+        "load_tests",
+        ("run_id",),
+        _columns(
+            "run_id name model config status requests done cost_usd started_at ended_at summary "
+            "tags"
+        ),
+        is_replacing=True,
+    ),
 )
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _ALL})

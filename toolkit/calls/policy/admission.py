@@ -116,16 +116,17 @@ class Gate:
         self._limiters: dict[tuple[str, int | None, int | None, float], RateLimiter] = {}
         self._breakers: dict[tuple[str, str, str], Breaker] = {}
 
-    def enter(self, target: Target) -> Circuit:
+    def enter(self, target: Target, *, is_load_test: bool = False) -> Circuit:
         """Enter the circuit breaker of a target; use the result in a `with` block.
 
         A breaker belongs to one provider and model, not to a host: two providers may share a
-        gateway. Another base URL is another server.
+        gateway. Another base URL is another server. A load test measures what an overloaded
+        server does, so no breaker stops its requests, and its failures open none.
 
         Raises:
             NoProviderAvailable: the breaker is open (`cause` is `breaker_open`).
         """
-        if current_source() == "replay":
+        if is_load_test or current_source() == "replay":
             breaker = Breaker()
         else:
             name = (target.provider.name, target.provider.base_url, target.model_id)

@@ -178,7 +178,7 @@ class Policy:
         here = _TargetRun(
             target=target,
             key=self._key_for(target.provider, run.api_key),
-            circuit=self._gate.enter(target),
+            circuit=self._gate.enter(target, is_load_test=run.request.origin == "load_test"),
             request=for_provider(run.request, target.provider),
             kind="fallback" if is_fallback else "first",
         )

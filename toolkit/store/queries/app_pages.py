@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from toolkit.store.queries.filters import USER_CALLS
+from toolkit.store.queries.filters import ROLLUP_USER_CALLS, USER_CALLS
 from toolkit.store.queries.query import Query
 
 TREND_DAYS: Final = 12
@@ -35,10 +35,15 @@ def totals(since: datetime) -> Query:
 
 
 def by_day(since: datetime) -> Query:
-    """Requests, failed attempts and spend of each UTC day, from the hourly roll-up."""
+    """Requests, failed attempts and spend of each UTC day, from the hourly roll-up.
+
+    Load tests count in the spend only.
+    """
     return Query(
-        "SELECT CAST(hour_at AS DATE) AS day, CAST(sum(requests) AS BIGINT) AS requests,\n"
-        "  CAST(coalesce(sum(calls) FILTER (status = 'error'), 0) AS BIGINT) AS failed,\n"
+        "SELECT CAST(hour_at AS DATE) AS day,\n"
+        f"  CAST(coalesce(sum(requests) FILTER ({ROLLUP_USER_CALLS}), 0) AS BIGINT) AS requests,\n"
+        f"  CAST(coalesce(sum(calls) FILTER ({ROLLUP_USER_CALLS} AND status = 'error'), 0)\n"
+        "    AS BIGINT) AS failed,\n"
         "  sum(cost_usd) AS cost_usd\n"
         "FROM rollup_hourly WHERE origin <> 'health' AND hour_at >= ?\nGROUP BY 1 ORDER BY 1",
         (since,),

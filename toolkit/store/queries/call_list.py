@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from toolkit.store.queries.filters import CallFilter
+from toolkit.store.queries.filters import NO_MEASUREMENT, CallFilter
 from toolkit.store.queries.query import Query
 
 SPANS: Final[Mapping[str, timedelta]] = {
@@ -175,8 +175,8 @@ def errors(chosen: CallFilter, bucket_s: int) -> Query:
 
 
 def _asked(chosen: CallFilter) -> str:
-    """Health probes are in no statistics but their own."""
-    return "true" if chosen.origin else "origin IS DISTINCT FROM 'health'"
+    """Health probes and load tests are in no statistics but their own."""
+    return "true" if chosen.origin or chosen.origin_id else NO_MEASUREMENT
 
 
 def how_many() -> Query:

@@ -13,13 +13,20 @@ from toolkit.store.tables import TABLES
 LIVE: Final = "source = 'live'"
 """Calls that really went to a provider: not recorded traffic that was replayed, not a cache."""
 
-USER_CALLS: Final = f"{LIVE} AND origin IS DISTINCT FROM 'health'"
-"""Live user calls: what people and their programs sent, without the toolkit's health probes.
+NO_MEASUREMENT: Final = "origin IS DISTINCT FROM 'health' AND origin IS DISTINCT FROM 'load_test'"
+"""Calls that were not made in order to measure a provider.
+
+A load test drives a server into overload on purpose: its latencies and errors say nothing about
+what users of the provider meet.
+"""
+
+USER_CALLS: Final = f"{LIVE} AND {NO_MEASUREMENT}"
+"""Live user calls: what people and their programs sent, without health probes and load tests.
 
 Counts, latencies and error rates are over these. Sums of money are over `LIVE`: a probe costs.
 """
 
-ROLLUP_USER_CALLS: Final = "origin <> 'health'"
+ROLLUP_USER_CALLS: Final = "origin <> 'health' AND origin <> 'load_test'"
 """The same in the roll-up tables, which hold live calls only and no NULL in their keys."""
 
 GOOD: Final = "status = 'ok'"
@@ -59,7 +66,7 @@ class CallFilter:
         since: the oldest moment, or how long ago; inclusive.
         until: the end, exclusive.
         text: occurs in the prompt, the answer or an error message, or is a call's or request's id.
-        is_user_only: only live user calls; health probes too where `origin` names them.
+        is_user_only: only live user calls; probes or load tests too where `origin` names them.
     """
 
     provider: Values = None

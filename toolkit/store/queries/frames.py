@@ -27,6 +27,7 @@ _NEWEST_FIRST: Final = {
     "boards": "created_at DESC, board_id DESC",
     "votes": "voted_at DESC, vote_id DESC",
     "eval_runs": "started_at DESC, run_id DESC",
+    "load_tests": "started_at DESC, run_id DESC",
     "eval_samples": "scored_at DESC, result_id DESC",
     "regressions": "judged_at DESC, verdict_id DESC",
 }
