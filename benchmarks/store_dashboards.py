@@ -63,7 +63,8 @@ _CALLS: Final = """
            CASE WHEN h % 8 < 4 THEN h % 10000 END AS ratelimit_remaining_requests,
            '[{{"role":"user","content":"' || repeat('question ', 12) || h % 5000 || '"}}]'
                AS messages,
-           repeat('answer ', 20) || h % 5000 AS output_text
+           repeat('answer ', 20) || h % 5000 AS output_text,
+           CASE WHEN h % 4 = 0 THEN MAP {{'token': 'team-' || (h // 4 % 12)}} END AS tags
     FROM (SELECT range AS i, hash(range) AS h, h % 50 = 0 AS bad,
                  sqrt(-2 * ln((hash(range + 7) % 999983 + 1) / 999984.0))
                      * cos(2 * pi() * (hash(range + 13) % 999983) / 999983.0) AS u
@@ -167,6 +168,7 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
                 store, "model", since=now - timedelta(days=30), until=now
             ),
         },
+        "spend_by_token": {"all_time": lambda: read_spend(store, "token")},
         "catalog_in_python": {
             "frame": lambda: catalog.models_df(store),
         },

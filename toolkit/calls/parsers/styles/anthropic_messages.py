@@ -33,7 +33,7 @@ _EVENT: Final = name_set(
 _USAGE: Final = name_set(
     "input_tokens output_tokens cache_creation_input_tokens cache_read_input_tokens "
     "cache_creation server_tool_use service_tier output_tokens_details inference_geo "
-    "iterations speed"
+    "iterations speed cost currency"
 )
 _QUIET: Final = ("content_block_stop", "ping")
 _SERVER_CALLS: Final = ("server_tool_use", "mcp_tool_use")
@@ -312,6 +312,7 @@ class AnthropicParser(ResponseParser):
             reading.count("reasoning_tokens", details.get("thinking_tokens"))
         if isinstance(tier := known.get("service_tier"), str):
             reading.service_tier = tier
+        reading.cost(known.get("cost"), known.get("currency"))  # OpenRouter's
         if "advisor_message" in str(known.get("iterations", "")):
             reading.flags.add("other_model_used")  # its tokens are not in the counts at the top
 
