@@ -410,22 +410,24 @@ def _flags(attempt: RecordedAttempt, receipt: Receipt) -> tuple[str, ...]:
     if receipt.mismatch:
         flags.add("cost_mismatch")
     flags.update(f"left_out:{name}" for name in attempt.left_out)
-    flags.update(f"added:{name}" for name, _ in _added(attempt))
+    if attempt.written is not None:
+        flags.update(f"added:{name}" for name, _ in attempt.written.added)
+        flags.update(f"changed:{name}" for name, _ in attempt.written.changed)
     if receipt.is_partial:
         flags.add("cost_partial")
     return tuple(sorted(flags))
 
 
 def _difference_notes(attempt: RecordedAttempt) -> tuple[str, ...]:
-    """What was sent otherwise than it was given, in both directions."""
+    """What was sent otherwise than it was given: left out, added, changed."""
     provider = attempt.this.provider.name
     left_out = (f"{provider} does not take `{name}`; left out" for name in attempt.left_out)
-    added = (f"sent to {provider} in addition: {name} = {value}" for name, value in _added(attempt))
-    return (*left_out, *added)
-
-
-def _added(attempt: RecordedAttempt) -> tuple[tuple[str, str], ...]:
-    return attempt.written.added if attempt.written is not None else ()
+    if attempt.written is None:
+        return tuple(left_out)
+    sent = attempt.written
+    added = (f"sent to {provider} in addition: {name} = {value}" for name, value in sent.added)
+    changed = (f"sent to {provider} changed: {name} = {value}" for name, value in sent.changed)
+    return (*left_out, *added, *changed)
 
 
 def _parsed_by(attempt: RecordedAttempt) -> Literal["toolkit", "litellm"] | None:

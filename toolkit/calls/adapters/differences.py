@@ -53,6 +53,13 @@ _SENT_AS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "dimensions": ("outputDimensionality",),
     },
 }
+# Parameters whose value means the same in every API that takes them.
+_NUMBERS: Final = frozenset(
+    (
+        *("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "seed", "n"),
+        *("frequency_penalty", "presence_penalty"),
+    )
+)
 # Not parameters of a model, or the default of every provider.
 NOT_SENT: Final = frozenset(
     {"allowed_openai_params", "drop_params", "extra_body", "extra_headers", "stream_options"}
@@ -75,6 +82,7 @@ _STRUCTURE: Final = frozenset(
         *("project_id", "space_id", "tools", "toolConfig", "tool_config", "toolChoice"),
         *("tool_choice", "response_schema", "responseSchema", "responseJsonSchema"),
         *("response_json_schema", "labels", "metadata", "functions", "jsonrpc", "id", "method"),
+        "inputs",  # the prompt, in TGI's API
     )
 )
 # Texts at least this long are looked for inside a longer one; a short one is there by chance.
@@ -120,6 +128,27 @@ def find_added(
         if name not in expected and value not in (None, [], {}, False)
     ]
     return added + _added_texts(messages, body)
+
+
+def find_changed(
+    style: ApiStyle, params: Mapping[str, Any], body: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Return the numbers that are sent with another value, as `(name, "1 instead of 0")`."""
+    sent: dict[str, list[Any]] = {}
+    for name, value in _settings(body):
+        sent.setdefault(name, []).append(value)
+    changed = []
+    for name, value in params.items():
+        if name not in _NUMBERS or not _is_number(value):
+            continue
+        found = [v for alias in _names_of(style, name) for v in sent.get(alias, ())]
+        if found and all(_is_number(v) for v in found) and value not in found:
+            changed.append((name, f"{found[0]} instead of {value}"))
+    return changed
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _added_texts(messages: Sequence[Message], body: Mapping[str, Any]) -> list[tuple[str, str]]:

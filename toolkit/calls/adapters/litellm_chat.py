@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from toolkit.calls.adapters.attachments import find_fetched
-from toolkit.calls.adapters.differences import find_added, find_left_out
+from toolkit.calls.adapters.differences import find_added, find_changed, find_left_out
 from toolkit.calls.adapters.library import load
 from toolkit.calls.adapters.litellm_gaps import (
     adjust_body,
@@ -114,6 +114,7 @@ class _Writer:
             style=self._style,
             left_out=tuple(left_out),
             added=tuple(find_added(self._style, given, request.messages, body)),
+            changed=tuple(find_changed(self._style, given, body)),
             make_parser=self._parser_maker(url, body) if self._style == "litellm" else None,
         )
 

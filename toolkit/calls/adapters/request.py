@@ -89,6 +89,7 @@ class HttpRequest:
         style: how the answer is to be read.
         left_out: parameters that were given and are not in the request.
         added: what is in the request and was not given, as `(name, value)`.
+        changed: numbers that are sent with another value, as `(name, "1 instead of 0")`.
         make_parser: makes the parser of the answer, where the style has none of ours.
         method: the HTTP method.
     """
@@ -99,6 +100,7 @@ class HttpRequest:
     style: ApiStyle = "openai"
     left_out: tuple[str, ...] = ()
     added: tuple[tuple[str, str], ...] = ()
+    changed: tuple[tuple[str, str], ...] = ()
     make_parser: Callable[[], ResponseParser] | None = field(default=None, repr=False)
     method: str = "POST"
 
