@@ -75,6 +75,27 @@ def test_asyncio_run_leaves_every_call(rows: list[Call]) -> None:
         assert len({row.origin_id for row in rows}) == 100
 
 
+def test_a_call_is_recorded_when_its_own_loop_ends(rows: list[Call]) -> None:
+    """Also where the loop ends before litellm's worker has begun with the report."""
+    with MockProvider() as server:
+        for number in range(1, 4):
+            asyncio.run(load().acompletion(**arguments(server)))
+            assert len(rows) == number
+
+
+def test_calls_that_ended_before_watching_are_not_recorded() -> None:
+    """litellm carries their reports over to the next event loop."""
+    rows: list[Call] = []
+    with MockProvider() as server:
+        asyncio.run(load().acompletion(**arguments(server)))
+        stop = watch(rows.append)
+        try:
+            asyncio.run(load().acompletion(**arguments(server)))
+        finally:
+            stop()
+    assert len(rows) == 1
+
+
 def test_streams_have_tokens_and_failures_our_codes(rows: list[Call]) -> None:
     with MockProvider() as server:
         server.enqueue("one two three")

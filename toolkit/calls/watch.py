@@ -13,6 +13,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -96,6 +97,7 @@ class _ReportedCalls:
 
     def __init__(self, record: Callable[[Call], None]) -> None:
         self._record = record
+        self._since = time.time()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -104,6 +106,9 @@ class _ReportedCalls:
         summary = kwargs.get("standard_logging_object")
         if not isinstance(summary, Mapping) or not self._is_new(summary):
             return
+        ended = _number(summary.get("endTime"))
+        if ended is not None and ended < self._since:
+            return  # litellm carries reports over from loops that ended before we watched
         try:
             self._record(_build_call(summary, status))
         except (ToolkitError, OSError, sqlite3.Error) as error:
@@ -185,6 +190,12 @@ async def _deliver_at_end() -> AsyncGenerator[None]:
     finally:
         from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
+        # The end of a loop cancels the tasks of the worker first. A report that it had taken from
+        # its queue and not begun is kept aside for the next loop, where it would be recorded late,
+        # or by a later watcher; and its queue waits for that report forever. For another loop than
+        # the one it knows, the worker makes a new queue with all reports that are left.
+        if hasattr(GLOBAL_LOGGING_WORKER, "_bound_loop"):
+            GLOBAL_LOGGING_WORKER._bound_loop = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await GLOBAL_LOGGING_WORKER.flush()
