@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import toolkit as tk
 from tests.cli.shell import run, run_json
-from toolkit.cli.commands.demo import PROMPTS
+from toolkit.cli.commands.demo import HISTORY_PROMPTS, PROMPTS
 
 
 @pytest.mark.slow
@@ -46,3 +47,25 @@ def test_one_pane_is_no_comparison():
     done = run("demo", "--no-builtin", "--no-discover")
     assert done.returncode == 2
     assert "two panes" in done.stderr
+
+
+def test_the_history_is_recorded_apart_and_removed_by_one_command(provider):
+    told = run_json("demo", "--seed-history", "--no-builtin", "-m", "mock/mock-model")
+    assert told == {"calls": len(HISTORY_PROMPTS), "failed": 0}
+    calls = tk.calls()
+    assert set(calls["source"]) == set(calls["origin"]) == {"demo"}
+    assert calls["stream"].nunique() == 2
+    assert run_json("spend") == [] and run_json("calls", "stats") == []
+    assert run("demo", "--seed-history", "--no-builtin", "-m", "mock/mock-model").returncode == 2
+
+    tk.complete("mock/mock-model", "mine")
+    assert run_json("demo", "--remove-history") == {"removed": len(HISTORY_PROMPTS)}
+    assert list(tk.calls()["source"]) == ["live"]
+    assert run("store", "verify").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.local_model
+def test_the_history_of_the_builtin_model(local_server):
+    assert run_json("demo", "--seed-history") == {"calls": len(HISTORY_PROMPTS), "failed": 0}
+    assert (tk.calls()["output_tokens"] > 0).all()

@@ -163,6 +163,17 @@ class Store:
         """Acknowledge all losses, so that they are not reported again; returns how many."""
         return self._journal.forget_losses()
 
+    def remove_demo(self) -> int:
+        """Remove the calls of the demo (`source = 'demo'`); returns how many there were.
+
+        Raises:
+            StoreLocked, StoreError: the database cannot be written.
+        """
+        self.ingest()
+        with self._database.writing() as connection:
+            found = connection.execute("DELETE FROM calls WHERE source = 'demo'").fetchone()
+        return int(found[0]) if found else 0
+
     def backup(self, path: Path) -> Path:
         """Write a consistent copy of the database, journal included, to `path` and check it.
 

@@ -62,6 +62,7 @@ SCOPE: Final = "llm-provider-toolkit"
 _TIMEOUT_S: Final = 5.0
 _GRACE_S: Final = 2.0  # at the end of a program that a collector would hold up
 _FLUSH_MS: Final = 10_000
+_CASSETTE: Final = ("record", "replay")
 _FILE_BATCH: Final = 512
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
 
@@ -191,7 +192,7 @@ class _SpanExporter(trace_exporter.OTLPSpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self._held += spans
-        if current_source() != "live":
+        if current_source() in _CASSETTE:
             return SpanExportResult.SUCCESS
         held, self._held = self._held, []
         with _quiet:
@@ -215,7 +216,7 @@ class _MetricExporter(metric_exporter.OTLPMetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        if current_source() != "live":
+        if current_source() in _CASSETTE:
             return MetricExportResult.SUCCESS
         with _quiet:
             result = super().export(metrics_data, timeout_millis, **kwargs)

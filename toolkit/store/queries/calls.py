@@ -88,6 +88,11 @@ def find_calls(source: Source, part: str) -> list[Row]:
     return [_parsed(row) for row in source.rows(sql, [part, part, part])]
 
 
+def count_calls(source: Source) -> int:
+    """How many calls there are, of any source."""
+    return int(source.rows("SELECT count(*) AS n FROM calls")[0]["n"])
+
+
 def imported_ids(source: Source, ids: Sequence[str]) -> frozenset[str]:
     """Those of the ids that belong to imported calls."""
     sql = "SELECT call_id FROM calls WHERE source = 'import' AND list_contains(?, call_id)"
