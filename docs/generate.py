@@ -237,7 +237,8 @@ TYPES_NOTE: Final = """\
 Every chat provider name of litellm is a type. *Stream*, *tools*, *vision* and *reasoning* say
 whether a request with it is written for the type; whether a model takes it, its provider decides.
 *Cost* says whether a cost that the provider reports is read. *Listing* is where models are listed:
-`models` is OpenAI's form, *own* the provider's. *Read by* says whose parser reads the answer.
+`models` is OpenAI's form, *own* the provider's; models without a listing are called by their id.
+*Read by* says whose parser reads the answer.
 
 """
 COLUMNS: Final = (
@@ -293,7 +294,7 @@ def _type_row(kind: str) -> list[str]:
         _mark(_is_sent(_write(kind, picture=picture, reasoning_effort="low"))),
         _mark(_is_sent(_write(kind, operation="embeddings"))),
         _mark(style != "litellm" and _reads_cost(style)),
-        _listing(kind, style),
+        _listing(kind),
         _identity(kind),
     ]
 
@@ -360,14 +361,12 @@ def _reads_cost(style: Any) -> bool:
     return reader.reading.cost_reported_usd is not None
 
 
-def _listing(kind: str, style: str) -> str:
-    from toolkit.calls.adapters import WITHOUT_OPENAI_PATHS
+def _listing(kind: str) -> str:
+    from toolkit.catalog.listings.endpoints import OWN_LISTINGS, has_listing
 
-    if kind in ("anthropic", "anthropic-compatible", "gemini", "ollama", "azure"):
+    if kind in OWN_LISTINGS:
         return "own"
-    if kind in WITHOUT_OPENAI_PATHS:
-        return "-"
-    return "`models`" if style in ("openai", "responses", "cohere") else "-"
+    return "`models`" if has_listing(kind) else "-"
 
 
 def _identity(kind: str) -> str:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from toolkit.providers.service import Providers
     from toolkit.records import Call, Embedding, Message, Reply
     from toolkit.replay.regression.suite_run import SuiteRun
+    from toolkit.secret import Secret
     from toolkit.store.store import Store
 
 
@@ -264,8 +265,15 @@ class Toolkit:
     @cached_property
     def catalog(self) -> Catalog:
         """The catalog: every model with facts, prices and history."""
+        from toolkit.calls.adapters.identities import Identities
         from toolkit.catalog.capability_probe import ProbeCalls
         from toolkit.catalog.service import Catalog
+
+        identities = Identities(self.settings)
+
+        async def find_token(provider: Provider) -> Secret | None:
+            token = await identities.find_token(provider)
+            return None if token is None else token.secret
 
         return Catalog(
             settings=self.settings,
@@ -277,6 +285,7 @@ class Toolkit:
             local=lambda: self.local,
             run=lambda syncing: self.portal.run(syncing),
             on_edit=lambda: self.prices.clear(),
+            token_for=find_token,
             probe_calls=lambda: ProbeCalls(
                 complete=self.complete, stream=self.stream, estimate=self.estimate
             ),

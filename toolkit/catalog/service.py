@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -64,6 +64,7 @@ class Catalog:
         run: Callable[[Coroutine[Any, Any, SyncReport]], SyncReport],
         probe_calls: Callable[[], ProbeCalls],
         on_edit: Callable[[], None] = lambda: None,
+        token_for: Callable[[Provider], Awaitable[Secret | None]] | None = None,
     ) -> None:
         """Make the catalog of one home folder.
 
@@ -76,6 +77,7 @@ class Catalog:
             run: runs a coroutine for a synchronous caller.
             on_edit: called after a person changed a model, so that it has effect at once.
             probe_calls: gives the functions that call a model, for probes of capabilities.
+            token_for: the token of a cloud identity, where a provider has no key.
         """
         self._settings = settings
         self._store = store
@@ -85,6 +87,7 @@ class Catalog:
         self._run = run
         self._on_edit = on_edit
         self._probe_calls = probe_calls
+        self._token_for = token_for
 
     @cached_property
     def catalog_store(self) -> CatalogStore:
@@ -124,7 +127,9 @@ class Catalog:
     ) -> SyncReport:
         """The same as `sync`, for use with `await`."""
         chosen = await asyncio.to_thread(self._choose, names)
-        syncer = Syncer(self._settings, self.catalog_store, self._key_for)
+        syncer = Syncer(
+            self._settings, self.catalog_store, self._key_for, token_for=self._token_for
+        )
         return SyncReport(tuple(await syncer.sync(chosen, on_result)))
 
     async def sync_due(self, now: datetime | None = None) -> SyncReport:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -119,6 +119,7 @@ class Syncer:
         settings: proxy and connect deadline.
         catalog_store: the catalog's rows in the store.
         key_for: the key of a provider, or None.
+        token_for: the token of a cloud identity, where there is no key.
         deadline_s: longest wait for one provider's whole listing, seconds.
     """
 
@@ -126,6 +127,7 @@ class Syncer:
     catalog_store: CatalogStore
     key_for: Callable[[Provider], Secret | None]
     deadline_s: float = DEADLINE_S
+    token_for: Callable[[Provider], Awaitable[Secret | None]] | None = None
 
     async def sync(
         self,
@@ -175,7 +177,7 @@ class Syncer:
     async def _ask(self, provider: Provider) -> Listing:
         from toolkit.calls.http_client import open_http
 
-        key = await asyncio.to_thread(self._require_key, provider)
+        key = await self._require_key(provider)
         async with open_http(self.settings, local=provider.is_local) as http:
             listing = await fetch_listing(provider, key, http, deadline_s=self.deadline_s)
         await asyncio.to_thread(self._require_believable, provider, listing)
@@ -194,8 +196,10 @@ class Syncer:
                 hint="They are left as they were. Check that the key belongs to the right project.",
             )
 
-    def _require_key(self, provider: Provider) -> Secret | None:
-        key = self.key_for(provider)
+    async def _require_key(self, provider: Provider) -> Secret | None:
+        key = await asyncio.to_thread(self.key_for, provider)
+        if key is None and self.token_for is not None:
+            key = await self.token_for(provider)
         if key is None and provider.needs_key:
             raise KeyRequired(f"{provider.name} needs a key", provider=provider.name)
         return key

@@ -21,6 +21,7 @@ from toolkit.catalog.dialects.hosts import (
     read_together,
     read_venice,
 )
+from toolkit.catalog.dialects.ibm import read_watsonx
 from toolkit.catalog.dialects.local_servers import read_llamacpp, read_lmstudio, read_ollama
 from toolkit.catalog.dialects.mistral import read_mistral
 from toolkit.catalog.dialects.openai import read_openai
@@ -40,6 +41,7 @@ def _holds(raw: Raw, name: str, *inner: str) -> bool:
 
 _DIALECTS: Final[tuple[tuple[Callable[[Raw], bool], Callable[[Item], ListedModel | None]], ...]] = (
     (lambda raw: "modelId" in raw, read_bedrock),
+    (lambda raw: "model_id" in raw and "functions" in raw, read_watsonx),
     (lambda raw: str(raw.get("name", "")).startswith("publishers/"), read_vertex),
     (lambda raw: "supportedGenerationMethods" in raw, read_gemini),
     (lambda raw: str(raw.get("name", "")).startswith("models/"), read_gemini),

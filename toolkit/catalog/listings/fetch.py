@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -18,7 +19,12 @@ from toolkit.catalog.dialects import read_item
 from toolkit.catalog.listings.endpoints import listing_addresses, listing_headers, listing_params
 from toolkit.catalog.listings.item import clean
 from toolkit.catalog.listings.listed_model import ListedModel, Listing
-from toolkit.catalog.listings.listing_errors import refuse_body, refuse_status, refuse_wire
+from toolkit.catalog.listings.listing_errors import (
+    explain_missing,
+    refuse_body,
+    refuse_status,
+    refuse_wire,
+)
 from toolkit.errors import CatalogSyncFailed, ToolkitError
 from toolkit.secret import Secret
 
@@ -77,7 +83,15 @@ _R = TypeVar("_R")
 MAX_PAGES: Final = 200
 DEADLINE_S: Final = 30.0
 
-_LIST_NAMES: Final = ("data", "models", "modelSummaries", "publisherModels", "results", "items")
+_LIST_NAMES: Final = (
+    "data",
+    "models",
+    "modelSummaries",
+    "publisherModels",
+    "resources",
+    "results",
+    "items",
+)
 _LARGE_BYTES: Final = 128 * 1024
 _SHOWN_AT_ONCE: Final = 4
 _SHOWN_AT_MOST: Final = 200
@@ -141,7 +155,7 @@ class _Asker:
                 if failure.cause not in ("not_found", "html", "not_json", "no_list"):
                     break
         telling = [failure for failure in failures if failure.cause != "not_found"]
-        raise (telling or failures)[0]
+        raise explain_missing(self.provider, (telling or failures)[0])
 
     async def _ask_pages(self, url: str) -> Listing:
         gathering = Gathering()
@@ -240,6 +254,10 @@ def next_cursor(payload: object, anthropic: bool = False) -> dict[str, str]:
         token = payload.get(name)
         if isinstance(token, str) and token:
             return {param: token}
+    following = payload.get("next")  # of watsonx
+    if isinstance(following, Mapping) and isinstance(href := following.get("href"), str):
+        start = parse_qs(urlsplit(href).query).get("start")
+        return {"start": start[0]} if start else {}
     last_id = payload.get("last_id")
     if payload.get("has_more") is True and isinstance(last_id, str) and last_id:
         return {"after_id" if anthropic else "after": last_id}

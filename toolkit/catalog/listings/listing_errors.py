@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from toolkit.catalog.listings.endpoints import has_listing
 from toolkit.errors import CatalogSyncFailed, ToolkitError
 from toolkit.records import Blame
 from toolkit.secret import Secret, redact
@@ -28,6 +29,35 @@ _STATUSES: Final[Mapping[int, tuple[str, Blame, str]]] = {
     405: ("not_found", "client", "Check the base URL: it has no model listing at that path."),
     429: ("rate_limited", "policy", "Too many requests; sync again later."),
 }
+
+
+_CALL_BY_ID: Final = "Call its models by their id, for example `toolkit chat -m {name}/MODEL_ID`."
+# Why there is no listing at the address of a type, and where the ids of its models are.
+_UNLISTED: Final[Mapping[str, tuple[str, str]]] = {
+    "bedrock": (
+        "Bedrock lists models at another host than it serves them, and a key is sent to its "
+        "provider's own host only",
+        "https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html",
+    ),
+    "sap": (
+        "SAP AI Core lists deployments and not models",
+        "https://help.sap.com/docs/sap-ai-core/generative-ai/orchestration",
+    ),
+}
+_UNLISTED_CAUSES: Final = frozenset(
+    {"not_found", "forbidden", "http_status", "html", "not_json", "no_list", "redirect"}
+)
+
+
+def explain_missing(provider: Provider, failure: CatalogSyncFailed) -> CatalogSyncFailed:
+    """Say in a failure that providers of this type have no listing here, where that is so."""
+    kind = provider.type
+    general = f"it has none of a known form at {provider.base_url}", ""
+    reason, ids = _UNLISTED.get(kind.removesuffix("_converse"), general)
+    if not has_listing(kind) and failure.cause in _UNLISTED_CAUSES:
+        failure.message = f"{provider.name} has no model listing that can be read: {reason}"
+        failure.hint = _CALL_BY_ID.format(name=provider.name) + (f" The ids: {ids}" if ids else "")
+    return failure
 
 
 def refuse_status(
