@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,9 @@ PAGES = {
 DESKTOP, PHONE = 1440, 390
 LINK = "a[href]:not([data-testid^=stPageLink])"  # our own links to other pages are none of theirs
 TWENTY = " ".join(f"word{number}" for number in range(20))
+AXE = Path(__file__).parents[1] / "judges/node_modules/axe-core/axe.min.js"
+# Read now: while a test runs, the toolkit's variables are gone.
+JUDGES_REQUIRED = os.environ.get("TOOLKIT_REQUIRE_JUDGES") == "1"
 WAIT_MS = 120_000  # a slow machine loads the call path for a long while
 
 
@@ -256,6 +261,33 @@ def test_the_text_of_a_primary_button_can_be_read(open_browser, scheme):
                     getComputedStyle(node).backgroundColor]"""
     )
     assert contrast(ink, ground) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(stage, open_browser, scheme):
+    if not AXE.is_file():
+        reason = "axe-core is not installed (`make judges` installs it; it needs Node.js)"
+        pytest.fail(reason) if JUDGES_REQUIRED else pytest.skip(reason)
+    opened = {
+        "light": (*PAGES, "models?model=mock/model-1", "compare?boards=all"),
+        "dark": ("evals?tab=New run", "providers?add=yes", "providers?provider=mock",
+                 "settings?setting=max_retries", "compare?model=mock/a&model=mock/b&prompt=Hi"),
+    }[scheme]  # fmt: skip
+    page = open_browser("", DESKTOP, scheme).page
+    found = {}
+    for path in opened:
+        page.goto(f"{stage.app.url}/{path}")
+        page.locator("h1").first.wait_for()
+        settled(page)
+        page.evaluate(AXE.read_text("utf-8"))
+        serious = page.evaluate(
+            """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+                .filter(one => ['serious', 'critical'].includes(one.impact))
+                .map(one => [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])"""
+        )
+        if serious:
+            found[path] = serious
+    assert found == {}
 
 
 def contrast(one: str, other: str) -> float:

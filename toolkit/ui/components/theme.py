@@ -40,7 +40,8 @@ BARS: Final[Mapping[str, Mapping[str, str]]] = {
 
 # Streamlit has no setting for the padding at the sides, and it always writes white on a primary
 # button: on a dark ground no accent can carry white text and be readable as text itself. Its
-# colours of code were measured at 3.6:1 (light) and 4.3:1 (dark).
+# colours of code were measured at 3.6:1 (light) and 4.3:1 (dark), code in captions (which it draws
+# at 60 % opacity) and the key of a shortcut on a primary button at 3.4 to 3.7:1.
 _STYLE: Final = """
 [data-testid="stMainBlockContainer"], [data-testid="stBottomBlockContainer"] {{
   padding-left: 1.75rem; padding-right: 1.75rem;
@@ -55,15 +56,19 @@ _STYLE: Final = """
 .token.function, .token.class-name, .token.builtin {{ color: {function} !important; }}
 .token.number, .token.constant {{ color: {number} !important; }}
 .token.comment {{ color: {comment} !important; }}
+[data-testid="stCaptionContainer"] code {{ color: {caption} !important; }}
+button[kind^="primary"] kbd {{ color: inherit !important; opacity: 1 !important; }}
 {dark}
 """
 _CODE: Final = {
     "light": {"keyword": "#6B3FA0", "string": "#0A6B4E", "function": "#0B5CAD",
-              "number": "#8A4B00", "comment": "#4F5965", "dark": ""},
+              "number": "#8A4B00", "comment": "#4F5965", "caption": "#000000",
+              "dark": ""},
     "dark": {"keyword": "#C9ADF5", "string": "#62D3A4", "function": "#86C0F5",
              "number": "#F0B860", "comment": "#B0BAC5",
-             "dark": 'button[kind="primary"], button[kind="primary"] * {'
-                     " color: #08131F !important; }"},
+             "caption": "#FFFFFF",
+             "dark": 'button[kind^="primary"], button[kind^="primary"] *,'
+                     ' [data-testid="stMultiSelect"] span[title] { color: #08131F !important; }'},
 }  # fmt: skip
 
 
