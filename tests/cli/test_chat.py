@@ -150,6 +150,36 @@ def test_a_conversation_goes_on(provider):
     ]
 
 
+def test_a_conversation_goes_on_with_its_own_model(provider):
+    provider.enqueue("one")
+    provider.enqueue("two")
+    assert run("chat", "First", "-m", "mock/other").returncode == 0
+    done = run("chat", "-c", "Second")
+    assert done.returncode == 0, done.stderr
+    assert provider.requests[-1].json["model"] == "other"
+
+
+def test_a_schema_and_a_template_can_be_given_as_text(provider):
+    provider.enqueue("{}")
+    schema = '{"type": "object"}'
+    done = run("chat", "Hi", "-m", "mock/m", "--schema", schema, "--template", "Say {text}!")
+    assert done.returncode == 0, done.stderr
+    sent = provider.requests[-1].json
+    assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert sent["messages"][-1]["content"] == "Say Hi!"
+    assert run("chat", "Hi", "-m", "mock/m", "--schema", '{"type":').returncode == 2
+
+
+def test_the_matrix_keeps_the_order_of_the_file_and_asks_again(provider, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("b\na\nb\n")
+    for _ in range(2):
+        rows = run_json("chat", "-f", str(file), "-m", "mock/m")
+        assert [row["input"] for row in rows] == ["b", "a", "b"]
+        assert not any(row["is_cached"] for row in rows)
+    assert len(provider.requests) == 6
+
+
 def test_a_template_surrounds_the_prompt(provider, tmp_path):
     (tmp_path / "t.txt").write_text("Translate: {text}")
     run_json("chat", "Hund", "-m", "mock/mock-model", "--template", "t.txt")

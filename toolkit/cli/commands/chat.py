@@ -61,16 +61,20 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
         list[str] | None, typer.Option(help="Image file or URL to send; repeatable.")
     ] = None,
     schema: Annotated[
-        Path | None, typer.Option(help="File with a JSON schema for the answer.")
+        str | None, typer.Option(help="JSON schema for the answer: a file, or the JSON itself.")
     ] = None,
     template: Annotated[
-        Path | None, typer.Option(help="File whose `{text}` is replaced by the prompt.")
+        str | None,
+        typer.Option(help="File, or text, whose `{text}` is replaced by the prompt."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="File with one prompt per line.")
     ] = None,
     go_on: Annotated[
-        bool, typer.Option("--continue", "-c", help="Continue the last conversation.")
+        bool,
+        typer.Option(
+            "--continue", "-c", help="Continue the last conversation, with its model unless given."
+        ),
     ] = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Show the estimated cost without calling a model.")
@@ -93,13 +97,16 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
     if schema is not None:
         options["response_format"] = _read_schema(schema)
     with opened_toolkit() as toolkit:
-        models = model or ["default"]
+        earlier = _last_conversation(toolkit) if go_on else None
+        models = model or [earlier[0] if earlier else "default"]
         if not estimate:
             _start_local(toolkit, models)
         if file is not None:
             _run_prompts(toolkit, _read_prompts(file, template), models, options, as_json=as_json)
             return
-        conversation = _build_conversation(toolkit, prompt, template, image or [], go_on=go_on)
+        conversation = _build_conversation(
+            prompt, template, image or [], earlier[1] if earlier else []
+        )
         if estimate:
             _show_estimates(toolkit, conversation, models, options, as_json=as_json)
         elif len(models) > 1:
@@ -109,7 +116,7 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
 
 
 def _build_conversation(
-    toolkit: Toolkit, prompt: str | None, template: Path | None, images: list[str], *, go_on: bool
+    prompt: str | None, template: str | None, images: list[str], earlier: list[Message]
 ) -> str | list[Message]:
     """The prompt, or messages if there are images or an earlier conversation."""
     if prompt is None:
@@ -117,7 +124,6 @@ def _build_conversation(
             "no prompt given", hint='Give it after `toolkit chat`, or use "-" for stdin.'
         )
     text = _fill(template, sys.stdin.read() if prompt == "-" else prompt)
-    earlier = _last_conversation(toolkit) if go_on else []
     if not images and not earlier:
         return text
     content: Any = text
@@ -127,8 +133,8 @@ def _build_conversation(
     return [*earlier, {"role": "user", "content": content}]
 
 
-def _last_conversation(toolkit: Toolkit) -> list[Message]:
-    """Messages of the last successful `toolkit chat`, its answer included."""
+def _last_conversation(toolkit: Toolkit) -> tuple[str, list[Message]]:
+    """Model and messages of the last successful `toolkit chat`, its answer included."""
     rows = toolkit.calls("origin = 'chat' AND status = 'ok'", limit=1).to_dict("records")
     if not rows:
         raise InvalidInput("no earlier conversation", hint="Start one by leaving out --continue.")
@@ -138,7 +144,8 @@ def _last_conversation(toolkit: Toolkit) -> list[Message]:
             "the last conversation was recorded without its text",
             hint="Set `recording` to `full` in settings.toml to continue conversations.",
         )
-    return [*json.loads(messages), {"role": "assistant", "content": answer}]
+    said = [*json.loads(messages), {"role": "assistant", "content": answer}]
+    return str(rows[0]["model"]), said
 
 
 def _image_url(given: str) -> str:
@@ -158,12 +165,16 @@ def _image_url(given: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _read_schema(path: Path) -> dict[str, Any]:
+def _read_schema(given: str) -> dict[str, Any]:
+    """The request for JSON of a schema, which is a file or the JSON itself."""
+    is_inline = given.lstrip().startswith("{")
     try:
-        schema = json.loads(_read_text(path))
+        schema = json.loads(given if is_inline else _read_text(Path(given)))
     except ValueError as error:
-        raise InvalidInput(f"{path} is not valid JSON: {error}") from None
-    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in path.stem)[:64]
+        what = "the schema" if is_inline else given
+        raise InvalidInput(f"{what} is not valid JSON: {error}") from None
+    stem = "answer" if is_inline else Path(given).stem
+    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in stem)[:64]
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
 
 
@@ -175,10 +186,11 @@ def _read_text(path: Path) -> str:
         raise InvalidInput(f"{path} cannot be read: {reason}") from None
 
 
-def _fill(template: Path | None, text: str) -> str:
+def _fill(template: str | None, text: str) -> str:
+    """The prompt in its template, which is a file or the text itself."""
     if template is None:
         return text
-    form = _read_text(template)
+    form = template if "{text}" in template else _read_text(Path(template))
     if "{text}" not in form:
         raise InvalidInput(
             f"{template} has no `{{text}}`", hint="Put {text} where the prompt goes."
@@ -186,7 +198,7 @@ def _fill(template: Path | None, text: str) -> str:
     return form.replace("{text}", text)
 
 
-def _read_prompts(path: Path, template: Path | None) -> list[str]:
+def _read_prompts(path: Path, template: str | None) -> list[str]:
     lines = [line.strip() for line in _read_text(path).splitlines()]
     prompts = [_fill(template, line) for line in lines if line]
     if not prompts:
@@ -205,24 +217,30 @@ def _run_prompts(
     """Send every prompt to every model and print the answers as a matrix."""
     system = options.pop("system", None)
     solver = {"name": "chat", **({"system": system} if system else {})}
-    samples = [{"input": prompt} for prompt in prompts]
-    run = toolkit.evaluation.run(samples, models, solvers=[solver], params=options, name="chat")
-    answers = run.answers().to_dict("records")
+    # Numbers as ids: the same prompt may be in the file twice. Earlier answers are not reused:
+    # someone who sends a prompt again wants a new answer.
+    samples = [{"id": str(i), "input": prompt} for i, prompt in enumerate(prompts, 1)]
+    run = toolkit.evaluation.run(
+        samples, models, solvers=[solver], params=options, name="chat", reuse=False
+    )
+    answers = sorted(run.answers().to_dict("records"), key=lambda row: int(row["sample_id"]))
     if as_json:
-        print_json(answers)
+        print_json([{**row, **_decoded(row)} for row in answers])
     else:
-        by_prompt: dict[str, dict[str, Any]] = {}
+        rows: list[dict[str, Any]] = [{"prompt": prompt} for prompt in prompts]
         for answer in answers:
-            row = by_prompt.setdefault(str(answer["sample_id"]), {})
-            row[answer["model"]] = answer.get("output") or answer.get("error_code")
-        rows = [
-            {"prompt": prompt, **row}
-            for prompt, row in zip(prompts, by_prompt.values(), strict=False)
-        ]
+            shown = answer.get("output") or answer.get("error_code")
+            rows[int(answer["sample_id"]) - 1][answer["model"]] = shown
         columns = (Column("prompt", "Prompt"), *(Column(m, m) for m in dict.fromkeys(models)))
         show_rows(rows, columns, as_json=False)
     if any(answer.get("status") not in (None, "ok") for answer in answers):
         raise typer.Exit(1)
+
+
+def _decoded(row: dict[str, Any]) -> dict[str, Any]:
+    """The values of the columns that hold JSON as text."""
+    texts = {name: row.get(name) for name in ("input", "target", "metadata", "params")}
+    return {name: json.loads(text) for name, text in texts.items() if isinstance(text, str)}
 
 
 def _show_estimates(
