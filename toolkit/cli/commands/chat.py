@@ -6,6 +6,7 @@ import base64
 import json
 import mimetypes
 import sys
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -237,7 +238,7 @@ def _run_prompts(
         raise typer.Exit(1)
 
 
-def _decoded(row: dict[str, Any]) -> dict[str, Any]:
+def _decoded(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     """The values of the columns that hold JSON as text."""
     texts = {name: row.get(name) for name in ("input", "target", "metadata", "params")}
     return {name: json.loads(text) for name, text in texts.items() if isinstance(text, str)}
