@@ -25,7 +25,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test coverage check fuzz docs screenshots lint types contracts notebooks judges lock clean help
+.PHONY: run demo test coverage check fuzz docs screenshots lint types contracts notebooks texts site judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -65,6 +65,12 @@ contracts: $(DEV) ## Which package may import which.
 
 notebooks: $(DEV) ## Run every notebook top to bottom.
 	$(PYTEST) -q tests/test_notebooks.py
+
+texts: $(DEV) ## Write the text (notebooks/*.py) of each notebook.
+	$(BIN)/jupytext --quiet --to py:percent notebooks/*.ipynb
+
+site: $(DEV) ## Build the documentation site into site/; a broken link fails.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 judges: ## Install third-party test servers and clients from npm (needs Node.js); without them their tests are skipped.
 	npm ci --prefix tests/judges --no-audit --no-fund --loglevel=error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -18,6 +19,15 @@ def test_a_notebook_is_stored_without_outputs(path):
     assert code
     assert not [c for c in code if c.outputs or c.execution_count is not None]
     assert not [c for c in code if len(c.source.splitlines()) > 15]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_and_its_text_agree(path):
+    """`notebooks/*.py` is for reviews and editors; `make texts` writes it."""
+    notebook, text = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"))
+    assert [(cell.cell_type, cell.source) for cell in text.cells] == [
+        (cell.cell_type, cell.source.rstrip("\n")) for cell in notebook.cells
+    ]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The toolkit's own version, for rows, cassettes and reports; below every room."""
+"""The toolkit's own version, for rows, cassettes and reports; below every layer."""
 
 from __future__ import annotations
 
