@@ -1,6 +1,6 @@
 """Hooks of mkdocs: the pages at the top of the repository become pages of the site.
 
-They are shown below `project/`, and the links between them and `docs/` are changed accordingly. A link
+They are shown below `project/`, and links between them and `docs/` are changed accordingly. A link
 to another file of the repository, which the site does not have, becomes plain text.
 """
 
