@@ -26,6 +26,7 @@ from toolkit.calls.adapters.litellm_gaps import (
 from toolkit.calls.adapters.litellm_parser import LiteLLMParser, ParsedRequest
 from toolkit.calls.adapters.openai_requests import USER_AGENT
 from toolkit.calls.adapters.parameters import cohere_fields
+from toolkit.calls.adapters.reasoning_state import in_order, restore_redacted
 from toolkit.calls.adapters.request import (
     NO_KEY,
     FetchedHere,
@@ -137,12 +138,13 @@ class _Writer:
         from litellm.utils import validate_and_fix_openai_messages
 
         # litellm changes messages in place; the caller's stay as they are.
-        messages = copy.deepcopy([dict(message) for message in self._request.messages])
+        messages = copy.deepcopy(in_order(self._style, self._request.messages))
         messages = validate_and_fix_openai_messages(messages)
         messages = self._config.translate_developer_role_to_system_role(messages=messages)
         body, url, headers = self._transform(messages, self._map_params(messages, allowed))
         if self._provider == "fireworks_ai":
             _keep_response_format(body, self._request.params)
+        restore_redacted(self._style, body, self._request.messages)
         return body, url, headers
 
     def _map_params(self, messages: list[dict[str, Any]], allowed: Sequence[str]) -> dict[str, Any]:

@@ -94,23 +94,42 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
             "output": _plain_text(message.get("content")),
         }
         return
+    yield from _in_order(list(_turn_items(message)), message.get("item_order") or ())
+
+
+def _turn_items(message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The items of a turn, each with what names it in `item_order`."""
     for item in message.get("reasoning_items") or ():  # of `Reply.as_message`
-        yield {name: value for name, value in item.items() if name != "status"}
-    content = message.get("content")
+        kept = {name: value for name, value in item.items() if name != "status"}
+        yield str(item.get("id") or ""), kept
+    content, role = message.get("content"), message.get("role")
     if content:
-        yield {"role": role, "content": _content(str(role), content)}
+        yield "text", {"role": role, "content": _content(str(role), content)}
     for call in message.get("tool_calls") or ():
+        call_id = call.get("id") or ""
         if call.get("type") == "custom":
             custom = call.get("custom") or {}
-            yield {"type": "custom_tool_call", "call_id": call.get("id") or "", **custom}
+            yield call_id, {"type": "custom_tool_call", "call_id": call_id, **custom}
             continue
         function = call.get("function") or {}
-        yield {
-            "type": "function_call",
-            "call_id": call.get("id") or "",
-            "name": function.get("name") or "",
-            "arguments": function.get("arguments") or "{}",
-        }
+        yield (
+            call_id,
+            {
+                "type": "function_call",
+                "call_id": call_id,
+                "name": function.get("name") or "",
+                "arguments": function.get("arguments") or "{}",
+            },
+        )
+
+
+def _in_order(
+    items: Sequence[tuple[str, dict[str, Any]]], order: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The items as the provider had them; those that it did not have come last."""
+    places = {name: place for place, name in reversed(list(enumerate(order)))}
+    for _, item in sorted(items, key=lambda one: places.get(one[0], len(order))):
+        yield item
 
 
 def _content(role: str, content: Any) -> Any:

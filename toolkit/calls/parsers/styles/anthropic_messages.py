@@ -88,6 +88,11 @@ class AnthropicParser(ResponseParser):
         thinking = [b for b in blocks if b.get("type") in ("thinking", "redacted_thinking")]
         if thinking:
             reading.next_turn["thinking_blocks"] = thinking
+            said = [
+                b for b in blocks if b in thinking or (b.get("type") == "text" and b.get("text"))
+            ]
+            if said[: len(thinking)] != thinking:  # between texts, where it must stay
+                reading.next_turn["content_blocks"] = said
         compactions = [b for b in blocks if b.get("type") == "compaction"]
         if compactions:
             reading.next_turn["provider_specific_fields"] = {"compaction_blocks": compactions}

@@ -46,6 +46,13 @@ _ENDS: Final = (
 )
 
 
+def _item_id(item: Mapping[str, Any]) -> str:
+    """What names an item in a message: the call's id, the reasoning's id, or its type."""
+    return str(
+        item.get("call_id") or (item.get("type") == "reasoning" and item.get("id")) or "text"
+    )
+
+
 class ResponsesParser(ResponseParser):
     """Reads `response` bodies and the events `response.created` ... `response.completed`."""
 
@@ -108,6 +115,9 @@ class ResponsesParser(ResponseParser):
         thoughts = [dict(item) for item in items if item.get("type") == "reasoning"]
         if thoughts:
             reading.next_turn["reasoning_items"] = thoughts
+            if items[: len(thoughts)] != thoughts:  # between other items, where it must stay
+                order = [_item_id(item) for item in items if item.get("type") in _ITEMS]
+                reading.next_turn["item_order"] = order
         for draft in reading.tools.values():
             if draft.type == "function" and draft.arguments and not draft.is_whole:
                 reading.flags.add("tool_arguments_invalid")
