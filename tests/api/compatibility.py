@@ -31,7 +31,15 @@ JUDGES = ROOT / "tests" / "judges"
 REQUIRED = os.environ.get("TOOLKIT_REQUIRE_JUDGES") == "1"
 READY = os.environ.get("TOOLKIT_CLIENT_VENV")
 # Not dependencies of the project: installed for these tests, into an environment of their own.
-FOREIGN = {"langchain-openai": "1.7.3", "llm": "0.36"}
+# Left out for their size: LlamaIndex, DSPy and smolagents bring 60 to 100 packages each.
+FOREIGN = {
+    "langchain-openai": "1.7.3",
+    "llm": "0.36",
+    "pydantic-ai-slim[openai]": "2.38.0",
+    "openai-agents": "0.24.0",
+    "instructor": "1.17.0",
+    "ollama": "0.6.3",
+}
 
 _CALL = {
     "id": "call_1",
@@ -167,6 +175,30 @@ CLIENTS = (
         lambda: FOREIGN["llm"],
         _python("with_llm", foreign=True),
         ("whole", "stream", "error", "broken stream"),
+    ),
+    Client(
+        "pydantic-ai",
+        lambda: FOREIGN["pydantic-ai-slim[openai]"],
+        _python("with_pydantic_ai", foreign=True),
+        _without("embeddings", "models"),
+    ),
+    Client(
+        "openai-agents",
+        lambda: FOREIGN["openai-agents"],
+        _python("with_openai_agents", foreign=True),
+        _without("embeddings", "models"),
+    ),
+    Client(
+        "instructor",
+        lambda: FOREIGN["instructor"],
+        _python("with_instructor", foreign=True),
+        ("tools", "streamed tools", "schema", "error"),
+    ),
+    Client(
+        "ollama (Python)",
+        lambda: FOREIGN["ollama"],
+        _python("with_ollama", foreign=True),
+        _without("embeddings"),
     ),
     Client(
         "openai (JavaScript)",
@@ -380,8 +412,8 @@ LangChain's `OpenAIEmbeddings` sends arrays of token numbers, which are decoded 
 send texts: `check_embedding_ctx_length=False`.
 
 This page is written by `python -m tests.api.compatibility`, which runs all clients first (the
-packages for JavaScript after `make judges`; LangChain and llm with `TOOLKIT_REQUIRE_JUDGES=1`, into an environment
-of their own, or `TOOLKIT_CLIENT_VENV` naming one that has them). A test compares it with the tests.
+packages for JavaScript after `make judges`; the Python packages that are not dependencies with
+`TOOLKIT_REQUIRE_JUDGES=1`, into an environment of their own, or `TOOLKIT_CLIENT_VENV` naming one that has them). A test compares it with the tests.
 """
 
 
