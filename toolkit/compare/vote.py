@@ -32,6 +32,7 @@ class Vote:
         model_a, model_b: their models.
         outcome: `a`, `b`, `tie` or `both_bad`.
         is_blind: the names were hidden from the voter.
+        voter: None for a person, or the model that judged.
         note: a remark of the voter.
     """
 
@@ -44,6 +45,7 @@ class Vote:
     model_b: str
     outcome: Outcome
     is_blind: bool = False
+    voter: str | None = None
     note: str | None = None
 
 
@@ -54,6 +56,7 @@ def judge(
     *,
     between: tuple[int, int] | None = None,
     is_blind: bool = False,
+    voter: str | None = None,
     note: str | None = None,
 ) -> tuple[Vote, ...]:
     """The votes that a choice means: one for the pair judged, or one for each pair it decides.
@@ -77,6 +80,7 @@ def judge(
             model_b=panes[b].model,
             outcome=winner if isinstance(winner, str) else ("a" if winner == a else "b"),
             is_blind=is_blind,
+            voter=voter,
             note=note,
         )
         for a, b in pairs

@@ -43,6 +43,25 @@ _VOTES: Final = """
     ORDER BY voted_at, vote_id"""
 
 
+_JUDGED: Final = """
+    SELECT v.vote_id, v.board_id, v.voted_at, v.outcome, v.model_a, v.model_b, v.voter, v.note,
+           a.messages AS messages_a, b.messages AS messages_b,
+           a.output_text AS text_a, b.output_text AS text_b
+    FROM votes v
+    LEFT JOIN panes pa ON pa.pane_id = v.pane_a LEFT JOIN calls a ON a.call_id = pa.call_id
+    LEFT JOIN panes pb ON pb.pane_id = v.pane_b LEFT JOIN calls b ON b.call_id = pb.call_id
+    WHERE v.outcome <> 'retracted'
+      AND v.vote_id NOT IN (SELECT note FROM votes WHERE outcome = 'retracted' AND note IS NOT NULL)
+    ORDER BY v.voted_at, v.vote_id"""
+_ARRIVALS: Final = """
+    SELECT p.position, c.ttft_ms, c.duration_ms, c.chunk_offsets_us, c.output_text,
+           c.reasoning_text
+    FROM panes p JOIN calls c ON c.call_id = p.call_id
+    WHERE p.board_id = ?
+    QUALIFY row_number() OVER (PARTITION BY p.position ORDER BY p.ended_at DESC) = 1
+    ORDER BY p.position"""
+
+
 def board_rows(store: Store, limit: int) -> list[Row]:
     """Boards, newest first, with their models and how many panes and votes they have."""
     return store.rows(_BOARDS, [limit])
@@ -61,6 +80,16 @@ def pane_rows(store: Store, board_id: str) -> list[Row]:
 def vote_rows(store: Store) -> list[Row]:
     """All votes that count, oldest first; one that was undone is left out."""
     return store.rows(_VOTES)
+
+
+def judged_rows(store: Store) -> list[Row]:
+    """All votes that count with the question and both answers, oldest first."""
+    return store.rows(_JUDGED)
+
+
+def arrival_rows(store: Store, board_id: str) -> list[Row]:
+    """When the pieces of each pane's answer arrived, by position on the board."""
+    return store.rows(_ARRIVALS, [board_id])
 
 
 def pane_figures(source: Source, board_ids: list[str]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from toolkit.ui.compare.board_list import draw_boards
 from toolkit.ui.compare.panes import PaneActions, draw_drafts, draw_panes, state_of
 from toolkit.ui.compare.saved_board import prompt_text
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
-from toolkit.ui.compare.vote_panel import draw_vote, winner_of
+from toolkit.ui.compare.vote_panel import draw_judge, draw_vote, winner_of
 from toolkit.ui.components.chart_block import draw_figure, draw_sources, notebook_of
 from toolkit.ui.components.difference import difference_markdown
 from toolkit.ui.components.error_card import error_card
@@ -109,7 +109,7 @@ def draw_compare(toolkit: Toolkit) -> None:
         _panes_live()
     else:
         _panes_now(state, best=winner_of(state))
-        _draw_end(state, board)
+        _draw_end(toolkit, state, board)
 
 
 def _follow_address(toolkit: Toolkit, state: CompareState) -> None:
@@ -344,13 +344,14 @@ def _panes_live() -> None:
         st.rerun(scope="app")
 
 
-def _draw_end(state: CompareState, board: Board) -> None:
+def _draw_end(toolkit: Toolkit, state: CompareState, board: Board) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
             draw_vote(state, board)
         if len(board.panes) >= MIN_PANES and not state.hides_names:
             with st.popover("Difference", icon=":material/difference:", type="tertiary"):
                 _draw_difference(board)
+            draw_judge(toolkit, board)
     if state.hides_names:
         st.caption("The timeline and figures show the model names; they appear after you vote.")
         return

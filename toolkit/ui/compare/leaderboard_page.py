@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,9 +12,13 @@ import streamlit as st
 
 from toolkit.charts.numbers import UNKNOWN
 from toolkit.compare.board_history import votes_of
+from toolkit.compare.model_judge import agreement_with_people
+from toolkit.compare.preferences import Preferences, read_preferences
 from toolkit.compare.ranking import leaderboard
 from toolkit.files import csv_of
+from toolkit.stats.agreement import Agreement
 from toolkit.store.queries.app_pages import measured_models
+from toolkit.store.queries.boards import judged_rows
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
 from toolkit.ui.components.format import count
@@ -22,6 +27,7 @@ from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.home.first_use import ask_two_models
 
 FEW_VOTES: Final = 5
+MATRIX_MODELS: Final = 10
 _VOTERS: Final = ("people", "judges", "both")
 
 
@@ -36,7 +42,7 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     with page_head("Leaderboard", _sentence(votes, rows)):
         st.segmented_control("Voters", _VOTERS, default="people", required=True, key="voter",
                              label_visibility="collapsed")  # fmt: skip
-        _export(votes, rows)
+        _export(toolkit, votes, rows)
     if not rows:
         empty("No votes yet. Compare models with hidden names, and vote for the better answer.")
         st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:")
@@ -48,8 +54,9 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     left, right = st.columns((62, 38), gap="medium")
     with left:
         _draw_ratings(toolkit, rows)
+        _draw_judges(every)
     with right:
-        _draw_pairs(votes)
+        _draw_matrix(votes, [str(row["model"]) for row in rows])
 
 
 def _sentence(votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -107,31 +114,82 @@ def _interval(row: Mapping[str, Any], ends: tuple[float, float]) -> str:
     return pictures.as_image(pictures.interval(row["low"], row["rating"], row["high"], ends))
 
 
-def _draw_pairs(votes: Sequence[Mapping[str, Any]]) -> None:
+def _draw_matrix(votes: Sequence[Mapping[str, Any]], models: Sequence[str]) -> None:
+    """Who wins against whom, best model first; a cell has the wins of its row's model."""
     section("Wins by pair")
-    pairs: dict[tuple[str, str], list[int]] = {}
+    shown = models[:MATRIX_MODELS]
+    wins = count_wins(votes)
+    columns = {
+        "Won": Column([f"{n} {name}" for n, name in enumerate(shown, 1)], 170, on_phone=True)
+    }
+    for number, against in enumerate(shown, 1):
+        columns[f"{number}"] = Column(
+            [_pair_text(wins.get((model, against))) for model in shown], 52, "right", against,
+            on_phone=True,
+        )  # fmt: skip
+    draw_table(
+        columns,
+        key="pairs",
+        alt="Wins of each model against each other model",
+        height=min(28 * len(shown) + 38, 480),
+    )
+    st.caption("Wins of the row against the column, of all votes on that pair; ties are neither.")
+    if len(models) > len(shown):
+        st.caption(f"The best {len(shown)} of {len(models)} models are shown.")
+
+
+def count_wins(votes: Sequence[Mapping[str, Any]]) -> Mapping[tuple[str, str], tuple[int, int]]:
+    """For each ordered pair of models: how often the first won, and how many votes there were."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
     for vote in votes:
         a, b = str(vote["model_a"]), str(vote["model_b"])
-        key = (min(a, b), max(a, b))
-        won = pairs.setdefault(key, [0, 0, 0])
-        winner = {"a": a, "b": b}.get(str(vote["outcome"]))
-        won[2 if winner is None else 0 if winner == key[0] else 1] += 1
-    names = sorted(pairs, key=lambda pair: -sum(pairs[pair]))
+        if a == b:
+            continue
+        for pair, winner in (((a, b), "a"), ((b, a), "b")):
+            won, all_votes = found.get(pair, (0, 0))
+            found[pair] = (won + (vote["outcome"] == winner), all_votes + 1)
+    return found
+
+
+def _pair_text(found: tuple[int, int] | None) -> str:
+    return UNKNOWN if found is None else f"{found[0]}/{found[1]}"
+
+
+def _draw_judges(every: Sequence[Mapping[str, Any]]) -> None:
+    """How far each model judge agrees with people; nothing where no judge has voted."""
+    judges = sorted({str(vote["voter"]) for vote in every if vote["voter"] is not None})
+    if not judges:
+        return
+    found = agreement_with_people(every)
+    section("Judges against people")
     draw_table(
         {
-            "Model": Column([a for a, _ in names], 150, on_phone=True),
-            "won": Column([pairs[pair][0] for pair in names], 46, "number", on_phone=True),
-            "ties": Column([pairs[pair][2] for pair in names], 46, "number"),
-            "lost": Column([pairs[pair][1] for pair in names], 46, "number", on_phone=True),
-            "Against": Column([b for _, b in names], 150, on_phone=True),
+            "Judge": Column(judges, 210, on_phone=True),
+            "kappa": Column([_kappa(found.get(name)) for name in judges], 130, "right",
+                            "Cohen's kappa with its 95 % interval: 1 is full agreement, 0 chance",
+                            on_phone=True),
+            "agree": Column([_share(found.get(name)) for name in judges], 110, "right"),
+            "votes": Column([sum(vote["voter"] == name for vote in every) for name in judges],
+                            60, "number"),
         },
-        key="pairs",
-        alt="Votes by pair of models",
-        height=min(28 * len(names) + 38, 480),
-    )
+        key="judges",
+        alt="Agreement of each judge with people",
+    )  # fmt: skip
 
 
-def _export(votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
+def _kappa(found: Agreement | None) -> str:
+    if found is None or math.isnan(found.kappa):
+        return UNKNOWN
+    return f"{found.kappa:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def _share(found: Agreement | None) -> str:
+    return "no shared pair" if found is None else f"{found.observed:.0%} of {count(found.n)}"
+
+
+def _export(
+    toolkit: Toolkit, votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> None:
     if not rows:
         return
 
@@ -148,3 +206,14 @@ def _export(votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]
                            on_click="ignore")  # fmt: skip
         st.download_button("Votes as JSON lines", as_lines, "votes.jsonl", "application/jsonl",
                            on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Preference data (DPO)", lambda: _preferences(toolkit, votes).as_jsonl(),
+            "preferences.jsonl", "application/jsonl", on_click="ignore",
+            help="JSON lines with prompt, chosen and rejected, as TRL reads them; ties and answers "
+            "that were not recorded are left out.",
+        )  # fmt: skip
+
+
+def _preferences(toolkit: Toolkit, votes: Sequence[Mapping[str, Any]]) -> Preferences:
+    shown = {vote["vote_id"] for vote in votes}
+    return read_preferences(row for row in judged_rows(toolkit.store) if row["vote_id"] in shown)
