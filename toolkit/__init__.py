@@ -13,12 +13,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from toolkit.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
     from toolkit import charts, errors
     from toolkit.calls.client import ReplyStream
@@ -244,7 +246,39 @@ def probes(**filters: Any) -> pd.DataFrame:
     return _toolkit().probes(**filters)
 
 
-def sql(query: str, params: Sequence[object] | Mapping[str, object] = ()) -> pd.DataFrame:
+@overload
+def sql(
+    query: str,
+    params: Sequence[object] | Mapping[str, object] = (),
+    *,
+    as_: Literal["pandas", "pandas-arrow"] = "pandas",
+) -> pd.DataFrame: ...
+
+
+@overload
+def sql(
+    query: str,
+    params: Sequence[object] | Mapping[str, object] = (),
+    *,
+    as_: Literal["arrow"],
+) -> pa.Table: ...
+
+
+@overload
+def sql(
+    query: str,
+    params: Sequence[object] | Mapping[str, object] = (),
+    *,
+    as_: Literal["polars"],
+) -> pl.DataFrame: ...
+
+
+def sql(
+    query: str,
+    params: Sequence[object] | Mapping[str, object] = (),
+    *,
+    as_: Literal["pandas", "pandas-arrow", "arrow", "polars"] = "pandas",
+) -> pd.DataFrame | pa.Table | pl.DataFrame:
     """Run one read-only SQL query over the store and return a DataFrame.
 
     The connection has no file and no network access. Rows still in the journal are seen.
@@ -252,11 +286,19 @@ def sql(query: str, params: Sequence[object] | Mapping[str, object] = ()) -> pd.
     Args:
         query: one reading statement in DuckDB's SQL.
         params: values for `?` in order, or for `$name` by name; they are always bound.
+        as_: the form of the result: `pandas`, `pandas-arrow` (pandas with Arrow types, which
+            keep money, whole numbers with gaps and lists as they are), `arrow` (a
+            `pyarrow.Table`) or `polars`.
 
     Raises:
         toolkit.errors.StoreError: the query is not readable, not allowed, or failed.
+        toolkit.errors.InvalidInput: there is no such form, or polars is not installed.
     """
-    return _toolkit().store.user_frame(query, params)
+    if as_ == "pandas":
+        return _toolkit().store.user_frame(query, params)
+    from toolkit.store.reader import convert_arrow
+
+    return convert_arrow(_toolkit().store.user_arrow(query, params), as_)
 
 
 def regress(

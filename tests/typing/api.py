@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import assert_type
 
 import pandas as pd
+import polars as pl
 
 import toolkit as tk
 from toolkit.calls.client import ReplyStream
@@ -28,6 +29,8 @@ def functions() -> None:
     assert_type(tk.compare("Hi", ["a/b", "c/d"], panes=[{"temperature": 0.0}, {}]), Board)
     assert_type(tk.calls(provider="openai", limit=5), pd.DataFrame)
     assert_type(tk.sql("SELECT 1"), pd.DataFrame)
+    assert_type(tk.sql("SELECT 1", as_="pandas-arrow"), pd.DataFrame)
+    assert_type(tk.sql("SELECT 1", as_="polars"), pl.DataFrame)
     assert_type(tk.regress("local"), SuiteRun)
     assert_type(tk.watch_litellm(), Callable[[], None])
 

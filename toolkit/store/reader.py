@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.errors import StoreError
+from toolkit.errors import InvalidInput, StoreError
 from toolkit.store import rollup, staging
 from toolkit.store.binding import execute
 from toolkit.store.database import Database, explain
@@ -23,6 +23,8 @@ from toolkit.store.tables import Table
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
 USER_SQL_TIMEOUT_S: Final = 60.0
 USER_SQL_MEMORY: Final = "1GB"
@@ -30,6 +32,7 @@ USER_SQL_MEMORY: Final = "1GB"
 USER_SQL_ROWS: Final = 5_000_000
 USER_SQL_BYTES: Final = 1024 * 1024 * 1024
 _CHUNK_VECTORS: Final = 50
+_ARROW_ROWS: Final = 100_000
 
 _PREFIX: Final = "pending_"
 # Table functions that change the engine's state or run unchecked text.
@@ -89,6 +92,19 @@ class LockedDownReader:
             with _time_limit(self._connection, timeout_s):
                 values = dict(params) if isinstance(params, Mapping) else list(params)
                 return _bounded_frame(self._connection.execute(sql, values), timeout_s)
+
+    def arrow(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        timeout_s: float = USER_SQL_TIMEOUT_S,
+    ) -> pa.Table:
+        """The same as an Arrow table, with the types of the database. Errors as `frame`."""
+        with _sql_errors():
+            require_one_query(self._connection, sql)
+            with _time_limit(self._connection, timeout_s):
+                values = dict(params) if isinstance(params, Mapping) else list(params)
+                return _bounded_arrow(self._connection.execute(sql, values), timeout_s)
 
 
 @contextmanager
@@ -249,15 +265,64 @@ def _bounded_frame(result: duckdb.DuckDBPyConnection, timeout_s: float) -> pd.Da
         chunks.append(chunk[0])
         rows += len(chunk[0])
         size += int(chunk[0].memory_usage(index=False, deep=True).sum())
-        if rows > USER_SQL_ROWS or size > USER_SQL_BYTES:
-            raise StoreError(
-                f"the result has more than {USER_SQL_ROWS:,} rows or {USER_SQL_BYTES >> 20:,} MB",
-                hint="Add a LIMIT, aggregate, or select fewer columns.",
-                cause="too_large",
-            )
-        if time.monotonic() > deadline:
-            raise _too_slow()
+        _require_bounds(rows, size, deadline)
     return chunks[0] if len(chunks) == 1 else pd.concat(chunks, ignore_index=True)
+
+
+def _bounded_arrow(result: duckdb.DuckDBPyConnection, timeout_s: float) -> pa.Table:
+    """The result as an Arrow table, within the same bounds."""
+    import pyarrow as pa
+
+    deadline = time.monotonic() + timeout_s
+    reader = result.to_arrow_reader(_ARROW_ROWS)
+    batches, rows, size = [], 0, 0
+    for batch in reader:
+        batches.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        _require_bounds(rows, size, deadline)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def convert_arrow(table: pa.Table, form: str) -> pd.DataFrame | pa.Table | pl.DataFrame:
+    """Convert a table to `pandas-arrow`, `polars`, or leave it as `arrow`.
+
+    Raises:
+        InvalidInput: there is no such form, or polars is not installed.
+    """
+    if form == "arrow":
+        return table
+    if form == "pandas-arrow":
+        import pandas as pd
+
+        return table.to_pandas(types_mapper=pd.ArrowDtype)
+    if form == "polars":
+        try:
+            import polars
+        except ImportError:
+            raise InvalidInput(
+                "polars is not installed", hint="Install it with: pip install polars"
+            ) from None
+        return polars.DataFrame(table)
+    raise InvalidInput(
+        f"there is no form {form!a} of a result",
+        hint="Use pandas, pandas-arrow, arrow or polars.",
+    )
+
+
+def _require_bounds(rows: int, size: int, deadline: float) -> None:
+    """Refuse a result that is too large, or too slow.
+
+    Raises:
+        StoreError: which bound was exceeded.
+    """
+    if rows > USER_SQL_ROWS or size > USER_SQL_BYTES:
+        raise StoreError(
+            f"the result has more than {USER_SQL_ROWS:,} rows or {USER_SQL_BYTES >> 20:,} MB",
+            hint="Add a LIMIT, aggregate, or select fewer columns.",
+            cause="too_large",
+        )
+    if time.monotonic() > deadline:
+        raise _too_slow()
 
 
 def _next_chunk(result: duckdb.DuckDBPyConnection, *, is_first: bool) -> list[pd.DataFrame]:

@@ -21,6 +21,7 @@ from toolkit.store.row_encoding import encode_row, require_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from toolkit.store.database import Database
     from toolkit.store.ingest import IngestReport
@@ -134,6 +135,15 @@ class Store:
             self.ingest(wait_s=0)
         with reading_locked_down(self._journal, self._database) as reader:
             return reader.frame(sql, params)
+
+    def user_arrow(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
+        """The same as an Arrow table. Errors as `user_frame`."""
+        from toolkit.store.reader import reading_locked_down
+
+        with suppress(StoreError):
+            self.ingest(wait_s=0)
+        with reading_locked_down(self._journal, self._database) as reader:
+            return reader.arrow(sql, params)
 
     def info(self) -> StoreInfo:
         """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""
