@@ -71,14 +71,19 @@ class SecretMatcher:
     def redact(self, text: str) -> str:
         """Return `text` with every secret replaced by a placeholder."""
         content = text.encode("utf-8", "surrogatepass")
+        clean = self.redact_bytes(content)
+        return text if clean is content else clean.decode("utf-8", "replace")
+
+    def redact_bytes(self, content: bytes) -> bytes:
+        """Return `content` with every secret replaced; the same object where there is none."""
         spans = self.spans(content)
         if not spans:
-            return text
+            return content
         pieces, at = [], 0
         for begin, end in spans:
             pieces += [content[at:begin], REDACTED.encode()]
             at = end
-        return b"".join([*pieces, content[at:]]).decode("utf-8", "replace")
+        return b"".join([*pieces, content[at:]])
 
     def redact_value(self, value: Any) -> Any:
         """Return a value of a row with the secrets in all its texts and names replaced."""

@@ -58,6 +58,7 @@ from toolkit.api.routing.shadow_traffic import ShadowTraffic
 from toolkit.api.token_limits import check_budget
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
+from toolkit.secret_forms import current_matcher
 from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class ModelCalls:
         if not request.stream:
             return json_response(form.whole(reply), headers)
         events = _repeated_events(reply, form.writer(reply.call_id, reply.model))
-        return StreamingResponse(events, media_type=form.media_type, headers=headers)
+        return StreamingResponse(_without_keys(events), media_type=form.media_type, headers=headers)
 
     async def complete(
         self, request: ModelRequest, http: Request, token: BearerToken
@@ -350,7 +351,7 @@ class ModelCalls:
         headers |= {**mark, **_hedged_header(is_hedged=is_hedged)}
         writer = form.writer(call_id, model)
         events = _events(opened, writer, lambda reply: keep(reply, dropped))
-        return StreamingResponse(events, media_type=form.media_type, headers=headers)
+        return StreamingResponse(_without_keys(events), media_type=form.media_type, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,8 +399,17 @@ async def _discard_stream(opened: _Opened) -> None:
 
 
 def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response."""
-    return Response(orjson.dumps(content), media_type="application/json", headers=headers)
+    """A JSON response, without the keys of providers: a client of the gateway has none of them."""
+    body, matcher = orjson.dumps(content), current_matcher()
+    if matcher.spans(body):
+        body = orjson.dumps(matcher.redact_value(content))
+    return Response(body, media_type="application/json", headers=headers)
+
+
+async def _without_keys(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The events without keys of providers that stand in one event."""
+    async for event in events:
+        yield current_matcher().redact_bytes(event)
 
 
 async def unless_gone(http: Request, task: asyncio.Future[Any]) -> Any:

@@ -32,6 +32,7 @@ from toolkit.errors import (
 )
 from toolkit.records import Blame
 from toolkit.secret import Secret, redact
+from toolkit.secret_forms import current_matcher
 
 _MAX_WORDS = 600
 _MAX_DECODED = 64 * 1024
@@ -290,7 +291,9 @@ def _error(kind: type[CallError], cause: str, message: str, context: Context) ->
 def clean_words(words: str, secrets: Iterable[Secret] = ()) -> str:
     """A message of the provider, safe to show and store: no secret, no control character, short."""
     cut = words[: _MAX_WORDS * 8]
-    text = " ".join(_CONTROL.sub(" ", redact(cut, secrets)).split()).rstrip(".")
+    # Keys in all forms, of this call and of others: a page that echoes a request holds any of them.
+    clean = current_matcher().redact(redact(cut, secrets))
+    text = " ".join(_CONTROL.sub(" ", clean).split()).rstrip(".")
     return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "…"
 
 

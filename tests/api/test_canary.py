@@ -1,0 +1,144 @@
+"""A provider that echoes its key everywhere, in many forms: the key is in nothing that is kept,
+exported, reported or answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.shell import run
+from tests.servers import MockProvider
+from tests.test_secret_forms import FORMS
+from toolkit import toolkit as toolkit_module
+from toolkit.errors import ToolkitError
+from toolkit.evals.dataset import Dataset
+
+pytestmark = pytest.mark.slow
+
+KEY = "canary-" + "Qw7rtY9u" * 5
+CANARIES = {name: form(KEY) for name, form in FORMS.items()}
+MODEL = "leaky/m"
+
+
+def found_in(content: bytes) -> list[str]:
+    """The forms of the key that a content holds."""
+    return [name for name, text in CANARIES.items() if text.encode() in content]
+
+
+def echo(kind: str) -> dict[str, Any]:
+    """An answer of the provider that repeats its key in every form, in one of several places."""
+    text = " | ".join(CANARIES.values())
+    match kind:
+        case "text":
+            return {"text": text}
+        case "reasoning":
+            return {"text": "ok", "reasoning": text}
+        case "tool call":
+            call = {"id": "1", "function": {"name": "f", "arguments": json.dumps({"a": text})}}
+            return {"text": "", "tool_calls": [call]}
+        case "finish reason":
+            return {"text": "ok", "finish_reason": CANARIES["raw"]}
+        case "headers":
+            return {"text": "ok", "headers": {"x-request-id": KEY, "x-ratelimit-limit": KEY}}
+        case "not JSON":
+            return {"status": 200, "body": f"<html>{text}</html>"}
+        case _:
+            return {"status": int(kind), "body": {"error": {"message": text, "type": KEY}}}
+
+
+PLACES = (
+    *("text", "reasoning", "tool call", "finish reason", "headers", "not JSON"),
+    *("400", "401", "404", "429", "500"),
+)
+
+
+@pytest.fixture
+def leaky(served: Any) -> Iterator[MockProvider]:
+    """A provider whose key is the canary."""
+    with MockProvider() as provider:
+        served.toolkit.providers.add(
+            "leaky", base_url=provider.base_url, local=True, api_key=KEY, test=False, max_retries=0
+        )
+        yield provider
+
+
+@pytest.mark.timeout(300)
+def test_a_key_that_a_provider_echoes_is_nowhere(
+    served: Any,
+    leaky: MockProvider,
+    home: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="toolkit")
+    seen: dict[str, bytes] = {}
+    toolkit = served.toolkit
+    for place in PLACES:
+        answer = echo(place)
+        leaky.enqueue(**answer)
+        try:
+            toolkit.complete(MODEL, "Hello")
+        except ToolkitError as error:
+            shown = "".join(traceback.format_exception(error))
+            seen[f"error of {place}"] = f"{shown}{error!r}{error.as_dict()}".encode()
+        leaky.enqueue(**answer)
+        with contextlib.suppress(ToolkitError), toolkit.stream(MODEL, "Hello") as pieces:
+            list(pieces)
+        leaky.enqueue(**answer)
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+        reply = served.ask("POST", "/v1/chat/completions", json=body)
+        seen[f"gateway, {place}"] = reply.content + repr(dict(reply.headers)).encode()
+        leaky.enqueue(**answer)
+        reply = served.ask("POST", "/v1/chat/completions", json=body | {"stream": True})
+        seen[f"gateway's stream, {place}"] = reply.content + repr(dict(reply.headers)).encode()
+        leaky.forget()
+    leaky.enqueue(**echo("text"), times=2)
+    ran = toolkit.evaluation.run(
+        Dataset.from_rows([{"input": "q", "target": "t"}]), MODEL, scorers=["contains"]
+    )
+    for path in ("/api/providers", "/api/providers/leaky", "/api/calls", "/api/health", "/metrics"):
+        seen[path] = served.ask("GET", path).content
+    toolkit.store.ingest()
+    toolkit.close()
+    toolkit_module._open.cache_clear()
+    seen |= _commands(ran.run_id, tmp_path)
+    seen["log"] = caplog.text.encode()
+    seen["output"] = "".join(capfd.readouterr()).encode()
+    for file in [p for folder in (home, tmp_path) for p in folder.rglob("*") if p.is_file()]:
+        seen[str(file)] = file.read_bytes()
+    assert len(seen) > 40
+    leaks = {where: forms for where, content in seen.items() if (forms := found_in(content))}
+    assert leaks == {}, json.dumps(leaks)
+
+
+def _commands(run_id: str, folder: Path) -> dict[str, bytes]:
+    """What commands print, and the files that they write."""
+    commands = [
+        ("calls", "list", "--json"),
+        ("calls", "stats", "--json"),
+        ("calls", "export", str(folder / "calls.csv")),
+        ("calls", "export", str(folder / "calls.jsonl")),
+        ("calls", "export", str(folder / "calls.parquet")),
+        ("providers", "show", "leaky", "--json"),
+        ("providers", "export", "leaky"),
+        ("keys", "list", "--json"),
+        ("store", "sql", "SELECT * FROM calls", "--json"),
+        ("store", "backup", str(folder / "backup")),
+        *(("eval", "export", run_id, "-f", kind) for kind in ("csv", "jsonl", "junit", "html")),
+        ("eval", "show", run_id),
+    ]
+    seen = {}
+    for command in commands:
+        done = run(*command)
+        assert done.returncode == 0, (command, done.stderr)
+        seen[" ".join(command)] = (done.stdout + done.stderr).encode()
+    return seen
