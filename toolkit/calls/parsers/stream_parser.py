@@ -225,7 +225,7 @@ class StreamParser:
         if name == "chunk":
             data = _unpack_chunk(data)
         try:
-            value, had_surrogates = decode_json(data)
+            value, had_surrogates = decode_json(data, whole=True)
         except BadJson as error:
             raise self._record.fail("stream_error", str(error)) from None
         if had_surrogates:
