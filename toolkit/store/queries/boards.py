@@ -53,7 +53,7 @@ _JUDGED: Final = """
     WHERE v.outcome <> 'retracted'
       AND v.vote_id NOT IN (SELECT note FROM votes WHERE outcome = 'retracted' AND note IS NOT NULL)
     ORDER BY v.voted_at, v.vote_id"""
-_ARRIVALS: Final = """
+_CHUNK_TIMES: Final = """
     SELECT p.position, c.ttft_ms, c.duration_ms, c.chunk_offsets_us, c.output_text,
            c.reasoning_text
     FROM panes p JOIN calls c ON c.call_id = p.call_id
@@ -87,9 +87,9 @@ def judged_rows(store: Store) -> list[Row]:
     return store.rows(_JUDGED)
 
 
-def arrival_rows(store: Store, board_id: str) -> list[Row]:
+def chunk_time_rows(store: Store, board_id: str) -> list[Row]:
     """When the pieces of each pane's answer arrived, by position on the board."""
-    return store.rows(_ARRIVALS, [board_id])
+    return store.rows(_CHUNK_TIMES, [board_id])
 
 
 def pane_figures(source: Source, board_ids: list[str]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.board_export import as_html, as_json, as_markdown, board_code
 from toolkit.ui.compare.board_list import draw_boards
 from toolkit.ui.compare.panes import PaneActions, draw_drafts, draw_panes, state_of
+from toolkit.ui.compare.race_panel import draw_race, draw_race_start
 from toolkit.ui.compare.saved_board import prompt_text
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
 from toolkit.ui.compare.vote_panel import draw_judge, draw_vote, winner_of
@@ -107,6 +108,8 @@ def draw_compare(toolkit: Toolkit) -> None:
         _draw_drafts(toolkit, state)
     elif is_running:
         _panes_live()
+    elif state.race is not None:
+        draw_race()
     else:
         _panes_now(state, best=winner_of(state))
         _draw_end(toolkit, state, board)
@@ -352,6 +355,7 @@ def _draw_end(toolkit: Toolkit, state: CompareState, board: Board) -> None:
             with st.popover("Difference", icon=":material/difference:", type="tertiary"):
                 _draw_difference(board)
             draw_judge(toolkit, board)
+        draw_race_start(state)
     if state.hides_names:
         st.caption("The timeline and figures show the model names; they appear after you vote.")
         return

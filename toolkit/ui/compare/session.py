@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,8 +14,9 @@ import streamlit as st
 from toolkit.compare.board_view import pane_names
 from toolkit.compare.new_board import MAX_PANES, Board, RunningBoard, start_board
 from toolkit.compare.pane import Pane
+from toolkit.compare.race import Race, read_race
 from toolkit.compare.vote import Vote
-from toolkit.errors import ToolkitError
+from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.records import Message
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.saved_board import find_running, histories_of, read_board, remember
@@ -46,6 +48,9 @@ class CompareState:
         voted: the same in words; None before.
         trouble: an expected failure to show on the next run.
         added: how many models were ever added; it names the box that adds the next.
+        race: the board shown once more as it streamed; None: it is shown as it ended.
+        race_began: when that began, monotonic seconds.
+        race_speed: how many times as fast as it was.
         next_prompt: what to put into the prompt box when it is next drawn.
     """
 
@@ -59,6 +64,9 @@ class CompareState:
     trouble: ToolkitError | None = None
     next_prompt: str | None = None
     added: int = 0
+    race: Race | None = None
+    race_began: float = 0.0
+    race_speed: float = 1.0
 
     @property
     def is_running(self) -> bool:
@@ -107,12 +115,32 @@ class CompareState:
             self.saved = read_board(toolkit, board_id)
         board = self.board
         assert board is not None
-        self.is_blind, self.votes, self.voted = False, (), None
+        self.is_blind, self.votes, self.voted, self.race = False, (), None, None
         self.choices = [Choice(next(_ids), pane.model, dict(pane.params)) for pane in board.panes]
+
+    def start_race(self, speed: float) -> None:
+        """Show the board once more as it streamed.
+
+        Raises:
+            InvalidInput: no times were recorded.
+            StoreError: the database cannot be read.
+        """
+        board = self.board
+        race = read_race(board.store, board.board_id, board.panes) if board else None
+        if race is None:
+            raise InvalidInput("no times of this board were recorded", hint="Run it again.")
+        self.race, self.race_began, self.race_speed = race, time.monotonic(), speed
+
+    def race_ms(self) -> float | None:
+        """How far the race is, milliseconds of recorded time; None: none, or it is over."""
+        if self.race is None:
+            return None
+        elapsed_ms = (time.monotonic() - self.race_began) * 1000 * self.race_speed
+        return elapsed_ms if elapsed_ms < self.race.length_ms else None
 
     def clear(self) -> None:
         """A new board: the models stay, the answers go."""
-        self.running = self.saved = None
+        self.running = self.saved = self.race = None
         self.is_blind, self.votes, self.voted, self.trouble = False, (), None, None
 
     def ask(
@@ -148,7 +176,7 @@ class CompareState:
             return
         running.stop_when_unwatched(UNWATCHED_STOP_S, _session_is_there())
         remember(running)
-        self.running, self.saved = running, None
+        self.running, self.saved, self.race = running, None, None
         self.is_blind, self.votes, self.voted = is_blind, (), None
 
 
