@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from toolkit.health.policy_backtest import Backtest, Policy
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
+    from toolkit.load_test.load_config import LoadTestOptions
+    from toolkit.load_test.load_result import LoadTestRun
+    from toolkit.load_test.load_runner import LoadProgress
     from toolkit.notebook_magics import Shell
     from toolkit.pricing.cost_estimate import Estimate
     from toolkit.pricing.spend import SpendKey
@@ -179,6 +182,44 @@ def evaluate(
     bar = ProgressBar("answers")
     try:
         return _toolkit().evaluation.run(dataset, models, on_progress=bar, **options)
+    finally:
+        bar.close()
+
+
+def load_test(
+    model: str,
+    *,
+    on_progress: Callable[[LoadProgress], None] | None = None,
+    **options: Unpack[LoadTestOptions],
+) -> LoadTestRun:
+    """Send requests to one model by a schedule and measure latency, throughput and goodput.
+
+    Only the provider that is named is called. Every request is an ordinary recorded call with the
+    origin `load_test`; it counts in spend and budgets, and not in the provider's health. Ctrl-C
+    ends the run and keeps what was measured.
+
+    Args:
+        model: `provider/model_id`. A cloud provider needs `max_usd`.
+        on_progress: called with a `LoadProgress` after every request; a notebook shows a bar
+            without.
+        options: see `LoadTestOptions`: `concurrency` (closed loop) or `rate` (open loop), one or
+            several as steps, prompts, objectives, repeats and bounds.
+
+    Returns:
+        The `LoadTestRun`: `summary`, `steps()`, `frame()` (one row per request), `figure()` and
+        `html()`.
+
+    Raises:
+        toolkit.errors.InvalidInput: an option makes no sense, or a bound would not hold; nothing
+            was sent.
+    """
+    from toolkit.display import ProgressBar, in_notebook
+
+    if on_progress is not None or not in_notebook():
+        return _toolkit().load_tests.run(model, on_progress=on_progress, **options)
+    bar = ProgressBar("requests")
+    try:
+        return _toolkit().load_tests.run(model, on_progress=bar, **options)
     finally:
         bar.close()
 
@@ -397,6 +438,7 @@ __all__ = [
     "evaluate",
     "health",
     "keys",
+    "load_test",
     "models",
     "probes",
     "providers",

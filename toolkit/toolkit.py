@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from toolkit.health.policy_backtest import Backtest, Policy
     from toolkit.health.service import HealthService
     from toolkit.keys.service import Keys
+    from toolkit.load_test.service import LoadTests
     from toolkit.local.local_server import LocalServer
     from toolkit.pricing.budget import Budgets
     from toolkit.pricing.cost_estimate import Estimate
@@ -315,6 +316,23 @@ class Toolkit:
                 resolve=lambda model: self.resolver.resolve(model),
                 embed=self.aembed,
                 capabilities_of=lambda model: self.catalog.capabilities(model),
+            )
+        )
+
+    @cached_property
+    def load_tests(self) -> LoadTests:
+        """Load tests: run, list and read again."""
+        from toolkit.load_test.service import LoadTestDependencies, LoadTests
+
+        return LoadTests(
+            LoadTestDependencies(
+                settings=self.settings,
+                store=self.store,
+                client=lambda: self.client,
+                portal=lambda: self.portal,
+                prices=self.prices,
+                budgets=lambda: self.budgets,
+                resolve=lambda model: self.resolver.resolve(model),
             )
         )
 

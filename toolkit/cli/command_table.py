@@ -28,6 +28,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("demo", "Run", "Try the built-in model in two panes; no key needed"),
     Command("app", "Run", "Serve the app on this machine"),
     Command("serve", "Run", "Serve the HTTP API and the OpenAI-compatible gateway"),
+    Command("bench", "Run", "Load-test one model: latency, throughput and goodput by load"),
     Command("providers", "Configure", "Add, test, change and share providers"),
     Command("keys", "Configure", "Set, check, rotate and remove API keys"),
     Command("models", "Configure", "Sync and list the models you can call, and what changed"),

@@ -1,0 +1,1 @@
+"""Load tests: requests by a schedule to one model, and the figures of every step."""
