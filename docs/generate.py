@@ -23,7 +23,7 @@ NOTE: Final = "<!-- Produced by `python docs/generate.py`; edit the docstrings i
 # Functions and classes of the public API, in the order in which people meet them.
 FUNCTIONS: Final = (
     *("complete", "acomplete", "stream", "astream", "embed", "aembed", "compare", "evaluate"),
-    *("estimate", "spend", "backtest", "calls", "models", "probes", "sql", "regress"),
+    *("load_test", "estimate", "spend", "backtest", "calls", "models", "probes", "sql", "regress"),
     "watch_litellm",
 )
 SERVICES: Final = {
@@ -67,7 +67,9 @@ def python_page() -> str:
     options = importlib.import_module("toolkit.calls.options")
     for name in OPTIONS:
         parts.append(f"\n### {name}\n\n{_docstring(getattr(options, name))}\n")
-    parts.append("\n## Services\n")
+    load_config = importlib.import_module("toolkit.load_test.load_config")
+    load_options = _docstring(load_config.LoadTestOptions)
+    parts.append(f"\n### LoadTestOptions\n\n{load_options}\n\n## Services\n")
     for name, (module, kind) in SERVICES.items():
         service = getattr(importlib.import_module(module), kind)
         parts.append(f"\n### tk.{name}\n\n{_docstring(service)}\n")

@@ -211,7 +211,7 @@ def find_saturation(config: LoadTestConfig, rows: Sequence[Figures], trends: Tre
 
 
 Trends = Mapping[int, tuple[float, float]]
-"""By step: how much longer the ends took than the arrivals, and how much the latency grew."""
+"""By step: how much longer the ends took than the schedule, and how much the latency grew."""
 
 
 def find_trends(found: Sequence[Measurement]) -> Trends:
@@ -244,7 +244,7 @@ def _why_saturated(
     if row["loop"] == "open":
         if trend is not None and trend[0] > _MOST_STRETCH and trend[1] > _MOST_GROWTH:
             return (
-                f"the answers took {trend[0]:.2g} times as long as the arrivals, and latency "
+                f"the answers took {trend[0]:.2g} times as long as the schedule, and latency "
                 f"grew {trend[1]:.2g} times during the step"
             )
         return None

@@ -20,7 +20,7 @@ from toolkit.load_test.prompts import (
     SyntheticPrompts,
     require_lengths,
 )
-from toolkit.load_test.schedule import Arrival, Arrivals, make_arrivals, read_trace
+from toolkit.load_test.send_schedule import Arrival, Schedule, make_schedule, read_trace
 
 if TYPE_CHECKING:
     from toolkit.evals.config import DatasetLike
@@ -52,7 +52,7 @@ class LoadTestOptions(TypedDict, total=False):
             Default: 1, unless `rate` or `trace` is given.
         rate: open loop: so many requests per second on average; several values are steps.
         arrival: how requests of a rate are spread: `poisson` (default) or `constant`.
-        trace: open loop: a file with the moment of each request; see `schedule.read_trace`.
+        trace: open loop: a file with the moment of each request; see `send_schedule.read_trace`.
         trace_speed: 2 replays the trace twice as fast.
         sweep: closed loop with 1, 2, 4, ... 64 in flight, until the server is saturated.
         until_saturated: leave out the steps behind the first one that is saturated.
@@ -170,7 +170,7 @@ class LoadTestConfig:
         name: of the run.
         steps: the levels of load, in order.
         arrival: how the requests of open loops are spread.
-        trace: the arrivals of a trace.
+        trace: the schedule of a trace.
         prompts: where the prompts come from.
         bounds: what the run may not exceed.
         own_limit: requests per second that the provider's `rpm` setting lets through.
@@ -181,7 +181,7 @@ class LoadTestConfig:
     name: str
     steps: tuple[LoadStep, ...]
     arrival: Arrival
-    trace: Arrivals | None
+    trace: Schedule | None
     prompts: PromptSource
     bounds: Bounds
     own_limit: float | None
@@ -218,7 +218,7 @@ class LoadTestConfig:
             "own_limit": self.own_limit,
         }
 
-    def arrivals(self, step: LoadStep, repeat: int) -> Arrivals:
+    def schedule(self, step: LoadStep, repeat: int) -> Schedule:
         """The schedule of an open step, warm-up included; the same for the same seed."""
         if self.trace is not None:
             return self.trace
@@ -227,7 +227,7 @@ class LoadTestConfig:
             assert step.seconds is not None
             count = step.warmup + max(1, math.ceil(step.seconds * step.target))
         seed = f"{self.values['seed']}:{step.number}:{repeat}"
-        return make_arrivals(self.arrival, step.target, count, seed)
+        return make_schedule(self.arrival, step.target, count, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +320,7 @@ def read_load_config(
     return config
 
 
-def _read_trace_option(given: Mapping[str, Any]) -> Arrivals | None:
+def _read_trace_option(given: Mapping[str, Any]) -> Schedule | None:
     if "trace" not in given:
         return None
     speed = _number(given, "trace_speed", 1.0)
@@ -336,7 +336,7 @@ def _read_arrival(given: Mapping[str, Any]) -> Arrival:
     raise InvalidInput(f"`arrival` must be poisson or constant, not {arrival!r}")
 
 
-def _read_steps(given: Mapping[str, Any], trace: Arrivals | None) -> tuple[LoadStep, ...]:
+def _read_steps(given: Mapping[str, Any], trace: Schedule | None) -> tuple[LoadStep, ...]:
     kinds = [name for name in ("concurrency", "rate", "trace", "sweep") if given.get(name)]
     if len(kinds) > 1:
         raise InvalidInput(
@@ -356,7 +356,7 @@ def _read_steps(given: Mapping[str, Any], trace: Arrivals | None) -> tuple[LoadS
     return tuple(_step(given, n, "closed", target) for n, target in enumerate(targets, 1))
 
 
-def _trace_step(given: Mapping[str, Any], trace: Arrivals) -> LoadStep:
+def _trace_step(given: Mapping[str, Any], trace: Schedule) -> LoadStep:
     if given.get("requests") is not None or given.get("seconds") is not None:
         raise InvalidInput("a trace has its own number of requests and its own length")
     warmup = _whole(given, "warmup", 0, least=0)

@@ -30,7 +30,7 @@ from toolkit.load_test.prompts import Prompt, output_params
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
-    from toolkit.load_test.schedule import Arrivals
+    from toolkit.load_test.send_schedule import Schedule
     from toolkit.records import Call, ChatRequest
 
 StopCause = Literal[
@@ -168,22 +168,35 @@ class LoadRunner:
         self._state.step_calls.clear()
         self._state.in_a_row = 0
         self._first_prompt = self._state.sent
-        arrivals = self._config.arrivals(step, repeat) if step.loop == "open" else None
-        await self._prepare_prompts(len(arrivals) if arrivals else step.total, arrivals)
-        if arrivals is None:
-            await self._run_closed(step, repeat)
+        schedule = self._config.schedule(step, repeat) if step.loop == "open" else None
+        await self._prepare_prompts(len(schedule) if schedule else step.total, schedule)
+        first = await self._send_first(step) if self._state.sent == 0 and step.warmup else 0
+        if self._stopping.is_set():
+            return
+        if schedule is None:
+            await self._run_closed(step, repeat, first)
         else:
-            await self._run_open(step, repeat, arrivals)
+            await self._run_open(step, repeat, schedule, first)
         if repeat == 1 and self._config.values["until_saturated"] and self.stopped_by is None:
             self._look_for_saturation(step)
 
-    async def _prepare_prompts(self, count: int | None, arrivals: Arrivals | None) -> None:
+    async def _send_first(self, step: LoadStep) -> int:
+        """Send the first warm-up request alone, and return how many were sent.
+
+        It pays for what a process does once (imports, prices, a connection), which would delay
+        the schedule, and shows whether the model can be called at all.
+        """
+        self._admit()
+        await self._join([self._spawn(self._send(step, 1, 0, time.monotonic()))])
+        return 1
+
+    async def _prepare_prompts(self, count: int | None, schedule: Schedule | None) -> None:
         """Make the prompts of a step beforehand: counting tokens takes time of the event loop."""
         source, first = self._config.prompts, self._first_prompt
 
         def make() -> list[Prompt]:
             wanted = min(count or 0, self._config.bounds.max_requests - first)
-            lengths = arrivals.length_of if arrivals else lambda index: (None, None)
+            lengths = schedule.length_of if schedule else lambda index: (None, None)
             return [source.prompt(first + index, lengths(index)) for index in range(wanted)]
 
         self._prompts = await asyncio.to_thread(make)
@@ -195,9 +208,9 @@ class LoadRunner:
         if find_saturation(self._config, rows, find_trends(self._first_repeat)):
             self.saturated_at = step.number
 
-    async def _run_closed(self, step: LoadStep, repeat: int) -> None:
+    async def _run_closed(self, step: LoadStep, repeat: int, first: int) -> None:
         """Keep so many requests in flight: each worker sends the next one when one has ended."""
-        taken, ends_at_s = 0, None if step.seconds is None else float("inf")
+        taken, ends_at_s = first, None if step.seconds is None else float("inf")
 
         async def work() -> None:
             nonlocal taken, ends_at_s
@@ -216,10 +229,11 @@ class LoadRunner:
 
         await self._join([self._spawn(work()) for _ in range(int(step.target))])
 
-    async def _run_open(self, step: LoadStep, repeat: int, arrivals: Arrivals) -> None:
+    async def _run_open(self, step: LoadStep, repeat: int, schedule: Schedule, first: int) -> None:
         """Send each request when it is due, whatever has become of the earlier ones."""
         slots = asyncio.Semaphore(self._config.bounds.max_concurrency)
-        began_s, tasks = time.monotonic(), list[asyncio.Task[None]]()
+        offsets_s, tasks = schedule.offsets_s[first:], list[asyncio.Task[None]]()
+        began_s = time.monotonic() - (offsets_s[0] if offsets_s else 0.0)
 
         async def send(index: int, due_s: float) -> None:
             async with slots:
@@ -228,7 +242,7 @@ class LoadRunner:
                     return
                 await self._send(step, repeat, index, due_s)
 
-        for index, offset_s in enumerate(arrivals.offsets_s):
+        for index, offset_s in enumerate(offsets_s, first):
             due_s = began_s + offset_s
             if not await self._wait_until(due_s) or not self._admit():
                 break
@@ -340,8 +354,8 @@ class LoadRunner:
             return
         state.failed += 1
         state.in_a_row += 1
-        if call is None and error.blame in ("client", "policy", "local") and state.done == 0:
-            self.stop("not_callable", error.message)
+        if state.done == 0 and isinstance(error, CallError) and error.retry == "no":
+            self.stop("not_callable", f"the first request failed: {error.message}")
         elif state.in_a_row >= most:
             self.stop(
                 "consecutive_errors",

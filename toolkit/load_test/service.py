@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from uuid_utils import uuid7
 
+from toolkit.calls.adapters import warm
 from toolkit.calls.chat_request import build_request
 from toolkit.display import Card, Shown, money
 from toolkit.errors import InvalidInput
@@ -271,6 +272,8 @@ class _Job:
         budget = self._set_budget()
         try:
             client = self._deps.client()
+            # Imports at the first request would be taken for the server's time.
+            await warm(self._deps.resolve(self._config.model)[0].type)
             runner = LoadRunner(self._run_id, self._config, client, self._on_progress)
             self._runner = runner
             await asyncio.to_thread(self._write, "running", None)

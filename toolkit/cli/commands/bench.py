@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RUN_COMMAND = "run"
 
 
-class BenchGroup(TyperGroup):
+class ModelGroup(TyperGroup):
     """Takes a model in the place of a command: `toolkit bench openai/gpt-5-mini`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -49,7 +49,7 @@ app: typer.Typer = new_app(
     "Load-test one model: `toolkit bench PROVIDER/MODEL` is short for "
     "`toolkit bench run PROVIDER/MODEL`."
 )
-app.info.cls = BenchGroup
+app.info.cls = ModelGroup
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]
 HtmlOption = Annotated[
@@ -85,7 +85,7 @@ def run_load_test(  # noqa: PLR0913, PLR0917 - one option each
     ] = None,
     trace: Annotated[
         Path | None,
-        typer.Option("--trace", help="Open loop: arrivals of a trace (.jsonl or .csv)."),
+        typer.Option("--trace", help="Open loop: moments of a trace (.jsonl or .csv)."),
     ] = None,
     trace_speed: Annotated[
         float | None, typer.Option("--trace-speed", help="2 replays the trace twice as fast.")
@@ -202,6 +202,7 @@ def show_load_test(run: RunArgument, html: HtmlOption = None, as_json: JsonFlag 
         _show(toolkit.load_tests.get(run), html, as_json=as_json)
 
 
+_DETAILS = ("TPOT p50", "ITL p95", "latency p99", "TTFT p95")
 _NOT_OPTIONS = frozenset(
     {"model", "param", "slo", "no_stream", "dry_run", "yes", "html", "as_json"}
 )
@@ -288,7 +289,10 @@ def _show(run: LoadTestRun, html: Path | None, *, as_json: bool) -> None:
     rows = [table_row(step) for step in run.summary["steps"]]
     if rows:
         first, *others = rows[0]
-        columns = [Column(first, "Step"), *(Column(n, n, is_number=True) for n in others)]
+        columns = [
+            Column(first, "Step"),
+            *(Column(n, n, is_number=True, is_optional=n in _DETAILS) for n in others),
+        ]
         print_table(rows, columns)
     for step in run.summary["steps"]:
         for code, n in step["error_codes"].items():

@@ -1,7 +1,7 @@
 """When requests are sent: schedules fixed before the first one, and traces read from files.
 
 An open loop does not wait for answers, as users do not wait for each other: a slow server meets the
-same arrivals as a fast one. The schedule depends on the seed alone.
+same load as a fast one. The schedule depends on the seed alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OUTPUT: Final = ("output_length", "output_tokens", "generatedtokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class Schedule:
     """The moments at which requests are due, seconds after the step begins, in order.
 
     Attributes:
@@ -62,12 +62,12 @@ class Arrivals:
         return busiest / window
 
 
-def constant_arrivals(rate: float, count: int) -> Arrivals:
+def constant_schedule(rate: float, count: int) -> Schedule:
     """Requests at equal distances, the first one at once."""
-    return Arrivals(offsets_s=tuple(index / rate for index in range(count)))
+    return Schedule(offsets_s=tuple(index / rate for index in range(count)))
 
 
-def poisson_arrivals(rate: float, count: int, seed: int | str) -> Arrivals:
+def poisson_schedule(rate: float, count: int, seed: int | str) -> Schedule:
     """Requests of a Poisson process: independent, exponentially distributed gaps of mean 1/rate.
 
     The first request comes at once; figures begin with it.
@@ -77,18 +77,18 @@ def poisson_arrivals(rate: float, count: int, seed: int | str) -> Arrivals:
     for _ in range(count):
         offsets.append(at)
         at += rng.expovariate(rate)
-    return Arrivals(offsets_s=tuple(offsets))
+    return Schedule(offsets_s=tuple(offsets))
 
 
-def make_arrivals(kind: Arrival, rate: float, count: int, seed: int | str) -> Arrivals:
-    """Arrivals of a kind that is defined by its rate."""
+def make_schedule(kind: Arrival, rate: float, count: int, seed: int | str) -> Schedule:
+    """Schedule of a kind that is defined by its rate."""
     if kind == "poisson":
-        return poisson_arrivals(rate, count, seed)
-    return constant_arrivals(rate, count)
+        return poisson_schedule(rate, count, seed)
+    return constant_schedule(rate, count)
 
 
-def read_trace(file: Path, *, speed: float = 1.0) -> Arrivals:
-    """Read the arrivals of a trace: JSON lines or CSV, one request a line.
+def read_trace(file: Path, *, speed: float = 1.0) -> Schedule:
+    """Read the schedule of a trace: JSON lines or CSV, one request a line.
 
     A line has a time, `timestamp` in milliseconds (as in Mooncake's traces; ISO times, as in
     Azure's, are read too) or `at_s` in seconds, and may have `input_length` and `output_length` in
@@ -110,7 +110,7 @@ def read_trace(file: Path, *, speed: float = 1.0) -> Arrivals:
         (_read_time(file, number, row), index, row) for index, (number, row) in enumerate(rows)
     )
     began = found[0][0]
-    return Arrivals(
+    return Schedule(
         offsets_s=tuple((at - began) / speed for at, _, _ in found),
         lengths=tuple((_read_length(row, _INPUT), _read_length(row, _OUTPUT)) for *_, row in found),
     )
