@@ -180,11 +180,12 @@ class Evaluation:
             with_real_status({"run_id": run_id, "status": status}, home)["status"]
             for run_id, status in zip(frame["run_id"], frame["status"], strict=True)
         ]
-        # A lost process reported its progress every few seconds; its answers tell the rest.
+        # A killed process reported its progress every few seconds; its kept answers are the truth.
         is_lost = frame["status"] == "interrupted"
-        done = queries.count_done(self._deps.store, list(frame.loc[is_lost, "run_id"]))
-        frame.loc[is_lost, "done"] = [
-            done.get(run_id, 0) for run_id in frame.loc[is_lost, "run_id"]
+        kept = queries.count_done(self._deps.store, list(frame.loc[is_lost, "run_id"]))
+        frame["done"] = [
+            kept.get(run_id, 0) if lost else done
+            for run_id, done, lost in zip(frame["run_id"], frame["done"], is_lost, strict=True)
         ]
         return frame
 
