@@ -6,7 +6,9 @@ import re
 import sys
 import sysconfig
 from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from packaging.version import Version
@@ -52,6 +54,30 @@ def test_the_lock_is_what_is_installed():
 def test_nothing_unknown_runs_at_interpreter_start():
     site_packages = Path(sysconfig.get_path("purelib"))
     assert {p.name for p in site_packages.glob("*.pth")} <= STARTUP_FILES
+
+
+def test_the_bill_of_materials_names_what_the_lock_names():
+    sbom = _load_sbom()
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    packages = list(sbom.read_lock(text))
+    pins = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[.*\])?==", text, flags=re.MULTILINE)
+    assert [package.name for package in packages] == pins
+    components = sbom.build_sbom(packages)["components"]
+    assert all(c["hashes"] and c["purl"].startswith("pkg:") for c in components)
+    assert not [p for p in packages if not sbom.is_allowed(p.licence)]
+    assert not sbom.is_allowed("GPL-3.0-only") and sbom.is_allowed("MIT OR GPL-3.0-only")
+    assert not sbom.is_allowed("GNU Affero General Public License v3")
+    assert sbom.is_allowed("GNU Lesser General Public License v3 (LGPLv3)")
+
+
+def _load_sbom() -> ModuleType:
+    """The script, which is in no package."""
+    spec = spec_from_file_location("sbom", ROOT / "docs" / "sbom.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules["sbom"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_litellm_proxy_is_never_loaded():
