@@ -208,8 +208,14 @@ def test_effort_and_schema_of_messages_are_translated_and_the_rest_is_named(serv
 
 
 def test_messages_counts_tokens_without_a_call(served, claude):
-    count = claude.messages.count_tokens(model="mock/m", messages=HI)
-    assert count.input_tokens > 0
+    count = claude.messages.count_tokens(model="mock/m", messages=HI).input_tokens
+    assert 0 < count < 20
+    text = [{"role": "user", "content": "word " * 1000}]
+    long = claude.messages.count_tokens(model="mock/m", messages=text).input_tokens
+    assert 1000 <= long <= 1500
+    schema = {"type": "object", "description": "a tool " * 100}
+    tools = [{"name": "t", "input_schema": schema}]
+    assert claude.messages.count_tokens(model="mock/m", messages=HI, tools=tools).input_tokens > 100
     assert served.provider.requests == []
 
 

@@ -36,7 +36,7 @@ from toolkit.api.json_bodies import LARGE_BYTES
 from toolkit.api.model_calls import ModelCalls, json_response
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import InvalidInput, ModelNotFound
-from toolkit.pricing.token_estimate import estimate_request_tokens
+from toolkit.pricing.token_estimate import estimate_input_tokens
 from toolkit.store.queries.calls import recorded_turn
 
 B = TypeVar("B", bound=BaseModel)
@@ -135,7 +135,7 @@ def _add_anthropic(router: APIRouter, calls: ModelCalls) -> None:
         body = await read_body(http, token, CountBody)
         request = body.to_request(takes_thinking=False)
         built = build_request(body.model, request.messages, request.params)
-        return {"input_tokens": await asyncio.to_thread(estimate_request_tokens, built)}
+        return {"input_tokens": await asyncio.to_thread(estimate_input_tokens, built)}
 
 
 def _add_ollama(router: APIRouter, calls: ModelCalls) -> None:

@@ -70,6 +70,15 @@ def estimate_output_tokens(params: Mapping[str, object]) -> int:
     return find_output_limit(params) or _DEFAULT_OUTPUT_TOKENS
 
 
+def estimate_input_tokens(request: ChatRequest) -> int:
+    """Return about how many tokens the input has, tools and schemas included, at once for any text.
+
+    A tokenizer would be closer for most texts, and takes seconds for some.
+    """
+    messages = estimate_tokens(request.messages)
+    return messages + _schema_bytes(request.params) // _BYTES_PER_TOKEN
+
+
 def estimate_request_tokens(request: ChatRequest) -> int:
     """Return input and output together, as rate limits count them."""
     if request.operation == "embeddings":

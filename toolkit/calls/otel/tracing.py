@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,6 +189,8 @@ class Tracing:
 
     def _require_output(self) -> Output:
         if self._output is None:
+            # requests looks for a package for SOCKS proxies, and warns when there is none.
+            warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
             from toolkit.calls.otel.exporters import open_output
 
             self._output = open_output(self._settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -54,6 +55,8 @@ def write_otlp(file: Path, rows: Sequence[Mapping[str, Any]], *, has_content: bo
             "the package that writes OpenTelemetry's format is missing",
             hint="Install it with: pip install 'llm-provider-toolkit[otel]'",
         )
+    # requests looks for a package for SOCKS proxies, and warns when there is none.
+    warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
     from toolkit.calls.otel.exporters import encode_calls, merge
 
     is_json = kind != ".pb"
