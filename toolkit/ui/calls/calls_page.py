@@ -17,6 +17,7 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.calls.call_detail import draw_request
 from toolkit.ui.calls.call_filters import chosen_facets, chosen_time, clear_filters, read_counts
 from toolkit.ui.calls.call_table import draw_requests, totals_sentence
+from toolkit.ui.calls.saved_views import draw_views
 from toolkit.ui.compare.session import compare_state
 from toolkit.ui.components.chart_block import draw_bare, draw_sources
 from toolkit.ui.components.format import count
@@ -96,7 +97,8 @@ def draw_calls(toolkit: Toolkit) -> None:
         with toolkit.store.reading() as reader:
             counts = read_counts(reader, chosen)
         chosen = chosen_facets(chosen, counts)
-    with head:
+    with head, st.container(horizontal=True):
+        draw_views(toolkit.settings)
         draw_export(toolkit, chosen)
     if chosen.origin_id:
         _draw_board_note()
