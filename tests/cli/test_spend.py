@@ -58,3 +58,10 @@ def test_budgets_show_what_is_left(recorded, capsys):
     assert code == 0
     assert row["budget"] == "day"
     assert Decimal(str(row["left_usd"])) == Decimal("1.2")
+
+
+def test_a_figure_that_nobody_gave_is_not_called_unpriced(recorded, capsys):
+    """A provider that reports no cost may well have a known price."""
+    _, out, _ = run(capsys, "--by", "provider")
+    assert "Unpriced" in out  # the column
+    assert "unpriced" not in out

@@ -79,7 +79,7 @@ def test_a_request_that_does_not_fit_is_refused_with_all_figures(tmp_path: Path)
     error = caught.value
     assert (error.cap, error.cap_usd, error.spent_usd) == ("day", Decimal("1.00"), Decimal("0.50"))
     assert (error.reserved_usd, error.needed_usd) == (Decimal("0.30"), Decimal("0.30"))
-    assert "$0.500000000000 spent, $0.300000000000 reserved by 1 in progress" in error.message
+    assert "$0.5 spent, $0.3 reserved by 1 in progress" in error.message
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     assert error.free_at == midnight + timedelta(days=1)
     assert error.waits_for_others

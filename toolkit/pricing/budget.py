@@ -227,7 +227,7 @@ class Budgets:
         state = self.reservations.read(cap.key, cap.period_at(datetime.now(UTC)))
         if state.spent_usd >= cap.limit_usd:
             raise _error(
-                f"{cap.title} is used up: ${state.spent_usd:f} of ${cap.limit_usd:f} spent",
+                f"{cap.title} is used up: {_usd(state.spent_usd)} of {_usd(cap.limit_usd)} spent",
                 cap,
                 state,
                 Decimal(0),
@@ -388,6 +388,11 @@ def parse_caps(limits: Mapping[str, float | str | Decimal]) -> list[Cap]:
     return caps
 
 
+def _usd(amount: Decimal) -> str:
+    text = f"{amount:f}"
+    return f"${text.rstrip('0').rstrip('.') if '.' in text else text}"
+
+
 def _midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -399,14 +404,14 @@ def _exceeded(
     request: ChatRequest,
     attempts: Sequence[Call] = (),
 ) -> BudgetExceeded:
-    held = f", ${state.reserved_usd:f} reserved by {state.requests} in progress"
+    held = f", {_usd(state.reserved_usd)} reserved by {state.requests} in progress"
     failed = ""
     if attempts:
         why = attempts[-1].error_message or attempts[-1].error_code
         failed = f" with another attempt; the last one failed: {why}"
     return _error(
-        f"{cap.title} of ${cap.limit_usd:f} would be exceeded: ${state.spent_usd:f} spent"
-        f"{held if state.requests else ''}, and this request may cost up to ${needed_usd:f}"
+        f"{cap.title} of {_usd(cap.limit_usd)} would be exceeded: {_usd(state.spent_usd)} spent"
+        f"{held if state.requests else ''}, and this request may cost up to {_usd(needed_usd)}"
         f"{failed}",
         cap,
         state,
@@ -417,8 +422,8 @@ def _exceeded(
 
 def _cut(cap: Cap, state: CapState, needed_usd: Decimal, request: ChatRequest) -> BudgetExceeded:
     return _error(
-        f"the answer is longer than its limit allows and was cut: ${needed_usd:f} was reserved "
-        f"for it under {cap.title} of ${cap.limit_usd:f}",
+        f"the answer is longer than its limit allows and was cut: {_usd(needed_usd)} was reserved "
+        f"for it under {cap.title} of {_usd(cap.limit_usd)}",
         cap,
         state,
         needed_usd,

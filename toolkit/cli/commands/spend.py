@@ -24,6 +24,11 @@ _TITLES = {
 }
 
 
+def _figure(usd: float | None) -> str:
+    """One of the two figures, or the mark for none: the other one may be known."""
+    return UNKNOWN if usd is None else money(usd)
+
+
 @app.command("spend")
 def show_spend(
     by: Annotated[
@@ -52,8 +57,8 @@ def show_spend(
         *(Column(key, _TITLES[key]) for key in dict.fromkeys(keys)),
         Column("calls", "Calls", count, is_number=True),
         Column("cost_usd", "Cost", money, is_number=True),
-        Column("reported_usd", "Reported", money, is_number=True, is_optional=True),
-        Column("computed_usd", "Computed", money, is_number=True, is_optional=True),
+        Column("reported_usd", "Reported", _figure, is_number=True, is_optional=True),
+        Column("computed_usd", "Computed", _figure, is_number=True, is_optional=True),
         Column("unpriced_calls", "Unpriced", count, is_number=True),
         Column("partial_calls", "Partly priced", count, is_number=True),
         Column("mismatched_calls", "Figures differ", count, is_number=True),
