@@ -143,7 +143,7 @@ class LocalServer:
             raise LocalModelError(
                 "llama.cpp's server is not installed",
                 provider="local",
-                hint='Install it with `pip install "llm-provider-toolkit[local]"`.',
+                hint="Install it with `pip install xllamacpp`, a wheel that compiles nothing.",
             )
         file = require_file(self._settings, name)
         self._settings.make_home()
