@@ -21,6 +21,7 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.board_export import as_html, as_json, as_markdown, board_code
 from toolkit.ui.compare.board_list import draw_boards
 from toolkit.ui.compare.panes import PaneActions, draw_drafts, draw_panes, state_of
+from toolkit.ui.compare.prompt_variables import draw_variables, filled_prompt
 from toolkit.ui.compare.race_panel import draw_race, draw_race_start
 from toolkit.ui.compare.saved_board import prompt_text
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
@@ -218,13 +219,15 @@ def _draw_question(toolkit: Toolkit, state: CompareState) -> None:
             "Prompt",
             key=_PROMPT,
             height=68,
-            placeholder="Type a question for all models. Ctrl+Enter sends it.",
+            placeholder="Type a question for all models. Ctrl+Enter sends it. {{ name }} is a "
+            "variable.",
             persist_state="session",
             label_visibility="collapsed",
         )
         with st.container(width="content", gap="small"):
             _buttons(toolkit, state)
-            st.caption(_estimate(toolkit, state, prompt or ""))
+            st.caption(_estimate(toolkit, state, filled_prompt(prompt or "")))
+    draw_variables(prompt or "")
 
 
 def _buttons(toolkit: Toolkit, state: CompareState) -> None:
@@ -294,7 +297,7 @@ def _stop(state: CompareState) -> None:
 
 
 def _run(toolkit: Toolkit, state: CompareState, follows: bool) -> None:
-    text = st.session_state.get(_PROMPT) or ""
+    text = filled_prompt(st.session_state.get(_PROMPT) or "")
     images = st.session_state.get("compare-images") or []
     prompt: str | list[Message] = _with_images(text, images) if images else text
     is_blind = bool(st.session_state.get("compare-blind"))

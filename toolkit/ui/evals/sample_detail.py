@@ -26,6 +26,16 @@ def draw_story(toolkit: Toolkit, matrix: Matrix, sample: SampleRow) -> None:
         show_text(say_value(sample.target))
     if sample.metadata:
         st.caption(plain(", ".join(f"{k}: {say_value(v)}" for k, v in sample.metadata.items())))
+    if isinstance(sample.input, str):
+        st.page_link(
+            "compare.py",
+            label="Ask these models again on Compare",
+            icon=":material/view_column_2:",
+            query_params={
+                "model": list(dict.fromkeys(model for model, _ in matrix.sides)),
+                "prompt": sample.input,
+            },
+        )
     attempts = _find_attempts(toolkit, sample.answers)
     for side in matrix.sides:
         for answer in sample.cells.get(side, ()):
