@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -65,6 +66,21 @@ def test_a_damaged_file_admits_nobody(tokens, content):
     tokens.path.write_text(content)
     with pytest.raises(KeyStoreError, match="no request is admitted"):
         tokens.find(text)
+
+
+def test_a_full_disk_leaves_the_tokens_as_they_were(tokens, monkeypatch):
+    text = tokens.create("script").reveal()
+    before = tokens.path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(KeyStoreError, match="No space left on device"):
+        tokens.create("another")
+    monkeypatch.undo()
+    assert tokens.path.read_bytes() == before and tokens.find(text).name == "script"
+    assert [path.name for path in tokens.path.parent.iterdir()] == [tokens.path.name]
 
 
 def test_what_another_process_changes_holds_at_once(tokens):

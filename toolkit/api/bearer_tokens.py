@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from toolkit.errors import InvalidInput, KeyStoreError
+from toolkit.files import write_atomic
 from toolkit.secret import Secret
 
 Scope = Literal["manage", "call", "read"]
@@ -166,13 +165,16 @@ class BearerTokens:
         return found
 
     def _write(self, tokens: Iterable[BearerToken]) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".token-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"version": 1, "tokens": [asdict(token) for token in tokens]}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        document = {"version": 1, "tokens": [asdict(token) for token in tokens]}
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(self.path, json.dumps(document, indent=1).encode(), durable=True)
+        except OSError as error:
+            raise KeyStoreError(
+                f"the tokens {self.path} cannot be written ({error.strerror or error})",
+                cause="not_written",
+                hint="Check the folder's permissions and the free disk space; nothing was changed.",
+            ) from None
 
 
 def _read_token(entry: dict[str, Any]) -> BearerToken:
