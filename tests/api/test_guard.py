@@ -232,6 +232,24 @@ def test_a_host_header_is_read_strictly_and_in_any_case(door, host, status):
     assert _ask(guard, headers={**auth, "host": host}).status_code == status
 
 
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "evil.example"), ("127.0.0.1", "127.0.0.1")])
+def test_two_host_headers_are_refused(door, hosts):
+    guard, auth = door
+    headers = [*auth.items(), *(("host", host) for host in hosts)]
+    assert _ask(guard, headers=headers).status_code == 421
+
+
+def test_a_token_at_its_limit_gets_a_429_with_its_wait(tmp_path):
+    tokens = BearerTokens(tmp_path / "token")
+    text = tokens.create("t", requests_per_minute=1).reveal()
+    guard = Guard(_echo, tokens=tokens, limits=Limits())
+    headers = {"authorization": f"Bearer {text}"}
+    assert _ask(guard, headers=headers).status_code == 200
+    answer = _ask(guard, headers=headers)
+    assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+
+
 ALLOWED = "app://obsidian.md"
 
 
