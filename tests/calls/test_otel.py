@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -21,6 +22,8 @@ import toolkit as tk
 from tests.cli.shell import run
 from tests.servers import MockProvider
 from tests.servers.collector import Collector, attributes_of, spans_of
+from tests.store.rows import call_row
+from toolkit.records import Call
 from toolkit.toolkit import Toolkit
 
 PROMPT, ANSWER = "the secret recipe", "salt and pepper"
@@ -188,10 +191,25 @@ def test_the_active_span_of_the_program_is_the_parent(home, provider, monkeypatc
     toolkit = opened(home, provider)
     with program.get_tracer("program").start_as_current_span("its own work") as work:
         toolkit.complete("mock/m", PROMPT)  # on another thread: the context must go along
+        toolkit.embed("mock/e", PROMPT)
+        asyncio.run(toolkit.acomplete("mock/m", PROMPT))
+        with toolkit.stream("mock/m", PROMPT) as stream:
+            "".join(stream)
+        toolkit.compare(PROMPT, ["mock/m", "mock/m2"])
     toolkit.close()
-    request = next(span for span in kept.get_finished_spans() if span.name == "chat m")
-    assert request.parent.span_id == work.get_span_context().span_id
-    assert request.context.trace_id == work.get_span_context().trace_id
+    spans = kept.get_finished_spans()
+    requests = [span for span in spans if span.name.split()[0] in ("chat", "embeddings")]
+    assert len(requests) == 6
+    for request in requests:
+        assert request.parent.span_id == work.get_span_context().span_id
+        assert request.context.trace_id == work.get_span_context().trace_id
+
+
+def test_a_call_of_plain_litellm_code_is_a_span(lab, collector):
+    lab.tracing.observe_watched(Call(**call_row(recorded_by="callback", duration_ms=50.0)))
+    lab.tracing.observe_watched(Call(**call_row()))  # ours, which the pipeline reports
+    lab.close()
+    assert [span.name for span in collector.spans()] == ["attempt 1 m1", "chat m1"]
 
 
 @pytest.mark.slow
