@@ -11,7 +11,8 @@ from toolkit.errors import ToolkitError
 from toolkit.ui.compare.panes import draw_panes
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
 
-RACE_EVERY_S: Final = 0.2
+# A run that is slower than this is interrupted by the next, and its last panes stay behind.
+RACE_EVERY_S: Final = 0.5
 RACE_SPEEDS: Final = (0.5, 1.0, 2.0, 5.0)
 
 
@@ -27,8 +28,8 @@ def draw_race() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(
             min(elapsed_ms / race.length_ms, 1.0),
-            text=f"{duration(elapsed_ms)} of {duration(race.length_ms)}, "
-            f"{state.race_speed:g} times the recorded speed",
+            text=f"{duration(elapsed_ms)} of {duration(race.length_ms)}, at "
+            f"{state.race_speed:g}× the recorded speed",
         )
         if st.button("End replay", icon=":material/stop:", key="race-end"):
             state.race = None

@@ -170,7 +170,7 @@ def _draw_limits(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
                 label, value=None, min_value=least, step=type(least)(1),
                 format="%d" if isinstance(least, int) else "%g",
                 key=_begin(f"{field}-{name}", getattr(provider, field)),
-                placeholder=f"default: {default}",
+                placeholder=default,
             )  # fmt: skip
     left, right = st.columns(2, vertical_alignment="bottom")
     given["auto_sync"] = left.checkbox(
@@ -179,7 +179,7 @@ def _draw_limits(toolkit: Toolkit, provider: Provider) -> dict[str, Any]:
     given["sync_interval_s"] = right.number_input(
         "List again every, s", value=None, min_value=0.0, step=3600.0, format="%g",
         key=_begin(f"sync_interval_s-{name}", provider.sync_interval_s),
-        placeholder=f"default: {SYNC_EVERY.total_seconds():g}",
+        placeholder=f"{SYNC_EVERY.total_seconds():g}",
     )  # fmt: skip
     return given
 
@@ -212,7 +212,7 @@ def _draw_call_defaults(toolkit: Toolkit, provider: Provider, models: Sequence[s
         )  # fmt: skip
         limit = st.number_input(
             "Maximum input tokens", value=None, min_value=0, step=1,
-            key=_begin(f"max-input-{key}", own.max_input_tokens), placeholder="default: no limit",
+            key=_begin(f"max-input-{key}", own.max_input_tokens), placeholder="no limit",
             help="Longer requests are refused before they are sent.",
         )  # fmt: skip
         saved = st.form_submit_button("Save parameters")
