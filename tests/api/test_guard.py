@@ -247,7 +247,7 @@ def test_a_token_at_its_limit_gets_a_429_with_its_wait(tmp_path):
     assert _ask(guard, headers=headers).status_code == 200
     answer = _ask(guard, headers=headers)
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
-    assert answer.json()["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+    assert answer.json()["error"]["code"].upper() == "RATE_LIMIT_EXCEEDED"
 
 
 ALLOWED = "app://obsidian.md"
