@@ -110,6 +110,9 @@ def test_defaults_of_steps_grow_with_what_is_in_flight(toolkit: Toolkit) -> None
     assert [(step.requests, step.warmup) for step in closed] == [(50, 1), (128, 32)]
     opened = toolkit.load_tests.configure(MODEL, rate=[1, 5]).steps
     assert [(step.requests, step.warmup) for step in opened] == [(50, 3), (50, 3)]
+    timed = toolkit.load_tests.configure(MODEL, rate=[2, 5], seconds=10)
+    assert [step.requests for step in timed.steps] == [20, 50] and timed.planned == 76
+    assert toolkit.load_tests.configure(MODEL, concurrency=2, seconds=10).planned is None
     assert [s.target for s in toolkit.load_tests.configure(MODEL, sweep=True).steps][-1] == 64
 
 

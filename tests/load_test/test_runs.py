@@ -340,3 +340,23 @@ def test_the_first_warmup_request_is_sent_alone_and_ends_a_run_that_cannot_work(
     assert len(server.requests) == 1
     assert run.status == "stopped" and run.summary["stopped_by"]["cause"] == "not_callable"
     assert not run.passed and "the first request failed" in str(run)
+
+
+def test_a_failure_of_the_callers_own_code_is_raised_and_the_run_is_not_done(
+    toolkit: Toolkit, server: MockProvider
+) -> None:
+    def fail(progress: LoadProgress) -> None:
+        raise RuntimeError("my own callback")
+
+    with pytest.raises(RuntimeError, match="my own"):
+        toolkit.load_tests.run(MODEL, requests=5, on_progress=fail, name="broken")
+    run = toolkit.load_tests.get("broken")
+    assert run.status == "stopped" and "RuntimeError" in str(run)
+
+
+def test_a_request_that_fails_alone_does_not_end_the_run(
+    toolkit: Toolkit, server: MockProvider
+) -> None:
+    server.enqueue(status=400, body='{"error": {"message": "bad"}}')
+    run = toolkit.load_tests.run(MODEL, requests=3, warmup=0)
+    assert run.status == "done" and run.summary["steps"][0]["ok"] == 2

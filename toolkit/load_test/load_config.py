@@ -57,7 +57,7 @@ class LoadTestOptions(TypedDict, total=False):
         sweep: closed loop with 1, 2, 4, ... 64 in flight, until the server is saturated.
         until_saturated: leave out the steps behind the first one that is saturated.
         requests: measured requests of each step; default: 50, or 4 for each that is in flight.
-        seconds: send for so long in each step, instead of a number of requests.
+        seconds: send for about so long in each step, instead of a number of requests.
         warmup: requests of each step that are sent first and not measured; default: as many as
             are in flight in a closed loop, 3 in an open one, none for a trace.
         repeats: run all steps so many times; two or more give confidence intervals.
@@ -128,7 +128,7 @@ class LoadStep:
         target: requests in flight of a closed loop, requests per second of an open one.
         warmup: requests that are sent first and not measured.
         requests: measured requests; None: as many as there is time for.
-        seconds: how long requests are sent, warm-up not counted; None: until all are sent.
+        seconds: how long a closed loop sends, warm-up not counted; None: until all are sent.
     """
 
     number: int
@@ -223,9 +223,7 @@ class LoadTestConfig:
         if self.trace is not None:
             return self.trace
         count = step.total
-        if count is None:
-            assert step.seconds is not None
-            count = step.warmup + max(1, math.ceil(step.seconds * step.target))
+        assert count is not None  # open loops have a schedule, and so a number of requests
         seed = f"{self.values['seed']}:{step.number}:{repeat}"
         return make_schedule(self.arrival, step.target, count, seed)
 
@@ -370,9 +368,12 @@ def _trace_step(given: Mapping[str, Any], trace: Schedule) -> LoadStep:
 def _step(given: Mapping[str, Any], number: int, loop: Loop, target: float) -> LoadStep:
     is_closed = loop == "closed"
     warmup = _whole(given, "warmup", int(target) if is_closed else _WARMUP, least=0)
-    if given.get("seconds") is not None:
-        seconds = _number(given, "seconds", 0.0)
+    seconds = _number(given, "seconds", 1.0) if given.get("seconds") is not None else None
+    if seconds is not None and is_closed:
         return LoadStep(number=number, loop=loop, target=target, warmup=warmup, seconds=seconds)
+    if seconds is not None:  # as many requests as come in that time on average
+        count = max(1, math.ceil(seconds * target))
+        return LoadStep(number=number, loop=loop, target=target, warmup=warmup, requests=count)
     usual = max(_REQUESTS, _REQUESTS_PER_WORKER * int(target)) if is_closed else _REQUESTS
     requests = _whole(given, "requests", usual, least=1)
     return LoadStep(number=number, loop=loop, target=target, warmup=warmup, requests=requests)

@@ -137,8 +137,8 @@ def summarize_run(
 def _notes(config: LoadTestConfig, steps: Sequence[Figures], facts: Mapping[str, Any]) -> list[str]:
     """What a reader must know in order not to be misled by the figures."""
     notes = [f"Prompts: {config.prompts.basis}."]
-    if config.own_limit is not None:
-        paced = sum(step["paced"] for step in steps)
+    paced = sum(step["paced"] for step in steps)
+    if config.own_limit is not None or paced:
         longest = max((step["paced_max_ms"] for step in steps), default=0.0)
         held = (
             f"it held {count(paced)} requests back, at most {duration(longest)}: those steps "
@@ -146,10 +146,7 @@ def _notes(config: LoadTestConfig, steps: Sequence[Figures], facts: Mapping[str,
             if paced
             else "it held no request back"
         )
-        notes.append(
-            f"The toolkit's own rate limit of the provider is {config.own_limit:.4g} requests/s; "
-            f"{held}."
-        )
+        notes.append(f"The toolkit's own rate limit of the provider is {_limit(config)}; {held}.")
     if facts.get("held_back"):
         notes.append(
             f"The bound of {config.bounds.max_rate:g} requests/s (max_rate) held "
@@ -179,6 +176,11 @@ def _notes(config: LoadTestConfig, steps: Sequence[Figures], facts: Mapping[str,
             "run; latencies may be wrong by as much."
         )
     return notes
+
+
+def _limit(config: LoadTestConfig) -> str:
+    limit = config.own_limit
+    return "its tokens per minute (tpm)" if limit is None else f"{limit:.4g} requests/s"
 
 
 def _say(config: LoadTestConfig, summary: Mapping[str, Any]) -> str:

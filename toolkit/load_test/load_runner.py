@@ -13,7 +13,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from toolkit.calls.chat_request import build_request
-from toolkit.errors import BudgetExceeded, CallError, ToolkitError
+from toolkit.errors import (
+    AuthenticationFailed,
+    BudgetExceeded,
+    CallError,
+    KeyRequired,
+    ModelNotFound,
+    PermissionDenied,
+    QuotaExceeded,
+    ToolkitError,
+)
 from toolkit.load_test.figures import (
     PHASE_TAG,
     REPEAT_TAG,
@@ -34,9 +43,23 @@ if TYPE_CHECKING:
     from toolkit.records import Call, ChatRequest
 
 StopCause = Literal[
-    "interrupted", "max_seconds", "max_requests", "max_usd", "consecutive_errors", "not_callable"
+    "interrupted",
+    "failed",
+    "max_seconds",
+    "max_requests",
+    "max_usd",
+    "consecutive_errors",
+    "not_callable",
 ]
 _CLOCK_DRIFT_S: Final = 0.05
+_ALIKE_FOR_ALL: Final = (
+    KeyRequired,
+    AuthenticationFailed,
+    PermissionDenied,
+    ModelNotFound,
+    QuotaExceeded,
+)
+"""Errors that say nothing of the request: every other one would fail in the same way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +136,7 @@ class LoadRunner:
         timer = asyncio.get_running_loop().call_later(
             self._config.bounds.max_seconds,
             lambda: self.stop(
-                "max_seconds", f"the run took {self._config.bounds.max_seconds:g} s, its bound"
+                "max_seconds", f"the bound of {self._config.bounds.max_seconds:g} s was reached"
             ),
         )
         try:
@@ -279,7 +302,7 @@ class LoadRunner:
         """Count one more request, unless the bound on them is reached."""
         bounds = self._config.bounds
         if self._state.sent >= bounds.max_requests:
-            message = f"{bounds.max_requests:,} requests were sent, its bound"
+            message = f"the bound of {bounds.max_requests:,} requests was reached"
             self.stop("max_requests", message, cancel=False)
             return False
         self._state.sent += 1
@@ -354,7 +377,7 @@ class LoadRunner:
             return
         state.failed += 1
         state.in_a_row += 1
-        if state.done == 0 and isinstance(error, CallError) and error.retry == "no":
+        if state.done == 0 and isinstance(error, _ALIKE_FOR_ALL):
             self.stop("not_callable", f"the first request failed: {error.message}")
         elif state.in_a_row >= most:
             self.stop(

@@ -281,6 +281,12 @@ class _Job:
                 await self.interrupt()
             try:
                 await runner.run()
+            except asyncio.CancelledError:
+                runner.stop("interrupted", "cancelled")
+                raise
+            except Exception as bug:  # its row says so, and the caller gets it
+                runner.stop("failed", f"it failed with {type(bug).__name__}")
+                raise
             finally:
                 row, summary = await asyncio.to_thread(self._finish, runner)
             return _as_result(row, summary, self._deps.store)
