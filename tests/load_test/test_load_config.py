@@ -100,7 +100,7 @@ def test_a_trace_keeps_the_bound_on_the_rate_in_its_busiest_time(
     with pytest.raises(InvalidInput, match="at most 100"):
         toolkit.load_tests.configure(MODEL, trace=file)
     slower = toolkit.load_tests.configure(MODEL, trace=file, trace_speed=0.25)
-    assert slower.planned == 300 and slower.steps[0].warmup == 0
+    assert slower.planned == 301 and slower.steps[0].warmup == 0
     with pytest.raises(InvalidInput, match="own number"):
         toolkit.load_tests.configure(MODEL, trace=file, requests=5)
 

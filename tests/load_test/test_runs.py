@@ -108,8 +108,11 @@ def test_a_trace_decides_moments_and_lengths(
     file = tmp_path / "trace.jsonl"
     file.write_text('{"timestamp":0,"output_length":3}\n{"timestamp":40,"output_length":9}')
     run = toolkit.load_tests.run(MODEL, trace=file)
-    assert sorted(request.json["max_tokens"] for request in server.requests) == [3, 9]
-    gap = run.frame()["scheduled_at"].diff().iloc[1].total_seconds()
+    sent = [request.json["max_tokens"] for request in server.requests]
+    assert sent[0] == 3 and sorted(sent[1:]) == [3, 9]  # one alone before the trace, then its two
+    measured = run.frame().query("phase == 'measured'").sort_values("scheduled_at")
+    assert len(measured) == 2
+    gap = measured["scheduled_at"].diff().iloc[1].total_seconds()
     assert gap == pytest.approx(0.04, abs=1e-5)
 
 

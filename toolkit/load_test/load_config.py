@@ -59,7 +59,8 @@ class LoadTestOptions(TypedDict, total=False):
         requests: measured requests of each step; default: 50, or 4 for each that is in flight.
         seconds: send for about so long in each step, instead of a number of requests.
         warmup: requests of each step that are sent first and not measured; default: as many as
-            are in flight in a closed loop, 3 in an open one, none for a trace.
+            are in flight in a closed loop, 3 in an open one, and one before a trace that is
+            not part of it. The first one is sent alone.
         repeats: run all steps so many times; two or more give confidence intervals.
         max_concurrency: open loop: at most so many in flight; later ones wait, and the wait
             counts in their latency. Default: 1,000.
@@ -129,6 +130,7 @@ class LoadStep:
         warmup: requests that are sent first and not measured.
         requests: measured requests; None: as many as there is time for.
         seconds: how long a closed loop sends, warm-up not counted; None: until all are sent.
+        extra: 1 where a warm-up request that is not part of the schedule is sent before it.
     """
 
     number: int
@@ -137,6 +139,7 @@ class LoadStep:
     warmup: int
     requests: int | None = None
     seconds: float | None = None
+    extra: int = 0
 
     @property
     def label(self) -> str:
@@ -146,7 +149,7 @@ class LoadStep:
     @property
     def total(self) -> int | None:
         """All requests of the step; None where only time bounds them."""
-        return None if self.requests is None else self.warmup + self.requests
+        return None if self.requests is None else self.extra + self.warmup + self.requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +206,10 @@ class LoadTestConfig:
         """All requests of the run; None where only time bounds them."""
         totals = [step.total for step in self.steps]
         known = [total for total in totals if total is not None]
-        return sum(known) * self.repeats if len(known) == len(totals) else None
+        if len(known) < len(totals):
+            return None
+        extra = sum(step.extra for step in self.steps)  # sent once, not in every repeat
+        return (sum(known) - extra) * self.repeats + extra
 
     def as_stored(self) -> dict[str, Any]:
         """All that is stored with the run: what a reader needs, and what `read_stored` needs."""
@@ -362,7 +368,14 @@ def _trace_step(given: Mapping[str, Any], trace: Schedule) -> LoadStep:
         raise InvalidInput(f"{warmup:,} warm-up requests leave nothing of the trace")
     span_s = trace.offsets_s[-1] - trace.offsets_s[0]
     rate = (len(trace) - 1) / span_s if span_s > 0 else float(len(trace))
-    return LoadStep(number=1, loop="open", target=rate, warmup=warmup, requests=len(trace) - warmup)
+    return LoadStep(
+        number=1,
+        loop="open",
+        target=rate,
+        warmup=warmup,
+        requests=len(trace) - warmup,
+        extra=0 if "warmup" in given else 1,
+    )
 
 
 def _step(given: Mapping[str, Any], number: int, loop: Loop, target: float) -> LoadStep:

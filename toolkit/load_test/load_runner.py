@@ -193,7 +193,9 @@ class LoadRunner:
         self._first_prompt = self._state.sent
         schedule = self._config.schedule(step, repeat) if step.loop == "open" else None
         await self._prepare_prompts(len(schedule) if schedule else step.total, schedule)
-        first = await self._send_first(step) if self._state.sent == 0 and step.warmup else 0
+        first = 0
+        if self._state.sent == 0 and (step.extra or step.warmup):
+            first = await self._send_first(step)
         if self._stopping.is_set():
             return
         if schedule is None:
@@ -204,14 +206,15 @@ class LoadRunner:
             self._look_for_saturation(step)
 
     async def _send_first(self, step: LoadStep) -> int:
-        """Send the first warm-up request alone, and return how many were sent.
+        """Send the first warm-up request alone, and return how many of the step were sent.
 
         It pays for what a process does once (imports, prices, a connection), which would delay
         the schedule, and shows whether the model can be called at all.
         """
         self._admit()
-        await self._join([self._spawn(self._send(step, 1, 0, time.monotonic()))])
-        return 1
+        index = -step.extra  # below 0: not part of the schedule
+        await self._join([self._spawn(self._send(step, 1, index, time.monotonic()))])
+        return index + 1
 
     async def _prepare_prompts(self, count: int | None, schedule: Schedule | None) -> None:
         """Make the prompts of a step beforehand: counting tokens takes time of the event loop."""
@@ -339,9 +342,11 @@ class LoadRunner:
     def _build(self, step: LoadStep, repeat: int, index: int, due_s: float) -> ChatRequest:
         values = self._config.values
         # Every step and repeat has prompts of its own, or a prefix cache would answer later ones.
-        is_made = index < len(self._prompts)
-        number = self._first_prompt + index
-        prompt = self._prompts[index] if is_made else self._config.prompts.prompt(number)
+        place = max(index, 0)
+        if place < len(self._prompts):
+            prompt = self._prompts[place]
+        else:
+            prompt = self._config.prompts.prompt(self._first_prompt + place)
         scheduled_at = self._began_at + timedelta(seconds=due_s - self._began_s)
         options: dict[str, Any] = {
             **output_params(values["params"], prompt.output_tokens),
