@@ -57,21 +57,14 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _may_have_doubled_keys(data: bytes, value: Any) -> bool:
-    """Whether `data` may hold more keys than `value`; a fraction of the cost of looking closely."""
+    """Whether `data` may hold more keys than `value`; a fraction of the cost of looking closely.
+
+    Texts have the same colons in both, so a colon more in `data` belongs to a key that is gone.
+    """
     try:
-        if len(orjson.dumps(value)) == len(data):
-            return False
+        return data.count(b":") > orjson.dumps(value).count(b":")
     except orjson.JSONEncodeError:  # nested deeper than it writes
         return True
-    return data.count(b":") > _count_keys(value)
-
-
-def _count_keys(value: Any) -> int:
-    if type(value) is dict:
-        return len(value) + sum(_count_keys(v) for v in value.values() if type(v) in (dict, list))
-    if type(value) is list:
-        return sum(_count_keys(item) for item in value if type(item) in (dict, list))
-    return 0
 
 
 def _refuse_doubled_keys(data: bytes) -> None:
