@@ -236,6 +236,13 @@ def test_a_query_without_end_is_stopped(store):
         picture.frame("SELECT count(*) FROM range(100000000) a, range(1000000) b", timeout_s=0.2)
 
 
+def test_a_users_sql_has_its_own_limit_of_memory(store, monkeypatch):
+    monkeypatch.setattr(reader_module, "USER_SQL_MEMORY", "64MiB")
+    with reader_module.reading_locked_down(store._journal, store._database) as picture:
+        frame = picture.frame("SELECT current_setting('memory_limit') AS most")
+    assert frame["most"][0] == "64.0 MiB"
+
+
 def test_a_query_that_wants_too_much_memory_is_told_so(store, monkeypatch):
     monkeypatch.setattr(reader_module, "USER_SQL_MEMORY", "50MB")
     with pytest.raises(StoreError, match="memory"):
