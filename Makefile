@@ -25,7 +25,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test coverage check fuzz docs screenshots lint types contracts notebooks texts site sbom judges lock clean help
+.PHONY: run demo test coverage check fuzz docs screenshots lint types contracts notebooks texts site guards sbom judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -74,6 +74,9 @@ site: $(DEV) ## Build the documentation site into site/; a broken link fails.
 
 judges: ## Install third-party test servers and clients from npm (needs Node.js); without them their tests are skipped.
 	npm ci --prefix tests/judges --no-audit --no-fund --loglevel=error
+
+guards: $(DEV) ## Remove each guard in turn and see that a test notices (an hour or more).
+	$(BIN)/python -m benchmarks.guards
 
 sbom: $(READY) ## List the dependencies and their licences as CycloneDX, into sbom.cdx.json.
 	$(BIN)/python docs/sbom.py --output sbom.cdx.json
