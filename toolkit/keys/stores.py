@@ -50,7 +50,8 @@ class KeyStores:
         Raises:
             KeyStoreError: the store cannot be used.
         """
-        if (known := self._values.get(entry)) is not None:
+        # An entry that is not confirmed may be another process's, with the value of the key before.
+        if entry.is_confirmed and (known := self._values.get(entry)) is not None:
             return known
         if entry.store == "keyring":
             value = self.keyring.get(_username(entry))
@@ -58,7 +59,7 @@ class KeyStores:
             value = self.vault.get(entry.provider, entry.name, entry.origin)
         if not entry.is_confirmed:
             value = self._confirm(entry, value)
-        if value is not None:
+        elif value is not None:
             self._values[entry] = value
         return value
 

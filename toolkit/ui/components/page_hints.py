@@ -69,7 +69,7 @@ def _translate(match: re.Match[str]) -> str:
     quoted = match.group(1)
     if quoted in _OPTIONS:
         return _OPTIONS[quoted]
-    if not quoted.startswith("toolkit "):
+    if not quoted.startswith(("toolkit ", "pip ")):
         return match.group(0)
     for pattern, place in _COMMANDS:
         if found := re.match(pattern, quoted):
