@@ -107,7 +107,7 @@ def read_picture(host: HealthHost, now: datetime | None = None) -> Picture:
         if (since := _newest_good_day(days, unknown)) is not None:
             for row in ask.last_successes(now, since).rows(reader):
                 last[row["provider"]] = last.get(row["provider"]) or row["last_success_at"]
-    headroom, uptimes = read_headroom(host.store), _totals(days)
+    headroom, uptimes = read_headroom(host.store, now), _totals(days)
     rows = [
         state
         | {"last_success_at": last[name]}

@@ -410,8 +410,8 @@ class Providers(Shown):
             provider.
         """
         if name is None:
-            return read_headroom(self._store)
-        return read_headroom(self._store).get(self.require(name).name)
+            return read_headroom(self._store, _now())
+        return read_headroom(self._store, _now()).get(self.require(name).name)
 
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""

@@ -43,12 +43,13 @@ _MIN_P50, _MIN_P95 = 5, 20
 _BUCKETS_S: Final = (10, 60, 300, 900, 3_600, 10_800, 21_600, 86_400, 604_800)
 _BUCKETS_WANTED: Final = 60
 _INCIDENTS_SHOWN: Final = 500
+_HEADROOM_KEPT: Final = timedelta(days=7)
 _HEADROOM: Final = f"""
 SELECT provider, started_at AS seen_at,
        ratelimit_limit_requests, ratelimit_remaining_requests, ratelimit_reset_requests_s,
        ratelimit_limit_tokens, ratelimit_remaining_tokens, ratelimit_reset_tokens_s
 FROM calls
-WHERE {LIVE} AND started_at >= now() - INTERVAL 7 DAY
+WHERE {LIVE} AND started_at >= ? AND started_at <= ?
   AND (ratelimit_remaining_requests IS NOT NULL OR ratelimit_remaining_tokens IS NOT NULL)
 QUALIFY row_number() OVER (PARTITION BY provider ORDER BY started_at DESC) = 1
 ORDER BY provider"""
@@ -258,12 +259,19 @@ def losses(now: datetime) -> Query:
     )
 
 
-def read_headroom(store: Store) -> dict[str, dict[str, Any]]:
+def read_headroom(store: Store, now: datetime) -> dict[str, dict[str, Any]]:
     """Limits, what remains and when it resets, by provider, from its newest answer of a week.
+
+    Args:
+        store: the database.
+        now: the end of the week, UTC.
+
+    Returns:
+        The columns `seen_at` and `ratelimit_...` by provider.
 
     `..._reset_..._s` counts seconds from `seen_at`, UTC; providers that never said are left out.
     """
-    return {row.pop("provider"): row for row in store.rows(_HEADROOM)}
+    return {row.pop("provider"): row for row in store.rows(_HEADROOM, [now - _HEADROOM_KEPT, now])}
 
 
 def _checked(column: str) -> str:
