@@ -28,9 +28,8 @@ from benchmarks.rounds import percentiles, ratio, report
 from tests.store.rows import call_row
 from toolkit.settings import Settings
 from toolkit.store import migrate
-from toolkit.store.row_encoding import encode_row
 from toolkit.store.store import Store
-from toolkit.store.tables import TABLES
+from toolkit.store.tables import TABLES, encode_row
 
 ARROW_TYPES = {
     "VARCHAR": pa.string(),

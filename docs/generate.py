@@ -209,7 +209,7 @@ def _column(found: tuple[str | Any, ...]) -> tuple[str, str, str]:
 
 def providers_page() -> str:
     """Every preset, and every provider type with what works for it."""
-    from toolkit.providers.presets import presets
+    from toolkit.providers.provider import presets
     from toolkit.providers.type_detection import TYPES
 
     parts = [
@@ -278,7 +278,7 @@ _BASES: Final = {
 
 def _type_row(kind: str) -> list[str]:
     from toolkit.calls.adapters.litellm_gaps import REFUSED
-    from toolkit.calls.adapters.styles import api_style
+    from toolkit.calls.adapters.request import api_style
 
     if reason := REFUSED.get(kind):
         return [f"cannot be called: {reason}", *[""] * (len(COLUMNS) - 1)]
@@ -372,9 +372,8 @@ def _listing(kind: str) -> str:
 
 
 def _identity(kind: str) -> str:
-    from toolkit.calls.adapters.identities import CLOUDS
+    from toolkit.calls.adapters.identities import CLOUDS, can_sign
     from toolkit.calls.adapters.key_exchange import write_exchange
-    from toolkit.calls.adapters.request_signers import can_sign
 
     if kind == "sap" or write_exchange(kind, "key") is not None:
         return "key, exchanged for a token"

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.rows import call_row, model_row
-from toolkit.secret import Secret
-from toolkit.secret_forms import SecretMatcher, redact_shapes
+from toolkit.secret import Secret, SecretMatcher, redact_shapes
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 

@@ -2,6 +2,10 @@
 
 `redact` removes known secret values and anything that looks like a key from text that
 came from outside (a provider's error body, an exception) before it is shown or stored.
+`SecretMatcher` finds every written form of a secret, for redaction of rows and for
+`toolkit scan`: a provider that echoes a key can do so in any encoding, in another case, in
+reverse or cut. Matching is on bytes and by substring search: a hundred searches through a row
+of 2 KB cost 30 microseconds.
 """
 
 from __future__ import annotations
@@ -9,8 +13,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
-from typing import Final, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus
 
 REDACTED: Final = "[redacted]"
@@ -62,7 +68,7 @@ class Secret:
 
     def reveal(self) -> str:
         """Return the plain value (`str`)."""
-        # Whatever left once may come back in an answer: `secret_forms` keeps it out of rows.
+        # Whatever left once may come back in an answer: `SecretMatcher` keeps it out of rows.
         if self._value not in _revealed:
             _revealed[self._value] = None
         return self._value
@@ -117,3 +123,162 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
 def find_key_patterns(text: str) -> list[str]:
     """Names of the key shapes that occur in `text` (empty when it is clean)."""
     return sorted({name for name, pattern in KEY_PATTERNS if pattern.search(text)})
+
+
+MIN_CHARS: Final = 8
+"""Shorter secrets are not looked for: they would be found in ordinary words."""
+
+_MIN_CUT_CHARS: Final = 20
+_SEARCHED: Final = 256
+# What every shape of a key begins with or contains; a text without any of them needs no pattern.
+_SHAPE_HINTS: Final = (
+    *("sk-", "AIza", "gsk_", "xai-", "pplx-", "fw_", "hf_", "AKIA", "ASIA"),
+    *("earer ", "EARER ", "key=", "sig=", "token=", "://"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One written form.
+
+    Attributes:
+        whole: the form as bytes, in lower case where case does not matter.
+        probe: a part of it that is in every cut form of three quarters of it, or all of it.
+        is_any_case: whether it is looked for in any case.
+    """
+
+    whole: bytes
+    probe: bytes
+    is_any_case: bool
+
+
+class SecretMatcher:
+    """Finds secrets in text, in all their forms.
+
+    Args:
+        values: the secrets; those shorter than `min_chars` are left out.
+        min_chars: see `MIN_CHARS`.
+    """
+
+    def __init__(self, values: Iterable[str], min_chars: int = MIN_CHARS) -> None:
+        forms = {form for value in values if len(value) >= min_chars for form in _forms(value)}
+        self._forms = sorted(forms, key=lambda form: len(form.whole), reverse=True)
+
+    def spans(self, content: bytes) -> list[tuple[int, int]]:
+        """Return where secrets stand, in order and without overlaps."""
+        if not self._forms:
+            return []
+        lower = content.lower()  # of bytes: ASCII only, so that offsets stay
+        found = [
+            span
+            for form in self._forms
+            for span in _occurrences(lower if form.is_any_case else content, form)
+        ]
+        return _merged(found)
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every secret replaced by a placeholder."""
+        content = text.encode("utf-8", "surrogatepass")
+        clean = self.redact_bytes(content)
+        return text if clean is content else clean.decode("utf-8", "replace")
+
+    def redact_bytes(self, content: bytes) -> bytes:
+        """Return `content` with every secret replaced; the same object where there is none."""
+        spans = self.spans(content)
+        if not spans:
+            return content
+        pieces, at = [], 0
+        for begin, end in spans:
+            pieces += [content[at:begin], REDACTED.encode()]
+            at = end
+        return b"".join([*pieces, content[at:]])
+
+    def redact_value(self, value: Any) -> Any:
+        """Return a value of a row with the secrets in all its texts and names replaced."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, Mapping):
+            return {self.redact(str(name)): self.redact_value(v) for name, v in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.redact_value(item) for item in value]
+        return value
+
+
+def current_matcher() -> SecretMatcher:
+    """Return the matcher for every secret that was revealed in this process, newest first."""
+    return _matcher(revealed_values()[-_SEARCHED:])
+
+
+@lru_cache(maxsize=4)
+def _matcher(values: tuple[str, ...]) -> SecretMatcher:
+    return SecretMatcher(values)
+
+
+def redact_shapes(text: str) -> str:
+    """Return `text` with whatever has the shape of a key replaced by a placeholder."""
+    if not any(hint in text for hint in _SHAPE_HINTS):
+        return text
+    for _, pattern in KEY_PATTERNS:
+        text = pattern.sub(REDACTED, text)
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _forms(value: str) -> tuple[_Form, ...]:
+    raw = value.encode("utf-8", "surrogatepass")
+    plain = {
+        raw,
+        value[::-1].encode("utf-8", "surrogatepass"),
+        value.encode("utf-16-le", "surrogatepass"),
+    }
+    written = {quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    written |= {json.dumps(value, ensure_ascii=False)[1:-1], raw.hex()}
+    plain |= {text.encode("utf-8", "surrogatepass") for text in written}
+    forms = [_form(form.lower(), is_any_case=True) for form in plain]
+    return tuple(forms + [_form(form, is_any_case=False) for form in _base64_forms(raw)])
+
+
+def _form(whole: bytes, *, is_any_case: bool) -> _Form:
+    size = len(whole)
+    probe = whole[size // 4 : size - size // 4] if size >= _MIN_CUT_CHARS else whole
+    return _Form(whole, probe, is_any_case)
+
+
+def _base64_forms(raw: bytes) -> set[bytes]:
+    """Base64 of any text around the secret: what its own bytes alone decide, at each offset."""
+    forms = set()
+    for lead in range(3):
+        packed = base64.b64encode(bytes(lead) + raw).rstrip(b"=")
+        core = packed[-(-lead * 8 // 6) : (lead + len(raw)) * 8 // 6]
+        forms |= {core, core.replace(b"+", b"-").replace(b"/", b"_")}
+    return {form for form in forms if len(form) >= MIN_CHARS}
+
+
+def _occurrences(content: bytes, form: _Form) -> Iterator[tuple[int, int]]:
+    offset = form.whole.index(form.probe)
+    at = content.find(form.probe)
+    while at >= 0:
+        begin, end = _extended(content, form, at, offset)
+        yield begin, end
+        at = content.find(form.probe, max(end, at + 1))
+
+
+def _extended(content: bytes, form: _Form, at: int, offset: int) -> tuple[int, int]:
+    """Grow a hit to both sides as far as it agrees with the whole form."""
+    begin, first = at, offset
+    while begin > 0 and first > 0 and content[begin - 1] == form.whole[first - 1]:
+        begin, first = begin - 1, first - 1
+    end, last = at + len(form.probe), offset + len(form.probe)
+    while end < len(content) and last < len(form.whole) and content[end] == form.whole[last]:
+        end, last = end + 1, last + 1
+    return begin, end
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged

@@ -1,6 +1,6 @@
 """Proves that no key is where none may be: in the home folder, the store's rows, any given file.
 
-Known keys are looked for in every written form (`secret_forms`), and besides whatever has the
+Known keys are looked for in every written form (`SecretMatcher`), and besides whatever has the
 shape of a key.
 A finding names the file and the place, never the value.
 """
@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidInput
-from toolkit.secret import KEY_PATTERNS, Secret
-from toolkit.secret_forms import SecretMatcher
+from toolkit.secret import KEY_PATTERNS, Secret, SecretMatcher
 
 if TYPE_CHECKING:
     from toolkit.settings import Settings

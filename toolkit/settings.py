@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -188,3 +189,37 @@ class Settings(BaseSettings):
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.home
+
+
+_MAX_DOTENV_BYTES: Final = 1024 * 1024
+_dotenv_cache: dict[Path, tuple[tuple[int, int], dict[str, str]]] = {}
+
+
+def read_dotenv(folder: Path | None = None) -> Mapping[str, str]:
+    """Variables of `./.env`; an empty mapping if there is none or it cannot be read.
+
+    They are never exported into the environment. Values are used literally; variables in them
+    are not expanded.
+    """
+    path = (folder or Path.cwd()) / ".env"
+    try:
+        status = path.stat()
+        if not path.is_file() or status.st_size > _MAX_DOTENV_BYTES:
+            return {}
+        stamp = (status.st_mtime_ns, status.st_size)
+        known = _dotenv_cache.get(path)
+        if known is None or known[0] != stamp:
+            _dotenv_cache[path] = known = (stamp, _parse_dotenv(path))
+    except OSError:
+        return {}
+    return known[1]
+
+
+def _parse_dotenv(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+
+    try:
+        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return {}
+    return {name: value.strip() for name, value in found.items() if value and value.strip()}

@@ -149,8 +149,8 @@ class Toolkit:
     @cached_property
     def client(self) -> Client:
         """The asynchronous client that every call goes through."""
+        from toolkit.calls.attempt_spec import keyless_in_replay
         from toolkit.calls.client import Client
-        from toolkit.calls.source import keyless_in_replay
 
         return Client(
             settings=self.settings,
@@ -241,7 +241,7 @@ class Toolkit:
 
     async def _prepare(self, model: str) -> None:
         """Start the local server if its model is called, and load the price."""
-        from toolkit.calls.source import current_source
+        from toolkit.calls.attempt_spec import current_source
         from toolkit.local.autostart import prepare_local
 
         is_built_in = self.registry.is_built_in(model.partition("/")[0])

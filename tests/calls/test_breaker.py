@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from toolkit.calls.policy.circuit_breaker import Breaker, BreakerRules, Entry, Refusal
+from toolkit.calls.policy.admission import Breaker, BreakerRules, Entry, Refusal
 
 RULES = BreakerRules(window=100, min_calls=1000, trial_timeout_s=5)
 

@@ -20,7 +20,7 @@ from toolkit.calls.parsers.embedding_vectors import (
     decode_vector,
     encode_vector,
 )
-from toolkit.calls.pipeline.processors import DefaultParams, InputTokenLimit
+from toolkit.calls.pipeline import DefaultParams, InputTokenLimit
 from toolkit.errors import (
     ContextWindowExceeded,
     InvalidInput,

@@ -17,7 +17,7 @@ from tests.calls.asking import Asking
 from tests.calls.test_event_stream import frame
 from tests.servers.mock_provider import MockProvider
 from toolkit.calls.adapters.litellm_gaps import REFUSED
-from toolkit.calls.adapters.styles import api_style
+from toolkit.calls.adapters.request import api_style
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import InvalidRequest
 from toolkit.providers.registry import Registry

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
+from toolkit.calls.policy.rate_limiter import read_ratelimit_headers
 from toolkit.records import CALL_COLUMNS
 
 AT = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)

@@ -13,10 +13,11 @@ from tests.calls.asking import asking, quick_settings
 from tests.servers.mock_provider import MockProvider
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.client import Client
-from toolkit.calls.pipeline.pipeline import Pipeline, Processor
-from toolkit.calls.pipeline.processors import (
+from toolkit.calls.pipeline import (
     DefaultParams,
     InputTokenLimit,
+    Pipeline,
+    Processor,
     PromptTemplate,
     Redaction,
 )

@@ -10,10 +10,9 @@ import pytest
 
 from tests.calls.simulated import Clock
 from toolkit import errors
-from toolkit.calls.attempt_spec import AttemptEnd
+from toolkit.calls.attempt_spec import AttemptEnd, marked_source
 from toolkit.calls.chat_request import build_request
 from toolkit.calls.policy.call_policy import Policy, Target
-from toolkit.calls.source import marked_source
 from toolkit.providers.provider import Provider
 from toolkit.settings import Settings
 

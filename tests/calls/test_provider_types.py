@@ -13,8 +13,7 @@ from tests.calls.asking import Asking, make_provider
 from tests.servers.mock_provider import MockProvider
 from toolkit.calls.adapters import RequestNotBuilt, write_request
 from toolkit.calls.adapters.library import load
-from toolkit.calls.adapters.request import OutgoingRequest
-from toolkit.calls.adapters.styles import api_style
+from toolkit.calls.adapters.request import OutgoingRequest, api_style
 from toolkit.errors import InvalidRequest
 from toolkit.secret import Secret
 

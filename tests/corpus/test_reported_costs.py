@@ -16,7 +16,7 @@ from tests.corpus.reading import read
 from tests.corpus.replay_server import ReplayServer
 from toolkit.pricing.price import Price
 from toolkit.pricing.receipts import build_receipt, differs
-from toolkit.providers.presets import presets
+from toolkit.providers.provider import presets
 from toolkit.records import Receipt, Reply
 from toolkit.toolkit import current
 

@@ -11,7 +11,7 @@ import pytest
 import toolkit as tk
 from tests.cli.shell import run
 from tests.servers import Answer, MockProvider
-from toolkit.calls.pipeline.processors import InputTokenLimit
+from toolkit.calls.pipeline import InputTokenLimit
 from toolkit.errors import (
     ContextWindowExceeded,
     MalformedResponse,
@@ -20,7 +20,7 @@ from toolkit.errors import (
     StreamInterrupted,
     ToolkitError,
 )
-from toolkit.keys.token_sources import AccessToken
+from toolkit.keys.sources import AccessToken
 from toolkit.secret import Secret
 from toolkit.toolkit import current
 

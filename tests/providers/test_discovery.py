@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from toolkit.providers.discovery import find_local_servers
-from toolkit.providers.presets import presets
+from toolkit.providers.provider import presets
 from toolkit.providers.provider_list import find_named
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from toolkit.errors import InvalidProvider
 from toolkit.providers.base_url import check_base_url
 from toolkit.providers.naming import check_name, check_variable
-from toolkit.providers.presets import find_address, find_base_url, has_key, presets
+from toolkit.providers.provider import find_address, find_base_url, has_key, presets
 from toolkit.providers.type_detection import TYPES, complete_base_url, detect_type, find_preset
 
 NAMES = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import InvalidProvider, ProviderExists, ProviderNotFound
-from toolkit.providers.presets import presets
+from toolkit.providers.provider import presets
 from toolkit.providers.registry import Registry
 
 URL = "https://llm.corp.example/v1"

@@ -20,7 +20,7 @@ from toolkit.errors import (
     KeyStoreError,
 )
 from toolkit.keys import os_keyring
-from toolkit.keys.token_sources import AccessToken, expires_in
+from toolkit.keys.sources import AccessToken, expires_in
 from toolkit.providers.plugins import Piece
 from toolkit.secret import Secret
 
@@ -184,7 +184,7 @@ def test_discovery_adds_a_local_server_once_and_respects_what_people_did(mock, m
     from dataclasses import replace
 
     from toolkit.providers import discovery
-    from toolkit.providers.presets import presets
+    from toolkit.providers.provider import presets
 
     moved = {n: replace(p, base_url="http://127.0.0.1:1023/v1") for n, p in presets().items()}
     moved["vllm"] = replace(presets()["vllm"], base_url=mock.base_url)

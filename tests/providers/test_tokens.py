@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from toolkit.errors import KeyRequired
-from toolkit.keys.token_sources import AccessToken, TokenSource, TokenSources, expires_in
+from toolkit.keys.sources import AccessToken, TokenSource, TokenSources, expires_in
 from toolkit.secret import Secret
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolkit.errors import InvalidProvider
-from toolkit.providers.presets import presets
+from toolkit.providers.provider import presets
 from toolkit.providers.type_detection import (
     TYPES,
     check_type,

@@ -20,7 +20,7 @@ import yaml
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.source import current_source
+from toolkit.calls.attempt_spec import current_source
 from toolkit.errors import (
     AuthenticationFailed,
     CassetteError,

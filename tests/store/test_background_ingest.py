@@ -6,8 +6,8 @@ import threading
 import time
 
 from toolkit.errors import StoreError
-from toolkit.store import background_ingest as publisher_module
-from toolkit.store.background_ingest import Publisher
+from toolkit.store import store as publisher_module
+from toolkit.store.store import Publisher
 
 
 def test_no_thread_before_the_first_record():

@@ -12,8 +12,7 @@ import pytest
 
 from tests.store.rows import call_row
 from toolkit.errors import StoreError
-from toolkit.store.row_encoding import encode_row, require_table
-from toolkit.store.tables import TABLES
+from toolkit.store.tables import TABLES, encode_row, require_table
 
 CALLS = TABLES["calls"]
 

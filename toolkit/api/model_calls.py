@@ -58,7 +58,7 @@ from toolkit.api.routing.shadow_traffic import ShadowTraffic
 from toolkit.api.token_limits import check_budget
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
-from toolkit.secret_forms import current_matcher
+from toolkit.secret import current_matcher
 from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:

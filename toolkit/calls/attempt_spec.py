@@ -1,14 +1,21 @@
-"""What one attempt is to do, and how it ended: what the policy and an attempt exchange."""
+"""What one attempt is to do, how it ended, and where its answer comes from.
+
+The policy and an attempt exchange `AttemptSpec` and `AttemptEnd`. The source is a fact of the
+process and not of a task: a cassette patches the HTTP libraries of the whole process, so a
+background probe is played from it as well, and its row says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
-from toolkit.errors import CallError
+from toolkit.errors import CallError, KeyRequired
 from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
-from toolkit.records import AttemptKind, Call, ChatRequest, Status
+from toolkit.records import AttemptKind, Call, ChatRequest, Source, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +69,45 @@ class AttemptSpec:
     def model(self) -> str:
         """`provider/model_id`."""
         return f"{self.provider.name}/{self.model_id}"
+
+
+K = TypeVar("K")
+KeyFor = Callable[["Provider", str | None], K | None]
+
+STAND_IN_KEY: Final = "stand-in-key-of-an-offline-replay"
+"""Used in replay where there is no key: nobody is called, so a test needs none."""
+
+_stack: list[Source] = ["live"]
+
+
+def current_source() -> Source:
+    """What a row written now says of its source."""
+    return _stack[-1]
+
+
+@contextmanager
+def marked_source(source: Source) -> Iterator[None]:
+    """Every call of the process has this source while the block runs."""
+    _stack.append(source)
+    try:
+        yield
+    finally:
+        _stack.pop()
+
+
+def keyless_in_replay(key_for: KeyFor[K]) -> KeyFor[K]:
+    """`key_for`, which in replay gives a stand-in where a key is needed and there is none."""
+
+    def find_key(provider: Provider, explicit: str | None) -> K | None:
+        is_replay = current_source() == "replay"
+        try:
+            found = key_for(provider, explicit)
+        except KeyRequired:
+            if not is_replay:
+                raise
+            found = None
+        if found is None and is_replay and provider.needs_key:
+            return key_for(provider, STAND_IN_KEY)
+        return found
+
+    return find_key

@@ -22,9 +22,9 @@ from toolkit.calls.attempt import Attempt, AttemptDeps
 from toolkit.calls.attempt_spec import AttemptSpec
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
-from toolkit.calls.pipeline.pipeline import Pipeline, PipelineRun
+from toolkit.calls.pipeline import Pipeline, PipelineRun
+from toolkit.calls.policy.admission import BreakerState
 from toolkit.calls.policy.call_policy import Policy, Target
-from toolkit.calls.policy.circuit_breaker import BreakerState
 from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress

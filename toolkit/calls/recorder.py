@@ -20,11 +20,10 @@ import orjson
 
 from toolkit.calls.adapters.library import version as litellm_version
 from toolkit.calls.adapters.request import HttpRequest
-from toolkit.calls.attempt_spec import AttemptSpec
+from toolkit.calls.attempt_spec import AttemptSpec, current_source
 from toolkit.calls.parsers.parsed_response import ParsedResponse
-from toolkit.calls.parsers.rate_limit_headers import read_ratelimit_headers
 from toolkit.calls.parsers.stream_parser import StreamParser
-from toolkit.calls.source import current_source
+from toolkit.calls.policy.rate_limiter import read_ratelimit_headers
 from toolkit.calls.timing import measure
 from toolkit.calls.transport.exchange_record import WireRecord
 from toolkit.errors import CallError, ToolkitError

@@ -29,7 +29,7 @@ from toolkit.catalog.sources.overrides import override_row, probe_row
 from toolkit.catalog.sources.sourced_values import read_claims
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
 from toolkit.errors import ModelNotFound, ToolkitError
-from toolkit.providers.presets import LOCAL
+from toolkit.providers.provider import LOCAL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,13 +15,13 @@ from itertools import chain
 
 from toolkit.display import Card, Shown
 from toolkit.errors import AuthenticationFailed, InvalidInput, KeyRequired, KeyStoreError
-from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
 from toolkit.keys.sources import (
     NEXT,
     KeyLocation,
     KeySource,
     Place,
+    TokenSources,
     find_dotenv,
     find_places,
     find_variables,
@@ -32,12 +32,11 @@ from toolkit.keys.sources import (
 )
 from toolkit.keys.stores import KeyStores, check_key, clean_key
 from toolkit.keys.terminal import ask_passphrase
-from toolkit.keys.token_sources import TokenSources
 from toolkit.providers.naming import check_name
 from toolkit.providers.provider import Provider
 from toolkit.providers.provider_list import ProviderList
 from toolkit.secret import Secret
-from toolkit.settings import Settings
+from toolkit.settings import Settings, read_dotenv
 
 
 @dataclass(frozen=True, slots=True)

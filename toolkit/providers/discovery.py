@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from toolkit.errors import ToolkitError
-from toolkit.providers.presets import LOCAL, presets
-from toolkit.providers.provider import Provider, ProviderType
+from toolkit.providers.provider import LOCAL, Provider, ProviderType, presets
 from toolkit.providers.registry import Registry
 
 _MAX_BODY: Final = 4 * 1024 * 1024

@@ -9,18 +9,16 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from toolkit.errors import InvalidProvider, ProviderNotFound, ToolkitError
-from toolkit.keys.dotenv_file import read_dotenv
 from toolkit.keys.index import KeyIndex
 from toolkit.providers.base_url import check_base_url, looks_local, repair_base_url
 from toolkit.providers.entry import read_entry
 from toolkit.providers.headers import Headers
 from toolkit.providers.naming import close_names, key_variables, short
-from toolkit.providers.presets import LOCAL, find_address, has_key, presets
-from toolkit.providers.provider import Provider, origin_of
+from toolkit.providers.provider import LOCAL, Provider, find_address, has_key, origin_of, presets
 from toolkit.providers.registry_file import RegistryFile
 from toolkit.providers.type_detection import complete_base_url, detect_type
 from toolkit.secret import Secret
-from toolkit.settings import Settings
+from toolkit.settings import Settings, read_dotenv
 
 _NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
 

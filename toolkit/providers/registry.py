@@ -14,8 +14,7 @@ from toolkit.errors import InvalidProvider, ProviderExists
 from toolkit.providers.base_url import repair_base_url
 from toolkit.providers.entry import drop_entry, put_fields, refuse_unknown
 from toolkit.providers.naming import check_model, check_name
-from toolkit.providers.presets import LOCAL, find_base_url, presets
-from toolkit.providers.provider import Provider
+from toolkit.providers.provider import LOCAL, Provider, find_base_url, presets
 from toolkit.providers.provider_list import ProviderList, find_named
 from toolkit.providers.registry_file import Content
 from toolkit.providers.type_detection import settle_type

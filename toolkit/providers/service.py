@@ -19,9 +19,8 @@ from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput, StoreError
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
 from toolkit.keys.service import Keys, KeyVerdict
-from toolkit.keys.sources import header_key
+from toolkit.keys.sources import LEEWAY_S, FetchToken, TokenSource, header_key
 from toolkit.keys.stores import check_key, clean_key
-from toolkit.keys.token_sources import LEEWAY_S, FetchToken, TokenSource
 from toolkit.providers.base_url import repair_base_url
 from toolkit.providers.checks import (
     ConnectionTester,
@@ -32,8 +31,7 @@ from toolkit.providers.checks import (
 from toolkit.providers.discovery import Discovered, discover
 from toolkit.providers.headers import check_headers, is_secret
 from toolkit.providers.plugins.loader import Plugins
-from toolkit.providers.presets import presets
-from toolkit.providers.provider import UNSAVED, ModelSettings, Provider
+from toolkit.providers.provider import UNSAVED, ModelSettings, Provider, presets
 from toolkit.providers.registry import Registry
 from toolkit.providers.transfer_service import Transfer
 from toolkit.providers.type_detection import is_known_local

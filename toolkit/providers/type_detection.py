@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from toolkit.errors import InvalidProvider
 from toolkit.providers.naming import close_names, short
-from toolkit.providers.presets import presets
-from toolkit.providers.provider import Provider, ProviderType
+from toolkit.providers.provider import Provider, ProviderType, presets
 
 _OWN_TYPES: Final = (
     "openai", "openai-compatible", "anthropic", "anthropic-compatible", "gemini", "ollama",

@@ -2,7 +2,7 @@
 
 `write_request` is the way in. Plain OpenAI-compatible requests are written directly
 (`openai_requests`), the Responses API by `responses`, everything else by litellm's provider
-configuration classes (`litellm_chat`). `styles.api_style` says how the answer is read.
+configuration classes (`litellm_chat`). `request.api_style` says how the answer is read.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from toolkit.calls.adapters.request import (
     NoEmbeddings,
     OutgoingRequest,
     RequestNotBuilt,
+    api_style,
+    is_plain,
 )
-from toolkit.calls.adapters.styles import api_style, is_plain
 
 __all__ = [
     "WITHOUT_OPENAI_PATHS",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.calls.adapters.styles import ApiStyle
+from toolkit.calls.parsers.parsed_response import Style as ApiStyle
 from toolkit.records import Message
 
 _MAX: Final = ("max_tokens", "maxOutputTokens", "max_output_tokens", "maxTokens", "num_predict")

@@ -33,12 +33,13 @@ from toolkit.calls.adapters.request import (
     HttpRequest,
     OutgoingRequest,
     RequestNotBuilt,
+    api_style,
     encode_body,
     merge_headers,
     require_model_params,
     without_placeholder_key,
 )
-from toolkit.calls.adapters.styles import ApiStyle, api_style
+from toolkit.calls.parsers.parsed_response import Style as ApiStyle
 
 # litellm's name for our own types.
 _PROVIDERS: Final[Mapping[str, str]] = {"anthropic-compatible": "anthropic"}

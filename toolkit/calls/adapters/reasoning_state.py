@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolkit.calls.adapters.styles import ApiStyle
+from toolkit.calls.parsers.parsed_response import Style as ApiStyle
 from toolkit.records import Message
 
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from toolkit.calls.adapters.openai_requests import endpoint, request_headers
 from toolkit.calls.adapters.request import (
+    RESPONSES_PREFIX,
     HttpRequest,
     OutgoingRequest,
     encode_body,
     require_model_params,
 )
-from toolkit.calls.adapters.styles import RESPONSES_PREFIX
 from toolkit.records import Message
 
 _RENAMED: Final = {

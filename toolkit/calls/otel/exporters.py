@@ -41,6 +41,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from toolkit.calls.attempt_spec import current_source
 from toolkit.calls.otel.otel_variables import (
     Signal,
     find_endpoint,
@@ -51,7 +52,6 @@ from toolkit.calls.otel.otel_variables import (
     wants_content,
 )
 from toolkit.calls.otel.spans import Measurements, RequestSpan, write_spans
-from toolkit.calls.source import current_source
 from toolkit.records import CALL_COLUMNS, Call
 from toolkit.settings import Settings
 from toolkit.version import __version__

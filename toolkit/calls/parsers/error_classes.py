@@ -31,8 +31,7 @@ from toolkit.errors import (
     StreamInterrupted,
 )
 from toolkit.records import Blame
-from toolkit.secret import Secret, redact
-from toolkit.secret_forms import current_matcher
+from toolkit.secret import Secret, current_matcher, redact
 
 _MAX_WORDS = 600
 _MAX_DECODED = 64 * 1024

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from toolkit.calls.adapters.parameters import find_refused, for_provider, without
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
-from toolkit.calls.policy.admission import Circuit, Gate, Target
-from toolkit.calls.policy.circuit_breaker import BreakerState
+from toolkit.calls.policy.admission import BreakerState, Circuit, Gate, Target
 from toolkit.calls.policy.retry import Backoff
 from toolkit.errors import (
     CallError,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from toolkit.errors import InvalidInput
-from toolkit.providers.presets import LOCAL
+from toolkit.providers.provider import LOCAL
 from toolkit.providers.provider_list import ProviderList
 from toolkit.records import ChatRequest
 

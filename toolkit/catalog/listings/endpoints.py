@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from toolkit.calls.adapters import WITHOUT_OPENAI_PATHS
-from toolkit.calls.adapters.styles import api_style
+from toolkit.calls.adapters.request import api_style
 from toolkit.secret import Secret
 
 if TYPE_CHECKING:

@@ -120,7 +120,7 @@ def _change_history(
 
 def _record_history(toolkit: Toolkit, models: Sequence[str]) -> dict[str, int]:
     """Call each model with every prompt of the history; nothing is made up."""
-    from toolkit.calls.source import marked_source
+    from toolkit.calls.attempt_spec import marked_source
     from toolkit.local.autostart import ensure_local
 
     if not models:

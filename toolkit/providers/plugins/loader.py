@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit.errors import KeyRequired
 from toolkit.keys.service import Keys
-from toolkit.keys.token_sources import TokenSource
+from toolkit.keys.sources import TokenSource
 from toolkit.providers.plugins.bridge import PluginBridge
 from toolkit.providers.plugins.plugin import Plugin, find_entry_points, load_plugin, make_plugin
 from toolkit.providers.provider import Provider, origin_of

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
-from toolkit.calls.source import marked_source
+from toolkit.calls.attempt_spec import marked_source
 from toolkit.errors import CallError, CassetteError, CassetteMissing, InvalidInput
 from toolkit.replay.cassettes.cassette_path import FOLDER, cassette_path
 from toolkit.replay.patches.child_processes import build_process_patches, followed_through_forks

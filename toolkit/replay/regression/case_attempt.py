@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from toolkit.calls.attempt_spec import STAND_IN_KEY
 from toolkit.calls.model_client import ModelClient
-from toolkit.calls.source import STAND_IN_KEY
 from toolkit.errors import CallError, ToolkitError
 from toolkit.records import Reply
 from toolkit.replay.regression.case_checks import Judgement, Measured, Seen

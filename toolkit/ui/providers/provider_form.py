@@ -8,8 +8,7 @@ import streamlit as st
 
 from toolkit.errors import ToolkitError
 from toolkit.providers.checks import ProbeResult
-from toolkit.providers.presets import presets
-from toolkit.providers.provider import Provider
+from toolkit.providers.provider import Provider, presets
 from toolkit.providers.type_detection import TYPES, detect_type, find_preset
 from toolkit.secret import Secret
 from toolkit.toolkit import Toolkit

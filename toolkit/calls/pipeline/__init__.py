@@ -1,1 +1,0 @@
-"""Processors around a call."""
