@@ -354,6 +354,15 @@ def require_private(path: Path, status: os.stat_result) -> None:
         )
 
 
+def file_id(path: Path) -> tuple[int, int] | None:
+    """Device and inode, which differ for a file that replaced another; None where it is missing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _is_same(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())

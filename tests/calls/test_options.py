@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from toolkit.calls.chat_request import build_embedding_request, build_request
-from toolkit.calls.options import MODEL_PARAMETERS, TOOLKIT_OPTIONS, check_options
+from toolkit.calls.chat_request import build_embedding_request, build_request, check_options
+from toolkit.calls.options import MODEL_PARAMETERS, TOOLKIT_OPTIONS
 from toolkit.errors import InvalidInput
 
 

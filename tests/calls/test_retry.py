@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.calls.policy.retry import Backoff, RetryQuota, read_retry_after
+from toolkit.calls.policy.admission import RetryQuota
+from toolkit.calls.policy.retry import Backoff, read_retry_after
 from toolkit.errors import RequestTimeout, ServerError
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ import pytest
 
 from toolkit.errors import StoreError, StoreTooNew
 from toolkit.store.journal import Journal
-from toolkit.store.journal.sqlite_files import use_wal
+from toolkit.store.journal.journal_format import use_wal
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
+from toolkit.calls.adapters.differences import may_drop
 from toolkit.calls.adapters.identities import Identities, RequestSigner
-from toolkit.calls.adapters.parameters import may_drop
 from toolkit.calls.adapters.request import UnsupportedParams
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.parsers import error_classes

@@ -18,11 +18,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import CallError, ContextWindowExceeded
 from toolkit.pricing.token_estimate import estimate_tokens
 from toolkit.records import Call, ChatRequest, Message, Reply
+
+if TYPE_CHECKING:
+    from toolkit.providers.provider import Provider
 
 
 class Processor:
@@ -147,6 +150,7 @@ class PipelineRun:
 
 
 # Fields of a message that hold names and addresses, not text.
+_SYSTEM_ROLES: Final = ("system", "developer")
 _NOT_TEXT: Final = frozenset({"role", "type", "id", "tool_call_id", "image_url", "input_audio"})
 
 
@@ -158,18 +162,7 @@ class InputTokenLimit:
 
     def before(self, request: ChatRequest) -> ChatRequest:
         """Raises: ContextWindowExceeded: it is longer."""
-        texts = [{"content": text} for text in request.inputs]
-        tokens = estimate_tokens([*request.messages, *texts])
-        if tokens > self.max_tokens:
-            raise ContextWindowExceeded(
-                f"the input has about {tokens:,} tokens and the limit set here is "
-                f"{self.max_tokens:,}",
-                model=request.model,
-                request_id=request.request_id,
-                blame="policy",
-                cause="own_limit",
-                hint="Shorten the input or raise the limit.",
-            )
+        _require_short(request, self.max_tokens)
         return request
 
 
@@ -238,7 +231,7 @@ class PromptTemplate:
         if self.provider not in (None, request.model.partition("/")[0]):
             return request
         messages = [self._fill(message) for message in request.messages]
-        if self.system and not any(message["role"] == "system" for message in messages):
+        if self.system and not any(message["role"] in _SYSTEM_ROLES for message in messages):
             messages.insert(0, {"role": "system", "content": self.system})
         return replace(request, messages=tuple(messages))
 
@@ -247,3 +240,46 @@ class PromptTemplate:
         if message["role"] != "user" or not isinstance(content, str):
             return message
         return {**message, "content": self.user.replace("{text}", content)}
+
+
+def for_provider(request: ChatRequest, provider: Provider) -> ChatRequest:
+    """The request with what a provider's entry sets for its calls.
+
+    Its parameters and its system prompt apply where the request has none of its own; its
+    template is put around each user text.
+
+    Raises:
+        ContextWindowExceeded: the input is longer than the provider's `max_input_tokens`.
+    """
+    if request.operation != "chat":  # all of these are settings of a conversation
+        return request
+    if provider.params:
+        request = DefaultParams(provider.params).before(request)
+    if provider.system_prompt or provider.prompt_template:
+        template = PromptTemplate(
+            user=provider.prompt_template or "{text}", system=provider.system_prompt
+        )
+        request = template.before(request)
+    if provider.max_input_tokens:
+        _require_short(request, provider.max_input_tokens, provider)
+    return request
+
+
+def _require_short(request: ChatRequest, limit: int, provider: Provider | None = None) -> None:
+    """Raises: ContextWindowExceeded: the input is longer than about `limit` tokens."""
+    texts = [{"content": text} for text in request.inputs]
+    tokens = estimate_tokens([*request.messages, *texts])
+    if tokens <= limit:
+        return
+    raise ContextWindowExceeded(
+        f"the input has about {tokens:,} tokens and the limit set "
+        f"{f'for {provider.name}' if provider else 'here'} is {limit:,}",
+        provider=provider.name if provider else None,
+        model=request.model,
+        request_id=request.request_id,
+        blame="policy",
+        cause="own_limit",
+        hint="Shorten the input, or raise `max_input_tokens` of the provider."
+        if provider
+        else "Shorten the input or raise the limit.",
+    )

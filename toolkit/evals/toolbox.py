@@ -114,7 +114,7 @@ def check_tools(tools: Sequence[Callable[..., Any]]) -> None:
     Raises:
         InvalidInput: a parameter has no type that a schema can describe, or two share a name.
     """
-    from toolkit.calls.options import function_tool
+    from toolkit.calls.chat_request import function_tool
 
     names = [tool.__name__ for tool in tools]
     for tool in tools:

@@ -22,6 +22,8 @@ from toolkit.keys.sources import (
     KeySource,
     Place,
     TokenSources,
+    check_key,
+    clean_key,
     find_dotenv,
     find_places,
     find_variables,
@@ -30,7 +32,7 @@ from toolkit.keys.sources import (
     list_places,
     usable,
 )
-from toolkit.keys.stores import KeyStores, check_key, clean_key
+from toolkit.keys.stores import KeyStores
 from toolkit.keys.terminal import ask_passphrase
 from toolkit.providers.naming import check_name
 from toolkit.providers.provider import Provider

@@ -7,6 +7,7 @@ that wait for it.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +16,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal
 
-from toolkit.errors import KeyRequired, ToolkitError
+from toolkit.errors import InvalidInput, KeyRequired, ToolkitError
 from toolkit.keys.index import CURRENT, KeyCheck, KeyEntry
-from toolkit.keys.stores import KeyStores, clean_key
+from toolkit.keys.stores import KeyStores
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 from toolkit.settings import read_dotenv
@@ -29,6 +30,12 @@ HEADER: Final = "header:"
 
 NEXT: Final = ":next"
 """Suffix of the name of a new key while it is being tried."""
+
+
+_MAX_KEY: Final = 16 * 1024
+_QUOTES: Final = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
+_BEARER: Final = "Bearer "
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def header_key(header: str) -> str:
@@ -216,6 +223,34 @@ def _with_shadows(found: list[KeyLocation]) -> list[KeyLocation]:
         else replace(place, shadowed_by=first.label)
         for place in found
     ]
+
+
+def clean_key(value: str) -> str:
+    """Remove white space, quotes and the word `Bearer` around a pasted key."""
+    text = value.strip()
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] == _QUOTES[text[0]]:
+        text = text[1:-1].strip()
+    return text[len(_BEARER) :].strip() if text.startswith(_BEARER) else text
+
+
+def check_key(value: str) -> Secret:
+    """Return a valid key, or raise; the message never repeats the text.
+
+    Raises:
+        InvalidInput: empty, over 16 KiB, or not visible ASCII.
+    """
+    if not value:
+        raise InvalidInput("the key is empty", hint="Copy it again from the provider's page.")
+    if len(value) > _MAX_KEY:
+        raise InvalidInput(
+            f"the key is too long ({len(value):,} characters)", hint="Copy only the key itself."
+        )
+    if not _VISIBLE.fullmatch(value):
+        what = "spaces or control characters" if value.isascii() else "non-ASCII characters"
+        raise InvalidInput(
+            f"the key contains {what}", hint="Copy it again without surrounding text."
+        )
+    return Secret(value)
 
 
 LEEWAY_S: Final = 60.0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
-from toolkit.errors import InvalidInput, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.keys.index import KeyEntry, KeyIndex, StoreName
 from toolkit.keys.os_keyring import OSKeyring
 from toolkit.keys.terminal import ask_passphrase
@@ -19,11 +18,6 @@ from toolkit.settings import Settings
 
 Put = Callable[[str, str, str, Secret, StoreName], KeyEntry]
 """Stores one value: provider, name, origin, value, store."""
-
-_MAX_KEY: Final = 16 * 1024
-_QUOTES: Final = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
-_BEARER: Final = "Bearer "
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class KeyStores:
@@ -175,31 +169,3 @@ class KeyStores:
 def _username(entry: KeyEntry) -> str:
     """The name of a key in the keyring; the origin is part of it."""
     return f"{entry.provider}/{entry.name}@{entry.origin}"
-
-
-def clean_key(value: str) -> str:
-    """Remove white space, quotes and the word `Bearer` around a pasted key."""
-    text = value.strip()
-    if len(text) > 1 and text[0] in _QUOTES and text[-1] == _QUOTES[text[0]]:
-        text = text[1:-1].strip()
-    return text[len(_BEARER) :].strip() if text.startswith(_BEARER) else text
-
-
-def check_key(value: str) -> Secret:
-    """Return a valid key, or raise; the message never repeats the text.
-
-    Raises:
-        InvalidInput: empty, over 16 KiB, or not visible ASCII.
-    """
-    if not value:
-        raise InvalidInput("the key is empty", hint="Copy it again from the provider's page.")
-    if len(value) > _MAX_KEY:
-        raise InvalidInput(
-            f"the key is too long ({len(value):,} characters)", hint="Copy only the key itself."
-        )
-    if not _VISIBLE.fullmatch(value):
-        what = "spaces or control characters" if value.isascii() else "non-ASCII characters"
-        raise InvalidInput(
-            f"the key contains {what}", hint="Copy it again without surrounding text."
-        )
-    return Secret(value)

@@ -19,8 +19,7 @@ from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput, StoreError
 from toolkit.keys.index import CURRENT, KeyEntry, StoreName
 from toolkit.keys.service import Keys, KeyVerdict
-from toolkit.keys.sources import LEEWAY_S, FetchToken, TokenSource, header_key
-from toolkit.keys.stores import check_key, clean_key
+from toolkit.keys.sources import LEEWAY_S, FetchToken, TokenSource, check_key, clean_key, header_key
 from toolkit.providers.base_url import repair_base_url
 from toolkit.providers.checks import (
     ConnectionTester,

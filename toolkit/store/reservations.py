@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from toolkit.errors import StoreError
-from toolkit.store.journal.sqlite_files import use_wal
+from toolkit.store.journal.journal_format import use_wal
 
 _UNIT: Final = Decimal("1e-12")
 _LARGEST: Final = 2**62

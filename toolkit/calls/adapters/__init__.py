@@ -1,7 +1,7 @@
 """Adapters: each writes a request in a provider's API, and sends nothing.
 
 `write_request` is the way in. Plain OpenAI-compatible requests are written directly
-(`openai_requests`), the Responses API by `responses`, everything else by litellm's provider
+(`request.write_chat`), the Responses API by `responses`, everything else by litellm's provider
 configuration classes (`litellm_chat`). `request.api_style` says how the answer is read.
 """
 
@@ -19,6 +19,8 @@ from toolkit.calls.adapters.request import (
     RequestNotBuilt,
     api_style,
     is_plain,
+    write_chat,
+    write_embeddings,
 )
 
 __all__ = [
@@ -53,9 +55,7 @@ def write_request(request: OutgoingRequest) -> HttpRequest:
 
         return responses.write_chat(request)
     if is_plain(request.type):
-        from toolkit.calls.adapters import openai_requests
-
-        return openai_requests.write_chat(request)
+        return write_chat(request)
     from toolkit.calls.adapters import litellm_chat
 
     return litellm_chat.write_chat(request)
@@ -64,9 +64,7 @@ def write_request(request: OutgoingRequest) -> HttpRequest:
 def _write_embeddings(request: OutgoingRequest) -> HttpRequest:
     style = api_style(request.type, request.model_id)
     if style in ("openai", "responses") and request.type not in WITHOUT_OPENAI_PATHS:
-        from toolkit.calls.adapters import openai_requests
-
-        return openai_requests.write_embeddings(request)
+        return write_embeddings(request)
     if style == "gemini":
         from toolkit.calls.adapters import google_embeddings
 

@@ -3,17 +3,26 @@
 litellm leaves out parameters that it does not know, and adds some of its own (a temperature for
 Gemini, a sentence in place of an empty assistant turn). Neither is an error to litellm. Here the
 body that is about to leave is compared with what was given; the caller decides about what is
-missing (`on_unsupported`), and every addition is named on the reply and in the row.
+missing (`on_unsupported`), and every addition is named on the reply and in the row. What a provider
+itself refuses is found in its error message (`find_refused`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from toolkit.calls.parsers.parsed_response import Style as ApiStyle
-from toolkit.records import Message
+from toolkit.errors import InvalidRequest
+from toolkit.records import ChatRequest, Message
 
+_REFUSAL: Final = re.compile(
+    r"unsupported|not support|unrecognized|unknown|unexpected|extra inputs"
+    r"|not (?:permitted|allowed)",
+    re.I,
+)
 _MAX: Final = ("max_tokens", "maxOutputTokens", "max_output_tokens", "maxTokens", "num_predict")
 _GENERAL: Final[Mapping[str, tuple[str, ...]]] = {
     "max_tokens": (*_MAX, "max_completion_tokens", "max_new_tokens", "maximum_tokens"),
@@ -239,3 +248,23 @@ def _shorten(value: Any) -> str:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+def without(request: ChatRequest, names: Collection[str]) -> ChatRequest:
+    """The request without some parameters."""
+    params = {name: value for name, value in request.params.items() if name not in names}
+    return replace(request, params=params)
+
+
+def may_drop(request: ChatRequest) -> bool:
+    """Whether the user lets parameters be dropped."""
+    return request.on_unsupported == "drop" or bool(request.params.get("drop_params"))
+
+
+def find_refused(request: ChatRequest, error: InvalidRequest) -> list[str]:
+    """Parameters that a provider says it does not take, where the user lets them be dropped."""
+    words = error.provider_message or ""
+    if not may_drop(request) or error.status not in (400, 422) or not _REFUSAL.search(words):
+        return []
+    named = set(re.findall(r"\w+", words))
+    return sorted(named & (request.params.keys() - NOT_SENT))

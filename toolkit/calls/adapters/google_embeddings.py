@@ -6,8 +6,8 @@ name points to; so the request is written here.
 
 from __future__ import annotations
 
-from toolkit.calls.adapters.openai_requests import USER_AGENT
 from toolkit.calls.adapters.request import (
+    USER_AGENT,
     HttpRequest,
     OutgoingRequest,
     encode_body,

@@ -18,17 +18,17 @@ from toolkit.calls.adapters.differences import find_added, find_changed, find_le
 from toolkit.calls.adapters.library import load
 from toolkit.calls.adapters.litellm_gaps import (
     adjust_body,
+    cohere_fields,
     complete_url,
     find_own_url,
     require_callable,
     write_headers,
 )
 from toolkit.calls.adapters.litellm_parser import LiteLLMParser, ParsedRequest
-from toolkit.calls.adapters.openai_requests import USER_AGENT
-from toolkit.calls.adapters.parameters import cohere_fields
 from toolkit.calls.adapters.reasoning_state import in_order, restore_redacted
 from toolkit.calls.adapters.request import (
     NO_KEY,
+    USER_AGENT,
     FetchedHere,
     HttpRequest,
     OutgoingRequest,

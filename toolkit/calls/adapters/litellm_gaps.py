@@ -174,3 +174,20 @@ def _adjust_watsonx(body: dict[str, Any], account: Mapping[str, Any]) -> None:
         reason = "watsonx needs `project_id` or `space_id`, for example as a provider parameter"
         raise RequestNotBuilt(ValueError(reason))
     body |= {"project_id": project} if project else {"space_id": space}
+
+
+def cohere_fields(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that Cohere takes and litellm's class for it does not, in Cohere's names.
+
+    They go past that class, as fields of the body.
+    """
+    fields: dict[str, Any] = {}
+    if effort := params.get("reasoning_effort"):
+        fields["thinking"] = {"type": "disabled" if effort == "none" else "enabled"}
+    form = params.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        schema = (form.get("json_schema") or {}).get("schema") or {}
+        fields["response_format"] = {"type": "json_object", "json_schema": schema}
+    elif form:
+        fields["response_format"] = dict(form)
+    return fields

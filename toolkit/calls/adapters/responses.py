@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.calls.adapters.openai_requests import endpoint, request_headers
 from toolkit.calls.adapters.request import (
     RESPONSES_PREFIX,
     HttpRequest,
     OutgoingRequest,
     encode_body,
+    endpoint,
+    request_headers,
     require_model_params,
 )
 from toolkit.records import Message

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from toolkit.calls.parsers.error_messages import (
+    CONTEXT,
+    MALFORMED,
+    OVERLOADED,
     RATE,
+    SERVER,
+    TIMED_OUT,
+    UNAVAILABLE,
+    UNSIGNED,
+    Meaning,
     ProviderWords,
     find_error,
-    find_failure,
     find_meaning,
 )
 from toolkit.calls.parsers.json_text import BadJson, decode_json
@@ -173,6 +180,37 @@ def body_error(body: bytes, record: WireRecord, context: Context = NOWHERE) -> C
     known = _FAILURES[cause]
     draft = _error(known.kind, cause, known.message, context)
     return draft.but(hint=known.hint, words=_plain(body), status=record.status)
+
+
+_FAILED_FINISHES: Final[Mapping[str, Meaning]] = {
+    "error": SERVER,
+    "server_error": SERVER,
+    "internal_error": SERVER,
+    "failed": SERVER,
+    "network_error": UNAVAILABLE,  # Z.AI
+    "insufficient_system_resource": OVERLOADED,  # DeepSeek
+    "abort": SERVER,  # vLLM, SGLang
+    "aborted": SERVER,
+    "cancelled": SERVER,
+    "canceled": SERVER,
+    "user_cancel": SERVER,
+    "timeout": TIMED_OUT,
+    "error_limit": CONTEXT,  # Cohere
+    "malformed_function_call": MALFORMED,
+    "malformed_response": MALFORMED,
+    "malformed_model_output": MALFORMED,
+    "malformed_tool_use": MALFORMED,
+    "unexpected_tool_call": MALFORMED,
+    "too_many_tool_calls": MALFORMED,
+    "no_image": MALFORMED,
+    "image_other": MALFORMED,
+    "missing_thought_signature": UNSIGNED,
+}
+
+
+def find_failure(finish: str) -> Meaning | None:
+    """What a finish reason means that says the answer failed; None for every other one."""
+    return _FAILED_FINISHES.get(finish.lower())
 
 
 def reading_error(  # noqa: PLR0911 - one check after the other, the first that applies counts

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import orjson
 
-from toolkit.calls.parsers.error_messages import ProviderWords, normalize_finish
+from toolkit.calls.parsers.error_messages import ProviderWords
 from toolkit.records import Choice, Part, ToolCall, Usage
 
 Kind = Literal["text", "reasoning", "tool_call"]
@@ -43,6 +43,41 @@ USAGE_INVALID: Final = "usage_invalid"
 _MAX_TOKENS: Final = 10**12
 _MAX_UNREAD_FIELDS: Final = 64
 _MAX_UNREAD_CHARS: Final = 4096
+
+
+_FINISH_REASONS: Final[Mapping[str, str]] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "refusal": "content_filter",
+    "sensitive": "content_filter",  # Z.AI
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
+    "model_armor": "content_filter",
+    "image_safety": "content_filter",
+    "image_prohibited_content": "content_filter",
+    "image_recitation": "content_filter",
+    "error_toxic": "content_filter",  # Cohere
+}
 
 
 @dataclass(slots=True)
@@ -252,6 +287,10 @@ class ParsedResponse(ChoiceDraft):
         self.tokens[name] = number
         return number
 
+    def counts(self, *counts: tuple[str, Any]) -> list[int | None]:
+        """Note several token counts, each as `count` does."""
+        return [self.count(name, value) for name, value in counts]
+
     def read_count(self, value: Any) -> int | None:
         """A count as a number; None, and a flag, where it cannot be one."""
         if value is None or (type(value) is int and 0 <= value < _MAX_TOKENS):
@@ -378,6 +417,11 @@ class ResponseParser(ABC):
 def name_set(names: str) -> frozenset[str]:
     """The names in a text, for membership tests: the members that a reader knows."""
     return frozenset(names.split())
+
+
+def normalize_finish(finish: str) -> str:
+    """A finish reason in OpenAI's terms, or the provider's own where it is none of them."""
+    return _FINISH_REASONS.get(finish) or _FINISH_REASONS.get(finish.lower(), finish)
 
 
 def join_base64(pieces: Sequence[str]) -> str | None:

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from toolkit.calls.attempt_spec import AttemptEnd, current_source
 from toolkit.calls.policy.rate_limiter import RateLimiter, Reservation
-from toolkit.calls.policy.retry import RetryQuota
-from toolkit.errors import CallError, NoProviderAvailable
+from toolkit.errors import CallError, NoProviderAvailable, RequestTimeout
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -243,6 +242,35 @@ class Circuit:
             self._breaker.fail(self._entry, self._clock(), retry_after_s=held_s)
         else:
             self._breaker.forget(self._entry)
+
+
+class RetryQuota:
+    """A budget of retries per provider, so that an outage is not met with a storm.
+
+    Every retry takes 5 (10 after a time-out) of 100; a success gives back 1, and the success of
+    a retry gives back what that retry took. After the scheme of AWS's standard retry mode.
+    """
+
+    SIZE: Final = 100.0
+    COST: Final = 5.0
+    TIMEOUT_COST: Final = 10.0
+
+    def __init__(self) -> None:
+        self._left: dict[str, float] = {}
+
+    def take(self, provider: str, error: CallError) -> float | None:
+        """Take the price of one retry and return it; None when too little is left."""
+        price = self.TIMEOUT_COST if isinstance(error, RequestTimeout) else self.COST
+        left = self._left.get(provider, self.SIZE)
+        if left < price:
+            return None
+        self._left[provider] = left - price
+        return price
+
+    def give_back(self, provider: str, taken: float | None) -> None:
+        """After a success: what the retry took, or 1 for a first try."""
+        left = self._left.get(provider, self.SIZE)
+        self._left[provider] = min(self.SIZE, left + (taken or 1.0))
 
 
 class Gate:

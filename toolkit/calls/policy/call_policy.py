@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from toolkit.calls.adapters.parameters import find_refused, for_provider, without
+from toolkit.calls.adapters.differences import find_refused, without
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
+from toolkit.calls.pipeline import for_provider
 from toolkit.calls.policy.admission import BreakerState, Circuit, Gate, Target
 from toolkit.calls.policy.retry import Backoff
 from toolkit.errors import (

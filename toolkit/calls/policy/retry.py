@@ -1,4 +1,4 @@
-"""When another try makes sense: Retry-After in every form, back-off with full jitter, a quota."""
+"""When another try makes sense: Retry-After in every form, and back-off with full jitter."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-
-from toolkit.errors import CallError, RequestTimeout
 
 MAX_BACKOFF_S: Final = 8.0
 FIRST_BACKOFF_S: Final = 0.5
@@ -65,35 +63,6 @@ class Backoff:
     def wait_s(self, attempts: int, rng: Callable[[], float]) -> float:
         """The wait after `attempts` attempts, 1 or more; `rng` returns a number in [0, 1)."""
         return rng() * min(self.longest_s, self.first_s * self.factor ** min(attempts - 1, 10))
-
-
-class RetryQuota:
-    """A budget of retries per provider, so that an outage is not met with a storm.
-
-    Every retry takes 5 (10 after a time-out) of 100; a success gives back 1, and the success of
-    a retry gives back what that retry took. After the scheme of AWS's standard retry mode.
-    """
-
-    SIZE: Final = 100.0
-    COST: Final = 5.0
-    TIMEOUT_COST: Final = 10.0
-
-    def __init__(self) -> None:
-        self._left: dict[str, float] = {}
-
-    def take(self, provider: str, error: CallError) -> float | None:
-        """Take the price of one retry and return it; None when too little is left."""
-        price = self.TIMEOUT_COST if isinstance(error, RequestTimeout) else self.COST
-        left = self._left.get(provider, self.SIZE)
-        if left < price:
-            return None
-        self._left[provider] = left - price
-        return price
-
-    def give_back(self, provider: str, taken: float | None) -> None:
-        """After a success: what the retry took, or 1 for a first try."""
-        left = self._left.get(provider, self.SIZE)
-        self._left[provider] = min(self.SIZE, left + (taken or 1.0))
 
 
 def _read_number(text: str) -> float | None:

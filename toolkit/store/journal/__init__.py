@@ -1,12 +1,12 @@
 """The journal in front of the database: where a record is acknowledged.
 
-`journal_file` is the SQLite file, `head` what was acknowledged, kept apart, `losses` the log of
-what is gone, `auditor` the comparison of the two.
+`journal_file` appends and reads, `journal_format` is the SQLite file itself, `head` what was
+acknowledged, kept apart, `auditor` the comparison of the two and the log of what is gone.
 """
 
 from __future__ import annotations
 
+from toolkit.store.journal.auditor import Loss
 from toolkit.store.journal.journal_file import Entry, Journal, Sync
-from toolkit.store.journal.losses import Loss
 
 __all__ = ["Entry", "Journal", "Loss", "Sync"]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from toolkit.files import PRIVATE, PRIVATE_FOLDER, try_lock, unlock
+from toolkit.files import PRIVATE, PRIVATE_FOLDER, file_id, try_lock, unlock
 
 _SLOT: Final = struct.Struct("<4sq32sqqqI")
 _MAGIC: Final = b"TKJ2"
@@ -122,14 +122,14 @@ class JournalHead:
 
     def _open(self) -> int:
         if self._descriptor is not None:
-            if self._opened_by == os.getpid() and self._file_id == _file_id(self.path):
+            if self._opened_by == os.getpid() and self._file_id == file_id(self.path):
                 return self._descriptor
             self._close()
         self.path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(self.path, flags, PRIVATE)
         self._opened_by = os.getpid()
-        self._file_id = _file_id(self.path)
+        self._file_id = file_id(self.path)
         return self._descriptor
 
     def _close(self) -> None:
@@ -168,11 +168,3 @@ def _read_at(descriptor: int, offset: int, size: int) -> bytes:
 def _write_at(descriptor: int, offset: int, content: bytes) -> None:
     os.lseek(descriptor, offset, os.SEEK_SET)
     os.write(descriptor, content)
-
-
-def _file_id(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -22,25 +22,28 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from toolkit.errors import StoreCorrupt, StoreError
-from toolkit.files import PRIVATE, PRIVATE_FOLDER, FileLock
-from toolkit.store.journal.auditor import Auditor
-from toolkit.store.journal.entry_format import (
+from toolkit.files import PRIVATE, PRIVATE_FOLDER, FileLock, file_id
+from toolkit.store.journal.auditor import Auditor, Loss, LossLog, new_loss
+from toolkit.store.journal.head import JournalHead
+from toolkit.store.journal.journal_format import (
+    BUSY_S,
     EVERYTHING,
     FORMAT,
     INSERT,
     READ,
+    explained,
     first_of,
+    has_content,
     is_intact,
     now_us,
+    open_reader,
     prepare,
     ranges,
     seal,
+    set_aside,
+    too_new,
     transaction,
 )
-from toolkit.store.journal.head import JournalHead
-from toolkit.store.journal.journal_errors import BUSY_S, explained, too_new
-from toolkit.store.journal.losses import Loss, LossLog, new_loss
-from toolkit.store.journal.sqlite_files import file_id, has_content, open_reader, set_aside
 
 Sync = Literal["normal", "full"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -41,12 +41,18 @@ def read_usage(reading: ParsedResponse, value: Mapping[str, Any]) -> None:
     reading.note_unread("usage.", usage, _USAGE)
     prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
-    asked = reading.count("input_tokens", _first(usage, "prompt_tokens", "input_tokens"))
-    answered = reading.count("output_tokens", _first(usage, "completion_tokens", "output_tokens"))
-    _read_cache(reading, usage, prompt)
     thought = _first(completion, "reasoning_tokens")
-    reasoned = reading.count(
-        "reasoning_tokens", usage.get("reasoning_tokens") if thought is None else thought
+    asked, answered, reasoned, *_ = reading.counts(
+        ("input_tokens", _first(usage, "prompt_tokens", "input_tokens")),
+        ("output_tokens", _first(usage, "completion_tokens", "output_tokens")),
+        ("reasoning_tokens", usage.get("reasoning_tokens") if thought is None else thought),
+        *_cache_counts(usage, prompt),
+        *_search_counts(usage),
+        *((f"{kind}_input_tokens", prompt.get(f"{kind}_tokens")) for kind in ("audio", "image")),
+        *(
+            (f"{kind}_output_tokens", completion.get(f"{kind}_tokens"))
+            for kind in ("audio", "image")
+        ),
     )
     # xAI counts reasoning beside the completion, not inside it; its total gives it away.
     beside = (asked or 0) + (answered or 0) + (reasoned or 0)
@@ -56,10 +62,6 @@ def read_usage(reading: ParsedResponse, value: Mapping[str, Any]) -> None:
         and reading.read_count(usage.get("total_tokens")) == beside
     ):
         reading.count("output_tokens", answered + reasoned)
-    for kind in ("audio", "image"):
-        reading.count(f"{kind}_input_tokens", prompt.get(f"{kind}_tokens"))
-        reading.count(f"{kind}_output_tokens", completion.get(f"{kind}_tokens"))
-    _read_searches(reading, usage)
     _read_cost(reading, usage)
     if isinstance(tier := usage.get("service_tier"), str) and tier:
         reading.service_tier = tier
@@ -74,9 +76,9 @@ def _first(usage: Mapping[str, Any], *names: str) -> Any:
     return next((usage[name] for name in names if usage.get(name) is not None), None)
 
 
-def _read_cache(
-    reading: ParsedResponse, usage: Mapping[str, Any], details: Mapping[str, Any]
-) -> None:
+def _cache_counts(
+    usage: Mapping[str, Any], details: Mapping[str, Any]
+) -> tuple[tuple[str, Any], ...]:
     """Cache reads and writes: OpenAI's, DeepSeek's, Mistral's and Anthropic's spellings."""
     cached = _first(details, "cached_tokens", "cache_read_input_tokens")
     if cached is None:
@@ -87,24 +89,26 @@ def _read_cache(
             "num_cached_tokens",
             "cache_read_input_tokens",
         )
-    reading.count("cached_input_tokens", cached)
     written = _first(details, "cache_write_tokens", "cache_creation_tokens")
     if written is None:
         written = _first(details, "cache_creation_input_tokens")
     if written is None:
         written = usage.get("cache_creation_input_tokens")
-    reading.count("cache_write_tokens", written)
     lifetimes = _details(usage, "cache_creation")
     if not lifetimes:
         lifetimes = _details(details, "cache_creation", "cache_creation_token_details")
-    reading.count("cache_write_1h_tokens", lifetimes.get("ephemeral_1h_input_tokens"))
+    return (
+        ("cached_input_tokens", cached),
+        ("cache_write_tokens", written),
+        ("cache_write_1h_tokens", lifetimes.get("ephemeral_1h_input_tokens")),
+    )
 
 
-def _read_searches(reading: ParsedResponse, usage: Mapping[str, Any]) -> None:
+def _search_counts(usage: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("server_tool_use", "server_tool_use_details"):
         if isinstance(uses := usage.get(name), dict):
-            reading.count("web_searches", uses.get("web_search_requests"))
-    reading.count("web_searches", usage.get("num_search_queries"))
+            yield "web_searches", uses.get("web_search_requests")
+    yield "web_searches", usage.get("num_search_queries")
 
 
 def _read_cost(reading: ParsedResponse, usage: Mapping[str, Any]) -> None:
