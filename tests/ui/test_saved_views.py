@@ -9,7 +9,8 @@ import pytest
 from tests.ui.test_provider_panel import press, words
 from toolkit.errors import InvalidInput
 from toolkit.toolkit import Toolkit
-from toolkit.ui.calls.saved_views import FILE, MAX_VIEWS, read_views, save_view
+from toolkit.ui.calls.saved_views import FILE, read_views, save_view
+from toolkit.ui.components.named_entries import MAX_ENTRIES
 
 
 @pytest.mark.slow
@@ -36,12 +37,12 @@ def test_a_view_needs_a_name_and_a_damaged_file_is_no_error(toolkit: Toolkit) ->
     for name in ("", "  ", "x" * 61):
         with pytest.raises(InvalidInput):
             save_view(toolkit.settings, name, {})
-    for number in range(MAX_VIEWS):
+    for number in range(MAX_ENTRIES):
         save_view(toolkit.settings, f"view {number}", {"state": ["error"]})
     with pytest.raises(InvalidInput):
         save_view(toolkit.settings, "one more", {})
     save_view(toolkit.settings, "view 7", None)
-    assert len(read_views(toolkit.settings)) == MAX_VIEWS - 1
+    assert len(read_views(toolkit.settings)) == MAX_ENTRIES - 1
     (toolkit.settings.home / FILE).write_text("[1, 2", "utf-8")
     assert read_views(toolkit.settings) == {}
     save_view(toolkit.settings, "again", {"model": ["a/b"]})

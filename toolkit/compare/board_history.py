@@ -45,6 +45,11 @@ def panes_of(store: Store, board_id: str) -> list[dict[str, Any]]:
     return queries.pane_rows(store, board_id)
 
 
+def list_branches(store: Store, board_id: str, limit: int) -> list[dict[str, Any]]:
+    """The boards that continue a conversation of this one, oldest first."""
+    return [_with_messages(row) for row in queries.branch_rows(store, board_id, limit)]
+
+
 def as_panes(rows: list[dict[str, Any]]) -> tuple[Pane, ...]:
     """Such rows as panes to vote on.
 

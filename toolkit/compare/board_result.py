@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from toolkit.compare.board_rows import append_votes
+from toolkit.compare.board_rows import Branch, append_votes
 from toolkit.compare.pane import Pane
 from toolkit.compare.vote import Choice, Vote, judge
 from toolkit.display import Card, Shown
@@ -29,6 +29,7 @@ class Board(Shown):
         prompt: what was asked, a text or a conversation.
         panes: one `Pane` per model, in the order asked for.
         is_blind: names were hidden while it was judged.
+        branch: the conversation of another board that it continues, or None.
     """
 
     board_id: str
@@ -36,6 +37,7 @@ class Board(Shown):
     prompt: str | Sequence[Message]
     panes: tuple[Pane, ...]
     is_blind: bool = False
+    branch: Branch | None = None
     store: Store = field(repr=False, compare=False)
 
     def frame(self) -> pd.DataFrame:

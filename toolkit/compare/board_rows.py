@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
 
@@ -24,6 +24,34 @@ if TYPE_CHECKING:
     from toolkit.store.store import Store
 
 _log = logging.getLogger(__name__)
+_BRANCH_TAGS: Final = ("branch_of", "branch_pane", "branch_keep")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Where a board leaves the conversation of another one.
+
+    Attributes:
+        board_id: the other board.
+        pane: index of the pane whose conversation is continued.
+        keep: how many messages of that conversation the new board begins with.
+    """
+
+    board_id: str
+    pane: int
+    keep: int
+
+    def as_tags(self) -> dict[str, str]:
+        """The branch as labels of the new board's row."""
+        return dict(zip(_BRANCH_TAGS, (self.board_id, str(self.pane), str(self.keep)), strict=True))
+
+
+def read_branch(tags: Mapping[str, str] | None) -> Branch | None:
+    """The branch that a board's labels name, or None."""
+    found = [(tags or {}).get(name) for name in _BRANCH_TAGS]
+    if found[0] is None or not all(text and text.isdigit() for text in found[1:]):
+        return None
+    return Branch(board_id=found[0], pane=int(found[1] or 0), keep=int(found[2] or 0))
 
 
 def board_row(
@@ -32,6 +60,7 @@ def board_row(
     prompt: str | Sequence[Message],
     shared: Mapping[str, Any],
     is_blind: bool,
+    branch: Branch | None = None,
 ) -> dict[str, Any]:
     """The row of `boards` of a board that has just been asked."""
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
@@ -41,6 +70,7 @@ def board_row(
         "messages": messages,
         "params": dict(shared),
         "is_blind": is_blind,
+        "tags": branch.as_tags() if branch else None,
     }
 
 

@@ -18,7 +18,7 @@ from uuid_utils import uuid7
 
 from toolkit.calls.model_client import ModelClient
 from toolkit.compare.board_result import Board
-from toolkit.compare.board_rows import append_row, board_row, pane_row
+from toolkit.compare.board_rows import Branch, append_row, board_row, pane_row
 from toolkit.compare.pane import LivePane, Pane
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.records import Call, Message
@@ -143,7 +143,12 @@ class RunningBoard:
         """Ask every pane."""
         asked = self._board
         row = board_row(
-            asked.board_id, asked.created_at, asked.prompt, self._shared, asked.is_blind
+            asked.board_id,
+            asked.created_at,
+            asked.prompt,
+            self._shared,
+            asked.is_blind,
+            asked.branch,
         )
         if self._toolkit.settings.recording != "full":
             row["messages"] = None
@@ -281,7 +286,8 @@ def start_board(
         models: 2 to 8 `provider/model_id`; the same one may be used more than once.
         options: as for `tk.compare`; `panes=[{...}, ...]` gives each pane options of its own,
             `blind=True` marks a board whose names are hidden until it is judged, and
-            `histories=[[...], ...]` the earlier messages of each pane, for a follow-up.
+            `histories=[[...], ...]` the earlier messages of each pane, for a follow-up, and
+            `branch=Branch(...)` the board whose conversation these messages are.
 
     Raises:
         InvalidInput: too few or too many models, no prompt, or `panes` of another length.
@@ -291,6 +297,7 @@ def start_board(
     own = _pane_options(shared.pop("panes", None), len(models))
     is_blind = bool(shared.pop("blind", False))
     histories = _histories(shared.pop("histories", None), len(models))
+    branch: Branch | None = shared.pop("branch", None)
     # Keys leave the options here: what is left is shown, recorded and printed.
     shared_key = shared.pop("api_key", None)
     keys = [pane.pop("api_key", shared_key) for pane in own]
@@ -303,6 +310,7 @@ def start_board(
             for index, model in enumerate(models)
         ),
         is_blind=is_blind,
+        branch=branch,
         store=toolkit.store,
     )
     secrets = [Secret(key) if key else None for key in keys]

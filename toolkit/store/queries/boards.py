@@ -36,6 +36,10 @@ _PANES: Final = """
     ORDER BY p.position"""
 
 # Rows are never changed: a vote that was undone is named in the note of a second row.
+_BRANCHES: Final = """
+    SELECT board_id, created_at, messages FROM boards
+    WHERE tags['branch_of'] = ? ORDER BY created_at, board_id LIMIT ?"""
+
 _VOTES: Final = """
     SELECT * FROM votes
     WHERE outcome <> 'retracted'
@@ -75,6 +79,11 @@ def find_boards(store: Store, part_of_id: str) -> list[Row]:
 def pane_rows(store: Store, board_id: str) -> list[Row]:
     """The panes of a board in their order, with what their calls answered and measured."""
     return store.rows(_PANES, [board_id])
+
+
+def branch_rows(store: Store, board_id: str, limit: int) -> list[Row]:
+    """The boards that continue a conversation of this one, oldest first."""
+    return store.rows(_BRANCHES, [board_id, limit])
 
 
 def vote_rows(store: Store) -> list[Row]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
-from toolkit.errors import InvalidInput, ToolkitError
-from toolkit.files import locked, write_atomic
+from toolkit.errors import ToolkitError
 from toolkit.settings import Settings
 from toolkit.ui.components.error_card import error_card
+from toolkit.ui.components.named_entries import MAX_NAME, NamedEntries
 from toolkit.ui.components.text import plain
 
 FILE: Final = "views.json"
-MAX_VIEWS: Final = 100
-_MAX_NAME: Final = 60
-_MAX_BYTES: Final = 1_000_000
+_VIEWS: Final = NamedEntries(FILE, "view")
 # The filters in the address; the opened call and the page of the list are no part of a view.
 _BOUND: Final = ("text", "span")
 _OWN: Final = (
@@ -29,16 +25,12 @@ View = Mapping[str, Sequence[str]]
 
 
 def read_views(settings: Settings) -> dict[str, View]:
-    """The saved views by name, in the order of their names; none where the file is damaged."""
-    try:
-        raw = (settings.home / FILE).read_bytes()[:_MAX_BYTES]
-        document = json.loads(raw)
-        return {
-            str(name): {str(key): [str(value) for value in values] for key, values in view.items()}
-            for name, view in sorted(document.items())
-        }
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+    """The saved views by name, in the order of their names; damaged ones are left out."""
+    return {
+        name: {str(key): [str(value) for value in values] for key, values in view.items()}
+        for name, view in _VIEWS.read(settings).items()
+        if isinstance(view, Mapping) and all(isinstance(one, list) for one in view.values())
+    }
 
 
 def save_view(settings: Settings, name: str, view: View | None) -> None:
@@ -48,19 +40,7 @@ def save_view(settings: Settings, name: str, view: View | None) -> None:
         InvalidInput: the name is empty or too long, or there are too many views.
         FileLocked: another process is saving.
     """
-    name = " ".join(name.split())
-    if not name or len(name) > _MAX_NAME:
-        raise InvalidInput(f"the name of a view has 1 to {_MAX_NAME} characters")
-    path: Path = settings.home / FILE
-    with locked(path, settings.lock_wait_s):
-        views = read_views(settings)
-        if view is None:
-            views.pop(name, None)
-        else:
-            views[name] = view
-        if len(views) > MAX_VIEWS:
-            raise InvalidInput(f"there are {MAX_VIEWS} views already", hint="Delete one first.")
-        write_atomic(path, json.dumps(views, indent=1, ensure_ascii=False))
+    _VIEWS.save(settings, name, view)
 
 
 def draw_views(settings: Settings) -> None:
@@ -77,7 +57,7 @@ def draw_views(settings: Settings) -> None:
         if not views:
             st.caption("A view keeps the search, the time range and the filters under a name.")
         with st.form("save-view", border=False, clear_on_submit=True):
-            name = st.text_input("Name", key="view-name", max_chars=_MAX_NAME)
+            name = st.text_input("Name", key="view-name", max_chars=MAX_NAME)
             saved = st.form_submit_button("Save these filters", icon=":material/bookmark_add:")
         if saved:
             _save(settings, name or "", _present())

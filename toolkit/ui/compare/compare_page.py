@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import streamlit as st
 
-from toolkit.charts.numbers import money
 from toolkit.compare.board_view import pane_names
 from toolkit.compare.new_board import MIN_PANES, Board
 from toolkit.compare.pane import Pane
 from toolkit.errors import ToolkitError
-from toolkit.records import Message
 from toolkit.store.queries.app_pages import calls_of_board
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.board_export import as_html, as_json, as_markdown, board_code
 from toolkit.ui.compare.board_list import draw_boards
+from toolkit.ui.compare.conversation_panel import (
+    branch_in_address,
+    draw_opened_conversation,
+    draw_relatives,
+    draw_shared_history,
+    forget_branch,
+    open_conversation,
+)
 from toolkit.ui.compare.panes import PaneActions, draw_drafts, draw_panes, state_of
-from toolkit.ui.compare.prompt_variables import draw_variables, filled_prompt
+from toolkit.ui.compare.question import PROMPT, draw_question
 from toolkit.ui.compare.race_panel import draw_race, draw_race_start
 from toolkit.ui.compare.saved_board import prompt_text
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
@@ -82,13 +84,11 @@ def _numbers(panes: tuple[Pane, ...]) -> None:
 
 
 POLL_EVERY_S: Final = 0.25
-_PROMPT: Final = "compare-prompt"
 _EXAMPLES: Final = (
     "Why is the sky blue?",
     "Explain eventual consistency to a ten-year-old.",
     "Find the bug: for i in range(len(xs)): xs.pop(i)",
 )
-_IMAGES: Final = ("png", "jpg", "jpeg", "webp", "gif")
 
 
 def draw_compare(toolkit: Toolkit) -> None:
@@ -102,7 +102,9 @@ def draw_compare(toolkit: Toolkit) -> None:
     # as running, and the fragment then draws the whole page again with the end's figures.
     is_running, board = state.is_running, state.board
     _draw_head(toolkit, state, board)
-    _draw_question(toolkit, state)
+    if state.branch is not None:
+        draw_shared_history(state)
+    draw_question(toolkit, state)
     if state.trouble is not None:
         error_card(state.trouble)
     if board is None:
@@ -135,6 +137,13 @@ def _follow_address(toolkit: Toolkit, state: CompareState) -> None:
         state.next_prompt = prompt or state.next_prompt
         for name in ("model", "prompt", "board"):
             st.query_params.pop(name, None)
+    branch = branch_in_address()
+    if branch is not None and branch != state.branch:
+        try:
+            state.begin_branch(toolkit, branch)
+        except ToolkitError as error:
+            state.trouble = error
+            forget_branch()
     if state.board_id:
         st.query_params["board"] = state.board_id
 
@@ -207,112 +216,8 @@ def _notebook(board: Board) -> str:
 
 def _new_board(state: CompareState) -> None:
     state.clear()
-    st.session_state[_PROMPT] = ""
+    st.session_state[PROMPT] = ""
     st.query_params.clear()
-
-
-def _draw_question(toolkit: Toolkit, state: CompareState) -> None:
-    if state.next_prompt is not None:
-        st.session_state[_PROMPT], state.next_prompt = state.next_prompt, None
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        prompt = st.text_area(
-            "Prompt",
-            key=_PROMPT,
-            height=68,
-            placeholder="Type a question for all models. Ctrl+Enter sends it. {{ name }} is a "
-            "variable.",
-            persist_state="session",
-            label_visibility="collapsed",
-        )
-        with st.container(width="content", gap="small"):
-            _buttons(toolkit, state)
-            st.caption(_estimate(toolkit, state, filled_prompt(prompt or "")))
-    draw_variables(prompt or "")
-
-
-def _buttons(toolkit: Toolkit, state: CompareState) -> None:
-    with st.container(horizontal=True, width="content"):
-        if state.is_running:
-            st.button("Stop", icon=":material/stop:", on_click=_stop, args=(state,))
-            return
-        st.button(
-            "Run",
-            type="primary",
-            icon=":material/play_arrow:",
-            on_click=_run,
-            args=(toolkit, state, False),
-            disabled=len(state.choices) < MIN_PANES,
-            shortcut="Ctrl+Enter",
-            help="Sends the question to all models at once.",
-        )
-        if state.board is not None:
-            st.button(
-                "Follow up",
-                icon=":material/reply_all:",
-                on_click=_run,
-                args=(toolkit, state, True),
-                disabled=len(state.choices) != len(state.board.panes),
-                help="Sends another question to the same models; each keeps its own conversation.",
-            )
-        with st.popover("Image", icon=":material/image:", type="tertiary"):
-            st.file_uploader(
-                "Images for the question", type=list(_IMAGES), accept_multiple_files=True,
-                key="compare-images",
-            )  # fmt: skip
-
-
-def _estimate(toolkit: Toolkit, state: CompareState, prompt: str) -> str:
-    """What the question will probably cost, before it is asked."""
-    number = len(state.choices)
-    if number < MIN_PANES:
-        return "Choose at least two models."
-    if not prompt.strip():
-        return f"{number} models"
-    total, unpriced = Decimal(0), 0
-    for choice in state.choices:
-        params = {**state.shared, **choice.params}
-        usd = _expected_usd(toolkit, choice.model, prompt, json.dumps(params, sort_keys=True))
-        if usd is None:
-            unpriced += 1
-        else:
-            total += usd
-    if unpriced == number:
-        return f"{number} models · unpriced"
-    more = f", {unpriced} unpriced" if unpriced else ""
-    return f"{number} models · ~{money(total)}{more}".replace("$", "\\$")
-
-
-@st.cache_resource(ttl=60, max_entries=256, show_spinner=False)  # type: ignore[untyped-decorator]
-def _expected_usd(_toolkit: Toolkit, model: str, prompt: str, params: str) -> Decimal | None:
-    try:
-        estimate = _toolkit.estimate(model, prompt, **json.loads(params))
-    except ToolkitError:
-        return None  # a model that cannot be asked says so in its own pane
-    return estimate.expected_usd
-
-
-def _stop(state: CompareState) -> None:
-    if state.running is not None:
-        state.running.stop()
-
-
-def _run(toolkit: Toolkit, state: CompareState, follows: bool) -> None:
-    text = filled_prompt(st.session_state.get(_PROMPT) or "")
-    images = st.session_state.get("compare-images") or []
-    prompt: str | list[Message] = _with_images(text, images) if images else text
-    is_blind = bool(st.session_state.get("compare-blind"))
-    state.ask(toolkit, prompt, is_blind=is_blind, follows=follows)
-    if state.board_id:
-        st.query_params["board"] = state.board_id
-
-
-def _with_images(text: str, images: Sequence[Any]) -> list[Message]:
-    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
-    for image in images:
-        data = base64.b64encode(image.getvalue()).decode()
-        kind = image.type if str(image.type).startswith("image/") else "image/png"
-        parts.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}})
-    return [{"role": "user", "content": parts}]
 
 
 def _draw_drafts(toolkit: Toolkit, state: CompareState) -> None:
@@ -326,7 +231,7 @@ def _draw_drafts(toolkit: Toolkit, state: CompareState) -> None:
         for number, example in enumerate(_EXAMPLES):
             st.button(
                 example, key=f"example-{number}", type="tertiary",
-                on_click=lambda text=example: st.session_state.update({_PROMPT: text}),
+                on_click=lambda text=example: st.session_state.update({PROMPT: text}),
             )  # fmt: skip
 
 
@@ -338,7 +243,8 @@ def _panes_now(state: CompareState, *, best: int | None = None) -> None:
     names = answer_names(board.panes, hidden=state.hides_names)
     running = state.running
     actions = PaneActions(stop=running.stop, retry=running.retry) if running is not None else None
-    draw_panes(board.panes, names, actions, best=best)
+    opens = None if state.is_running or state.hides_names else open_conversation
+    draw_panes(board.panes, names, actions, best=best, opens=opens)
 
 
 @st.fragment(run_every=POLL_EVERY_S)  # type: ignore[untyped-decorator]
@@ -359,9 +265,11 @@ def _draw_end(toolkit: Toolkit, state: CompareState, board: Board) -> None:
                 _draw_difference(board)
             draw_judge(toolkit, board)
         draw_race_start(state)
+    draw_relatives(board)
     if state.hides_names:
         st.caption("The timeline and figures show the model names; they appear after you vote.")
         return
+    draw_opened_conversation(board)
     draw_results(board)
 
 

@@ -37,15 +37,24 @@ def draw_panes(
     actions: PaneActions | None,
     *,
     best: int | None = None,
+    opens: Callable[[int], None] | None = None,
 ) -> None:
-    """All panes; the rows keep their height, so nothing jumps. One pane at a time on a phone."""
+    """All panes; the rows keep their height, so nothing jumps. One pane at a time on a phone.
+
+    Args:
+        panes: in the order of the board.
+        names: what to call each.
+        actions: what can be done to a pane that runs; None: the board is not running here.
+        best: index of the pane that was voted best.
+        opens: called with the index of the pane whose conversation is to be shown.
+    """
     if is_phone() and len(panes) > 1:
         number = st.segmented_control(
             "Pane", range(len(panes)), default=0, required=True, key="pane-shown",
             format_func=lambda index: f"{index + 1} {pane_state(panes[index].state).symbol}",
             label_visibility="collapsed", width="stretch",
         )  # fmt: skip
-        _card(panes[number], names[number], actions, _BODY_PX[1], is_best=number == best)
+        _card(panes[number], names[number], actions, _BODY_PX[1], number == best, opens)
         return
     per_row = PER_ROW if len(panes) > PER_ROW else len(panes)
     rows = -(-len(panes) // per_row)
@@ -54,7 +63,7 @@ def draw_panes(
         for column, pane in zip(columns, panes[first : first + per_row], strict=False):
             with column:
                 name = names[pane.index]
-                _card(pane, name, actions, _BODY_PX[rows], is_best=pane.index == best)
+                _card(pane, name, actions, _BODY_PX[rows], pane.index == best, opens)
 
 
 def draw_drafts(state: CompareState, troubles: Troubles) -> None:
@@ -75,7 +84,12 @@ def draw_drafts(state: CompareState, troubles: Troubles) -> None:
 
 
 def _card(
-    pane: Pane, name: str, actions: PaneActions | None, height: int, *, is_best: bool
+    pane: Pane,
+    name: str,
+    actions: PaneActions | None,
+    height: int,
+    is_best: bool,
+    opens: Callable[[int], None] | None,
 ) -> None:
     with st.container(border=True, key=f"pane-{pane.index}", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", wrap=False):
@@ -86,7 +100,7 @@ def _card(
             _button(pane, actions)
         body = "content" if is_phone() else height
         with st.container(height=body, border=False, autoscroll=not pane.is_over):
-            _body(pane)
+            _body(pane, opens)
         st.caption(plain(pane_footer(pane)).replace("$", "\\$"), help=_help(pane))
 
 
@@ -123,7 +137,7 @@ def _button(pane: Pane, actions: PaneActions | None) -> None:
         )
 
 
-def _body(pane: Pane) -> None:
+def _body(pane: Pane, opens: Callable[[int], None] | None) -> None:
     if pane.reasoning:
         with st.expander("Reasoning", expanded=not pane.text and not pane.is_over, type="compact"):
             show_text(pane.reasoning)
@@ -141,14 +155,18 @@ def _body(pane: Pane) -> None:
         st.caption(empty)
     if pane.is_over:
         with st.container(horizontal=True):
-            _links(pane)
+            _links(pane, opens)
 
 
-def _links(pane: Pane) -> None:
+def _links(pane: Pane, opens: Callable[[int], None] | None) -> None:
     if pane.text:
         with st.popover("Copy", type="tertiary", icon=":material/content_copy:",
                         key=f"copy-{pane.pane_id}"):  # fmt: skip
             st.code(pane.text, language=None, wrap_lines=True)
+    if opens is not None:
+        st.button("Branch", type="tertiary", icon=":material/call_split:",
+                  key=f"conversation-{pane.index}", on_click=opens, args=(pane.index,),
+                  help="Shows the conversation and continues it from any turn.")  # fmt: skip
     if pane.call_id:
         query = {"text": pane.call_id}
     else:  # a pane read from the database knows its board only

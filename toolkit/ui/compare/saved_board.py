@@ -11,6 +11,7 @@ import streamlit as st
 
 from toolkit import errors
 from toolkit.compare.board_history import panes_of, require_board
+from toolkit.compare.board_rows import read_branch
 from toolkit.compare.new_board import Board, RunningBoard
 from toolkit.compare.pane import Pane
 from toolkit.errors import ToolkitError
@@ -57,6 +58,7 @@ def read_board(toolkit: Toolkit, board_id: str) -> Board:
         prompt=prompt_of(row["messages"]),
         panes=made,
         is_blind=bool(row["is_blind"]),
+        branch=read_branch(dict(row["tags"] or {})),
         store=toolkit.store,
     )
 
@@ -78,30 +80,6 @@ def prompt_text(prompt: object) -> str:
     if isinstance(content, str):
         return content
     return " ".join(part.get("text", "") for part in content or () if isinstance(part, Mapping))
-
-
-def histories_of(toolkit: Toolkit, board: Board) -> list[list[Message]]:
-    """The conversation of each pane so far: what it was asked, and what it answered.
-
-    Raises:
-        StoreError: the database cannot be read.
-    """
-    asked = {
-        row["position"]: json.loads(row["messages"]) if row["messages"] else []
-        for row in panes_of(toolkit.store, board.board_id)
-    }
-    own: list[Message] = (
-        [{"role": "user", "content": board.prompt}]
-        if isinstance(board.prompt, str)
-        else list(board.prompt)
-    )
-    histories = []
-    for pane in board.panes:
-        history = list(asked.get(pane.index) or own)
-        if pane.text:
-            history.append({"role": "assistant", "content": pane.text})
-        histories.append(history)
-    return histories
 
 
 def _pane(row: Mapping[str, Any]) -> Pane:

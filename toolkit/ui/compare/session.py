@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from toolkit.compare.board_rows import Branch
 from toolkit.compare.board_view import pane_names
+from toolkit.compare.conversation import branch_history, conversations_of
 from toolkit.compare.new_board import MAX_PANES, Board, RunningBoard, start_board
 from toolkit.compare.pane import Pane
 from toolkit.compare.race import Race, read_race
@@ -19,7 +21,7 @@ from toolkit.compare.vote import Vote
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.records import Message
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.saved_board import find_running, histories_of, read_board, remember
+from toolkit.ui.compare.saved_board import find_running, prompt_text, read_board, remember
 
 UNWATCHED_STOP_S: Final = 10.0
 _ids = count(1)
@@ -52,6 +54,8 @@ class CompareState:
         race_began: when that began, monotonic seconds.
         race_speed: how many times as fast as it was.
         next_prompt: what to put into the prompt box when it is next drawn.
+        branch: the conversation that the next question continues, or None.
+        history: the messages of that conversation.
     """
 
     choices: list[Choice] = field(default_factory=list)
@@ -67,6 +71,8 @@ class CompareState:
     race: Race | None = None
     race_began: float = 0.0
     race_speed: float = 1.0
+    branch: Branch | None = None
+    history: tuple[Message, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -116,6 +122,25 @@ class CompareState:
         board = self.board
         assert board is not None
         self.is_blind, self.votes, self.voted, self.race = False, (), None, None
+        self.branch, self.history = None, ()
+        self._choose_models_of(board)
+
+    def begin_branch(self, toolkit: Toolkit, branch: Branch) -> None:
+        """Begin a board that continues the conversation of a pane, with the models of its board.
+
+        Raises:
+            InvalidInput: there is no such board, or no such turn of its conversation.
+            StoreError: the database cannot be read.
+        """
+        running = find_running(branch.board_id)
+        board = running.board() if running else read_board(toolkit, branch.board_id)
+        history, following = branch_history(board, branch)
+        self.clear()
+        self._choose_models_of(board)
+        self.branch, self.history = branch, tuple(history)
+        self.next_prompt = prompt_text([following]) if following else ""
+
+    def _choose_models_of(self, board: Board) -> None:
         self.choices = [Choice(next(_ids), pane.model, dict(pane.params)) for pane in board.panes]
 
     def start_race(self, speed: float) -> None:
@@ -142,6 +167,7 @@ class CompareState:
         """A new board: the models stay, the answers go."""
         self.running = self.saved = self.race = None
         self.is_blind, self.votes, self.voted, self.trouble = False, (), None, None
+        self.branch, self.history = None, ()
 
     def ask(
         self,
@@ -169,7 +195,9 @@ class CompareState:
                 "blind": is_blind,
             }
             if follows and self.board is not None:
-                options["histories"] = histories_of(toolkit, self.board)
+                options["histories"] = conversations_of(self.board)
+            elif self.branch is not None:
+                options.update(histories=[self.history] * len(chosen), branch=self.branch)
             running = start_board(toolkit, prompt, [choice.model for choice in chosen], options)
         except ToolkitError as error:
             self.trouble = error
@@ -178,6 +206,7 @@ class CompareState:
         remember(running)
         self.running, self.saved, self.race = running, None, None
         self.is_blind, self.votes, self.voted = is_blind, (), None
+        self.branch, self.history = None, ()
 
 
 def compare_state() -> CompareState:

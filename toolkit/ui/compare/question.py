@@ -1,0 +1,133 @@
+"""The question of the Compare page: the prompt box, its buttons, and what it will cost."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import streamlit as st
+
+from toolkit.charts.numbers import money
+from toolkit.compare.new_board import MIN_PANES
+from toolkit.errors import ToolkitError
+from toolkit.records import Message
+from toolkit.toolkit import Toolkit
+from toolkit.ui.compare.conversation_panel import close_conversation, forget_branch
+from toolkit.ui.compare.prompt_templates import draw_templates
+from toolkit.ui.compare.prompt_variables import draw_variables, filled_prompt
+from toolkit.ui.compare.session import CompareState
+
+PROMPT: Final = "compare-prompt"
+"""Key of the prompt box."""
+_IMAGES: Final = ("png", "jpg", "jpeg", "webp", "gif")
+
+
+def draw_question(toolkit: Toolkit, state: CompareState) -> None:
+    """Draw the prompt box, the variables of its prompt, and the buttons that send it."""
+    if state.next_prompt is not None:
+        st.session_state[PROMPT], state.next_prompt = state.next_prompt, None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        prompt = st.text_area(
+            "Prompt",
+            key=PROMPT,
+            height=68,
+            placeholder="Type a question for all models. Ctrl+Enter sends it. {{ name }} is a "
+            "variable.",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        with st.container(width="content", gap="small"):
+            _buttons(toolkit, state)
+            st.caption(_estimate(toolkit, state, filled_prompt(prompt or "")))
+    draw_variables(prompt or "")
+
+
+def _buttons(toolkit: Toolkit, state: CompareState) -> None:
+    with st.container(horizontal=True, width="content"):
+        if state.is_running:
+            st.button("Stop", icon=":material/stop:", on_click=_stop, args=(state,))
+            return
+        st.button(
+            "Run",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=_run,
+            args=(toolkit, state, False),
+            disabled=len(state.choices) < MIN_PANES,
+            shortcut="Ctrl+Enter",
+            help="Sends the question to all models at once.",
+        )
+        if state.board is not None:
+            st.button(
+                "Follow up",
+                icon=":material/reply_all:",
+                on_click=_run,
+                args=(toolkit, state, True),
+                disabled=len(state.choices) != len(state.board.panes),
+                help="Sends another question to the same models; each keeps its own conversation.",
+            )
+        with st.popover("Image", icon=":material/image:", type="tertiary"):
+            st.file_uploader(
+                "Images for the question", type=list(_IMAGES), accept_multiple_files=True,
+                key="compare-images",
+            )  # fmt: skip
+        draw_templates(toolkit.settings, PROMPT)
+
+
+def _estimate(toolkit: Toolkit, state: CompareState, prompt: str) -> str:
+    """What the question will probably cost, before it is asked."""
+    number = len(state.choices)
+    if number < MIN_PANES:
+        return "Choose at least two models."
+    if not prompt.strip():
+        return f"{number} models"
+    total, unpriced = Decimal(0), 0
+    for choice in state.choices:
+        params = {**state.shared, **choice.params}
+        usd = _expected_usd(toolkit, choice.model, prompt, json.dumps(params, sort_keys=True))
+        if usd is None:
+            unpriced += 1
+        else:
+            total += usd
+    if unpriced == number:
+        return f"{number} models · unpriced"
+    more = f", {unpriced} unpriced" if unpriced else ""
+    return f"{number} models · ~{money(total)}{more}".replace("$", "\\$")
+
+
+@st.cache_resource(ttl=60, max_entries=256, show_spinner=False)  # type: ignore[untyped-decorator]
+def _expected_usd(_toolkit: Toolkit, model: str, prompt: str, params: str) -> Decimal | None:
+    try:
+        estimate = _toolkit.estimate(model, prompt, **json.loads(params))
+    except ToolkitError:
+        return None  # a model that cannot be asked says so in its own pane
+    return estimate.expected_usd
+
+
+def _stop(state: CompareState) -> None:
+    if state.running is not None:
+        state.running.stop()
+
+
+def _run(toolkit: Toolkit, state: CompareState, follows: bool) -> None:
+    text = filled_prompt(st.session_state.get(PROMPT) or "")
+    images = st.session_state.get("compare-images") or []
+    prompt: str | list[Message] = _with_images(text, images) if images else text
+    is_blind = bool(st.session_state.get("compare-blind"))
+    state.ask(toolkit, prompt, is_blind=is_blind, follows=follows)
+    if state.board_id:
+        forget_branch()
+        close_conversation()
+        st.query_params["board"] = state.board_id
+
+
+def _with_images(text: str, images: Sequence[Any]) -> list[Message]:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
+    for image in images:
+        data = base64.b64encode(image.getvalue()).decode()
+        kind = image.type if str(image.type).startswith("image/") else "image/png"
+        parts.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}})
+    return [{"role": "user", "content": parts}]
