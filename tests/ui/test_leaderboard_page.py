@@ -12,7 +12,7 @@ from toolkit.compare.board_history import votes_of
 from toolkit.compare.model_judge import judge_board
 from toolkit.compare.new_board import start_board
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.leaderboard_page import count_wins
+from toolkit.ui.compare.leaderboard_panels import count_wins
 
 pytestmark = pytest.mark.slow
 
@@ -62,3 +62,68 @@ def test_wins_are_counted_for_both_sides_of_a_pair() -> None:
     rows += [{"model_a": "y", "model_b": "x", "outcome": "a"}]
     rows += [{"model_a": "x", "model_b": "x", "outcome": "a"}]
     assert count_wins(rows) == {("x", "y"): (2, 5), ("y", "x"): (2, 5)}
+
+
+def test_votes_are_sliced_by_tag_and_controlled_for_length_and_position(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    mock.enqueue("short", times=1)
+    mock.enqueue("a much longer answer than the other one", times=1)
+    board = start_board(toolkit, "Hi", ["mock/m1", "mock/m2"]).wait(30)
+    for _ in range(5):
+        board.vote(0, note="#coding it runs")
+    board.vote(1, note="#style")
+    app = open_page("leaderboard")
+    assert not app.exception and not app.error
+    assert "**6 votes**" in words(app)
+    assert list(app.pills(key="tag").options) == ["#coding 5", "#style 1"]
+    app = open_page("leaderboard", tag="style", control="true")
+    assert not app.exception and not app.error
+    shown = words(app)
+    assert "**1 votes**" in shown or "**1 vote**" in shown
+    assert "controlled for length and position" in shown
+    assert "An answer twice as long is worth" in shown
+    app = open_page("leaderboard", tag="none-has-it")
+    assert not app.exception and "No votes match" in words(app)
+
+
+def test_the_page_proposes_the_next_pair_and_opens_it_blind(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    board = start_board(toolkit, "Hi", ["mock/m1", "mock/m2", "mock/m3"]).wait(30)
+    for _ in range(5):
+        board.vote(0, between=(0, 1))
+    app = open_page("leaderboard")
+    assert not app.exception and not app.error
+    links = [link.proto.label for link in app.get("page_link") if "m3" in link.proto.label]
+    assert links and links[0].startswith("**")
+    app = open_page("compare", model=["mock/m1", "mock/m3"], blind="on")
+    assert not app.exception
+    assert app.toggle(key="compare-blind").value is True
+    assert [choice.model for choice in app.session_state["compare"].choices] == [
+        "mock/m1",
+        "mock/m3",
+    ]
+
+
+def test_the_trade_off_chart_says_how_many_models_are_known_and_gives_its_code(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    board = start_board(toolkit, "Hi", ["mock/m1", "mock/m2"]).wait(30)
+    board.vote(0)
+    app = open_page("leaderboard")
+    assert not app.exception
+    shown = words(app)
+    assert "**Rating against cost and TTFT, 0 of 2 models known**" in shown.replace("\\", "")
+    code = next(block.value for block in app.code if "rating_tradeoff" in block.value)
+    found: dict[str, Any] = {}
+    exec(compile(code, "snippet", "exec"), found)  # what the page offers to copy runs
+    assert list(found["ratings"]["is_front"]) == [False, False]
+
+
+def test_an_empty_page_has_one_way_to_begin(toolkit: Toolkit, open_page: Any) -> None:
+    app = open_page("leaderboard")
+    assert not app.exception
+    links = [link.proto.label for link in app.get("page_link")]
+    assert [button.key for button in app.button].count("first-use") == 1
+    assert "Compare two models" not in links

@@ -55,7 +55,7 @@ def leaderboard(
 
     if not 0 < confidence < 1:
         raise InvalidInput(f"confidence must be between 0 and 1, not {confidence:g}")
-    games = _games(votes)
+    games = games_of(votes)
     names = sorted({name for a, b, _ in games for name in (a, b)})
     columns = ["rank", "model", "rating", "low", "high", "votes", "wins", "losses", "ties", "group"]
     if not names:
@@ -68,7 +68,7 @@ def leaderboard(
     spread = _ratings(_wins(kinds, drawn.astype(float), place))
     tail = (1 - confidence) / 2
     low, high = np.quantile(spread, [tail, 1 - tail], axis=0)
-    tally = _tally(games, names)
+    tally = tally_of(games, names)
     groups = groups_of([(a, b) for a, b, _ in kinds])
     rows: list[dict[str, Any]] = [
         {
@@ -97,7 +97,7 @@ def groups_of(pairs: Sequence[tuple[str, str]]) -> dict[str, int]:
     return {name: number for number, (_, names) in enumerate(ordered, 1) for name in names}
 
 
-def _games(votes: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, float]]:
+def games_of(votes: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, float]]:
     """(a, b, points of a) for each vote, names in order, so that equal games are equal."""
     points = {"a": 1.0, "b": 0.0, "tie": 0.5, "both_bad": 0.5}
     games = []
@@ -150,9 +150,10 @@ def _ratings(wins: np.ndarray) -> np.ndarray:
     return ratings
 
 
-def _tally(
+def tally_of(
     games: Sequence[tuple[str, str, float]], names: Sequence[str]
 ) -> dict[str, dict[str, int]]:
+    """Votes, wins, losses and ties of each model."""
     tally = {name: {"votes": 0, "wins": 0, "losses": 0, "ties": 0} for name in names}
     for a, b, won in games:
         for name, points in ((a, won), (b, 1.0 - won)):

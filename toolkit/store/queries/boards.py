@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.store.queries.query import Source
+from toolkit.store.queries.query import Query, Source
 
 if TYPE_CHECKING:
     from toolkit.store.store import Store
@@ -46,7 +46,18 @@ _VOTES: Final = """
       AND vote_id NOT IN (SELECT note FROM votes WHERE outcome = 'retracted' AND note IS NOT NULL)
     ORDER BY voted_at, vote_id"""
 
-
+_VOTES_WITH_LENGTHS: Final = """
+    SELECT v.*, length(a.output_text) AS chars_a, length(b.output_text) AS chars_b
+    FROM votes v
+    LEFT JOIN panes pa ON pa.pane_id = v.pane_a LEFT JOIN calls a ON a.call_id = pa.call_id
+    LEFT JOIN panes pb ON pb.pane_id = v.pane_b LEFT JOIN calls b ON b.call_id = pb.call_id
+    WHERE v.outcome <> 'retracted'
+      AND v.vote_id NOT IN (SELECT note FROM votes WHERE outcome = 'retracted' AND note IS NOT NULL)
+    ORDER BY v.voted_at, v.vote_id"""
+_BOARD_MODELS: Final = """
+    SELECT model, max(ended_at) AS newest FROM panes
+    WHERE state = 'done' AND ended_at >= now() - INTERVAL 90 DAY
+    GROUP BY model ORDER BY newest DESC, model LIMIT ?"""
 _JUDGED: Final = """
     SELECT v.vote_id, v.board_id, v.voted_at, v.outcome, v.model_a, v.model_b, v.voter, v.note,
            a.messages AS messages_a, b.messages AS messages_b,
@@ -86,9 +97,24 @@ def branch_rows(store: Store, board_id: str, limit: int) -> list[Row]:
     return store.rows(_BRANCHES, [board_id, limit])
 
 
-def vote_rows(store: Store) -> list[Row]:
+def counted_votes() -> Query:
     """All votes that count, oldest first; one that was undone is left out."""
+    return Query(_VOTES)
+
+
+def vote_rows(store: Store) -> list[Row]:
+    """The rows of `counted_votes`."""
     return store.rows(_VOTES)
+
+
+def vote_rows_with_lengths(store: Store) -> list[Row]:
+    """All votes that count with the lengths of both answers in characters, oldest first."""
+    return store.rows(_VOTES_WITH_LENGTHS)
+
+
+def board_models(store: Store, limit: int) -> list[str]:
+    """The models that answered on boards of the last 90 days, the newest first."""
+    return [str(row["model"]) for row in store.rows(_BOARD_MODELS, [limit])]
 
 
 def judged_rows(store: Store) -> list[Row]:

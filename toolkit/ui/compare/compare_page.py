@@ -128,6 +128,8 @@ def _follow_address(toolkit: Toolkit, state: CompareState) -> None:
         except ToolkitError as error:
             state.trouble = error
             st.query_params.pop("board", None)
+    if st.query_params.pop("blind", None) == "on":
+        st.session_state["compare-blind"] = True
     models, prompt = st.query_params.get_all("model"), st.query_params.get("prompt")
     if models or prompt:
         state.clear()

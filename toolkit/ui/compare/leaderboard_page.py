@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,69 +10,153 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit.charts.numbers import UNKNOWN
-from toolkit.compare.board_history import votes_of
-from toolkit.compare.model_judge import agreement_with_people
 from toolkit.compare.preferences import Preferences, read_preferences
 from toolkit.compare.ranking import leaderboard
+from toolkit.compare.vote_analysis import (
+    ControlledRatings,
+    Effect,
+    controlled_leaderboard,
+    count_tags,
+    pareto_front,
+    with_tags,
+)
 from toolkit.files import csv_of
-from toolkit.stats.agreement import Agreement
 from toolkit.store.queries.app_pages import measured_models
-from toolkit.store.queries.boards import judged_rows
+from toolkit.store.queries.boards import (
+    board_models,
+    judged_rows,
+    vote_rows,
+    vote_rows_with_lengths,
+)
 from toolkit.toolkit import Toolkit
+from toolkit.ui.compare.leaderboard_panels import (
+    draw_judges,
+    draw_matrix,
+    draw_next_pair,
+    draw_tradeoff,
+)
+from toolkit.ui.compare.session import compare_state
 from toolkit.ui.components import pictures
 from toolkit.ui.components.format import count
-from toolkit.ui.components.page_head import empty, page_head, section
+from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.home.first_use import ask_two_models
 
 FEW_VOTES: Final = 5
-MATRIX_MODELS: Final = 10
 _VOTERS: Final = ("people", "judges", "both")
 
 
 def draw_leaderboard(toolkit: Toolkit) -> None:
     """The whole page."""
-    every = votes_of(toolkit.store)
-    voter = st.session_state.get("voter") or "people"
-    votes = [
+    is_controlled = st.query_params.get("control") == "true"
+    read = vote_rows_with_lengths if is_controlled else vote_rows
+    every: list[Mapping[str, Any]] = list(read(toolkit.store))
+    voter = st.session_state.get("voter") or st.query_params.get("voter") or "people"
+    of_voter = [
         vote for vote in every if voter == "both" or (vote["voter"] is None) == (voter == "people")
     ]
-    rows: list[dict[str, Any]] = leaderboard(votes).to_dict("records")  # type: ignore[assignment]
-    with page_head("Leaderboard", _sentence(votes, rows)):
+    votes = with_tags(of_voter, st.query_params.get_all("tag"))
+    controlled = controlled_leaderboard(votes) if is_controlled else None
+    table = controlled.table if controlled else leaderboard(votes)
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    with page_head("Leaderboard", _sentence(votes, rows, is_controlled=is_controlled)):
         st.segmented_control("Voters", _VOTERS, default="people", required=True, key="voter",
-                             label_visibility="collapsed")  # fmt: skip
+                             bind="query-params", label_visibility="collapsed")  # fmt: skip
         _export(toolkit, votes, rows)
+    if every:
+        _draw_filters(of_voter)
     if not rows:
-        empty("No votes yet. Compare models with hidden names, and vote for the better answer.")
-        st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:")
-        if not every:
-            from toolkit.ui.compare.session import compare_state
-
-            ask_two_models(toolkit, compare_state())
+        _draw_empty(toolkit, has_votes=bool(every))
         return
+    measured = measured_models(datetime.now(UTC))
+    with toolkit.store.reading() as reader:
+        facts = {row["model"]: row for row in measured.rows(reader)}
+    rows = _with_facts(rows, facts)
     left, right = st.columns((62, 38), gap="medium")
     with left:
-        _draw_ratings(toolkit, rows)
-        _draw_judges(every)
+        _draw_ratings(rows)
+        if controlled is not None:
+            _draw_effects(controlled)
+        draw_tradeoff(rows, measured)
+        draw_judges(every)
     with right:
-        _draw_matrix(votes, [str(row["model"]) for row in rows])
+        draw_next_pair(toolkit, votes)
+        draw_matrix(votes, [str(row["model"]) for row in rows])
 
 
-def _sentence(votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
+def _draw_filters(votes: Sequence[Mapping[str, Any]]) -> None:
+    """Slices by tag, and the switch that controls for length and position; in the address."""
+    counts = count_tags(votes)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        names = list(dict.fromkeys([*counts, *st.query_params.get_all("tag")]))
+        if names:
+            st.pills("Tags of the votes", names, selection_mode="multi", key="tag",
+                     format_func=lambda tag: f"#{tag} {counts.get(tag, 0)}", bind="query-params",
+                     label_visibility="collapsed")  # fmt: skip
+        st.toggle(
+            "Control for length and position", key="control", bind="query-params",
+            help="Rates the models as for answers of equal length, with neither side preferred: "
+            "both are covariates of the fit.",
+        )  # fmt: skip
+
+
+def _draw_empty(toolkit: Toolkit, *, has_votes: bool) -> None:
+    if has_votes:
+        empty("No votes match: choose other voters, or take away a tag.")
+        return
+    empty("No votes yet. Compare models with hidden names, and vote for the better answer.")
+    if board_models(toolkit.store, 2):
+        st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:",
+                     query_params={"blind": "on"})  # fmt: skip
+    else:
+        ask_two_models(toolkit, compare_state())
+
+
+def _with_facts(
+    rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows with cost and TTFT of each model, and whether it is on the Pareto front."""
+    names = ("p50_ms", "usd_per_thousand")
+    made = [
+        {**row, **{name: facts.get(row["model"], {}).get(name) for name in names}} for row in rows
+    ]
+    fronts = pareto_front(made)
+    return [{**row, "is_front": is_front} for row, is_front in zip(made, fronts, strict=True)]
+
+
+def _draw_effects(controlled: ControlledRatings) -> None:
+    length, position = controlled.length, controlled.position
+    parts = [
+        f"An answer twice as long is worth {_points(length)}, the left position "
+        f"{_points(position)} (95 % intervals); the ratings above are without both."
+    ]
+    if controlled.left_out == 1:
+        parts.append("One vote is left out, because its answers were not recorded.")
+    elif controlled.left_out:
+        number = count(controlled.left_out)
+        parts.append(f"{number} votes are left out, because their answers were not recorded.")
+    st.caption(" ".join(parts))
+
+
+def _points(effect: Effect) -> str:
+    return f"{effect.points:+.0f} points [{effect.low:+.0f}, {effect.high:+.0f}]"
+
+
+def _sentence(
+    votes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], *, is_controlled: bool
+) -> str:
     if not votes:
         return ""
     boards = len({vote["board_id"] for vote in votes})
+    control = ", controlled for length and position" if is_controlled else ""
     return (
         f"**{count(len(votes))} votes** on {len(rows)} models, {count(boards)} boards. "
-        "Bradley-Terry with ties; intervals 95 %."
+        f"Bradley-Terry with ties{control}; intervals 95 %."
     )
 
 
-def _draw_ratings(toolkit: Toolkit, rows: Sequence[Mapping[str, Any]]) -> None:
-    with toolkit.store.reading() as reader:
-        measured = {row["model"]: row for row in measured_models(datetime.now(UTC)).rows(reader)}
+def _draw_ratings(rows: Sequence[Mapping[str, Any]]) -> None:
     ends = (min(row["low"] for row in rows), max(row["high"] for row in rows))
-    facts = [measured.get(row["model"], {}) for row in rows]
     draw_table(
         {
             "Rank": Column([_rank(row, rows) for row in rows], 54, on_phone=True),
@@ -83,8 +166,8 @@ def _draw_ratings(toolkit: Toolkit, rows: Sequence[Mapping[str, Any]]) -> None:
                            f"From {ends[0]:.0f} to {ends[1]:.0f}"),
             "votes": Column([row["votes"] for row in rows], 54, "number", on_phone=True),
             "won": Column([row["wins"] for row in rows], 48, "number"),
-            "TTFT ms": Column([fact.get("p50_ms") for fact in facts], 66, "number"),
-            "$ / 1,000": Column([fact.get("usd_per_thousand") for fact in facts], 74, "number",
+            "TTFT ms": Column([row["p50_ms"] for row in rows], 66, "number"),
+            "$ / 1,000": Column([row["usd_per_thousand"] for row in rows], 74, "number",
                                 "Per 1,000 of your own calls", style="%.2f"),
         },
         key="ratings",
@@ -112,79 +195,6 @@ def _rating(row: Mapping[str, Any]) -> float | None:
 
 def _interval(row: Mapping[str, Any], ends: tuple[float, float]) -> str:
     return pictures.as_image(pictures.interval(row["low"], row["rating"], row["high"], ends))
-
-
-def _draw_matrix(votes: Sequence[Mapping[str, Any]], models: Sequence[str]) -> None:
-    """Who wins against whom, best model first; a cell has the wins of its row's model."""
-    section("Wins by pair")
-    shown = models[:MATRIX_MODELS]
-    wins = count_wins(votes)
-    columns = {
-        "Won": Column([f"{n} {name}" for n, name in enumerate(shown, 1)], 170, on_phone=True)
-    }
-    for number, against in enumerate(shown, 1):
-        columns[f"{number}"] = Column(
-            [_pair_text(wins.get((model, against))) for model in shown], 52, "right", against,
-            on_phone=True,
-        )  # fmt: skip
-    draw_table(
-        columns,
-        key="pairs",
-        alt="Wins of each model against each other model",
-        height=min(28 * len(shown) + 38, 480),
-    )
-    st.caption("Wins of the row against the column, of all votes on that pair; ties are neither.")
-    if len(models) > len(shown):
-        st.caption(f"The best {len(shown)} of {len(models)} models are shown.")
-
-
-def count_wins(votes: Sequence[Mapping[str, Any]]) -> Mapping[tuple[str, str], tuple[int, int]]:
-    """For each ordered pair of models: how often the first won, and how many votes there were."""
-    found: dict[tuple[str, str], tuple[int, int]] = {}
-    for vote in votes:
-        a, b = str(vote["model_a"]), str(vote["model_b"])
-        if a == b:
-            continue
-        for pair, winner in (((a, b), "a"), ((b, a), "b")):
-            won, all_votes = found.get(pair, (0, 0))
-            found[pair] = (won + (vote["outcome"] == winner), all_votes + 1)
-    return found
-
-
-def _pair_text(found: tuple[int, int] | None) -> str:
-    return UNKNOWN if found is None else f"{found[0]}/{found[1]}"
-
-
-def _draw_judges(every: Sequence[Mapping[str, Any]]) -> None:
-    """How far each model judge agrees with people; nothing where no judge has voted."""
-    judges = sorted({str(vote["voter"]) for vote in every if vote["voter"] is not None})
-    if not judges:
-        return
-    found = agreement_with_people(every)
-    section("Judges against people")
-    draw_table(
-        {
-            "Judge": Column(judges, 210, on_phone=True),
-            "kappa": Column([_kappa(found.get(name)) for name in judges], 130, "right",
-                            "Cohen's kappa with its 95 % interval: 1 is full agreement, 0 chance",
-                            on_phone=True),
-            "agree": Column([_share(found.get(name)) for name in judges], 110, "right"),
-            "votes": Column([sum(vote["voter"] == name for vote in every) for name in judges],
-                            60, "number"),
-        },
-        key="judges",
-        alt="Agreement of each judge with people",
-    )  # fmt: skip
-
-
-def _kappa(found: Agreement | None) -> str:
-    if found is None or math.isnan(found.kappa):
-        return UNKNOWN
-    return f"{found.kappa:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
-def _share(found: Agreement | None) -> str:
-    return "no shared pair" if found is None else f"{found.observed:.0%} of {count(found.n)}"
 
 
 def _export(
