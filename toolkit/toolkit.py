@@ -7,13 +7,14 @@ folder. Services are made when they are first used, and each is given what it ne
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from toolkit.settings import Settings, home_path
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
     from toolkit.calls.otel.tracing import Tracing
     from toolkit.calls.policy.chains import FailoverChains
+    from toolkit.calls.policy.rate_limiter import Limiter, RateLimit
     from toolkit.calls.sync_calls import Portal, SyncReplyStream
     from toolkit.catalog.parsing import Moment
     from toolkit.catalog.service import Catalog
     from toolkit.compare.new_board import Board
+    from toolkit.evals.running.dependencies import EvalDependencies
     from toolkit.evals.service import Evaluation
     from toolkit.health.policy_backtest import Backtest, Policy
     from toolkit.health.service import HealthService
@@ -45,6 +48,11 @@ if TYPE_CHECKING:
     from toolkit.replay.regression.suite_run import SuiteRun
     from toolkit.secret import Secret
     from toolkit.store.store import Store
+
+_EVAL_WORKER: Final = (
+    *(sys.executable, "-c"),
+    "from toolkit.toolkit import run_eval_worker; run_eval_worker()",
+)
 
 
 class Toolkit:
@@ -72,6 +80,7 @@ class Toolkit:
             settings = Settings(home=Path(home)) if home is not None else Settings()
         self.settings: Settings = settings
         self.on_record: list[Callable[[Call], None]] = []
+        self._find_limiter: Callable[[RateLimit], Limiter] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +171,7 @@ class Toolkit:
             processors=self.processors,
             expand=lambda request, keep_first: self.chains.expand(request, keep_first=keep_first),
             prepare=self._prepare,
+            find_limiter=self._find_limiter,
         )
 
     @cached_property
@@ -302,21 +312,25 @@ class Toolkit:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Evaluations: run, resume, compare and list."""
-        from toolkit.evals.running.dependencies import EvalDependencies
         from toolkit.evals.service import Evaluation
 
-        return Evaluation(
-            EvalDependencies(
-                settings=self.settings,
-                store=self.store,
-                client=lambda: self.client,
-                portal=lambda: self.portal,
-                prices=self.prices,
-                budgets=lambda: self.budgets,
-                resolve=lambda model: self.resolver.resolve(model),
-                embed=self.aembed,
-                capabilities_of=lambda model: self.catalog.capabilities(model),
-            )
+        return Evaluation(self._eval_dependencies)
+
+    @cached_property
+    def _eval_dependencies(self) -> EvalDependencies:
+        from toolkit.evals.running.dependencies import EvalDependencies
+
+        return EvalDependencies(
+            settings=self.settings,
+            store=self.store,
+            client=lambda: self.client,
+            portal=lambda: self.portal,
+            prices=self.prices,
+            budgets=lambda: self.budgets,
+            resolve=lambda model: self.resolver.resolve(model),
+            embed=self.aembed,
+            capabilities_of=lambda model: self.catalog.capabilities(model),
+            worker_command=_EVAL_WORKER,
         )
 
     @cached_property
@@ -507,6 +521,20 @@ class Toolkit:
             self.budgets.reservations.close()
         if "store" in self.__dict__:
             self.store.close()
+
+
+def run_eval_worker() -> None:
+    """Be a worker process of an evaluation until the run's process closes standard input."""
+    from toolkit.evals.running.worker import serve
+
+    def open_dependencies(
+        settings: Settings, find_limiter: Callable[[RateLimit], Limiter]
+    ) -> tuple[EvalDependencies, Callable[[], None]]:
+        toolkit = Toolkit(settings=settings)
+        toolkit._find_limiter = find_limiter
+        return toolkit._eval_dependencies, toolkit.close
+
+    serve(open_dependencies)
 
 
 def _take_key(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:

@@ -25,6 +25,7 @@ from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.calls.pipeline import Pipeline, PipelineRun
 from toolkit.calls.policy.admission import BreakerState
 from toolkit.calls.policy.call_policy import Policy, Target
+from toolkit.calls.policy.rate_limiter import Limiter, RateLimit, RateLimiter
 from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress
@@ -57,6 +58,8 @@ class Client:
         expand: (request, keep its first model first) -> the request with models in place of the
             names of failover chains.
         prepare: awaited with each model's name before it is resolved (a local server starts).
+        find_limiter: keeps the rate limits elsewhere, for a process that shares them with others;
+            None: in this client.
     """
 
     def __init__(  # noqa: PLR0913 - keyword by keyword, each with a meaning of its own
@@ -71,13 +74,14 @@ class Client:
         processors: Iterable[Any] = (),
         expand: Callable[[ChatRequest, bool], ChatRequest] = lambda request, keep_first: request,
         prepare: Callable[[str], Awaitable[None]] | None = None,
+        find_limiter: Callable[[RateLimit], Limiter] | None = None,
     ) -> None:
         self._resolve = resolve
         self._expand = expand
         self._prepare = prepare
         self.ledger: CallRecorder = CallRecorder(record, settings.recording, prices_for)
         self.pipeline: Pipeline = Pipeline(processors)
-        self._policy = Policy(settings, key_for, window_of)
+        self._policy = Policy(settings, key_for, window_of, find_limiter=find_limiter)
         self._sessions = Sessions(settings.proxy)
         self._tools = AttemptDeps(
             settings=settings,
@@ -148,6 +152,10 @@ class Client:
     def breaker_states(self) -> dict[str, BreakerState]:
         """State of the circuit breaker of each `provider/model` that was called."""
         return self._policy.breaker_states()
+
+    def limiter(self, limit: RateLimit) -> RateLimiter:
+        """The limiter that keeps this rate limit for the whole process."""
+        return self._policy.limiter(limit)
 
     async def aclose(self) -> None:
         """Close the running loop's connections."""

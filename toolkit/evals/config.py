@@ -38,6 +38,7 @@ class EvalOptions(TypedDict, total=False):
         params: model parameters for all solvers.
         cap_usd: maximum cost of the run, USD.
         concurrency: maximum concurrent calls per provider.
+        workers: local processes that perform the samples; 1: this process alone.
         seed: shuffles the samples.
         reuse: use answers of earlier runs with the same data, models and solvers.
         cache: use earlier answers to identical requests.
@@ -52,6 +53,7 @@ class EvalOptions(TypedDict, total=False):
     params: Mapping[str, Any]
     cap_usd: float | None
     concurrency: int | None
+    workers: int
     seed: int | None
     reuse: bool
     cache: bool
@@ -60,7 +62,9 @@ class EvalOptions(TypedDict, total=False):
 
 
 OPTIONS: Final = tuple(EvalOptions.__annotations__)
-_PLAIN: Final = ("epochs", "cap_usd", "concurrency", "seed", "reuse", "cache", "thresholds")
+_PLAIN: Final = (
+    *("epochs", "cap_usd", "concurrency", "workers", "seed", "reuse", "cache", "thresholds"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,7 @@ def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ev
     default = ["contains"] if has_targets else []
     scorers = read_scorers(given, default=default)
     _check_cap(options.get("cap_usd"))
+    _read_count(options.get("workers", 1), "workers")
     # Whatever can be wrong with the data is found here, before the first call is paid for.
     check_prompts(solvers, dataset)
     check_targets(scorers, dataset)

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from toolkit.calls.attempt_spec import AttemptEnd, current_source
-from toolkit.calls.policy.rate_limiter import RateLimiter, Reservation
+from toolkit.calls.policy.rate_limiter import Limiter, RateLimit, RateLimiter, Reservation
 from toolkit.errors import CallError, NoProviderAvailable, RequestTimeout
 from toolkit.settings import Settings
 
@@ -279,6 +279,8 @@ class Gate:
     Args:
         settings: rate limits where a provider has none of its own.
         clock, sleep, rng: time and chance, so that tests can control them.
+        find_limiter: keeps the rate limits elsewhere, for a process that shares them with others;
+            None: here.
     """
 
     def __init__(
@@ -287,11 +289,13 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
+        find_limiter: Callable[[RateLimit], Limiter] | None = None,
     ) -> None:
         self._settings = settings
         self._clock, self._sleep, self._rng = clock, sleep, rng
         self._quota = RetryQuota()
-        self._limiters: dict[tuple[str, int | None, int | None, float], RateLimiter] = {}
+        self._limiters: dict[RateLimit, RateLimiter] = {}
+        self._find_limiter = find_limiter or self.limiter
         self._breakers: dict[tuple[str, str, str], Breaker] = {}
 
     def enter(self, target: Target, *, is_load_test: bool = False) -> Circuit:
@@ -337,7 +341,7 @@ class Gate:
         """
         if current_source() == "replay":
             return None
-        limiter = self._limiter(provider)
+        limiter = self._find_limiter(self._limit_of(provider))
         return await limiter.wait(tokens, deadline=deadline, provider=provider.name)
 
     def charge_retry(self, provider: str, error: CallError) -> float | None:
@@ -355,17 +359,29 @@ class Gate:
         """Wait between two attempts; a cassette need not be waited for."""
         await self._sleep(0.0 if current_source() == "replay" else wait_s)
 
-    def _limiter(self, provider: Provider) -> RateLimiter:
-        rpm, window_s = provider.rpm, provider.rate_window_s or self._settings.rate_window_s
-        if rpm is None and not provider.is_local:
-            rpm = self._settings.default_rpm
-        name = (provider.name, rpm, provider.tpm, window_s)
-        limiter = self._limiters.get(name)
+    def limiter(self, limit: RateLimit) -> RateLimiter:
+        """The limiter that keeps this limit for the whole process."""
+        limiter = self._limiters.get(limit)
         if limiter is None:
-            limiter = self._limiters[name] = RateLimiter(
-                rpm, provider.tpm, window_s=window_s, clock=self._clock, sleep=self._sleep
+            limiter = self._limiters[limit] = RateLimiter(
+                limit.rpm,
+                limit.tpm,
+                window_s=limit.window_s,
+                clock=self._clock,
+                sleep=self._sleep,
             )
         return limiter
+
+    def _limit_of(self, provider: Provider) -> RateLimit:
+        rpm = provider.rpm
+        if rpm is None and not provider.is_local:
+            rpm = self._settings.default_rpm
+        return RateLimit(
+            provider=provider.name,
+            rpm=rpm,
+            tpm=provider.tpm,
+            window_s=provider.rate_window_s or self._settings.rate_window_s,
+        )
 
 
 def _circuit_open(target: Target, wait_s: float) -> NoProviderAvailable:

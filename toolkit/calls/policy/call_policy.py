@@ -19,6 +19,7 @@ from toolkit.calls.adapters.differences import find_refused, without
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.pipeline import for_provider
 from toolkit.calls.policy.admission import BreakerState, Circuit, Gate, Target
+from toolkit.calls.policy.rate_limiter import Limiter, RateLimit, RateLimiter
 from toolkit.calls.policy.retry import Backoff
 from toolkit.errors import (
     CallError,
@@ -108,6 +109,7 @@ class Policy:
         key_for: (provider, explicit key) -> the key in use, or None.
         window_of: context window of a target in tokens, or None where it is not known.
         clock, sleep, rng: time and chance, so that tests can control them.
+        find_limiter: keeps the rate limits elsewhere; see `Gate`.
     """
 
     def __init__(
@@ -119,15 +121,20 @@ class Policy:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
+        find_limiter: Callable[[RateLimit], Limiter] | None = None,
     ) -> None:
         self._settings, self._key_for, self._window_of = settings, key_for, window_of
         self._clock, self._rng = clock, rng
-        self._gate = Gate(settings, clock, sleep, rng)
+        self._gate = Gate(settings, clock, sleep, rng, find_limiter)
         self._without_usage: set[str] = set()  # origins that refuse `stream_options`
 
     def breaker_states(self) -> dict[str, BreakerState]:
         """State of the circuit breaker of each `provider/model` that was called."""
         return self._gate.breaker_states()
+
+    def limiter(self, limit: RateLimit) -> RateLimiter:
+        """The limiter that keeps this rate limit for the whole process."""
+        return self._gate.limiter(limit)
 
     async def run(
         self,

@@ -17,14 +17,39 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from toolkit.errors import RateLimited
 
 MINUTE_S: Final = 60.0
 RECHECK_S: Final = 1.0  # a corrected estimate may let the first one through sooner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What one provider accepts.
+
+    Attributes:
+        provider: its name.
+        rpm: requests per window, or None.
+        tpm: tokens per window, or None.
+        window_s: length of the window, seconds.
+    """
+
+    provider: str
+    rpm: int | None
+    tpm: int | None
+    window_s: float
+
+
+class Limiter(Protocol):
+    """Paces the requests to one provider: here, or in the process that keeps the limit."""
+
+    async def wait(self, tokens: int, *, deadline: float, provider: str) -> Reservation:
+        """Wait until one request may be sent; see `RateLimiter.wait`."""
 
 
 class _Sent:
@@ -90,15 +115,15 @@ class Reservation:
         waited_ms: how long it waited.
     """
 
-    def __init__(self, limiter: RateLimiter, waited_ms: float, tokens: _Sent | None) -> None:
-        self._limiter = limiter
-        self.waited_ms = waited_ms
-        self._tokens = tokens
+    def __init__(
+        self, waited_ms: float, set_tokens: Callable[[int], None] = lambda total_tokens: None
+    ) -> None:
+        self.waited_ms: float = waited_ms
+        self._set_tokens = set_tokens
 
     def correct(self, total_tokens: int) -> None:
         """Set the request's tokens right after the fact."""
-        if self._tokens is not None:
-            self._limiter.correct(self._tokens, total_tokens)
+        self._set_tokens(total_tokens)
 
 
 class RateLimiter:
@@ -141,7 +166,7 @@ class RateLimiter:
             RateLimited: the wait would pass the deadline; nothing is taken.
         """
         if self._requests is None and self._tokens is None:
-            return Reservation(self, 0.0, None)
+            return Reservation(0.0)
         began = self._clock()
         self._require_in_time(deadline, provider)
         self._waiting += 1
@@ -154,7 +179,11 @@ class RateLimiter:
                     await self._sleep(min(wait_s, RECHECK_S))
         finally:
             self._waiting -= 1
-        return Reservation(self, (self._clock() - began) * 1000, taken[0])
+        waited_ms = (self._clock() - began) * 1000
+        sent = taken[0]
+        if sent is None:
+            return Reservation(waited_ms)
+        return Reservation(waited_ms, lambda total_tokens: self.correct(sent, total_tokens))
 
     def correct(self, sent: _Sent, total_tokens: int) -> None:
         """Set the tokens of one request right."""

@@ -33,6 +33,10 @@ app: typer.Typer = new_app("Evaluate models on your own data.")
 add_file_commands(app)
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Local processes that share the samples."),
+]
 
 _RUNS = (
     Column("run_id", "Run"),
@@ -114,6 +118,7 @@ def run_file(
         typer.Option("--scorer", "-s", help="Scorer by name, or as JSON; repeatable."),
     ] = None,
     cap: Annotated[float | None, typer.Option(min=0, help="Maximum cost of the run, USD.")] = None,
+    workers: WorkersOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the cost confirmation.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -125,6 +130,8 @@ def run_file(
         dataset, models, options = _read_job(file, model or [], toolkit.store)
         if cap is not None:
             options["cap_usd"] = cap
+        if workers is not None:
+            options["workers"] = workers
         if scorer:
             options["scorers"] = [_read_scorer(text) for text in scorer]
         estimates = [
@@ -144,6 +151,7 @@ def run_file(
 def resume(
     run: RunArgument,
     cap: Annotated[float | None, typer.Option(min=0, help="New maximum cost, USD.")] = None,
+    workers: WorkersOption = None,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Also repeat calls that failed.")
     ] = False,
@@ -153,7 +161,11 @@ def resume(
     with opened_toolkit() as toolkit:
         with _progress() as on_progress:
             ended = toolkit.evaluation.resume(
-                run, retry_errors=retry_errors, on_progress=on_progress, cap_usd=cap
+                run,
+                retry_errors=retry_errors,
+                on_progress=on_progress,
+                cap_usd=cap,
+                workers=workers,
             )
         _show(ended, as_json=as_json)
     _leave(ended)

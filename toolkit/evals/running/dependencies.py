@@ -31,6 +31,7 @@ class EvalDependencies:
         resolve: provider and model id of `provider/model_id`.
         embed: vectors of texts, by an embedding model.
         capabilities_of: what the catalog says that a model can do.
+        worker_command: starts a worker process, which calls `toolkit.evals.running.worker.serve`.
     """
 
     settings: Settings
@@ -42,3 +43,4 @@ class EvalDependencies:
     resolve: Callable[[str], tuple[Provider, str]]
     embed: Callable[..., Awaitable[Embedding]]
     capabilities_of: Callable[[str], Sequence[str]]
+    worker_command: Sequence[str]

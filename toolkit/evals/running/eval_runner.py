@@ -11,12 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from toolkit.errors import BudgetExceeded, ToolkitError
 from toolkit.evals.bounded import TookTooLong
@@ -35,6 +43,32 @@ _WRITTEN_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one task.
+
+    Attributes:
+        end: `done`: its rows are kept; `later`: it failed and may work at the end of the run;
+            `left_out`: a cap does not admit it.
+        is_failed: whether it is done without an answer.
+        usd: what it has cost, judges included; None: no call had a price.
+        error: the cap that left it out.
+        replies: of its turns before that.
+    """
+
+    end: Literal["done", "later", "left_out"]
+    is_failed: bool = False
+    usd: Decimal | None = None
+    error: ToolkitError | None = None
+    replies: Sequence[Reply] = ()
+
+
+Note = Callable[[bool], None]
+"""Told about the calls of a task: was any of their attempts answered with 429?"""
+Perform = Callable[[Task, bool, Note], Awaitable[Outcome]]
+"""Gets one answer, scores it and keeps its rows; the second argument: no later attempt follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerDeps:
     """What a run works with.
 
@@ -44,6 +78,9 @@ class RunnerDeps:
         provider_of: the name of a model's provider.
         max_concurrency: the most calls in flight at a provider (by its name).
         on_progress: called after every answer.
+        perform: performs a task elsewhere, in another process; None: here.
+        may_release: whether a call elsewhere may still release a reservation of the cap; awaited
+            when no call here can.
     """
 
     client: RunClient
@@ -51,6 +88,8 @@ class RunnerDeps:
     provider_of: Callable[[str], str]
     max_concurrency: Callable[[str], int] = lambda provider: 64
     on_progress: Callable[[Progress], None] | None = None
+    perform: Perform | None = None
+    may_release: Callable[[], Awaitable[bool]] | None = None
 
 
 class Runner:
@@ -75,7 +114,8 @@ class Runner:
         self.cost_usd: Decimal | None = None
         self._plan = plan
         self._scorers = scorers
-        self._client = RetryingClient(deps.client, deps.provider_of)
+        self._client = RetryingClient(deps.client, deps.provider_of, may_release=deps.may_release)
+        self._perform = deps.perform or self.perform
         self._write = deps.write
         self._provider_of = deps.provider_of
         self._on_progress = deps.on_progress
@@ -159,32 +199,49 @@ class Runner:
             self.skipped += len(batch)
 
     async def _finish(self, task: Task, limit: AdaptiveLimit, *, is_last: bool) -> None:
-        """Get one answer, score it, keep its rows."""
+        """Perform one task and count what became of it."""
+        outcome = await self._perform(
+            task, is_last, lambda was_limited: limit.note(was_limited=was_limited)
+        )
+        self._spend([outcome.usd])
+        match outcome.end:
+            case "later":
+                self._retries.append(task)
+            case "left_out":
+                self.stopped_by = self.stopped_by or outcome.error
+                self._left_out.append((task, outcome.replies))
+            case "done":
+                self.failed += outcome.is_failed
+                self._count()
+
+    async def perform(self, task: Task, is_last: bool, note: Note) -> Outcome:
+        """Get one answer, score it, keep its rows.
+
+        Raises:
+            StoreError: its rows could not be kept.
+        """
         replies: list[Reply] = []
+        is_failed = True
         try:
             solved = await solve(task.solver, task.sample, self._asker(task, replies))
         except BudgetExceeded as error:
-            self.stopped_by = self.stopped_by or error
-            self._left_out.append((task, replies))
-            self._spend(reply.cost_usd for reply in replies)
-            return
+            spent = _total(reply.cost_usd for reply in replies)
+            return Outcome(end="left_out", usd=spent, error=error, replies=tuple(replies))
         except ToolkitError as error:
-            limit.note(was_limited=_was_limited(getattr(error, "attempts", ())))
+            note(_was_limited(getattr(error, "attempts", ())))
             if not is_last and _may_pass(error):
-                self._retries.append(task)
-                return
+                return Outcome(end="later")
             rows = [build_error_row(self.run_id, task, error.code, error.message, replies, error)]
-            self.failed += 1
         except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
             code = "SOLVER_TIMEOUT" if isinstance(error, TookTooLong) else "SOLVER_ERROR"
             message = f"{type(error).__name__}: {error}"
             rows = [build_error_row(self.run_id, task, code, message, replies)]
-            self.failed += 1
         else:
-            limit.note(was_limited=any(_was_limited(r.attempts) for r in solved.replies))
-            rows = await self._score(task, solved)
+            note(any(_was_limited(r.attempts) for r in solved.replies))
+            rows, is_failed = await self._score(task, solved), False
         self._write(rows)
-        self._count(rows)
+        spent = _total([rows[0]["cost_usd"], *(row["judge_cost_usd"] for row in rows)])
+        return Outcome(end="done", is_failed=is_failed, usd=spent)
 
     def _asker(self, task: Task, replies: list[Reply]) -> Ask:
         async def ask(messages: Sequence[Message], **params: Any) -> Reply:
@@ -207,9 +264,8 @@ class Runner:
             rows.append(row | {"is_pass": is_pass(scorer, found)})
         return rows or [build_row(self.run_id, task, solved, None, None)]
 
-    def _count(self, rows: Sequence[Row]) -> None:
+    def _count(self) -> None:
         self.done += 1
-        self._spend([rows[0]["cost_usd"], *(row["judge_cost_usd"] for row in rows)])
         now = time.monotonic()
         self._ends.append(now)
         while now - self._ends[0] > _RATE_WINDOW_S:
@@ -330,6 +386,6 @@ def build_skipped_row(run_id: str, task: Task, error: ToolkitError, seen: Sequen
     }
 
 
-def _total(values: Iterator[Any]) -> Any:
+def _total(values: Iterable[Any]) -> Any:
     known = [value for value in values if value is not None]
     return sum(known[1:], known[0]) if known else None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,6 +32,8 @@ from toolkit.evals.running.dependencies import EvalDependencies
 from toolkit.evals.running.eval_runner import Runner, RunnerDeps
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import find_answers, find_reusable
+from toolkit.evals.running.worker_messages import Setup
+from toolkit.evals.running.worker_pool import WorkerPool, scorers_by_reference
 from toolkit.files import FileLock, is_locked
 from toolkit.pricing.budget import Cap
 from toolkit.records import ChatRequest, Message, Receipt, Reply, Timing, Usage
@@ -172,8 +175,9 @@ class EvalJob:
         await asyncio.to_thread(_keep_dataset, self._deps, plan.dataset)
         if self._facts is not None:
             self._spent = await asyncio.to_thread(queries.spent_usd, store, self._run_id)
+        pool = await asyncio.to_thread(self._prepare_workers)
         runner = await asyncio.to_thread(
-            self._prepare, lambda model: self._deps.resolve(model)[0].name
+            self._prepare, lambda model: self._deps.resolve(model)[0].name, pool
         )
         self._write("running", runner)
         self._report(runner.progress)
@@ -181,7 +185,8 @@ class EvalJob:
         try:
             if self._config.get("reuse", True) and self._facts is None:
                 done = await self._adopt_earlier(runner)
-            await runner.run(done)
+            async with pool or nullcontext():
+                await runner.run(done)
             is_through = runner.stopped_by is None
         finally:
             summary = self._summarize(runner, self._config.plan.total)
@@ -211,15 +216,38 @@ class EvalJob:
         self._deps.store.append("eval_runs", row)
         return as_run(row, self._deps.store)
 
-    def _prepare(self, provider_of: Callable[[str], str]) -> Runner:
-        config, deps = self._config, self._deps
-        cap = config.get("cap_usd")
-        client = EvalClient(
-            deps,
-            self._run_id,
-            None if cap is None else Decimal(str(cap)),
-            config.plan.models if config.get("cache") else (),
+    def _prepare_workers(self) -> WorkerPool | None:
+        """The worker processes that the run asks for; None: it stays in this process."""
+        config, deps, plan = self._config, self._deps, self._config.plan
+        count = int(config.get("workers", 1))
+        if count == 1:
+            return None
+        setup = Setup(
+            run_id=self._run_id,
+            settings=deps.settings,
+            dataset=(dataset_path(deps.settings.home, plan.dataset.digest), plan.dataset.name),
+            models=plan.models,
+            solvers=plan.solvers,
+            scorers=scorers_by_reference(config),
+            epochs=plan.epochs,
+            seed=plan.seed,
+            cap_usd=self._cap_usd,
+            cached_models=self._cached_models,
         )
+        return WorkerPool(count, deps.worker_command, setup, deps.client())
+
+    @property
+    def _cap_usd(self) -> Decimal | None:
+        cap = self._config.get("cap_usd")
+        return None if cap is None else Decimal(str(cap))
+
+    @property
+    def _cached_models(self) -> Sequence[str]:
+        return self._config.plan.models if self._config.get("cache") else ()
+
+    def _prepare(self, provider_of: Callable[[str], str], pool: WorkerPool | None = None) -> Runner:
+        config, deps = self._config, self._deps
+        client = EvalClient(deps, self._run_id, self._cap_usd, self._cached_models)
         runner_deps = RunnerDeps(
             client=client,
             write=lambda rows: deps.store.append_many("eval_samples", rows),
@@ -228,6 +256,7 @@ class EvalJob:
                 "concurrency", _MOST_LOCAL if name == "local" else _MOST
             ),
             on_progress=self._report,
+            perform=None if pool is None else pool.perform,
         )
         runner = Runner(self._run_id, config.plan, config.scorers, runner_deps)
         self._runner = runner

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from toolkit.errors import BudgetExceeded, NoProviderAvailable
@@ -25,14 +25,21 @@ class RetryingClient:
         provider_of: the name of a model's provider.
         max_wait_s: so long a failing provider is waited for since it last answered (or since
             the beginning); after that its calls fail at once.
+        may_release: whether a call of another process may still release a reservation; awaited
+            when no call here can, and answered when one has.
     """
 
     def __init__(
-        self, client: RunClient, provider_of: Callable[[str], str], max_wait_s: float = MAX_WAIT_S
+        self,
+        client: RunClient,
+        provider_of: Callable[[str], str],
+        max_wait_s: float = MAX_WAIT_S,
+        may_release: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._client = client
         self._provider_of = provider_of
         self._max_wait_s = max_wait_s
+        self._may_release = may_release
         self._began_at = time.monotonic()
         self._answered_at: dict[str, float] = {}
         self._in_flight = 0
@@ -73,20 +80,23 @@ class RetryingClient:
         """Call; where the cap refuses, wait for a call in flight to release its reservation."""
         while True:
             settled, self._in_flight = self._settled, self._in_flight + 1
-            is_refused = False
+            is_refused = is_settled_elsewhere = False
             try:
                 return await self._client.complete(model, messages, **params)
             except BudgetExceeded as error:
                 is_refused = True
                 if self._in_flight == 1:
-                    # Nothing in flight can release a reservation: waiting would never end.
-                    self._exhausted = error
-                    raise
+                    if self._may_release is None or not await self._may_release():
+                        # Nothing can release a reservation: waiting would never end.
+                        self._exhausted = self._exhausted or error
+                        raise
+                    is_settled_elsewhere = True
             finally:
                 self._in_flight -= 1
                 if not is_refused or self._exhausted is not None:
                     self._settled.set()
                     self._settled = asyncio.Event()
-            await settled.wait()
+            if not is_settled_elsewhere:
+                await settled.wait()
             if self._exhausted is not None:
                 raise self._exhausted

@@ -1,0 +1,220 @@
+"""A worker process of an evaluation: the ordinary runner, fed with tasks by the run's process.
+
+It ends when its standard input ends, so it never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from toolkit.calls.policy.rate_limiter import RateLimit, Reservation
+from toolkit.errors import ToolkitError
+from toolkit.evals.dataset import Dataset
+from toolkit.evals.running.dependencies import EvalDependencies
+from toolkit.evals.running.eval_runner import Runner, RunnerDeps
+from toolkit.evals.running.job import EvalClient
+from toolkit.evals.running.plan import Key, Plan, Task
+from toolkit.evals.running.worker_messages import (
+    Channel,
+    Failed,
+    Pace,
+    Paced,
+    Perform,
+    Performed,
+    Refused,
+    Released,
+    Setup,
+    ToWorker,
+    Unpaced,
+    UsedTokens,
+)
+from toolkit.evals.scoring.scoring import read_scorers
+from toolkit.settings import Settings
+
+T = TypeVar("T")
+_ROUNDING_S: Final = 0.001
+
+FindLimiter = Callable[[RateLimit], "SharedLimiter"]
+OpenDependencies = Callable[[Settings, FindLimiter], tuple[EvalDependencies, Callable[[], None]]]
+"""Opens the toolkit of a home with rate limits kept elsewhere; also returns what closes it."""
+
+
+def serve(open_dependencies: OpenDependencies) -> None:
+    """Perform tasks until standard input ends."""
+    # A user's function may print: that must not end up among the messages.
+    channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
+    try:
+        sys.path[:] = channel.receive()
+        setup: Setup = channel.receive()
+    except EOFError:
+        return
+    except Exception as error:  # noqa: BLE001 - the import of a user's module may raise anything
+        channel.send(Failed(None, _cannot_start(error)))
+        return
+    worker = _Worker(channel, setup)
+    deps, close = open_dependencies(setup.settings, worker.find_limiter)
+    try:
+        with suppress(OSError):  # the run's process has ended
+            asyncio.run(worker.run(deps))
+    finally:
+        close()
+
+
+def _cannot_start(error: Exception) -> ToolkitError:
+    return ToolkitError(
+        f"a worker process cannot import what the run uses: {type(error).__name__}: {error}",
+        hint="Solvers and scorers that are functions need a module that can be imported.",
+    )
+
+
+def _answer(waiting: asyncio.Future[T] | None, value: T) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(value)
+
+
+class _Worker:
+    """The tasks of one worker process."""
+
+    def __init__(self, channel: Channel, setup: Setup) -> None:
+        self._channel, self._setup = channel, setup
+        self._numbers = itertools.count()
+        self._paced: dict[int, asyncio.Future[Paced]] = {}
+        self._released: asyncio.Future[bool] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, deps: EvalDependencies) -> None:
+        """Perform what comes until nothing more comes."""
+        try:
+            tasks, runner = self._prepare(deps)
+        except ToolkitError as error:
+            self._channel.send(Failed(None, error))
+            return
+        arrived: asyncio.Queue[ToWorker | None] = asyncio.Queue()
+        threading.Thread(
+            target=self._receive,
+            args=(asyncio.get_running_loop(), arrived),
+            daemon=True,
+            name="toolkit-eval-messages",
+        ).start()
+        while (message := await arrived.get()) is not None:
+            match message:
+                case Perform():
+                    task = asyncio.create_task(self._perform(runner, tasks[message.key], message))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                case Paced():
+                    _answer(self._paced.pop(message.number, None), message)
+                case Released():
+                    _answer(self._released, message.may_retry)
+        await self._stop()
+
+    def _receive(
+        self, loop: asyncio.AbstractEventLoop, arrived: asyncio.Queue[ToWorker | None]
+    ) -> None:
+        """Hand every message to the event loop; None when no more will come."""
+        message: ToWorker | None
+        while True:
+            try:
+                message = self._channel.receive()
+            except EOFError:
+                message = None
+            with suppress(RuntimeError):  # the loop is closed: this process is ending
+                loop.call_soon_threadsafe(arrived.put_nowait, message)
+            if message is None:
+                return
+
+    def _prepare(self, deps: EvalDependencies) -> tuple[Mapping[Key, Task], Runner]:
+        setup = self._setup
+        path, name = setup.dataset
+        dataset = Dataset.from_file(path)
+        dataset.name = name
+        plan = Plan(
+            dataset=dataset,
+            models=setup.models,
+            solvers=setup.solvers,
+            epochs=setup.epochs,
+            seed=setup.seed,
+        )
+        runner_deps = RunnerDeps(
+            client=EvalClient(deps, setup.run_id, setup.cap_usd, setup.cached_models),
+            write=lambda rows: deps.store.append_many("eval_samples", rows),
+            provider_of=lambda model: deps.resolve(model)[0].name,
+            may_release=self._may_release,
+        )
+        tasks = {task.key: task for model in plan.models for task in plan.tasks(model)}
+        scorers = read_scorers(list(setup.scorers), default=())
+        return tasks, Runner(setup.run_id, plan, scorers, runner_deps)
+
+    async def _perform(self, runner: Runner, task: Task, message: Perform) -> None:
+        limited: list[bool] = []
+        try:
+            outcome = await runner.perform(task, message.is_last, limited.append)
+        except ToolkitError as error:
+            self._channel.send(Failed(message.number, error))
+            return
+        was_limited = any(limited) if limited else None
+        self._channel.send(Performed(message.number, outcome, was_limited))
+
+    async def _stop(self) -> None:
+        """Cancel what is in progress; each call then writes its row."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _may_release(self) -> bool:
+        self._released = asyncio.get_running_loop().create_future()
+        self._channel.send(Refused())
+        return await self._released
+
+    def find_limiter(self, limit: RateLimit) -> SharedLimiter:
+        """The limiter of a provider, kept by the run's process."""
+        return SharedLimiter(self, limit)
+
+    async def pace(self, limit: RateLimit, tokens: int, wait_s: float) -> Reservation:
+        """Ask the run's process to let one request pass."""
+        number = next(self._numbers)
+        answer = self._paced[number] = asyncio.get_running_loop().create_future()
+        self._channel.send(Pace(number, limit, tokens, wait_s))
+        try:
+            paced = await answer
+        except asyncio.CancelledError:
+            self._paced.pop(number, None)
+            self._channel.send(Unpaced(number))
+            raise
+        if paced.error is not None:
+            raise paced.error
+        if limit.tpm is None:
+            return Reservation(paced.waited_ms)
+        return Reservation(
+            paced.waited_ms, lambda total: self._channel.send(UsedTokens(number, total))
+        )
+
+
+class SharedLimiter:
+    """A rate limiter that the run's process keeps for all its workers.
+
+    Args:
+        worker: sends the messages.
+        limit: of the provider.
+    """
+
+    def __init__(self, worker: _Worker, limit: RateLimit) -> None:
+        self._worker, self._limit = worker, limit
+
+    async def wait(self, tokens: int, *, deadline: float, provider: str) -> Reservation:
+        """Wait until one request may be sent; see `RateLimiter.wait`."""
+        del provider  # named by the limit
+        if self._limit.rpm is None and self._limit.tpm is None:
+            return Reservation(0.0)
+        # A monotonic clock is a process's own, so what is left of the time is sent.
+        wait_s = max(0.0, deadline - time.monotonic() - _ROUNDING_S)
+        return await self._worker.pace(self._limit, tokens, wait_s)
