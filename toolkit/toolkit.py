@@ -172,6 +172,7 @@ class Toolkit:
             expand=lambda request, keep_first: self.chains.expand(request, keep_first=keep_first),
             prepare=self._prepare,
             find_limiter=self._find_limiter,
+            similar=lambda model: self.catalog.similar(model),
         )
 
     @cached_property

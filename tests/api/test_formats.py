@@ -271,7 +271,7 @@ def test_token_arrays_are_decoded(served, client):
 def test_a_model_can_be_retrieved(served, client):
     assert client.models.retrieve("mock/m").id == "mock/m"
     with pytest.raises(openai.NotFoundError) as caught:
-        client.models.retrieve("mock/none")
+        client.models.retrieve("mok/m")
     assert caught.value.code == "model_not_found"
 
 

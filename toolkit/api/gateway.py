@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import orjson
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse, Response
@@ -22,8 +21,10 @@ from toolkit.api.formats.completions_format import (
     join_completions,
 )
 from toolkit.api.formats.embeddings_format import EmbeddingBody
+from toolkit.api.formats.error_format import NotFound
 from toolkit.api.formats.message_events import MessagesFormat
 from toolkit.api.formats.messages_format import CountBody, MessagesBody
+from toolkit.api.formats.model_request import ModelRequest
 from toolkit.api.formats.ollama_format import (
     OllamaBody,
     OllamaChatBody,
@@ -31,17 +32,19 @@ from toolkit.api.formats.ollama_format import (
     OllamaGenerateBody,
 )
 from toolkit.api.formats.response_events import ResponsesFormat
-from toolkit.api.formats.responses_format import ResponsesBody, without_instructions
+from toolkit.api.formats.responses_format import ResponsesBody
 from toolkit.api.json_bodies import LARGE_BYTES
 from toolkit.api.model_calls import ModelCalls, json_response
+from toolkit.api.stored_responses import StoredResponses
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import InvalidInput, ModelNotFound
 from toolkit.pricing.token_estimate import estimate_input_tokens
-from toolkit.store.queries.calls import recorded_turn
+from toolkit.providers.naming import short
 
 B = TypeVar("B", bound=BaseModel)
 
 _EPOCH: Final = "1970-01-01T00:00:00Z"  # no provider says when a model was made
+_WHOLE_CONVERSATION: Final = "Without it, send the whole conversation as `input`."
 _MAY_CALL: Final = Depends(require_scope("call"))
 
 
@@ -70,11 +73,13 @@ def _add_models(router: APIRouter, calls: ModelCalls) -> None:
 
     @router.get("/v1/models/{model_id:path}", summary="One model")
     def show_model(model_id: str, token: BearerToken = _MAY_CALL) -> dict[str, Any]:
-        if model_id in calls.models() and token.may_call(model_id):
+        if token.may_call(model_id) and calls.can_call(model_id):
             return _model_json(model_id)
+        near = [name for name in calls.similar_models(model_id) if token.may_call(name)]
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise ModelNotFound(
-            f"there is no model {model_id!r} that this token may call",
-            hint="GET /v1/models lists them. Names are `provider/model`.",
+            f"there is no model {short(model_id)} that this token may call",
+            hint=f"{meant}GET /v1/models lists them. Names are `provider/model`.",
         )
 
 
@@ -92,6 +97,9 @@ def _model_json(name: str) -> dict[str, Any]:
 
 
 def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
+    toolkit = calls.toolkit
+    stored = StoredResponses(toolkit.store, toolkit.settings.home / "deleted_responses")
+
     @router.post("/v1/chat/completions", summary="Chat completion", **_body(ChatBody))
     async def chat(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, ChatBody)
@@ -101,8 +109,13 @@ def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/v1/responses", summary="Response", **_body(ResponsesBody))
     async def respond(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, ResponsesBody)
-        history = await _history(calls, body, token)
-        return await calls.answer(body.to_request(history), http, token, ResponsesFormat(body))
+        if body.previous_response_id is None:
+            request = body.to_request()
+        else:
+            request = await asyncio.to_thread(_continued, body, stored, token)
+        return await calls.answer(request, http, token, ResponsesFormat(body))
+
+    _add_stored_responses(router, stored)
 
     @router.post("/v1/completions", summary="Text completion", **_body(CompletionBody))
     async def complete(http: Request, token: BearerToken = _MAY_CALL) -> Response:
@@ -119,6 +132,47 @@ def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/v1/embeddings", summary="Vectors of texts", **_body(EmbeddingBody))
     async def embed(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         return await calls.embed(await read_body(http, token, EmbeddingBody), http, token)
+
+
+def _continued(body: ResponsesBody, stored: StoredResponses, token: BearerToken) -> ModelRequest:
+    """The request of a response, after the conversation that it continues.
+
+    Raises:
+        InvalidInput: there is no such response of this token, or the body cannot be translated.
+    """
+    try:
+        history = stored.history(body.previous_response_id or "", token.name)
+    except NotFound as error:
+        raise InvalidInput(error.message, hint=f"{error.hint} {_WHOLE_CONVERSATION}") from None
+    return body.to_request(history)
+
+
+def _add_stored_responses(router: APIRouter, stored: StoredResponses) -> None:
+    @router.get("/v1/responses/{response_id}", summary="A recorded response")
+    def show_response(
+        response_id: str, stream: bool = False, token: BearerToken = _MAY_CALL
+    ) -> dict[str, Any]:
+        if stream:
+            raise InvalidInput(
+                "a recorded response cannot be streamed again", hint="Leave `stream` out."
+            )
+        return stored.find(response_id, token.name)
+
+    @router.get("/v1/responses/{response_id}/input_items", summary="What a response answers")
+    def show_input(
+        response_id: str,
+        after: str | None = None,
+        limit: int = Query(20, ge=1, le=100),
+        order: Literal["asc", "desc"] = "desc",
+        token: BearerToken = _MAY_CALL,
+    ) -> dict[str, Any]:
+        return stored.input_items(
+            response_id, token.name, after=after, limit=limit, is_newest_first=order == "desc"
+        )
+
+    @router.delete("/v1/responses/{response_id}", summary="Make a response unreadable")
+    def delete_response(response_id: str, token: BearerToken = _MAY_CALL) -> dict[str, Any]:
+        return stored.delete(response_id, token.name)
 
 
 def _add_anthropic(router: APIRouter, calls: ModelCalls) -> None:
@@ -170,45 +224,6 @@ def _ollama_model(name: str) -> dict[str, Any]:
     }
     head = {"name": name, "model": name, "modified_at": _EPOCH}
     return {**head, "size": 0, "digest": "", "details": details}
-
-
-async def _history(
-    calls: ModelCalls, body: ResponsesBody, token: BearerToken
-) -> Sequence[Mapping[str, Any]]:
-    """The conversation that a response continues, from the row of the earlier call.
-
-    Raises:
-        InvalidInput: there is no such call of this token, or its texts were not recorded.
-    """
-    if body.previous_response_id is None:
-        return ()
-    call_id = body.previous_response_id.removeprefix("resp_")
-    query = recorded_turn(call_id, token.name)
-    rows = await asyncio.to_thread(query.rows, calls.toolkit.store)
-    if not rows or not rows[0]["messages"]:
-        raise InvalidInput(
-            f"there is no recorded response {body.previous_response_id!r} of this token",
-            hint="It needs `recording = full`. Without it, send the whole conversation as `input`.",
-        )
-    (row,) = rows
-    messages = _json_value(row["messages"])
-    answer: dict[str, Any] = {"role": "assistant", "content": row["output_text"] or None}
-    if found := _json_value(row["tool_calls"]):
-        answer["tool_calls"] = [_recorded_call(call, i) for i, call in enumerate(found)]
-    elif answer["content"] is None:
-        answer["content"] = ""
-    return [*without_instructions(messages), answer]
-
-
-def _json_value(value: Any) -> Any:
-    return orjson.loads(value) if isinstance(value, str | bytes) else value
-
-
-def _recorded_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
-    if "function" in call or "custom" in call:
-        return dict(call)
-    function = {"name": call.get("name"), "arguments": call.get("arguments") or "{}"}
-    return {"id": call.get("id") or f"call_{index}", "type": "function", "function": function}
 
 
 # ---- bodies -------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ from toolkit.api.routing.shadow_traffic import ShadowTraffic
 from toolkit.api.token_limits import check_budget
 from toolkit.calls.parsers.stream_parser import Delta
 from toolkit.errors import ClientGone, InvalidRequest, StoreError, ToolkitError
+from toolkit.providers.naming import similar_models
 from toolkit.secret import current_matcher
 from toolkit.store.queries.models import enabled_models
 
@@ -120,6 +121,23 @@ class ModelCalls:
         ]
         names = dict.fromkeys([*self.toolkit.chains.served(), *self._models, *defaults])
         return [name for name in names if name not in self._disabled]
+
+    def can_call(self, name: str) -> bool:
+        """Whether a call of that name would be sent: listed or not, a chain, a provider alone."""
+        listed = self.models()  # also reads which models are switched off
+        if name in self._disabled:
+            return False
+        try:
+            if name in listed or self.toolkit.chains.find(name):
+                return True
+            provider, model_id = self.toolkit.resolver.resolve(name)
+        except ToolkitError:
+            return False
+        return f"{provider.name}/{model_id}" not in self._disabled
+
+    def similar_models(self, name: str) -> list[str]:
+        """Models whose names are like that of one that cannot be called."""
+        return similar_models(name, self.models())
 
     def takes_thinking(self, name: str) -> bool:
         """Whether the first model behind a name takes Anthropic's `thinking`."""

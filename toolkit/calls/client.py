@@ -12,8 +12,17 @@ complete / stream / embed    what the caller wants
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.calls.adapters import warm
@@ -30,7 +39,7 @@ from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress
 from toolkit.calls.transport.connections import Sessions
-from toolkit.errors import BudgetExceeded
+from toolkit.errors import BudgetExceeded, ModelNotFound, ProviderNotFound, ToolkitError
 from toolkit.pricing.price import Prices, PricesFor
 from toolkit.records import Call, ChatRequest, Embedding, Reply
 from toolkit.settings import Settings
@@ -60,6 +69,7 @@ class Client:
         prepare: awaited with each model's name before it is resolved (a local server starts).
         find_limiter: keeps the rate limits elsewhere, for a process that shares them with others;
             None: in this client.
+        similar: models whose names are like that of one that does not exist; the hint names them.
     """
 
     def __init__(  # noqa: PLR0913 - keyword by keyword, each with a meaning of its own
@@ -75,10 +85,12 @@ class Client:
         expand: Callable[[ChatRequest, bool], ChatRequest] = lambda request, keep_first: request,
         prepare: Callable[[str], Awaitable[None]] | None = None,
         find_limiter: Callable[[RateLimit], Limiter] | None = None,
+        similar: Callable[[str], Sequence[str]] = lambda model: (),
     ) -> None:
         self._resolve = resolve
         self._expand = expand
         self._prepare = prepare
+        self._similar = similar
         self.ledger: CallRecorder = CallRecorder(record, settings.recording, prices_for)
         self.pipeline: Pipeline = Pipeline(processors)
         self._policy = Policy(settings, key_for, window_of, find_limiter=find_limiter)
@@ -96,9 +108,10 @@ class Client:
         Raises:
             ToolkitError: what went wrong; every attempt has its row.
         """
-        run, made = await self._enter(request, api_key), list[Attempt]()
-        with run.passing(lambda: _rows(made)):
-            return run.finish(await self._with_policy(run, api_key, Attempt.run, made))
+        async with self._suggesting(request.model):
+            run, made = await self._enter(request, api_key), list[Attempt]()
+            with run.passing(lambda: _rows(made)):
+                return run.finish(await self._with_policy(run, api_key, Attempt.run, made))
 
     async def embed(self, request: ChatRequest, api_key: str | None = None) -> Embedding:
         """Request the vectors of the request's `inputs`; its `operation` is `embeddings`.
@@ -113,9 +126,25 @@ class Client:
         return ReplyStream(request, lambda: self._open(request, api_key))
 
     async def _open(self, request: ChatRequest, api_key: str | None) -> OpenStream:
-        run, made = await self._enter(request, api_key), list[Attempt]()
-        with run.passing(lambda: _rows(made)):
-            return OpenStream(await self._with_policy(run, api_key, Attempt.open, made), run)
+        async with self._suggesting(request.model):
+            run, made = await self._enter(request, api_key), list[Attempt]()
+            with run.passing(lambda: _rows(made)):
+                return OpenStream(await self._with_policy(run, api_key, Attempt.open, made), run)
+
+    @asynccontextmanager
+    async def _suggesting(self, model: str) -> AsyncIterator[None]:
+        """Name models that may be meant in the error of one that does not exist."""
+        try:
+            yield
+        except (ModelNotFound, ProviderNotFound) as error:
+            found: Sequence[str] = ()
+            with suppress(ToolkitError):  # the database may be busy; the error is the call's
+                found = await asyncio.to_thread(self._similar, error.model or model)
+            if near := [name for name in found if name != (error.model or model)]:
+                others = "`toolkit models list` shows all."
+                rest = error.hint if isinstance(error, ModelNotFound) else others
+                error.hint = f"Did you mean {' or '.join(near)}? {rest}"
+            raise
 
     async def _enter(self, request: ChatRequest, api_key: str | None) -> PipelineRun:
         """Prepare every model of the chain, then run the processors."""

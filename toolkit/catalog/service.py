@@ -29,7 +29,9 @@ from toolkit.catalog.sources.overrides import override_row, probe_row
 from toolkit.catalog.sources.sourced_values import read_claims
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
 from toolkit.errors import ModelNotFound, ToolkitError
+from toolkit.providers.naming import similar_models
 from toolkit.providers.provider import LOCAL
+from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -385,6 +387,12 @@ class Catalog:
     def choices(self) -> Sequence[str]:
         """`provider/model_id` of every model that a person can pick: enabled, listed, for chat."""
         return self.catalog_store.find_choices()
+
+    def similar(self, name: str) -> Sequence[str]:
+        """Up to three enabled models whose name is like `name`, nearest first."""
+        in_use = self._registry().list(active=True)
+        defaults = [f"{p.name}/{p.default_model}" for p in in_use if p.default_model]
+        return similar_models(name, dict.fromkeys([*enabled_models(self._store), *defaults]))
 
     def disabled(self) -> Sequence[str]:
         """`provider/model_id` of every model that was switched off."""

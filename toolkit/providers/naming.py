@@ -90,6 +90,32 @@ def close_names(name: str, names: Iterable[str]) -> list[str]:
     return [match[0] for match in found]
 
 
+def similar_models(name: str, models: Iterable[str]) -> list[str]:
+    """Up to three of `models` (`provider/model_id`) that an unknown name may mean.
+
+    The same id at other providers comes first: people leave the provider out, or take another's.
+    """
+    from rapidfuzz import fuzz, process
+
+    known, wanted = list(models), name.casefold()
+    model_id = wanted.partition("/")[2] or wanted
+    same = [
+        model
+        for model in known
+        if model.casefold().endswith(f"/{wanted}") or model.casefold().endswith(f"/{model_id}")
+    ]
+    has_provider = "/" in wanted
+    found = process.extract(
+        wanted,
+        {model: (model if has_provider else model.partition("/")[2]) for model in known},
+        scorer=fuzz.ratio,
+        processor=str.casefold,
+        limit=3,
+        score_cutoff=75.0,
+    )
+    return list(dict.fromkeys([*same, *(match[2] for match in found)]))[:3]
+
+
 def short(value: object, limit: int = 60) -> str:
     """Format an external value for a message: quoted, escaped and shortened."""
     text = ascii(value)

@@ -7,7 +7,7 @@ codes on the provider API.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from starlette.responses import JSONResponse
 
@@ -27,6 +27,12 @@ class FieldRefused(errors.InvalidInput):
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
         self.param = param
+
+
+class NotFound(errors.InvalidInput):
+    """Something that a path names does not exist, or is not the caller's."""
+
+    code: ClassVar[str] = "NOT_FOUND"
 
 
 # Most specific first: the first class that matches gives the HTTP status. A key that a provider
@@ -51,6 +57,7 @@ _STATUS: Final[tuple[tuple[type[errors.ToolkitError], int], ...]] = (
     (errors.ProviderNotFound, 404),
     (errors.InvalidProvider, 422),
     (FieldRefused, 422),
+    (NotFound, 404),
     (errors.StoreLocked, 503),
     (errors.KeyStoreError, 503),
     (errors.InvalidInput, 400),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from toolkit.api.formats.responses_format import (
     ResponsesBody,
     call_item,
     message_item,
-    output_of,
+    output_items,
     reasoning_item,
     response_json,
 )
@@ -173,8 +173,8 @@ class ResponseWriter:
                 )
             output[tool.position] = made
             events.append(self._close_tool(tool, made))
-        items = [output[at] for at in sorted(output)] or output_of(reply)
-        whole = response_json(self._body, self._call_id, self._model, items, "completed", reply)
+        items = [output[at] for at in sorted(output)] or output_items(reply.call_id, answer)
+        whole = _whole(self._body, self._call_id, self._model, items, reply)
         events.append(self._event(f"response.{whole['status']}", response=whole))
         return b"".join(events)
 
@@ -224,6 +224,24 @@ class ResponseWriter:
         )
 
 
+def _whole(
+    body: ResponsesBody,
+    call_id: str,
+    model: str,
+    items: Sequence[Mapping[str, Any]],
+    reply: Reply,
+) -> dict[str, Any]:
+    return response_json(
+        body,
+        call_id,
+        model,
+        items,
+        "completed",
+        finish_reason=reply.finish_reason,
+        usage=reply.usage,
+    )
+
+
 class ResponsesFormat:
     """Writes responses for one request."""
 
@@ -235,9 +253,8 @@ class ResponsesFormat:
 
     def whole(self, reply: Reply) -> dict[str, Any]:
         """A whole reply as a `response`."""
-        return response_json(
-            self._body, reply.call_id, reply.model, output_of(reply), "completed", reply
-        )
+        items = output_items(reply.call_id, answers_of(reply)[0])
+        return _whole(self._body, reply.call_id, reply.model, items, reply)
 
     def writer(self, call_id: str, model: str) -> ResponseWriter:
         """The writer of the events."""

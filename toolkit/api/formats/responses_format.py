@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolkit.api.formats.answer import Answer, answers_of, tool_call_id
+from toolkit.api.formats.answer import Answer, tool_call_id
 from toolkit.api.formats.model_request import (
     MAX_MESSAGES,
     ModelRequest,
@@ -17,7 +17,7 @@ from toolkit.api.formats.model_request import (
 )
 from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.errors import InvalidInput
-from toolkit.records import Reply, ToolCall, Usage
+from toolkit.records import ToolCall, Usage
 
 _OWN: Final = frozenset(
     [
@@ -50,6 +50,11 @@ _NOT_KEPT: Final = (
     ("conversation", "conversations are not kept; use `previous_response_id`"),
     ("prompt", "stored prompts are OpenAI's own; send `instructions` and `input`"),
 )
+
+
+# Tags of the row from which a response is read again.
+STORE_LABEL: Final = "store"
+PREVIOUS_LABEL: Final = "previous_response_id"
 
 
 class ResponsesBody(BaseModel):
@@ -99,9 +104,16 @@ class ResponsesBody(BaseModel):
             params=model_params(fields),
             stream=bool(self.stream),
             with_usage=True,
-            labels=collect_labels(self.user, self.metadata),
+            labels=collect_labels(self.user, self.metadata) | self._own_labels(),
             on_unsupported=self.on_unsupported,
         )
+
+    def _own_labels(self) -> dict[str, str]:
+        """What the row has to say for the response to be read again."""
+        labels = {STORE_LABEL: "false"} if self.store is False else {}
+        if self.previous_response_id:
+            labels[PREVIOUS_LABEL] = self.previous_response_id
+        return labels
 
     def _system(self, history: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         if self.instructions:
@@ -128,12 +140,6 @@ class ResponsesBody(BaseModel):
         elif form.get("type") == "json_object":
             fields["response_format"] = {"type": "json_object"}
         return fields
-
-
-def without_instructions(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A recorded conversation without its system prompt: instructions are not carried over."""
-    has_system = bool(messages) and messages[0].get("role") == "system"
-    return list(messages[1:] if has_system else messages)
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,21 +258,24 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 # ---- replies to items ---------------------------------------------------------------------------
 
 
-def response_json(
+def response_json(  # noqa: PLR0913 - one argument for each member that differs
     body: ResponsesBody,
     call_id: str,
     model: str,
     output: Sequence[Mapping[str, Any]],
     status: str,
-    reply: Reply | None = None,
+    *,
+    finish_reason: str | None = None,
+    usage: Usage | None = None,
+    created_at: float | None = None,
 ) -> dict[str, Any]:
-    """A `response` object, whole or in progress."""
-    incomplete = _incomplete_details(reply)
+    """A `response` object, whole or in progress; `created_at` is now unless it is given."""
+    incomplete = _incomplete_details(finish_reason)
     reasoning = body.reasoning or {}
     return {
         "id": f"resp_{call_id}",
         "object": "response",
-        "created_at": int(time.time()),
+        "created_at": int(time.time() if created_at is None else created_at),
         "status": "incomplete" if incomplete else status,
         "background": False,
         "error": None,
@@ -285,17 +294,15 @@ def response_json(
         "tools": body.tools or [],
         "top_p": body.top_p,
         "truncation": "disabled",
-        "usage": _usage_json(reply.usage) if reply else None,
+        "usage": _usage_json(usage) if usage else None,
         "user": body.user,
         "metadata": body.metadata or {},
     }
 
 
-def _incomplete_details(reply: Reply | None) -> dict[str, str] | None:
-    if reply is None:
-        return None
+def _incomplete_details(finish_reason: str | None) -> dict[str, str] | None:
     reason = {"length": "max_output_tokens", "content_filter": "content_filter"}
-    found = reason.get(reply.finish_reason or "")
+    found = reason.get(finish_reason or "")
     return {"reason": found} if found else None
 
 
@@ -311,15 +318,14 @@ def _usage_json(usage: Usage) -> dict[str, Any] | None:
     }
 
 
-def output_of(reply: Reply) -> list[dict[str, Any]]:
-    """The output items of a whole reply."""
-    answer = answers_of(reply)[0]
+def output_items(call_id: str, answer: Answer) -> list[dict[str, Any]]:
+    """The output items of a whole answer."""
     items = []
     if answer.reasoning or answer.next_turn:
-        items.append(reasoning_item(reply.call_id, answer.reasoning, answer.next_turn))
+        items.append(reasoning_item(call_id, answer.reasoning, answer.next_turn))
     if answer.text or not answer.tool_calls:
-        items.append(message_item(reply.call_id, answer))
-    items += [call_item(reply.call_id, i, call) for i, call in enumerate(answer.tool_calls)]
+        items.append(message_item(call_id, answer))
+    items += [call_item(call_id, i, call) for i, call in enumerate(answer.tool_calls)]
     return items
 
 

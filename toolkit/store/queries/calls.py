@@ -125,14 +125,17 @@ def policy_attempts(models: Sequence[str]) -> Query:
 
 
 def recorded_turn(call_id: str, token: str) -> Query:
-    """The conversation of a token's earlier call, and its answer.
+    """An answered call of a token: its conversation, its answer, and what was asked for.
 
-    Columns: messages, output_text, reasoning_text, tool_calls.
+    Columns: call_id, started_at, model, params, messages, output_text, reasoning_text, tool_calls,
+    finish_reason, input_tokens, output_tokens, cached_input_tokens, reasoning_tokens, tags.
     """
     return Query(
         """
-        SELECT messages, output_text, reasoning_text, tool_calls FROM calls
-        WHERE call_id = ? AND status = 'ok' AND tags['token'] = ?
+        SELECT call_id, started_at, model, params, messages, output_text, reasoning_text,
+               tool_calls, finish_reason, input_tokens, output_tokens, cached_input_tokens,
+               reasoning_tokens, tags
+        FROM calls WHERE call_id = ? AND status = 'ok' AND tags['token'] = ?
         """,
         (call_id, token),
     )
