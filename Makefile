@@ -16,16 +16,19 @@ PYTEST       := $(BIN)/python -m pytest
 SPREAD       := --numprocesses auto --dist loadfile
 PYTEST_FLAGS ?=
 
+# Tests start hundreds of processes; without bytecode each would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
+
 # pip takes exactly what the lock names; compiled once here, so that the first start is quick.
-INSTALL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --disable-pip-version-check \
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check \
            --require-hashes --no-deps --compile --progress-bar on
-PROJECT := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --disable-pip-version-check \
+PROJECT := $(BIN)/python -m pip install --disable-pip-version-check \
            --no-deps --no-build-isolation --quiet --editable .
 MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test coverage check fuzz docs screenshots lint types contracts notebooks texts site guards sbom judges lock clean help
+.PHONY: run demo test coverage durations check fuzz docs screenshots lint types contracts notebooks texts site guards sbom judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -43,6 +46,9 @@ coverage: $(DEV) ## Run all tests and measure which branches of toolkit/ they ta
 
 check: $(DEV) lint types contracts ## Lint, types, import contracts and the quick tests.
 	$(PYTEST) -q $(SPREAD) -m "not slow and not browser"
+
+durations: $(DEV) ## Run all tests and write what each takes to tests/durations.json (see tests/durations.py).
+	$(PYTEST) $(SPREAD) -m "not browser" --record-durations $(PYTEST_FLAGS)
 
 fuzz: $(DEV) ## Run the property tests with new examples, 5,000 each.
 	TOOLKIT_TEST_PROFILE=fuzz $(PYTEST) $(SPREAD) -m "not browser" --timeout 3600 -k "property or properties or any_ or every_"

@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
+from tests import durations
 from toolkit import secret
 from toolkit.keys import os_keyring
 
@@ -46,6 +47,24 @@ if (
     and threading.current_thread() is threading.main_thread()
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-durations", action="store_true", help="write tests/durations.json after the run"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A worker process reports to the one that started it, which writes.
+    if config.getoption("--record-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(durations.Recorder())
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    durations.mark_slow(items, durations.read())
+
 
 _MAIN = sys.modules["__main__"]
 _KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")

@@ -193,18 +193,38 @@ def _trust() -> ssl.SSLContext:
     Those of the system (OpenSSL reads `SSL_CERT_FILE` and `SSL_CERT_DIR` itself), and those of
     `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`; certifi's where the system has none.
     """
+    environ = os.environ
+    bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
+    places = (environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"), bundle)
+    return _read_trust(*places, tuple(_changed_at(place) for place in places))
+
+
+@lru_cache(maxsize=4)
+def _read_trust(
+    file: str | None, folder: str | None, bundle: str | None, changed: tuple[int | None, ...]
+) -> ssl.SSLContext:
+    """A context for these places, kept: reading the system's authorities takes about 60 ms of CPU.
+
+    `changed` is not read; it makes a renewed bundle another key.
+    """
     context = ssl.create_default_context()
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if bundle:
         is_folder = os.path.isdir(bundle)
         context.load_verify_locations(
             cafile=None if is_folder else bundle, capath=bundle if is_folder else None
         )
-    if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_DIR"):
+    if not context.cert_store_stats()["x509_ca"] and not folder:
         import certifi
 
         context.load_verify_locations(certifi.where())
     return context
+
+
+def _changed_at(path: str | None) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns if path else None
+    except OSError:
+        return None
 
 
 def _make_socket(address: Any) -> socket.socket:
