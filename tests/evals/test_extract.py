@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from benchmarks.extraction import ours, read_set
 from toolkit.evals.extract.embedded_json import NoJson, extract_json
-from toolkit.evals.extract.formulas import find_formula
 from toolkit.evals.extract.letters import find_choice, read_options
 from toolkit.evals.extract.normalization import normalize_unicode, simplify
 from toolkit.evals.extract.stated_numbers import find_numbers, find_stated_number
 from toolkit.evals.extract.verdicts import read_points, read_winner
+from toolkit.evals.scoring.answer_scorers import find_formula
 
 LABELLED = read_set()
 READERS = ours()

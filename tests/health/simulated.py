@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from toolkit.health.monitoring.clock import Intervals
 from toolkit.health.monitoring.lease import Lease
 from toolkit.health.monitoring.monitor import Monitor
+from toolkit.health.monitoring.schedule import Intervals
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
 

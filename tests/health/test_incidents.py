@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from toolkit.health.analysis.incidents import find_incidents
 from toolkit.health.analysis.outages import find_spans
-from toolkit.health.analysis.reconcile import reconcile
 from toolkit.health.analysis.state import Evidence
+from toolkit.health.monitoring.incident_tracker import reconcile
 
 pytestmark = pytest.mark.slow
 

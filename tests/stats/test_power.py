@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from toolkit.stats.power import mcnemar_power, smallest_share_difference, smallest_shift
+from toolkit.stats.comparison import mcnemar_power, smallest_share_difference, smallest_shift
 
 
 def brute_force_power(n, difference, discordance):

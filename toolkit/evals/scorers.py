@@ -20,7 +20,7 @@ from toolkit.evals.dataset import Sample
 from toolkit.evals.extract.embedded_json import NoJson, extract_json
 from toolkit.evals.extract.normalization import normalize_unicode, simplify
 from toolkit.evals.extract.stated_numbers import Number, find_stated_number
-from toolkit.evals.scoring.choices import choice
+from toolkit.evals.scoring.answer_scorers import bleu, choice, chrf, find_formula, fuzzy, rouge_l
 from toolkit.evals.scoring.judge import judge, judge_pair
 from toolkit.evals.scoring.measures import cost_usd, duration_ms, similarity, ttft_ms
 from toolkit.evals.scoring.score import (
@@ -35,7 +35,6 @@ from toolkit.evals.scoring.score import (
     score,
     unreadable,
 )
-from toolkit.evals.scoring.text_metrics import bleu, chrf, fuzzy, rouge_l
 
 __all__ = [
     "Answer",
@@ -191,7 +190,6 @@ def math(*, timeout_s: float = 5.0) -> AsyncScorer:
     Args:
         timeout_s: for one comparison.
     """
-    from toolkit.evals.extract.formulas import find_formula
     from toolkit.evals.scoring.sympy_process import are_equal, require_sympy
 
     require_sympy()

@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any, Final
 from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput
 from toolkit.health.analysis.outages import SEVERITY
+from toolkit.health.analysis.slo import WINDOWS, Count, Sli, judge_objective
 from toolkit.health.analysis.state import Evidence, Health, Rules, derive, pause
-from toolkit.health.evidence import EvidenceReader, by_model, rules_for, utc_now
+from toolkit.health.evidence import EvidenceReader, by_model, objective_of, rules_for, utc_now
 from toolkit.health.monitoring.pauses import Pause, Pauses
 from toolkit.health.probe_rows import judge_rows
 from toolkit.secret import redact
 from toolkit.store.queries.health import incidents_between
+from toolkit.store.queries.health_evidence import objective_counts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.health.health_host import HealthHost
-    from toolkit.health.monitoring.monitor_control import MonitorControl
+    from toolkit.health.monitoring.monitor import MonitorControl
     from toolkit.health.snapshot import HealthSnapshot
     from toolkit.providers.provider import Provider
 
@@ -54,7 +56,7 @@ class HealthService(Shown):
     @cached_property
     def monitor(self) -> MonitorControl:
         """The monitor of this process: `start(what)` and `stop()`."""
-        from toolkit.health.monitoring.monitor_control import MonitorControl
+        from toolkit.health.monitoring.monitor import MonitorControl
 
         return MonitorControl(self._host)
 
@@ -182,7 +184,6 @@ class HealthService(Shown):
             ProviderNotFound: there is no provider of that name.
             InvalidInput: the setting `objectives` is not valid.
         """
-        from toolkit.health.objectives import read_objectives
 
         now = utc_now()
         names = [one.name for one in self._choose(provider)]
@@ -302,3 +303,50 @@ def _describe(health: Health) -> dict[str, Any]:
 def is_bad(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a check found that the provider does not work."""
     return any(row["status"] == "error" for row in rows)
+
+
+_WHOLE: Final = "whole"
+
+
+def read_objectives(host: HealthHost, provider: str, now: datetime) -> list[dict[str, Any]]:
+    """The objectives of one provider: availability, first token, whole answer.
+
+    Returns:
+        One row each: `provider`, `objective`, `threshold_ms` (None for availability), `days`,
+        the result of `judge_objective`, and `goodput`: the share of counted requests that were
+            answered within both thresholds.
+
+    Raises:
+        InvalidInput: the setting `objectives` is not valid.
+        StoreError: the database cannot be read.
+    """
+    objective = objective_of(provider, host.settings)
+    query = objective_counts(
+        provider,
+        now,
+        {_WHOLE: timedelta(days=objective.days), **WINDOWS},
+        ttft_ms=objective.ttft_ms,
+        duration_ms=objective.duration_ms,
+    )
+    row = query.rows(host.store)[0]
+    total = row[f"total_{_WHOLE}"]
+    goodput = row[f"in_time_{_WHOLE}"] / total if total else None
+    slis: tuple[tuple[Sli, str, float | None, float], ...] = (
+        ("availability", "", None, objective.availability),
+        ("ttft", "ttft_", objective.ttft_ms, objective.ttft_share),
+        ("duration", "duration_", objective.duration_ms, objective.duration_share),
+    )
+    return [
+        {"provider": provider, "objective": name, "threshold_ms": limit, "days": objective.days}
+        | judge_objective(
+            _counted(row, prefix, _WHOLE),
+            {window: _counted(row, prefix, window) for window in WINDOWS},
+            target,
+        )
+        | {"goodput": goodput}
+        for name, prefix, limit, target in slis
+    ]
+
+
+def _counted(row: Mapping[str, Any], prefix: str, window: str) -> Count:
+    return Count(row[f"{prefix}good_{window}"], row[f"{prefix}total_{window}"])

@@ -13,7 +13,7 @@ import pytest
 from tests.health.simulated import SimulatedClock, good, listing_server, new_monitor, new_toolkit
 from tests.health.simulated import play as run_for
 from toolkit.errors import ToolkitError
-from toolkit.health.monitoring.alerts import post
+from toolkit.health.monitoring.incident_tracker import post
 from toolkit.settings import Settings
 
 TOKEN = "T" + "x" * 30

@@ -7,12 +7,14 @@ Keys come in and never go out.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel
 
 from toolkit.api.access import require_scope
 from toolkit.api.bearer_tokens import BearerToken
@@ -28,7 +30,6 @@ from toolkit.api.management.request_bodies import (
     ProviderTrial,
     ProviderUpdate,
 )
-from toolkit.api.paging import Page, page_of, page_rows
 from toolkit.errors import InvalidInput
 from toolkit.pricing.spend import SpendKey
 from toolkit.providers.checks import ProbeResult
@@ -38,7 +39,38 @@ from toolkit.store.queries.calls import call_summaries
 from toolkit.store.queries.models import model_list
 
 if TYPE_CHECKING:
+    from toolkit.store.queries import Query as StoreQuery
+    from toolkit.store.store import Store
     from toolkit.toolkit import Toolkit
+
+
+class Page(BaseModel):
+    """Some of many rows.
+
+    Attributes:
+        data: the rows from `offset` on, at most `limit`.
+        total: how many there are.
+    """
+
+    data: list[dict[str, Any]]
+    total: int
+    limit: int
+    offset: int
+
+
+def page_of(rows: Sequence[dict[str, Any]], limit: int, offset: int) -> Page:
+    """One page of rows that are all at hand."""
+    return Page(
+        data=list(rows[offset : offset + limit]), total=len(rows), limit=limit, offset=offset
+    )
+
+
+def page_rows(store: Store, query: StoreQuery, page: tuple[int, int]) -> Page:
+    """One page of a query's rows."""
+    limit, offset = page
+    counted = store.rows(f"SELECT count(*) AS n FROM ({query.sql})", query.params)  # noqa: S608 - the toolkit's own SQL, values bound
+    rows = store.rows(f"{query.sql} LIMIT {int(limit)} OFFSET {int(offset)}", query.params)
+    return Page(data=rows, total=int(counted[0]["n"]), limit=limit, offset=offset)
 
 
 # The routes that export and import providers, encrypted where keys are included.

@@ -2,7 +2,7 @@
 
 One `tick` renews the lease, updates the list of providers, starts due probes and updates incidents.
 `schedule.py` decides when to probe; clock, random numbers and the probe are parameters, so that
-tests can simulate a day in seconds.
+tests can simulate a day in seconds. `MonitorControl` starts and stops the monitor of this process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -19,16 +21,26 @@ from toolkit.errors import ToolkitError
 from toolkit.health.analysis.offline import has_route
 from toolkit.health.analysis.outages import SEVERITY
 from toolkit.health.analysis.state import Health
-from toolkit.health.monitoring.clock import Clock, Intervals, SystemClock
+from toolkit.health.evidence import utc_now
 from toolkit.health.monitoring.incident_tracker import IncidentTracker
+from toolkit.health.monitoring.lease import LEASE_S, Lease, read_holder
 from toolkit.health.monitoring.probe_budget import Spending
-from toolkit.health.monitoring.schedule import Finding, Pace, Schedule
+from toolkit.health.monitoring.schedule import (
+    Clock,
+    Finding,
+    Intervals,
+    Pace,
+    Schedule,
+    SystemClock,
+)
 from toolkit.health.probe_rows import judge_rows
 from toolkit.health.probe_runner import Row, probe_listing, summarise
 from toolkit.secret import redact
 from toolkit.store.queries.health_evidence import conclusive_calls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toolkit.health.health_host import HealthHost
     from toolkit.health.monitoring.lease import Lease
     from toolkit.providers.provider import Provider
@@ -335,3 +347,83 @@ def _find(after: Health, rows: list[Row]) -> Finding:
     if outcome == "bad":
         return "trouble" if after.state == "down" else "unsettled"
     return "unsettled" if after.state == "down" else "fine"
+
+
+_STOP_WAIT_S: Final = 5.0
+
+
+class MonitorControl:
+    """Starts and stops the monitor of one toolkit."""
+
+    def __init__(self, host: HealthHost) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._running: Future[None] | None = None
+        self.monitor: Monitor | None = None
+
+    def start(self, what: str, *, lease_s: float = LEASE_S) -> None:
+        """Run the monitor, unless it already runs or `health_interval_s` is 0.
+
+        Args:
+            what: what starts it (`app`, `serve`, `watch`), shown to other processes.
+            lease_s: duration of its lease without renewal, seconds.
+        """
+
+        if self._host.settings.health_interval_s <= 0:
+            return
+        with self._lock:
+            if self._running is not None and not self._running.done():
+                return
+            self._host.settings.make_home()
+            self.monitor = Monitor(self._host, Lease(self._path, what, lease_s))
+            self._running = self._host.portal.start(self.monitor.run())
+            self._running.add_done_callback(_tell_end)
+
+    def stop(self) -> None:
+        """Stop it and release the lease."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is None or self.monitor is None:
+            return
+        self.monitor.stop()
+        wait([running], _STOP_WAIT_S)
+
+    def status(self) -> dict[str, Any]:
+        """Which process probes, and when.
+
+        Returns:
+            `running`: `here`, `elsewhere` or `nowhere`; `what`, `pid`, `host`, `since` and
+            `renewed_at` of that process (None if there is none); `is_offline`: this machine seems
+            offline; `interval_s`; `next_at`: when each provider is due, UTC, by name; `paused`:
+            names of paused providers.
+        """
+        holder = read_holder(self._path)
+        if holder is not None and not holder.is_valid(utc_now()):
+            holder = None
+        mine = self.monitor is not None and self.monitor.lease.is_mine(holder)
+        return {
+            "running": "nowhere" if holder is None else "here" if mine else "elsewhere",
+            "what": holder and holder.what,
+            "pid": holder and holder.pid,
+            "host": holder and holder.host,
+            "since": holder and holder.since,
+            "renewed_at": holder and holder.renewed_at,
+            "is_offline": bool(holder and holder.is_offline),
+            "interval_s": self._host.settings.health_interval_s,
+            "next_at": dict(holder.next_at) if holder else {},
+            "paused": sorted(self._host.health.pauses.read(utc_now())),
+        }
+
+    @property
+    def _path(self) -> Path:
+        return self._host.settings.home / "health-lease.json"
+
+
+def _tell_end(running: Future[None]) -> None:
+    """Log an unexpected end of the monitor."""
+    if not running.cancelled() and (error := running.exception()) is not None:
+        _log.error(
+            "the health monitor stopped unexpectedly: %s: %s",
+            type(error).__name__,
+            redact(str(error)),
+        )
