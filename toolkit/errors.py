@@ -313,7 +313,9 @@ class BudgetExceeded(CallError):
         cap_usd: the budget, USD.
         spent_usd: what was spent of it.
         reserved_usd: the most that requests in progress may still cost.
-        needed_usd: the most that this request may cost.
+        needed_usd: the most that this request may cost, as far as prices are known.
+        unpriced: what the request may use and has no known price; such a request is refused
+            whatever is left (`price` means the whole model).
         free_at: when the budget resets, UTC; None: it does not.
     """
 
@@ -324,11 +326,14 @@ class BudgetExceeded(CallError):
     spent_usd: Decimal = Decimal(0)
     reserved_usd: Decimal = Decimal(0)
     needed_usd: Decimal = Decimal(0)
+    unpriced: tuple[str, ...] = ()
     free_at: datetime | None = None
 
     @property
     def waits_for_others(self) -> bool:
         """Whether the request would fit once the requests in progress are over and free."""
+        if self.unpriced:
+            return False
         return self.reserved_usd > 0 and self.spent_usd + self.needed_usd <= self.cap_usd
 
     def as_dict(self) -> dict[str, object]:
@@ -340,6 +345,7 @@ class BudgetExceeded(CallError):
             "spent_usd": f"{self.spent_usd:f}",
             "reserved_usd": f"{self.reserved_usd:f}",
             "needed_usd": f"{self.needed_usd:f}",
+            "unpriced": list(self.unpriced),
             "free_at": self.free_at.isoformat() if self.free_at else None,
         }
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         daily_budget_usd: maximum cost of all calls per UTC day, USD; None: no cap.
         budgets: further caps, USD per UTC day, by `provider:NAME`, `model:PROVIDER/MODEL` or
             `tag:KEY=VALUE`.
+        budget_unpriced: what budgets do with a request that may use something without a known
+            price: `refuse` it, `allow` it (only what has a price is reserved), or reserve and
+            count all its tokens at so many USD per million.
         proxy: HTTP proxy of all cloud providers, before `HTTPS_PROXY` of the environment.
             `NO_PROXY` holds for both; local providers never go through a proxy.
         keyring_timeout_s: maximum wait for the OS keyring, seconds.
@@ -107,6 +110,7 @@ class Settings(BaseSettings):
     objectives: dict[str, dict[str, float]] = Field(default_factory=dict)
     daily_budget_usd: float | None = None
     budgets: dict[str, float] = Field(default_factory=dict)
+    budget_unpriced: Literal["refuse", "allow"] | Annotated[float, Field(ge=0)] = "refuse"
     proxy: str | None = None
     keyring_timeout_s: float = 3.0
     chains: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -198,6 +198,7 @@ class Toolkit:
         """Prices kept in memory, so that writing a receipt needs no database access."""
         from toolkit.pricing.price_cache import PriceCache
 
+        assumed = self.settings.budget_unpriced
         return PriceCache(
             self.resolver.resolve,
             lambda provider, model_id: self.catalog.prices.find_costs(provider, model_id),
@@ -205,6 +206,7 @@ class Toolkit:
                 provider, model_id, is_stored=False
             ),
             lambda: self.store,
+            None if isinstance(assumed, str) else Decimal(str(assumed)),
         )
 
     @cached_property
@@ -219,6 +221,7 @@ class Toolkit:
             self.prices.worst_case,
             lambda cap, since, until: read_spent(self.store, cap, since, until),
             self.prices.assume_cost,
+            allows_unpriced=self.settings.budget_unpriced == "allow",
         )
         daily = self.settings.daily_budget_usd
         if daily is not None:

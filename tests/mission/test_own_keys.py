@@ -230,5 +230,7 @@ def test_usage_cost_and_comparison_are_seen_before_and_after_a_call(mock, api):
     assert Decimal(0) < cost <= estimate.most_usd
     shown = {row["model"]: row for row in run_json("spend", "--by", "model")}
     assert Decimal(str(shown["mock/mock-small"]["cost_usd"])) == cost
-    over_http = {row["model"]: row for row in api("GET", "/api/spend?by=model")["data"]}
+    answer = api("GET", "/api/spend?by=model")
+    assert Decimal(answer["forecast"]["spent_usd"]) == sum(tk.spend("model")["cost_usd"])
+    over_http = {row["model"]: row for row in answer["data"]}
     assert Decimal(over_http["mock/mock-small"]["cost_usd"]) == cost

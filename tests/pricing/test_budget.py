@@ -55,15 +55,20 @@ def make_budgets(
     path: Path,
     *caps: Cap,
     worst: str | None = "0.30",
+    allows_unpriced: bool = False,
     spent: Callable[[Cap, datetime | None, datetime], Decimal] = lambda *_: Decimal(0),
 ) -> Budgets:
-    def worst_case(model: str, asked: ChatRequest) -> Worst | None:
+    def worst_case(model: str, asked: ChatRequest) -> Worst:
         if worst is None:
-            return None
+            return Worst(usd=Decimal(0), output_tokens=0, has_limit=False, unpriced=("price",))
         return Worst(usd=Decimal(worst), output_tokens=100, has_limit=True)
 
     budgets = Budgets(
-        Reservations(path / "budgets.sqlite"), worst_case, spent, lambda *_: Decimal("0.05")
+        Reservations(path / "budgets.sqlite"),
+        worst_case,
+        spent,
+        lambda *_: Decimal("0.05"),
+        allows_unpriced,
     )
     for cap in caps:
         budgets.set(cap)
@@ -202,9 +207,31 @@ def test_free_models_pass_a_budget_that_is_used_up_and_unknown_prices_do_not(
 ) -> None:
     used_up = make_budgets(tmp_path, DAY, worst="0", spent=lambda *_: Decimal(2))
     used_up.before(request())
-    unknown = make_budgets(tmp_path, DAY, worst=None, spent=lambda *_: Decimal(2))
-    with pytest.raises(BudgetExceeded):
+    unknown = make_budgets(
+        tmp_path, DAY, worst=None, allows_unpriced=True, spent=lambda *_: Decimal(2)
+    )
+    with pytest.raises(BudgetExceeded, match="would be exceeded"):
         unknown.before(request())
+
+
+def test_a_request_without_a_known_price_is_refused_under_a_budget_unless_allowed(
+    tmp_path: Path,
+) -> None:
+    budgets = make_budgets(tmp_path, DAY, worst=None)
+    with pytest.raises(
+        BudgetExceeded, match=r"cannot be kept with p/m: no price is known"
+    ) as caught:
+        budgets.before(request())
+    error = caught.value
+    assert (error.cap, error.cap_usd, error.unpriced) == ("day", Decimal("1.00"), ("price",))
+    assert error.retry_after is None and not error.waits_for_others
+    assert "toolkit models override p/m" in str(error) and "budget_unpriced" in str(error)
+    assert error.as_dict()["unpriced"] == ["price"]
+
+    allowed = make_budgets(tmp_path, DAY, worst=None, allows_unpriced=True)
+    allowed.before(request())
+    own = Cap(kind="run", name="r", limit_usd=Decimal(1), period="ever", allows_unpriced=True)
+    make_budgets(tmp_path, own, worst=None).before(request(origin="eval", origin_id="r"))
 
 
 def test_processes_and_restarts_share_reservations_and_charges(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from toolkit.pricing.cost_estimate import (
     AnswerLengths,
     ModelCosts,
     estimate_request,
+    find_unpriced,
     most_output_tokens,
     most_usd,
 )
@@ -122,6 +123,30 @@ def test_the_most_is_the_dearer_of_the_tiers_and_the_dearest_class_of_the_input(
     searching = request(max_tokens=1000, tools=[{"type": "web_search", "max_uses": 3}])
     with_searches = most_usd(searching, costs(rates={"web_search": 10_000}))
     assert with_searches - most_usd(searching, costs()) == Decimal("0.03")
+
+
+@pytest.mark.parametrize(
+    ("params", "rates", "missing"),
+    [
+        ({}, {}, ()),
+        ({"service_tier": "auto"}, {}, ()),
+        ({"service_tier": "priority"}, {}, ()),
+        ({"service_tier": "flex"}, {}, ("tier flex",)),
+        ({"modalities": ["text", "audio"]}, {}, ("audio_output",)),
+        ({"modalities": ["text", "audio"]}, {"audio_output": 64}, ()),
+        ({"modalities": ["image"]}, {}, ("image_output",)),
+        ({"web_search_options": {}}, {}, ("web_search",)),
+        ({"web_search_options": {}}, {"web_search": 10_000}, ()),
+        ({"service_tier": "priority", "web_search_options": {}}, {}, ("web_search@priority",)),
+    ],
+)
+def test_what_may_be_used_without_a_price_is_named_before_the_call(params, rates, missing):
+    assert find_unpriced(request(**params), costs(rates=rates)) == missing
+
+
+def test_a_model_without_any_price_has_none_until_its_provider_reports_costs():
+    assert find_unpriced(request(), ModelCosts()) == ("price",)
+    assert find_unpriced(request(), ModelCosts(surplus_usd=Decimal("0.2"))) == ()
 
 
 def test_what_a_provider_charged_beyond_its_prices_is_added():

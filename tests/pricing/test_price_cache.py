@@ -15,9 +15,10 @@ import pytest
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
+from toolkit.calls.chat_request import build_request
 from toolkit.errors import StoreError
 from toolkit.pricing.receipts import build_receipt
-from toolkit.records import Usage
+from toolkit.records import Call, Usage
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
 
@@ -27,6 +28,14 @@ def toolkit(home):
     opened = Toolkit(settings=Settings(home=home, daily_budget_usd=0.001))
     yield opened
     opened.close()
+
+
+def call_of(request, **fields):
+    return Call(
+        call_id="c", request_id=request.request_id, attempt=1, attempt_kind="first",
+        origin="api", started_at=datetime.now(UTC), seq=1, provider="openai",
+        model=request.model, status="ok", **fields,
+    )  # fmt: skip
 
 
 def look_up(toolkit, model):
@@ -74,6 +83,37 @@ def test_a_call_that_could_pass_the_daily_budget_is_never_sent(toolkit):
     assert caught.value.hint
     with pytest.raises(tk.errors.KeyRequired):
         toolkit.complete("openai/gpt-4o-mini", "hello", max_tokens=10)
+
+
+def test_a_model_without_a_price_is_never_sent_under_a_budget(toolkit):
+    with pytest.raises(tk.errors.BudgetExceeded, match="no price is known for it") as caught:
+        toolkit.complete("openai/a-model-of-nobody", "hello", max_tokens=10)
+    assert caught.value.unpriced == ("price",)
+    with pytest.raises(tk.errors.BudgetExceeded, match="no price is known for tier odd"):
+        toolkit.complete("openai/gpt-4o-mini", "hello", max_tokens=10, service_tier="odd")
+
+
+@pytest.mark.parametrize("setting", ["allow", "2.5"])
+def test_a_model_without_a_price_may_be_allowed_or_counted_at_an_assumed_one(
+    home, monkeypatch, setting
+):
+    monkeypatch.setenv("TOOLKIT_BUDGET_UNPRICED", setting)
+    opened = Toolkit(settings=Settings(home=home, daily_budget_usd=0.001))
+    try:
+        with pytest.raises(tk.errors.KeyRequired):
+            opened.complete("openai/a-model-of-nobody", "hello", max_tokens=100)
+        asked = build_request("openai/a-model-of-nobody", "hello", {"max_tokens": 100})
+        worst = opened.prices.worst_case(asked.model, asked)
+        assert worst.unpriced == (("price",) if setting == "allow" else ())
+        assert (worst.usd >= Decimal("2.5") * 100 / 1_000_000) is (setting == "2.5")
+        answered = call_of(asked, output_tokens=40, input_tokens=10)
+        assumed = opened.prices.assume_cost(asked, answered)
+        assert assumed == (0 if setting == "allow" else Decimal("0.000125"))
+        if setting == "2.5":
+            with pytest.raises(tk.errors.BudgetExceeded, match="would be exceeded"):
+                opened.complete("openai/a-model-of-nobody", "hello", max_tokens=1000)
+    finally:
+        opened.close()
 
 
 STEPS = {

@@ -12,6 +12,7 @@ import toolkit as tk
 from toolkit.errors import InvalidInput
 from toolkit.pricing.budget import Cap
 from toolkit.pricing.spend import COLUMNS, forecast_month, read_spend, read_spent
+from toolkit.store.queries.app_pages import SPEND_BY, spend_by_day
 from toolkit.toolkit import current
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -86,6 +87,22 @@ def test_calls_of_earlier_versions_count_with_their_reported_cost(home):
 def test_a_budget_reads_the_same_figures(recorded, cap, usd):
     until = NOON + timedelta(days=9)
     assert read_spent(recorded.store, cap, None, until) == Decimal(usd)
+
+
+@pytest.mark.parametrize("by", SPEND_BY)
+def test_the_page_shows_the_same_sums(recorded, by):
+    sums: dict[str, Decimal] = {}
+    with recorded.store.reading() as reader:
+        rows = spend_by_day(by, NOON - timedelta(days=1)).rows(reader)
+    for row in rows:
+        sums[row["name"]] = sums.get(row["name"], Decimal(0)) + row["cost_usd"]
+    if by == "key":
+        assert sum(sums.values()) == Decimal("0.7500000001")
+        return
+    frame = read_spend(recorded.store, by)
+    charged = frame[(frame["cost_usd"] > 0) & (frame[by].notna() | (by == "token"))]
+    expected = dict(zip(charged[by].fillna("no token"), charged["cost_usd"], strict=True))
+    assert sums == expected
 
 
 def test_a_forecast_has_an_interval_and_needs_days_to_go_by(home):

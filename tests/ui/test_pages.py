@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
 import pytest
 
 from tests.servers import Answer
@@ -39,6 +42,22 @@ def test_a_page_draws_on_an_empty_home(name, open_page):
 def test_a_page_draws_over_recorded_calls(name, recorded, open_page):
     app = open_page(name)
     assert not app.exception and not app.error
+
+
+def test_spend_shows_a_forecast_and_both_figures_of_calls_that_differ(toolkit, open_page):
+    now = datetime.now(UTC)
+    for number in range(8):
+        toolkit.store.append(
+            "calls",
+            {"call_id": f"c{number}", "source": "live", "status": "ok", "origin": "api",
+             "provider": "p", "model": "p/m", "started_at": now - timedelta(days=number),
+             "tags": {"token": "alice"}, "cost_usd": Decimal(1), "cost_source": "reported",
+             "cost_reported_usd": Decimal(1), "cost_computed_usd": Decimal("0.5")},
+        )  # fmt: skip
+    app = open_page("spend", by="token", span="7 d")
+    assert not app.exception
+    assert "differs from the computed one by more than 1 %" in words(app)
+    assert f"Forecast for {now:%B}: " in words(app) and "with 80 % probability" in words(app)
 
 
 @pytest.mark.parametrize("name", ["home", "compare", "calls"])

@@ -300,7 +300,13 @@ class _Job:
         limit = self._config.bounds.max_usd
         if limit is None:
             return None
-        cap = Cap(kind="run", name=self._run_id, limit_usd=limit, period="ever")
+        cap = Cap(
+            kind="run",
+            name=self._run_id,
+            limit_usd=limit,
+            period="ever",
+            allows_unpriced=self._config.allow_unpriced,
+        )
         self._deps.budgets().set(cap)
         return cap
 

@@ -39,12 +39,14 @@ class Cap:
         name: of the provider, model (`provider/model_id`), tag (`key=value`), token or run.
         limit_usd: the most that may be spent in one period.
         period: `day` (UTC) or `ever`.
+        allows_unpriced: whether requests without a known price may pass it.
     """
 
     kind: CapKind
     name: str = ""
     limit_usd: Decimal
     period: Period = "day"
+    allows_unpriced: bool = False
 
     @property
     def key(self) -> str:
@@ -123,18 +125,20 @@ class Worst:
     """The most that one request may cost at one model.
 
     Attributes:
-        usd: USD.
+        usd: USD, as far as prices are known.
         output_tokens: the longest answer that this covers.
         has_limit: whether the request itself limits the answer.
+        unpriced: what the request may use there that has no price; `price`: all of it.
     """
 
     usd: Decimal
     output_tokens: int
     has_limit: bool
+    unpriced: tuple[str, ...] = ()
 
 
-WorstCase = Callable[[str, ChatRequest], Worst | None]
-"""(`provider/model_id`, request) -> the most that it may cost there; None: no price is known."""
+WorstCase = Callable[[str, ChatRequest], Worst]
+"""(`provider/model_id`, request) -> the most that it may cost there."""
 
 ReadSpent = Callable[[Cap, datetime | None, datetime], Decimal]
 """(cap, from, before) -> what recorded live calls of that span have cost."""
@@ -152,12 +156,14 @@ class Budgets:
         worst_case: the most that a request may cost.
         read_spent: what recorded calls have cost.
         assume_cost: for an attempt that was answered and has no cost.
+        allows_unpriced: whether requests without a known price may pass all budgets.
     """
 
     reservations: Reservations
     worst_case: WorstCase
     read_spent: ReadSpent
     assume_cost: AssumeCost = lambda request, call: Decimal(0)
+    allows_unpriced: bool = False
     _caps: dict[str, Cap] = field(default_factory=dict)
     _running: dict[str, _Running] = field(default_factory=dict)
     _read_at: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -237,11 +243,12 @@ class Budgets:
     def before(self, request: ChatRequest) -> ChatRequest:
         """Reserve the most that a request may cost.
 
-        A request without a known price reserves nothing; what the provider then reports counts
-        afterwards. Free models are never refused.
+        Free models are never refused. A request that may use something without a known price
+        is, unless that is allowed: it then reserves what has a price, and what the provider
+        reports counts afterwards.
 
         Raises:
-            BudgetExceeded: a cap has too little left; nothing was sent.
+            BudgetExceeded: a cap has too little left, or no price is known; nothing was sent.
             StoreError: the budget file cannot be used; nothing was sent.
         """
         if not self._caps:
@@ -253,30 +260,31 @@ class Budgets:
         self.refresh(caps)
         now = datetime.now(UTC)
         worst = {model: self.worst_case(model, request) for model in chain}
+        if not any(w.usd or w.unpriced for w in worst.values()):
+            return request  # free, so it may go on when nothing is left
         holds = []
         for cap in caps:
-            amounts = [w.usd for m, w in worst.items() if w is not None and cap.applies(m, request)]
-            amount = max(amounts, default=Decimal(0))
-            holds.append(
-                Hold(
-                    cap=cap.key,
-                    period=cap.period_at(now),
-                    limit_usd=cap.limit_usd,
-                    amount_usd=amount,
-                )
+            applied = {m: w for m, w in worst.items() if cap.applies(m, request)}
+            hold = Hold(
+                cap=cap.key,
+                period=cap.period_at(now),
+                limit_usd=cap.limit_usd,
+                amount_usd=max(w.usd for w in applied.values()),
             )
-        priced = [w for w in worst.values() if w is not None]
-        if len(priced) == len(worst) and not any(w.usd for w in priced):
-            return request  # free, so it may go on when nothing is left
+            for model, its_worst in applied.items():
+                if its_worst.unpriced and not (self.allows_unpriced or cap.allows_unpriced):
+                    state = self.reservations.read(cap.key, hold.period)
+                    raise _unpriced(cap, state, model, its_worst, request)
+            holds.append(hold)
         refused = self.reservations.reserve(request.request_id, holds)
         if refused is not None:
             hold, state = refused
             raise _exceeded(self._caps[hold.cap], state, hold.amount_usd, request)
         running = _Running(
             caps=tuple(zip(caps, holds, strict=True)),
-            most_usd=max((w.usd for w in priced), default=Decimal(0)),
-            most_output_tokens=max((w.output_tokens for w in priced), default=0),
-            has_limit=all(w.has_limit for w in priced),
+            most_usd=max(w.usd for w in worst.values()),
+            most_output_tokens=max(w.output_tokens for w in worst.values()),
+            has_limit=all(w.has_limit for w in worst.values()),
         )
         with self._lock:
             self._running[request.request_id] = running
@@ -418,6 +426,28 @@ def _exceeded(
         needed_usd,
         request,
     )
+
+
+def _unpriced(
+    cap: Cap, state: CapState, model: str, worst: Worst, request: ChatRequest
+) -> BudgetExceeded:
+    missing = "it" if worst.unpriced == ("price",) else ", ".join(worst.unpriced) + " of it"
+    error = _error(
+        f"{cap.title} of {_usd(cap.limit_usd)} cannot be kept with {model}: no price is known for "
+        f"{missing}; nothing was sent ({_usd(state.spent_usd)} spent, "
+        f"{_usd(state.reserved_usd)} reserved)",
+        cap,
+        state,
+        worst.usd,
+        request,
+    )
+    error.unpriced, error.retry_after = worst.unpriced, None
+    error.hint = (
+        f"Set its price with `toolkit models override {model} input=USD output=USD` (per million "
+        "tokens), or decide with the setting `budget_unpriced` what budgets do without a price: "
+        '`"allow"`, or an amount in USD per million tokens that is assumed.'
+    )
+    return error
 
 
 def _cut(cap: Cap, state: CapState, needed_usd: Decimal, request: ChatRequest) -> BudgetExceeded:

@@ -23,7 +23,7 @@ UNKNOWN_OUTPUT_TOKENS: Final = 32_768
 
 _ENOUGH_ANSWERS: Final = 20
 _MOST_SEARCHES: Final = 10
-_SEARCH_PARAMS: Final = ("web_search_options", "search_parameters", "plugins")
+_SEARCH_PARAMS: Final = ("search_parameters", "plugins")
 
 _INPUT_CLASSES: Final[tuple[PriceClass, ...]] = (
     "input", "cache_write", "cache_write_1h", "audio_input", "image_input",
@@ -144,6 +144,29 @@ def most_usd(request: ChatRequest, costs: ModelCosts) -> Decimal | None:
     return most + max(costs.surplus_usd, Decimal(0))
 
 
+def find_unpriced(request: ChatRequest, costs: ModelCosts) -> tuple[str, ...]:
+    """Return what a request may use that has no price, so that `most_usd` may be too low.
+
+    Returns:
+        Classes of usage and tiers (`tier flex`); `price` alone where the model has none. Nothing
+        where the provider has reported the cost of recent calls: that is in `most_usd`.
+    """
+    if costs.surplus_usd is not None:
+        return ()
+    price = costs.prices.in_force
+    if price is None:
+        return ("price",)
+    tokens = most_input_tokens(request)
+    tier = normalize_tier(str(request.params.get("service_tier") or ""))
+    if tier != "standard" and price.find_rate("output", tokens, tier) is None:
+        return (f"tier {tier}",)
+    counts: dict[PriceClass, int] = dict.fromkeys(sorted(_classes_of(request)), 1)
+    counts["web_search"] = _count_searches(request)
+    charged = charge(counts, price, tier=tier, input_tokens=tokens)
+    counted: set[str] = {line.token_class for line in charged.lines}
+    return tuple(name for name in charged.unpriced if name.partition("@")[0] not in counted)
+
+
 def most_output_tokens(request: ChatRequest, costs: ModelCosts) -> int:
     """Return the longest output that may be billed, all choices together."""
     if request.operation != "chat":
@@ -216,6 +239,8 @@ def _count_searches(request: ChatRequest) -> int:
     if searching:
         limits = [tool.get("max_uses") for tool in searching]
         return sum(limit if isinstance(limit, int) else _MOST_SEARCHES for limit in limits)
+    if request.params.get("web_search_options") is not None:  # {} searches with its defaults
+        return _MOST_SEARCHES
     return _MOST_SEARCHES if any(request.params.get(name) for name in _SEARCH_PARAMS) else 0
 
 

@@ -17,10 +17,19 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from toolkit.errors import PermissionDenied, StoreError, ToolkitError
 from toolkit.pricing.budget import Worst
-from toolkit.pricing.cost_estimate import ModelCosts, most_output_tokens, most_usd
+from toolkit.pricing.cost_estimate import (
+    ModelCosts,
+    find_unpriced,
+    most_output_tokens,
+    most_usd,
+)
 from toolkit.pricing.price import Price, Prices
 from toolkit.pricing.receipts import build_receipt
-from toolkit.pricing.token_estimate import estimate_tokens, find_output_limit
+from toolkit.pricing.token_estimate import (
+    estimate_tokens,
+    find_output_limit,
+    most_input_tokens,
+)
 from toolkit.records import Call, ChatRequest, Usage
 from toolkit.store.store import Store
 
@@ -64,6 +73,8 @@ class PriceCache(Generic[Provider]):
         find_costs: looks a model up in the catalog; may be slow.
         find_bundled: the same from what is installed, without the database.
         store: where the prices that calls were charged at are kept.
+        assumed_usd_per_million: what budgets count for tokens without a known price; None:
+            nothing.
     """
 
     def __init__(
@@ -72,11 +83,13 @@ class PriceCache(Generic[Provider]):
         find_costs: Callable[[Provider, str], ModelCosts],
         find_bundled: Callable[[Provider, str], ModelCosts],
         store: Callable[[], Store],
+        assumed_usd_per_million: Decimal | None = None,
     ) -> None:
         self._resolve = resolve
         self._find_costs = find_costs
         self._find_bundled = find_bundled
         self._store = store
+        self._assumed = assumed_usd_per_million
         self._entries: dict[str, _Entry] = {}
         self._kept: set[str] = set()
 
@@ -131,8 +144,8 @@ class PriceCache(Generic[Provider]):
         entry = self._entries.get(model)
         return entry.costs if entry else _NO_COSTS
 
-    def worst_case(self, model: str, request: ChatRequest) -> Worst | None:
-        """Return the most that a request may cost at a model; None where no price is known."""
+    def worst_case(self, model: str, request: ChatRequest) -> Worst:
+        """Return the most that a request may cost at a model, and what of it has no price."""
         entry, costs = self._entries.get(model), self.costs_of(model)
         if entry is not None and entry.is_free and costs.prices.in_force is None:
             return Worst(usd=Decimal(0), output_tokens=0, has_limit=False)
@@ -144,13 +157,17 @@ class PriceCache(Generic[Provider]):
         if given and find_output_limit(params) is not None:
             params["max_tokens"] = max(given)
         asked = replace(request, model=model, params=params)
-        usd = most_usd(asked, costs)
-        if usd is None:
-            return None
+        usd, unpriced = most_usd(asked, costs), find_unpriced(asked, costs)
+        answered = most_output_tokens(asked, costs)
+        if unpriced and self._assumed is not None:
+            usd = (usd or Decimal(0)) + self._assume(most_input_tokens(asked) + answered)
+            unpriced = ()
         return Worst(
-            usd=usd,
-            output_tokens=most_output_tokens(asked, costs),
+            usd=usd or Decimal(0),
+            # Nothing is reserved without a price, so there is no length at which to cut a stream.
+            output_tokens=0 if usd is None else answered,
             has_limit=find_output_limit(params) is not None,
+            unpriced=unpriced,
         )
 
     def assume_cost(self, request: ChatRequest, call: Call) -> Decimal:
@@ -162,7 +179,16 @@ class PriceCache(Generic[Provider]):
             source="estimated",
         )
         price = self.costs_of(call.model).prices.in_force
-        return build_receipt(usage, price).cost_usd or Decimal(0)
+        usd = build_receipt(usage, price).cost_usd
+        if usd is not None:
+            return usd
+        entry = self._entries.get(call.model)
+        if entry is not None and entry.is_free:
+            return Decimal(0)
+        return self._assume((usage.input_tokens or 0) + (usage.output_tokens or 0))
+
+    def _assume(self, tokens: int) -> Decimal:
+        return (self._assumed or Decimal(0)) * tokens / 1_000_000
 
     def _keep(self, price: Price, provider: str, model_id: str) -> None:
         """Write what calls will be charged at, so that `calls.price_id` finds it.

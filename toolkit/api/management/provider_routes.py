@@ -332,7 +332,7 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
         which = CallFilter(provider=provider, model=model, status=status, origin=origin)
         return page_rows(toolkit.store, call_summaries(which), (limit, offset))
 
-    @router.get("/spend", tags=["calls"], summary="What calls have cost, by group")
+    @router.get("/spend", tags=["calls"], summary="What calls have cost, and a forecast")
     def read_spend(
         by: Annotated[list[SpendKey] | None, Query()] = None,
         since: Text = None,
@@ -341,7 +341,11 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
     ) -> dict[str, Any]:
         frame = toolkit.spend(by or ("provider", "model"), since=since, until=until)
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        return {"data": [{name: _exact(value) for name, value in row.items()} for row in rows]}
+        forecast = asdict(toolkit.forecast_spend())
+        return {
+            "data": [{name: _exact(value) for name, value in row.items()} for row in rows],
+            "forecast": {name: _exact(value) for name, value in forecast.items()},
+        }
 
     @router.get("/health", tags=["health"], summary="The state of every provider in use")
     def read_health(token: BearerToken = read) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from toolkit.store.queries.filters import ROLLUP_USER_CALLS, USER_CALLS
 from toolkit.store.queries.query import Query
+from toolkit.store.rollup import CHARGED
 
 TREND_DAYS: Final = 12
 _ROLLUP_MODEL: Final = (
@@ -258,17 +259,17 @@ def provider_calls(now: datetime) -> Query:
     )
 
 
-SPEND_BY: Final = ("provider", "model", "tag", "key")
+SPEND_BY: Final = ("provider", "model", "origin", "tag", "token", "key")
 
 
 def spend_by_day(by: str, since: datetime) -> Query:
-    """Spend of each UTC day by provider, model, tag or key.
+    """Spend of each UTC day by provider, model, origin, tag, gateway token or key.
 
-    Providers and models come from the hourly roll-up; tags and keys from the calls themselves.
-    A call with two tags is in both of their sums.
+    The first three come from the hourly roll-up, the others from the calls of that span. A call
+    with two tags is in both of their sums.
     """
-    if by in ("provider", "model"):
-        name = "provider" if by == "provider" else _ROLLUP_MODEL
+    if by in ("provider", "model", "origin"):
+        name = _ROLLUP_MODEL if by == "model" else by
         return Query(
             f"SELECT CAST(hour_at AS DATE) AS day, {name} AS name, sum(cost_usd) AS cost_usd\n"
             "FROM rollup_hourly WHERE cost_usd > 0 AND hour_at >= ?\n"
@@ -277,12 +278,14 @@ def spend_by_day(by: str, since: datetime) -> Query:
         )
     name = {
         "tag": "unnest(list_transform(map_entries(tags), e -> e.key || '=' || e.value))",
+        "token": "coalesce(tags['token'], 'no token')",
         "key": "coalesce(key_fingerprint, 'no key')",
     }[by]
     return Query(
-        f"SELECT CAST(started_at AS DATE) AS day, {name} AS name, sum(cost_usd) AS cost_usd\n"
-        "FROM calls WHERE source = 'live' AND cost_usd > 0 AND started_at >= ?\n"
-        "GROUP BY ALL ORDER BY day, name",
+        "SELECT day, name, sum(usd) AS cost_usd\n"
+        f"FROM (SELECT CAST(started_at AS DATE) AS day, {name} AS name, {CHARGED} AS usd\n"
+        "  FROM calls WHERE source = 'live' AND started_at >= ?)\n"
+        "WHERE usd > 0 GROUP BY ALL ORDER BY day, name",
         (since,),
     )
 
@@ -320,8 +323,8 @@ def spend_total(since: datetime, until: datetime) -> Query:
 def dearest_calls(since: datetime) -> Query:
     """The calls that cost most since then."""
     return Query(
-        "SELECT request_id, started_at, model, cost_usd FROM calls\n"
-        "WHERE source = 'live' AND cost_usd > 0 AND started_at >= ?\n"
+        f"SELECT request_id, started_at, model, {CHARGED} AS cost_usd FROM calls\n"
+        f"WHERE source = 'live' AND {CHARGED} > 0 AND started_at >= ?\n"
         "ORDER BY cost_usd DESC, started_at DESC LIMIT 5",
         (since,),
     )

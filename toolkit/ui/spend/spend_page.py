@@ -12,6 +12,7 @@ import streamlit as st
 from toolkit import charts
 from toolkit.charts.states import BUDGET, State
 from toolkit.files import csv_of
+from toolkit.pricing.spend import Forecast
 from toolkit.store.queries import app_pages as queries
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
@@ -54,6 +55,10 @@ def draw_budgets(toolkit: Toolkit) -> None:
             "Today": Column(
                 [f"{money(used)} of {money(cap)}" for used, cap in zip(spent, limits, strict=True)],
                 130, on_phone=True,
+            ),
+            "Reserved": Column([one.state.reserved_usd for one in found], 84, "money"),
+            "Resets": Column(
+                [f"{one.free_at:%H:%M} UTC" if one.free_at else "" for one in found], 84
             ),
         },
         key="budgets",
@@ -153,6 +158,16 @@ def _draw_tiles(toolkit: Toolkit, total: Mapping[str, Any], now: datetime) -> No
                 st.caption(_escaped(detail))
                 alt = f"Spend a day of the last {_TREND_DAYS} days"
                 st.image(pictures.bars(course), width="stretch", alt=alt)
+    st.caption(_escaped(_forecast(toolkit.forecast_spend())))
+
+
+def _forecast(found: Forecast) -> str:
+    if found.expected_usd is None:
+        return "A forecast for the month needs three whole days of calls."
+    return (
+        f"Forecast for {found.month:%B}: {money(found.expected_usd)}, with 80 % probability "
+        f"{money(found.low_usd)} to {money(found.high_usd)} (from {count(found.days)} days)."
+    )
 
 
 def _draw_days(toolkit: Toolkit, since: datetime, span: str) -> None:
