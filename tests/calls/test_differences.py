@@ -48,7 +48,9 @@ def server() -> Iterator[MockProvider]:
         yield running
 
 
-def ask(server: MockProvider, kind: str, model: str, **given: Any) -> list[Reply]:
+def ask(
+    server: MockProvider, kind: str, model: str, messages: Any = "hello", **given: Any
+) -> list[Reply]:
     """A whole and a streamed reply of a provider of a type."""
     server.forget()
     server.requests.clear()
@@ -61,8 +63,8 @@ def ask(server: MockProvider, kind: str, model: str, **given: Any) -> list[Reply
     )
 
     async def both() -> list[Reply]:
-        whole = await by.client.complete(build_request(f"mock/{model}", "hello", given))
-        stream = by.client.stream(build_request(f"mock/{model}", "hello", given, stream=True))
+        whole = await by.client.complete(build_request(f"mock/{model}", messages, given))
+        stream = by.client.stream(build_request(f"mock/{model}", messages, given, stream=True))
         async for _ in stream:
             pass
         return [whole, stream.reply]
@@ -105,3 +107,26 @@ def test_each_difference_is_named_in_both_directions(
             assert f"sent to mock changed: {name} = " in notes
             assert f"instead of {given[name]}" in notes
         assert len(reply.notes) == len(left_out) + len(added) + len(changed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "is_left_out"),
+    [
+        ("bedrock", CLAUDE, True),
+        ("openai", "responses/m", True),
+        ("mistral", "m", True),
+        ("openai-compatible", "m", False),
+        ("gemini", "gemini-2.5-flash", False),
+    ],
+)
+def test_an_empty_assistant_turn_that_is_not_sent_is_named(
+    server: MockProvider, kind: str, model: str, is_left_out: bool
+) -> None:
+    turns = [
+        {"role": "user", "content": "Count to three, please."},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Please go on."},
+    ]
+    for reply in ask(server, kind, model, messages=turns):
+        assert flagged(reply, "changed") == ({"messages"} if is_left_out else set())
+        assert ("an empty assistant turn is left out" in "; ".join(reply.notes)) is is_left_out

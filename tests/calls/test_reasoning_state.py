@@ -413,3 +413,30 @@ def test_reasoning_details_come_back(
     sent, _ = two_turns(server, "openai-compatible", "/v1", whole, streamed)
     assert sent["messages"][1]["reasoning_details"] == details
     assert [c["id"] for c in sent["messages"][1]["tool_calls"]] == [c["id"] for c in calls]
+
+
+@pytest.mark.parametrize(
+    ("order", "is_kept"), [(("sealed", "plain"), True), (("plain", "sealed"), False)]
+)
+def test_redacted_thinking_in_turns_that_are_joined_is_kept_or_named(
+    server: _Server, order: tuple[str, ...], is_kept: bool
+) -> None:
+    turns = {
+        "sealed": {"role": "assistant", "content": "One moment.",
+                   "thinking_blocks": [{"type": "redacted_thinking", "data": "RU5D"}]},
+        "plain": {"role": "assistant", "content": "It is sunny."},
+    }  # fmt: skip
+    message = {"role": "assistant", "content": [{"text": "Hi."}]}
+    server.media_type, server.data = "application/json", json.dumps(
+        {"output": {"message": message}, "stopReason": "end_turn",
+         "usage": {"inputTokens": 1, "outputTokens": 1}}
+    ).encode()  # fmt: skip
+    server.requests.clear()
+    by = Asking(make_provider(f"http://127.0.0.1:{server.server_address[1]}", type="bedrock"))
+    conversation = [QUESTION, *(turns[name] for name in order), QUESTION]
+    asked = build_request(f"mock/{CLAUDE}", conversation, {"max_tokens": 4000})
+    reply = asyncio.run(by.client.complete(asked))
+    (turn,) = [turn for turn in server.requests[0]["messages"] if turn["role"] == "assistant"]
+    assert (turn["content"][0] == SEALED) is is_kept
+    assert ("changed:messages" in reply.flags) is not is_kept
+    assert ("redacted thinking is left out" in "; ".join(reply.notes)) is not is_kept

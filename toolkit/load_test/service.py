@@ -305,7 +305,7 @@ class _Job:
             name=self._run_id,
             limit_usd=limit,
             period="ever",
-            allows_unpriced=self._config.allow_unpriced,
+            allows_unpriced=bool(self._config.values["allow_unpriced"]),
         )
         self._deps.budgets().set(cap)
         return cap

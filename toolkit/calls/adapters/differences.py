@@ -10,8 +10,9 @@ itself refuses is found in its error message (`find_refused`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 from toolkit.calls.parsers.parsed_response import Style as ApiStyle
@@ -83,6 +84,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 _CONVERSATION: Final = frozenset(
     ("messages", "contents", "system", "systemInstruction", "system_instruction", "prompt", "input")
 )
+_TURNS: Final = ("messages", "contents", "input")
 _SYSTEM: Final = ("system", "systemInstruction", "system_instruction")
 # Fields that belong to the API and not to the caller's choice.
 _STRUCTURE: Final = frozenset(
@@ -154,6 +156,40 @@ def find_changed(
         if found and all(_is_number(v) for v in found) and value not in found:
             changed.append((name, f"{found[0]} instead of {value}"))
     return changed
+
+
+def find_dropped_turns(
+    messages: Sequence[Message], body: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Return a note where an empty assistant turn is not sent: turns beside it are then joined."""
+    turns = next((body[name] for name in _TURNS if isinstance(body.get(name), list)), None)
+    if turns is None or not any(_is_empty_turn(message) for message in messages):
+        return []
+    given = [m.get("role") for m in messages if m.get("role") not in ("system", "developer")]
+    if _count_runs(role == "assistant" for role in given) <= _count_runs(map(_is_assistant, turns)):
+        return []
+    return [("messages", "an empty assistant turn is left out")]
+
+
+def _is_empty_turn(message: Message) -> bool:
+    return message.get("role") == "assistant" and not any(
+        message.get(name) for name in ("content", "tool_calls", "function_call")
+    )
+
+
+def _is_assistant(turn: object) -> bool:
+    """Whether a turn, or an item of OpenAI's Responses, is from the model."""
+    if not isinstance(turn, Mapping):
+        return False
+    return turn.get("role") in ("assistant", "model") or turn.get("type") in (
+        "function_call",
+        "reasoning",
+    )
+
+
+def _count_runs(marks: Iterable[bool]) -> int:
+    """How many uninterrupted runs of true values there are."""
+    return sum(1 for mark, _ in groupby(marks) if mark)
 
 
 def _is_number(value: Any) -> bool:

@@ -14,7 +14,12 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from toolkit.calls.adapters.attachments import find_fetched
-from toolkit.calls.adapters.differences import find_added, find_changed, find_left_out
+from toolkit.calls.adapters.differences import (
+    find_added,
+    find_changed,
+    find_dropped_turns,
+    find_left_out,
+)
 from toolkit.calls.adapters.library import load
 from toolkit.calls.adapters.litellm_gaps import (
     adjust_body,
@@ -25,7 +30,7 @@ from toolkit.calls.adapters.litellm_gaps import (
     write_headers,
 )
 from toolkit.calls.adapters.litellm_parser import LiteLLMParser, ParsedRequest
-from toolkit.calls.adapters.reasoning_state import in_order, restore_redacted
+from toolkit.calls.adapters.reasoning_state import find_lost_redacted, in_order, restore_redacted
 from toolkit.calls.adapters.request import (
     NO_KEY,
     USER_AGENT,
@@ -116,7 +121,11 @@ class _Writer:
             style=self._style,
             left_out=tuple(left_out),
             added=tuple(find_added(self._style, given, request.messages, body)),
-            changed=tuple(find_changed(self._style, given, body)),
+            changed=(
+                *find_changed(self._style, given, body),
+                *find_dropped_turns(request.messages, body),
+                *find_lost_redacted(self._style, body, request.messages),
+            ),
             make_parser=self._parser_maker(url, body) if self._style == "litellm" else None,
         )
 

@@ -7,10 +7,13 @@ blocks of a turn first, and drops redacted ones where they are between texts and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 from toolkit.calls.parsers.parsed_response import Style as ApiStyle
 from toolkit.records import Message
+
+_STYLES: Final = ("anthropic", "converse")
 
 
 def in_order(style: ApiStyle, messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -25,18 +28,52 @@ def in_order(style: ApiStyle, messages: Sequence[Message]) -> list[dict[str, Any
 
 
 def restore_redacted(style: ApiStyle, body: Mapping[str, Any], messages: Sequence[Message]) -> None:
-    """Put redacted thinking back into the turns of a body that litellm has written."""
-    if style not in ("anthropic", "converse"):
+    """Put redacted thinking back into the turns of a body that litellm has written.
+
+    Of several messages that litellm joined to one turn only the first is certain to begin where
+    the turn begins; `find_lost_redacted` names what is missing then.
+    """
+    if style not in _STYLES:
         return
-    given = [m for m in messages if m.get("role") == "assistant"]
+    spoken = [m for m in messages if m.get("role") not in ("system", "developer")]
+    runs = [list(run) for is_assistant, run in groupby(spoken, _is_assistant) if is_assistant]
     turns = [t for t in body.get("messages") or () if t.get("role") == "assistant"]
-    if len(given) != len(turns):  # some were joined, so it is not known which is which
-        return
-    for message, turn in zip(given, turns, strict=True):
-        if style == "converse":
-            _restore(turn["content"], message.get("thinking_blocks") or ())
-        elif message.get("content_blocks"):
-            _restore(turn["content"], message["content_blocks"])
+    if len(runs) != len(turns):  # an empty one was left out, so it is not known which is which
+        runs = [run for run in runs if any(m.get("content") or m.get("tool_calls") for m in run)]
+        if len(runs) != len(turns):
+            return
+    for run, turn in zip(runs, turns, strict=True):
+        _restore(turn["content"], _blocks_of(style, run[0]))
+
+
+def find_lost_redacted(
+    style: ApiStyle, body: Mapping[str, Any], messages: Sequence[Message]
+) -> list[tuple[str, str]]:
+    """Return a note where redacted thinking of the conversation is not in a body."""
+    if style not in _STYLES:
+        return []
+    given = sum(
+        block.get("type") == "redacted_thinking"
+        for message in messages
+        for block in _blocks_of(style, message)
+    )
+    sent = sum(
+        part.get("type") == "redacted_thinking"
+        or "redactedContent" in (part.get("reasoningContent") or {})
+        for turn in body.get("messages") or ()
+        if given and isinstance(turn.get("content"), list)
+        for part in turn["content"]
+    )
+    return [("messages", "redacted thinking is left out")] if sent < given else []
+
+
+def _is_assistant(message: Message) -> bool:
+    return message.get("role") == "assistant"
+
+
+def _blocks_of(style: ApiStyle, message: Message) -> Sequence[Mapping[str, Any]]:
+    """The blocks of a message whose order is known."""
+    return message.get("thinking_blocks" if style == "converse" else "content_blocks") or ()
 
 
 def _restore(content: list[Any], blocks: Sequence[Mapping[str, Any]]) -> None:

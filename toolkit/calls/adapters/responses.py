@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from toolkit.calls.adapters.differences import find_dropped_turns
 from toolkit.calls.adapters.request import (
     RESPONSES_PREFIX,
     HttpRequest,
@@ -66,6 +67,7 @@ def write_chat(request: OutgoingRequest) -> HttpRequest:
         body=encode_body(body),
         style="responses",
         left_out=tuple(sorted(left_out)),
+        changed=tuple(find_dropped_turns(request.messages, body)),
     )
 
 
