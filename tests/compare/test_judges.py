@@ -10,8 +10,8 @@ from tests.servers import Answer, MockProvider
 from toolkit.compare.board_history import votes_of
 from toolkit.compare.model_judge import agreement_with_people, judge_board, read_verdict
 from toolkit.compare.new_board import start_board
-from toolkit.compare.preferences import read_preferences
 from toolkit.compare.ranking import leaderboard
+from toolkit.compare.vote import read_preferences
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.store.queries.boards import judged_rows
 from toolkit.toolkit import Toolkit

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.evals.dataset import Dataset, Sample
-from toolkit.evals.running.concurrency import AdaptiveLimit
 from toolkit.evals.running.plan import Plan, hash_id
+from toolkit.evals.running.retrying_client import AdaptiveLimit
 from toolkit.evals.solvers import Solver
 
 COUNTS = st.integers(1, 4)

@@ -29,7 +29,7 @@ from toolkit.files import write_atomic
 from toolkit.keys.os_keyring import trust_backend
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
-from toolkit.ui.settings.settings_file import change_setting
+from toolkit.ui.settings.settings_page import change_setting
 
 KINDS = sys.argv[3].split(",")
 KEPT = Path(sys.argv[2])

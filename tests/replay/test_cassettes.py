@@ -14,9 +14,9 @@ from vcr.serializers import yamlserializer
 from toolkit.replay.cassettes.cassette_file import read_cassette
 from toolkit.replay.cassettes.cassette_lint import find_cassettes, lint_cassettes
 from toolkit.replay.cassettes.scrub import Scrubber
+from toolkit.replay.regression.case_runner import find_unused
 from toolkit.replay.regression.suite import FILE_NAME, load_suite
 from toolkit.replay.regression.suite_run import run_regression
-from toolkit.replay.regression.unused import find_unused
 from toolkit.toolkit import current
 
 FOLDER = Path(__file__).resolve().parents[2] / "cassettes"

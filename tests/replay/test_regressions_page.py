@@ -12,8 +12,13 @@ from streamlit.testing.v1 import AppTest
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
-from toolkit.replay.regression.history import list_cases, list_flaky, list_runs
-from toolkit.replay.regression.suite_run import record_regression, run_regression
+from toolkit.replay.regression.suite_run import (
+    list_cases,
+    list_flaky,
+    list_runs,
+    record_regression,
+    run_regression,
+)
 from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from tests.ui.test_provider_panel import press, words
 from toolkit.errors import InvalidInput
 from toolkit.toolkit import Toolkit
-from toolkit.ui.calls.saved_views import FILE, read_views, save_view
+from toolkit.ui.calls.call_filters import FILE, read_views, save_view
 from toolkit.ui.components.named_entries import MAX_ENTRIES
 
 

@@ -11,7 +11,7 @@ from tests.ui.test_provider_panel import press, words
 from toolkit.errors import InvalidInput
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
-from toolkit.ui.settings.settings_file import FILE, as_text, change_setting, list_settings
+from toolkit.ui.settings.settings_page import FILE, as_text, change_setting, list_settings
 
 
 @pytest.mark.slow

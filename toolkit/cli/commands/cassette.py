@@ -109,7 +109,7 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
 
 def _find_unused(toolkit: Toolkit, folder: Path) -> list[Finding]:
     """Replay every suite below the folder and report unused recordings."""
-    from toolkit.replay.regression.unused import find_unused
+    from toolkit.replay.regression.case_runner import find_unused
 
     return find_unused(toolkit, folder)
 

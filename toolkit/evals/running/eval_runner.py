@@ -28,9 +28,8 @@ from typing import Any, Final, Literal
 
 from toolkit.errors import BudgetExceeded, ToolkitError
 from toolkit.evals.bounded import TookTooLong
-from toolkit.evals.running.concurrency import AdaptiveLimit
 from toolkit.evals.running.plan import Key, Plan, Progress, Task, hash_id
-from toolkit.evals.running.retrying_client import RetryingClient
+from toolkit.evals.running.retrying_client import AdaptiveLimit, RetryingClient
 from toolkit.evals.scoring.run_client import RunClient, TaggingClient, current_client
 from toolkit.evals.scoring.score import UNREADABLE, Answer, AnyScorer, Score
 from toolkit.evals.scoring.scoring import is_pass, score_answer

@@ -1,13 +1,18 @@
-"""Run the cases of a suite: record, replay offline, or call the providers."""
+"""Run the cases of a suite: record, replay offline, or call the providers.
+
+`find_unused` replays suites to find recordings that no case uses, and cases without one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from toolkit.calls.model_client import ModelClient
 from toolkit.errors import CallError, CassetteError, ToolkitError
+from toolkit.replay.cassettes.cassette_lint import Finding, find_cassettes
 from toolkit.replay.cassettes.open_cassette import OpenCassette
 from toolkit.replay.regression.case_attempt import (
     CaseAttempt,
@@ -19,7 +24,7 @@ from toolkit.replay.regression.case_attempt import (
     secrets_of,
 )
 from toolkit.replay.regression.case_checks import Judgement
-from toolkit.replay.regression.suite import Case, Suite
+from toolkit.replay.regression.suite import FILE_NAME, Case, Suite, load_suite
 
 Progress = Callable[[str], None]
 
@@ -163,3 +168,36 @@ def _require_expected(case: Case, error: ToolkitError | None) -> None:
         model=error.model,
         hint=error.hint or "If this failure is the expected outcome, add a check `error: CODE`.",
     ) from None
+
+
+def find_unused(toolkit: ModelClient, folder: Path) -> list[Finding]:
+    """Replay every suite below a folder and report unused or missing recordings.
+
+    Raises:
+        InvalidInput: a suite is not valid.
+    """
+    if not folder.is_dir():
+        return []
+    suites = sorted(path.parent for path in folder.rglob(FILE_NAME))
+    return [finding for path in suites for finding in _look_at(toolkit, load_suite(path))]
+
+
+def _look_at(toolkit: ModelClient, suite: Suite) -> Iterator[Finding]:
+    wanted = {suite.cassette_of(case): case for case in suite.cases}
+    for path in find_cassettes(suite.folder):
+        if path not in wanted:
+            words = f"does not belong to any case of the suite {suite.name}"
+            yield Finding(path, "unused", words, is_error=False)
+    for path, case in wanted.items():
+        if not path.exists():
+            words = f"the case {case.name} has no cassette; record it"
+            yield Finding(path, "missing", words)
+    there = [case.name for path, case in wanted.items() if path.exists()]
+    if not there:
+        return
+    for run in replay_suite(toolkit, suite.only(there), run_id="lint"):
+        path = suite.cassette_of(run.case)
+        if run.unplayed and run.model == run.case.models[0]:
+            yield Finding(path, "unused", f"{run.unplayed} of its exchanges are never requested")
+        if run.trials[0].error_code == "CASSETTE_MISSING":
+            yield Finding(path, "missing", run.trials[0].error_message)

@@ -1,14 +1,15 @@
-"""One run of a suite: run the cases, judge, compare, report and record."""
+"""Runs of a suite: run the cases, judge, compare, report and record; list what was recorded."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.calls.model_client import ModelClient
 from toolkit.display import Card, Shown
@@ -31,11 +32,16 @@ from toolkit.replay.regression.verdict import (
     compare_with_baseline,
     judge_run,
 )
-from toolkit.store.queries.regressions import model_changes_since
+from toolkit.store.queries.query import Source
+from toolkit.store.queries.regressions import (
+    flaky_cases,
+    model_changes_since,
+    regression_cases,
+    regression_runs,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 # Changes around a case since its baseline: the prompt, the model, or the catalog.
 # Shown with a live verdict, to distinguish a changed model from a changed prompt.
@@ -293,3 +299,41 @@ def _new_id() -> str:
     from uuid_utils import uuid7
 
     return str(uuid7())
+
+
+RUNS_SHOWN: Final = 200
+
+
+def list_runs(store: Source, limit: int = RUNS_SHOWN) -> list[dict[str, Any]]:
+    """Runs, newest first: suite, mode, when, and how many cases have which verdict."""
+    return regression_runs(limit).rows(store)
+
+
+def list_cases(store: Source, run_id: str) -> list[dict[str, Any]]:
+    """The verdicts of one run, those that need attention first.
+
+    `expected` and `actual` are the accepted answer and this one (None, text), `checks` and
+    `drift` the details of the row.
+    """
+    return [_case(row) for row in regression_cases(run_id).rows(store)]
+
+
+def list_flaky(store: Source) -> list[dict[str, Any]]:
+    """Cases that were flaky in a live run, the worst first, with their share of passes."""
+    return flaky_cases().rows(store)
+
+
+def _case(row: Mapping[str, Any]) -> dict[str, Any]:
+    details = _read(row["details"])
+    return {
+        **row,
+        "expected": _read(row["expected"]).get("shown"),
+        "actual": _read(row["actual"]).get("shown"),
+        "checks": details.get("checks", []),
+        "drift": details.get("drift", []),
+    }
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}

@@ -15,9 +15,14 @@ from toolkit.store.queries import call_list as queries
 from toolkit.store.queries.filters import CallFilter
 from toolkit.toolkit import Toolkit
 from toolkit.ui.calls.call_detail import draw_request
-from toolkit.ui.calls.call_filters import chosen_facets, chosen_time, clear_filters, read_counts
+from toolkit.ui.calls.call_filters import (
+    chosen_facets,
+    chosen_time,
+    clear_filters,
+    draw_views,
+    read_counts,
+)
 from toolkit.ui.calls.call_table import draw_requests, totals_sentence
-from toolkit.ui.calls.saved_views import draw_views
 from toolkit.ui.compare.session import compare_state
 from toolkit.ui.components.chart_block import draw_bare, draw_sources
 from toolkit.ui.components.format import count

@@ -10,8 +10,8 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit.charts.numbers import UNKNOWN
-from toolkit.compare.preferences import Preferences, read_preferences
 from toolkit.compare.ranking import leaderboard
+from toolkit.compare.vote import Preferences, read_preferences
 from toolkit.compare.vote_analysis import (
     ControlledRatings,
     Effect,

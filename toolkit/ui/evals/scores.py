@@ -1,4 +1,7 @@
-"""Scores of a run on the Evals page: summary, charts, verdicts in words, two runs side by side."""
+"""Scores of a run on the Evals page: summary, charts, verdicts in words, two runs side by side.
+
+One sample is shown with what was asked and wanted, each answer, its scores and its calls.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ import streamlit as st
 
 from toolkit.charts import eval_scores, eval_tradeoff
 from toolkit.errors import ToolkitError
-from toolkit.evals.results.matrix import read_matrix
+from toolkit.evals.results.cell_values import say_value
+from toolkit.evals.results.matrix import AnswerCell, Matrix, SampleRow, read_matrix
 from toolkit.evals.results.run_results import compare_within, join_runs, summarize_sides
 from toolkit.evals.results.summary import Row
-from toolkit.store.queries.eval_pages import rows_of
+from toolkit.store.queries.eval_pages import calls_of, rows_of
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.format import UNKNOWN, count, duration_column, money
-from toolkit.ui.components.text import own, plain
+from toolkit.ui.components.format import UNKNOWN, count, duration, duration_column, money
+from toolkit.ui.components.text import own, plain, show_text
 from toolkit.ui.evals.eval_labels import say_score
 from toolkit.ui.evals.matrix_table import choose_filter, draw_matrix
 from toolkit.ui.evals.run_data import run_name
@@ -149,3 +153,93 @@ def _share(value: float | None) -> str:
 def _judging(usd: Decimal | None) -> str:
     """What judging by a model cost; a dash where no model judged."""
     return UNKNOWN if usd is None else money(usd)
+
+
+Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def draw_story(toolkit: Toolkit, matrix: Matrix, sample: SampleRow) -> None:
+    """The story of one sample."""
+    st.markdown("**Asked**")
+    show_text(say_value(sample.input))
+    if sample.target is not None:
+        st.markdown("**Wanted**")
+        show_text(say_value(sample.target))
+    if sample.metadata:
+        st.caption(plain(", ".join(f"{k}: {say_value(v)}" for k, v in sample.metadata.items())))
+    if isinstance(sample.input, str):
+        st.page_link(
+            "compare.py",
+            label="Ask these models again on Compare",
+            icon=":material/view_column_2:",
+            query_params={
+                "model": list(dict.fromkeys(model for model, _ in matrix.sides)),
+                "prompt": sample.input,
+            },
+        )
+    attempts = _find_attempts(toolkit, sample.answers)
+    for side in matrix.sides:
+        for answer in sample.cells.get(side, ()):
+            with st.container(border=True):
+                _draw_answer(answer, matrix.names[side], attempts)
+
+
+def _find_attempts(toolkit: Toolkit, answers: Sequence[AnswerCell]) -> Attempts:
+    asked = sorted({answer.request_id for answer in answers if answer.request_id})
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    if asked:
+        with toolkit.store.reading() as reader:
+            for row in calls_of(asked).rows(reader):
+                found.setdefault(str(row["request_id"]), []).append(row)
+    return found
+
+
+def _draw_answer(answer: AnswerCell, name: str, attempts: Attempts) -> None:
+    st.markdown(f"**{plain(name)}**, repeat {answer.epoch}")
+    if answer.status == "skipped":
+        st.text(f"⏸ {answer.error_code}: {answer.error_message or 'skipped because of the cap'}")
+        return
+    if answer.status == "error":
+        st.text(f"✕ {answer.error_code}: {answer.error_message or 'the call failed'}")
+    elif answer.output:
+        show_text(answer.output)
+    else:
+        st.caption("Empty response.")
+    for judged in answer.judgements:
+        score = "not scored" if judged.score is None else f"{judged.score:.3g}"
+        line = f"{judged.mark} {judged.scorer}: {score}"
+        if judged.explanation:
+            line += f" – {judged.explanation}"
+        if judged.judge_model:
+            line += f" (judged by {judged.judge_model}, {money(judged.judge_cost_usd)})"
+        st.text(line)
+    st.caption(plain(_facts(answer)))
+    _draw_calls(answer, attempts)
+
+
+def _facts(answer: AnswerCell) -> str:
+    facts = [
+        f"TTFT {duration(answer.ttft_ms)}",
+        f"total {duration(answer.duration_ms)}",
+        f"{count(answer.input_tokens)} tokens in, {count(answer.output_tokens)} out",
+        money(answer.cost_usd) if not answer.is_cached else "no cost",
+    ]
+    if answer.is_cached:
+        facts.append("reused answer, with its original timing")
+    return " · ".join(facts)
+
+
+def _draw_calls(answer: AnswerCell, attempts: Attempts) -> None:
+    made = attempts.get(answer.request_id or "", ())
+    if not made:
+        st.caption("No call of this sample is recorded here.")
+        return
+    if len(made) > 1:
+        steps = (f"{c['attempt_kind']} {c['error_code'] or c['status']}" for c in made)
+        st.caption(plain(f"{len(made)} attempts: {', '.join(steps)}"))
+    st.page_link(
+        "calls.py",
+        label="See the call",
+        icon=":material/receipt_long:",
+        query_params={"call": str(answer.request_id)},
+    )

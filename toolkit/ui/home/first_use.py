@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from toolkit.errors import ToolkitError
+from toolkit.local.autostart import ensure_local
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.session import CompareState
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.local_model import start_local
 from toolkit.ui.components.model_picker import LOCAL_MODEL
 
 FIRST_PROMPT = "Explain in two sentences why the sky is blue."
@@ -43,3 +43,14 @@ def begin(toolkit: Toolkit, state: CompareState) -> None:
         state.add(LOCAL_MODEL, params)
     state.next_prompt = FIRST_PROMPT
     state.ask(toolkit, FIRST_PROMPT)
+
+
+def start_local(toolkit: Toolkit) -> None:
+    """Make sure the built-in model runs; shows progress while it loads.
+
+    Raises:
+        LocalModelError: it cannot be started here; the hint says what to do.
+    """
+    with st.status("Starting the built-in model", expanded=True) as status:
+        ensure_local(toolkit, lambda message: status.update(label=str(message)))
+        status.update(label="The built-in model is running", state="complete")

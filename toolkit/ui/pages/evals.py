@@ -14,10 +14,8 @@ from toolkit.ui.components.text import plain
 from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix
 from toolkit.ui.evals.new_run import draw_start
 from toolkit.ui.evals.run_data import run_name, scored_by
-from toolkit.ui.evals.run_list import draw_nothing, draw_runs
-from toolkit.ui.evals.run_progress import draw_state
-from toolkit.ui.evals.sample_detail import draw_story
-from toolkit.ui.evals.scores import draw_other_run, draw_scores
+from toolkit.ui.evals.run_list import draw_nothing, draw_runs, draw_state
+from toolkit.ui.evals.scores import draw_other_run, draw_scores, draw_story
 
 toolkit: Toolkit = current()
 

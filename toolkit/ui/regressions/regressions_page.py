@@ -11,9 +11,8 @@ import streamlit as st
 from toolkit.charts.numbers import count, duration
 from toolkit.charts.states import State, verdict_state
 from toolkit.replay.cassettes.cassette_path import FOLDER
-from toolkit.replay.regression.history import list_cases, list_flaky, list_runs
 from toolkit.replay.regression.suite import FILE_NAME
-from toolkit.replay.regression.suite_run import run_regression
+from toolkit.replay.regression.suite_run import list_cases, list_flaky, list_runs, run_regression
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.difference import difference_markdown
 from toolkit.ui.components.format import ago
