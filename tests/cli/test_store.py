@@ -81,3 +81,22 @@ def test_what_is_no_backup_is_refused(ledger, tmp_path):
     done = run("store", "restore", str(tmp_path / "note.txt"), "--yes")
     assert done.returncode == 1
     assert run_json("store", "sql", "SELECT count(*) AS n FROM calls") == [{"n": 5}]
+
+
+def test_prune_shows_first_and_removes_only_what_was_confirmed(ledger):
+    shown = run_json("store", "prune", "--bodies-older-than", "1m", "--dry-run")
+    assert sum(row["calls"] for row in shown["affected"]) > 0 and shown["removed"] is None
+    refused = run("store", "prune", "--bodies-older-than", "1m")
+    assert refused.returncode == 2 and "--yes" in refused.stderr
+    done = run_json("store", "prune", "--bodies-older-than", "1m", "--yes")
+    assert done["removed"]["bodies"] == sum(row["calls"] for row in shown["affected"])
+    again = run("store", "prune", "--bodies-older-than", "1m", "--yes")
+    assert again.returncode == 0 and "No call is so old" in again.stdout + again.stderr
+
+
+def test_export_writes_a_file_for_each_month(ledger, tmp_path):
+    written = run_json("store", "export", "--parquet", str(tmp_path / "out"), "--table", "calls")
+    assert sum(file["rows"] for file in written) == 5
+    assert all(file["month"] in file["path"] for file in written)
+    wrong = run("store", "export", "--parquet", str(tmp_path / "out"), "--since", "2026")
+    assert wrong.returncode == 2 and "not a month" in wrong.stderr

@@ -11,7 +11,9 @@ from toolkit.records import CALL_COLUMNS
 from toolkit.store import migrate
 from toolkit.store.tables import TABLES
 
-BOOKKEEPING = {"schema_version", "journal_marks", "rollup_hourly", "rollup_daily_histogram"}
+BOOKKEEPING = {
+    *("schema_version", "journal_marks", "rollup_hourly", "rollup_daily_histogram", "retention"),
+}
 
 
 @pytest.fixture

@@ -30,7 +30,13 @@ Contents = dict[str, tuple[Any, ...] | None]
 
 # A backup is worth waiting for: a move of large rows may keep the file for some seconds.
 _PATIENCE_S: Final = 120.0
-_ALL_TABLES: Final = (*TABLES, "journal_marks", "rollup_hourly", "rollup_daily_histogram")
+_ALL_TABLES: Final = (
+    *TABLES,
+    "journal_marks",
+    "rollup_hourly",
+    "rollup_daily_histogram",
+    "retention",
+)
 
 
 def back_up(database: Database, journal: Journal, path: Path) -> Path:
@@ -87,6 +93,29 @@ def restore(database: Database, journal: Journal, path: Path) -> None:
         _take_part(aside, journal)
         _set_aside(database.path)
         migrate.put_in_place(aside, database.path, keep_old=False)
+
+
+def rewrite(database: Database) -> None:
+    """Write the database file anew, without the blocks that are not in use any more.
+
+    Raises:
+        StoreError: there is not enough space, or the copy differs; the file is as it was.
+    """
+    aside = database.path.with_name(f"{database.path.name}.new")
+    try:
+        with database.alone(_PATIENCE_S):
+            migrate.remove_database(aside)
+            _copy_file(database.path, aside)
+            _require_equal(_contents_of(aside), _contents_of(database.path), aside)
+            migrate.put_in_place(aside, database.path, keep_old=False)
+    except OSError as error:
+        raise StoreError(
+            f"{database.path} could not be written anew: {error.strerror or error}",
+            hint="It needs as much free space as the file takes.",
+        ) from None
+    finally:
+        with suppress(OSError):
+            migrate.remove_database(aside)
 
 
 def _require_equal(found: Contents, wanted: Contents, path: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from toolkit.store.ingest import IngestReport
     from toolkit.store.journal import Loss
     from toolkit.store.reader import Reader
+    from toolkit.store.retention import Pruned, Retention
     from toolkit.store.store_info import Check, StoreInfo
 
 _CLOSE_WAIT_S: Final = 2.0
@@ -186,6 +187,17 @@ class Store:
         with self._database.writing() as connection:
             found = connection.execute("DELETE FROM calls WHERE source = 'demo'").fetchone()
         return int(found[0]) if found else 0
+
+    def prune(self, retention: Retention) -> Pruned:
+        """Remove old prompts and answers, or old calls, for good; see `toolkit.store.retention`.
+
+        Raises:
+            StoreLocked, StoreError: the database cannot be written.
+        """
+        from toolkit.store.retention import prune
+
+        self.ingest()
+        return prune(self._database, retention, self._on_step)
 
     def backup(self, path: Path) -> Path:
         """Write a consistent copy of the database, journal included, to `path` and check it.

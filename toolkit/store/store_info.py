@@ -142,8 +142,10 @@ def _database_checks(connection: Any, journal: Journal) -> list[Check]:
 
     def rollups() -> str:
         found = connection.execute(
-            "SELECT (SELECT count(*) FROM calls WHERE source = 'live' AND started_at IS NOT NULL), "
-            "(SELECT coalesce(sum(calls), 0) FROM rollup_hourly)"
+            "WITH kept AS (SELECT coalesce(max(calls_before_at), '-infinity'::TIMESTAMPTZ) "
+            "AS since FROM retention) SELECT (SELECT count(*) FROM calls, kept "
+            "WHERE source = 'live' AND started_at >= since), "
+            "(SELECT coalesce(sum(calls), 0) FROM rollup_hourly, kept WHERE hour_at >= since)"
         ).fetchone()
         return "" if found[0] == found[1] else f"{found[0]} live calls, {found[1]} rolled up"
 

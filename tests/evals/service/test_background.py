@@ -28,8 +28,8 @@ def test_a_run_in_the_background_tells_how_far_it_is_and_ends_like_any_other(
 def test_a_stopped_run_leaves_no_row_for_what_was_not_asked_and_goes_on_when_resumed(
     toolkit: Toolkit, server: MockProvider
 ) -> None:
-    server.default = Answer(text="Paris", first_delay_s=0.05)
-    running = toolkit.evaluation.start(data(40), "mock/mock-model", concurrency=1)
+    server.default = Answer(text="Paris", first_delay_s=0.2)
+    running = toolkit.evaluation.start(data(120), "mock/mock-model", concurrency=1)
     while running.progress is None or not running.progress.done:
         assert not running.wait(0.01), "it is over before it could be stopped"
     with pytest.raises(InvalidInput, match="in progress"):
@@ -38,12 +38,12 @@ def test_a_stopped_run_leaves_no_row_for_what_was_not_asked_and_goes_on_when_res
     assert running.wait(60) and running.failure is None
     run = toolkit.evaluation.get(running.run_id)
     kept = len(run.frame())
-    assert run.status == "stopped" and 1 <= kept < 40
-    assert (run.summary["not_asked"], run.summary["skipped"]) == (40 - kept, 0)
+    assert run.status == "stopped" and 1 <= kept < 120
+    assert (run.summary["not_asked"], run.summary["skipped"]) == (120 - kept, 0)
     before = len(server.requests)
     server.default = Answer(text="Paris")
     assert toolkit.evaluation.start_resume(running.run_id, concurrency=8).wait(60)
-    assert len(server.requests) - before == 40 - kept
+    assert len(server.requests) - before == 120 - kept
     assert toolkit.evaluation.get(running.run_id).status == "done"
 
 

@@ -20,11 +20,13 @@ from toolkit.cli.output import (
     show_facts,
     show_rows,
 )
+from toolkit.cli.views.store_files import add_file_commands
 
 if TYPE_CHECKING:
     import pandas as pd
 
 app: typer.Typer = new_app("Inspect and maintain the database.")
+add_file_commands(app)
 
 
 @app.command()
