@@ -22,6 +22,9 @@ from pydantic_settings import (
 
 Recording = Literal["full", "hash", "off"]
 
+SHARED_SCHEMES: Final = ("quack:", "ducklake:", "md:")
+"""What the URL of a shared database begins with."""
+
 
 def home_path() -> Path:
     """The home folder (`TOOLKIT_HOME`, else the platform's data folder); it may not exist yet."""
@@ -34,7 +37,9 @@ class Settings(BaseSettings):
 
     Attributes:
         home: the home folder.
-        store: store URL; a path to a DuckDB file, `quack:host:port` or `ducklake:...`.
+        store: store URL; a path to a DuckDB file, `quack:HOST:PORT` or `ducklake:postgres:...`,
+            see docs/sharing.md.
+        store_token: token of the server of a shared database; treated as a secret.
         recording: how prompts and answers are kept: `full`, `hash` (digests only) or `off`.
         journal_sync: `normal` survives kill -9, `full` survives power loss.
         lock_wait_s: maximum wait for the lock of the database, seconds.
@@ -88,6 +93,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=home_path)
     store: str = ""
+    store_token: SecretStr = SecretStr("")
     recording: Recording = "full"
     journal_sync: Literal["normal", "full"] = "normal"
     lock_wait_s: float = 10.0
@@ -153,11 +159,22 @@ class Settings(BaseSettings):
         return Path(self.store).expanduser() if self.store else self.home / "toolkit.duckdb"
 
     @property
+    def is_store_shared(self) -> bool:
+        """Whether `store` names a database that several homes share, and not a file."""
+        return self.store.startswith(SHARED_SCHEMES)
+
+    @property
+    def store_token_path(self) -> Path:
+        """The token that `toolkit store serve` makes where `store_token` is not set."""
+        return self.home / "store_token"
+
+    @property
     def journal_path(self) -> Path:
         """The SQLite journal in front of the store; each store that is named has one of its own."""
         if not self.store:
             return self.home / "journal.sqlite"
-        digest = hashlib.sha256(str(self.store_path.absolute()).encode()).hexdigest()
+        name = self.store if self.is_store_shared else str(self.store_path.absolute())
+        digest = hashlib.sha256(name.encode()).hexdigest()
         return self.home / f"journal-{digest[:12]}.sqlite"
 
     @property

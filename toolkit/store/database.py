@@ -58,6 +58,7 @@ _DISK_WORDS: Final = (
     *("No space left", "disk full", "File too large", "Could not write"),
     *("Disk quota exceeded", "Input/output error"),
 )
+_AWAY_WORDS: Final = ("Failed to send message", "Could not connect to server")
 _NEWER_WORDS: Final = ("we can only read version", "newer version of DuckDB", "storage version")
 _RETRY_S: Final = 0.02
 # A move of another process lasts about half a second; a reader does not wait longer than this
@@ -339,9 +340,37 @@ def _opened(path: Path) -> Iterator[None]:
             _open_here[path] -= 1
 
 
+def explain_away(error: Exception, name: object) -> StoreError | None:
+    """Return what an error of a server that holds the database means, None for any other."""
+    words = str(error)
+    if any(word in words for word in _AWAY_WORDS):
+        return StoreError(
+            f"the shared database {name} does not answer",
+            hint="Check that `toolkit store serve` runs there and that the address is right. "
+            "New records wait in the journal of this home until it answers again.",
+            cause="away",
+        )
+    if "Authentication failed" in words:
+        return StoreError(
+            f"the shared database {name} refuses the token",
+            hint="Set TOOLKIT_STORE_TOKEN, or store_token in settings.toml, to the server's token.",
+            cause="token",
+        )
+    if "Authorization failed" in words:
+        return StoreError(
+            "a client of a shared database can read and add records, and nothing else",
+            hint="Do this in the home of the server.",
+            cause="not_allowed",
+        )
+    return None
+
+
 def explain(error: Exception, path: Path) -> StoreError:
     """Return what DuckDB's error means for a user."""
     words = str(error)
+    away = explain_away(error, path)
+    if away is not None:
+        return away
     first = words.splitlines()[0] if words else type(error).__name__
     if _is_lock(error):
         return locked(f"the store {path}", _holder_of(error))

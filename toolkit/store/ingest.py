@@ -11,7 +11,7 @@ the old state or the new one, and entries that are in both are found by their id
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +32,7 @@ BATCH_ROWS: Final = 20_000
 BATCH_BYTES: Final = 8 * 1024 * 1024
 # Others wait for the file meanwhile: a catalog of 100,000 models is moved in several turns.
 LONGEST_TURN_S: Final = 0.5
-_PREFIX: Final = "incoming_"
+PREFIX: Final = "incoming_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +181,47 @@ def _move(
     mark: int | None = None,
 ) -> dict[str, int]:
     """Move one batch in one transaction; returns how many rows were new, by table."""
+    return move_loaded(
+        connection,
+        lambda: staging.load(connection, entries, structures, PREFIX),
+        journal_id,
+        entries[-1].number if mark is None else mark,
+        on_step,
+    )
+
+
+def move_loaded(
+    connection: duckdb.DuckDBPyConnection,
+    load: Callable[[], Sequence[Table]],
+    journal_id: str,
+    mark: int,
+    on_step: OnStep,
+    *,
+    is_additive: bool = False,
+) -> dict[str, int]:
+    """Move one batch in one transaction; returns how many rows were new, by table.
+
+    Args:
+        connection: the database, or one that has it as the default catalog.
+        load: makes the temporary tables of the batch and returns their tables.
+        journal_id: the journal that the batch is from.
+        mark: the number of the last entry of the batch.
+        on_step: called with the name of each step.
+        is_additive: add rows to the roll-ups and marks instead of replacing theirs, where several
+            writers at once would be in each other's way.
+
+    Raises:
+        StoreCorrupt: what was put in differs from the batch.
+    """
     connection.execute("BEGIN")
     on_step("ingest:begun")
-    tables = staging.load(connection, entries, structures, _PREFIX)
+    tables = load()
     counts = {table.name: _insert(connection, table) for table in tables}
     if counts.get("calls"):
-        rollup.add(connection, f"{_PREFIX}calls")
+        add = rollup.append if is_additive else rollup.add
+        add(connection, f"{PREFIX}calls")
     on_step("ingest:inserted")
-    _write_mark(connection, journal_id, entries[-1].number if mark is None else mark)
+    _write_mark(connection, journal_id, mark, is_additive=is_additive)
     on_step("ingest:marked")
     connection.execute("COMMIT")
     on_step("ingest:committed")
@@ -211,14 +244,17 @@ def raise_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int
         _write_mark(connection, journal_id, mark)
 
 
-def _write_mark(connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int) -> None:
-    execute(connection, "DELETE FROM journal_marks WHERE journal_id = ?", [journal_id])
+def _write_mark(
+    connection: duckdb.DuckDBPyConnection, journal_id: str, mark: int, *, is_additive: bool = False
+) -> None:
+    if not is_additive:
+        execute(connection, "DELETE FROM journal_marks WHERE journal_id = ?", [journal_id])
     execute(connection, "INSERT INTO journal_marks VALUES (?, ?, now())", [journal_id, mark])
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Put the incoming rows of one table in; what stays in the temporary table is what was new."""
-    fresh = f"{_PREFIX}{table.name}"
+    fresh = f"{PREFIX}{table.name}"
     if table.is_replacing:
         connection.execute(
             f"DELETE FROM {table.name} AS old WHERE EXISTS "
@@ -242,7 +278,7 @@ def _same_key(table: Table) -> str:
 def _not_older(table: Table) -> str:
     """Ids grow with time (UUIDv7), so this bound lets DuckDB skip all old row groups."""
     first = table.key[0]
-    return f"old.{first} >= (SELECT min({first}) FROM {_PREFIX}{table.name})"
+    return f"old.{first} >= (SELECT min({first}) FROM {PREFIX}{table.name})"
 
 
 def _require_same(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -253,7 +289,7 @@ def _require_same(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """
     columns = ", ".join(table.columns)
     content = f"count(*), bit_xor(hash(row({columns})))"
-    fresh = f"{_PREFIX}{table.name}"
+    fresh = f"{PREFIX}{table.name}"
     wanted = connection.execute(f"SELECT {content} FROM {fresh}").fetchone()
     stored = connection.execute(
         f"SELECT {content} FROM {table.name} AS old WHERE {_not_older(table)} "

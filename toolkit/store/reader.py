@@ -7,9 +7,10 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import InvalidInput, StoreError
@@ -44,11 +45,21 @@ _REFUSED_FUNCTIONS: Final = frozenset(
 )
 
 
-class Reader:
-    """One open view of the store; several queries on it see the same rows."""
+Run = Callable[[str, Sequence[Any]], "duckdb.DuckDBPyConnection"]
+RunLimited = Callable[[str, Sequence[Any] | Mapping[str, Any], float], "duckdb.DuckDBPyConnection"]
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+
+class Reader:
+    """One open view of the store; several queries on it see the same rows.
+
+    Args:
+        connection: where statements run.
+        run: runs a statement elsewhere, on the server of a shared database.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, run: Run | None = None) -> None:
         self._connection = connection
+        self._run = run
 
     def frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
         """The toolkit's own SQL as a DataFrame, values bound.
@@ -57,12 +68,14 @@ class Reader:
             StoreError: the SQL failed.
         """
         with _sql_errors():
-            return _frame(self._connection.execute(sql, list(params)))
+            run = self._run or self._connection.execute
+            return _frame(run(sql, list(params)))
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The same as plain values: times as `datetime` in UTC, money as `Decimal`."""
         with _sql_errors():
-            result = execute(self._connection, sql, params)
+            run = self._run or partial(execute, self._connection)
+            result = run(sql, params)
             names = [column[0] for column in result.description or ()]
             return [
                 dict(zip(names, map(_plain, values), strict=True)) for values in result.fetchall()
@@ -70,10 +83,18 @@ class Reader:
 
 
 class LockedDownReader:
-    """A view of the store for a user's own SQL."""
+    """A view of the store for a user's own SQL.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    Args:
+        connection: where statements are parsed, and run.
+        run: runs a statement elsewhere, within so many seconds.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, run: RunLimited | None = None
+    ) -> None:
         self._connection = connection
+        self._run = run
 
     def frame(
         self,
@@ -90,8 +111,7 @@ class LockedDownReader:
         with _sql_errors():
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
-                values = dict(params) if isinstance(params, Mapping) else list(params)
-                return _bounded_frame(self._connection.execute(sql, values), timeout_s)
+                return _bounded_frame(self._result(sql, params, timeout_s), timeout_s)
 
     def arrow(
         self,
@@ -103,8 +123,15 @@ class LockedDownReader:
         with _sql_errors():
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
-                values = dict(params) if isinstance(params, Mapping) else list(params)
-                return _bounded_arrow(self._connection.execute(sql, values), timeout_s)
+                return _bounded_arrow(self._result(sql, params, timeout_s), timeout_s)
+
+    def _result(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any], timeout_s: float
+    ) -> duckdb.DuckDBPyConnection:
+        values = dict(params) if isinstance(params, Mapping) else list(params)
+        if self._run is not None:
+            return self._run(sql, values, timeout_s)
+        return self._connection.execute(sql, values)
 
 
 @contextmanager
@@ -322,7 +349,7 @@ def _require_bounds(rows: int, size: int, deadline: float) -> None:
             cause="too_large",
         )
     if time.monotonic() > deadline:
-        raise _too_slow()
+        raise too_slow()
 
 
 def _next_chunk(result: duckdb.DuckDBPyConnection, *, is_first: bool) -> list[pd.DataFrame]:
@@ -331,7 +358,8 @@ def _next_chunk(result: duckdb.DuckDBPyConnection, *, is_first: bool) -> list[pd
     return [chunk] if is_first or len(chunk) else []
 
 
-def _too_slow() -> StoreError:
+def too_slow() -> StoreError:
+    """The error of a query that exceeds its time."""
     return StoreError(
         "the query took too long and was stopped",
         hint="Select fewer rows, or restrict `started_at`.",
@@ -358,7 +386,7 @@ def _sql_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
-        raise _too_slow() from None
+        raise too_slow() from None
     except duckdb.PermissionException:
         raise StoreError(
             "files, network and extensions cannot be reached from here",

@@ -116,6 +116,33 @@ def add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     _merge(connection, "rollup_daily_histogram", histogram_sql(source), _HISTOGRAM_KEYS, totals)
 
 
+def append(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Add the rows that the calls of `source` make beside those that are there.
+
+    Every query over a roll-up sums its rows, so several with one key say the same as one.
+    """
+    connection.execute(f"INSERT INTO rollup_hourly BY NAME {counts_sql(source)}")
+    connection.execute(f"INSERT INTO rollup_daily_histogram BY NAME {histogram_sql(source)}")
+
+
+def merge_all(connection: duckdb.DuckDBPyConnection) -> None:
+    """Replace rows with one key by their sum, in both roll-ups."""
+    sums = ", ".join(f"{whole_sum_sql(name)} AS {name}" for name in _COUNTS)
+    sums += "".join(f", sum({name}) AS {name}" for name in _AMOUNTS)
+    for table, keys, totals in (
+        ("rollup_hourly", _KEYS, sums),
+        ("rollup_daily_histogram", _HISTOGRAM_KEYS, "sum(n) AS n, max(highest) AS highest"),
+    ):
+        names = ", ".join(keys)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {names}, {totals} FROM {table} "
+            f"GROUP BY ALL"
+        )
+        connection.execute(f"DELETE FROM {table}")
+        connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh")
+        connection.execute("DROP TABLE fresh")
+
+
 def _merge(
     connection: duckdb.DuckDBPyConnection,
     table: str,

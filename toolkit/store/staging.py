@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -60,33 +60,50 @@ def load(
     Of several entries with one key the last stays where a newer row replaces the older one,
     else the first.
     """
-    targets = {entry.target for entry in entries}
-    tables = [table for name, table in TABLES.items() if name in targets]
+    tables = tables_of(entry.target for entry in entries)
     for table in tables:
-        own = [entry for entry in entries if entry.target == table.name]
-        _load_table(connection, table, own, structures[table.name], prefix)
+        own = [entry.row for entry in entries if entry.target == table.name]
+        with text_file(own) as path:
+            # Entries are in the order of the journal, so the position tells which is newer.
+            source = (
+                f"SELECT unnest(range({len(own)})) AS entry, "
+                "unnest(string_split(content, chr(10))) AS row "
+                f"FROM read_text({require_literal(path)})"
+            )
+            load_table(connection, table, source, structures, prefix)
     return tables
 
 
-def _load_table(
+def tables_of(targets: Iterable[str]) -> list[Table]:
+    """The tables that entries name, in the order of `TABLES`."""
+    named = set(targets)
+    return [table for name, table in TABLES.items() if name in named]
+
+
+def load_table(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
-    entries: Sequence[Entry],
-    structure: str,
+    source: str,
+    structures: Structures,
     prefix: str,
 ) -> None:
+    """Make the temporary table of one table.
+
+    Args:
+        connection: where it is made.
+        table: the table.
+        source: SQL with the columns `entry`, ascending, and `row`, the JSON text.
+        structures: from `read_structures`.
+        prefix: begins the name of the temporary table.
+    """
     name = f"{prefix}{table.name}"
     keys = ", ".join(table.key)
     wins = "max" if table.is_replacing else "min"
-    with _text_file([entry.row for entry in entries]) as path:
-        # Entries are in the order of the journal, so the position tells which is newer.
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {name} AS "
-            f"SELECT entry, unnest(from_json(row, {require_literal(structure)})) FROM ("
-            f"SELECT unnest(range({len(entries)})) AS entry, "
-            "unnest(string_split(content, chr(10))) AS row "
-            f"FROM read_text({require_literal(path)}))"
-        )
+    structure = require_literal(structures[table.name])
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS "
+        f"SELECT entry, unnest(from_json(row, {structure})) FROM ({source})"
+    )
     distinct = connection.execute(
         f"SELECT count(*) = count(DISTINCT ({keys})) FROM {name}"
     ).fetchone()
@@ -98,7 +115,7 @@ def _load_table(
 
 
 @contextmanager
-def _text_file(rows: Sequence[str]) -> Iterator[str]:
+def text_file(rows: Sequence[str]) -> Iterator[str]:
     """The rows as lines of a file that only this process can read and that leaves no trace."""
     # JSON has no line break but between its tokens, where a space says the same.
     content = "\n".join(row.replace("\n", " ") for row in rows).encode()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.errors import StoreError
 from toolkit.settings import Settings
+from toolkit.store.backends.backend import Backend, FileBackend, open_shared
 from toolkit.store.journal import Journal
 from toolkit.store.migrate import OnStep
 from toolkit.store.tables import encode_row, require_table
@@ -63,7 +64,13 @@ class Store:
     def _database(self) -> Database:
         from toolkit.store.database import Database
 
-        return Database(_file_of(self.settings), self.settings.lock_wait_s, self._on_step)
+        return Database(self.settings.store_path, self.settings.lock_wait_s, self._on_step)
+
+    @cached_property
+    def _backend(self) -> Backend:
+        if self.settings.is_store_shared:
+            return open_shared(self.settings, self._journal, self._on_step)
+        return FileBackend(self._journal, self._database, self.reading, self._on_step)
 
     def append(self, table: str, row: Mapping[str, Any]) -> None:
         """Acknowledge one row; it is durable on return.
@@ -96,9 +103,7 @@ class Store:
             StoreLocked: another process kept the file.
             StoreError: it cannot be written; the journal keeps the rows.
         """
-        from toolkit.store.ingest import ingest
-
-        return ingest(self._journal, self._database, self._on_step, wait_s)
+        return self._backend.ingest(wait_s)
 
     @contextmanager
     def reading(self, wait_s: float | None = None) -> Iterator[Reader]:
@@ -107,12 +112,10 @@ class Store:
         Raises:
             StoreLocked, StoreCorrupt, StoreTooNew, StoreError: the store cannot be read.
         """
-        from toolkit.store.reader import reading
-
         if self._journal.count() > _MANY_PENDING:
             with suppress(StoreError):
                 self.ingest(wait_s=0)
-        with reading(self._journal, self._database, wait_s) as reader:
+        with self._backend.reading(wait_s) as reader:
             yield reader
 
     def frame(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
@@ -133,33 +136,25 @@ class Store:
         Raises:
             StoreError: it is not allowed, failed or took too long; or as `reading`.
         """
-        from toolkit.store.reader import reading_locked_down
-
         with suppress(StoreError):
             self.ingest(wait_s=0)
-        with reading_locked_down(self._journal, self._database) as reader:
+        with self._backend.reading_locked_down() as reader:
             return reader.frame(sql, params)
 
     def user_arrow(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
         """The same as an Arrow table. Errors as `user_frame`."""
-        from toolkit.store.reader import reading_locked_down
-
         with suppress(StoreError):
             self.ingest(wait_s=0)
-        with reading_locked_down(self._journal, self._database) as reader:
+        with self._backend.reading_locked_down() as reader:
             return reader.arrow(sql, params)
 
     def info(self) -> StoreInfo:
         """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""
-        from toolkit.store.store_info import read_info
-
-        return read_info(self._journal, self._database, self.reading)
+        return self._backend.read_info()
 
     def verify(self) -> list[Check]:
         """Run every check; one entry per check."""
-        from toolkit.store.store_info import verify
-
-        return verify(self._journal, self._database)
+        return self._backend.verify()
 
     def audit(self) -> list[Loss]:
         """Look for acknowledged records that are gone; returns all that were not acknowledged.
@@ -183,10 +178,7 @@ class Store:
         Raises:
             StoreLocked, StoreError: the database cannot be written.
         """
-        self.ingest()
-        with self._database.writing() as connection:
-            found = connection.execute("DELETE FROM calls WHERE source = 'demo'").fetchone()
-        return int(found[0]) if found else 0
+        return self._backend.delete_demo()
 
     def prune(self, retention: Retention) -> Pruned:
         """Remove old prompts and answers, or old calls, for good; see `toolkit.store.retention`.
@@ -205,9 +197,7 @@ class Store:
         Raises:
             StoreError: the copy could not be made or differs.
         """
-        from toolkit.store.backup import back_up
-
-        return back_up(self._database, self._journal, path)
+        return self._backend.back_up(path)
 
     def restore(self, path: Path) -> None:
         """Replace the database by a backup; the present file is kept as `.bak`.
@@ -216,9 +206,29 @@ class Store:
             StoreError: the backup is not a database of the toolkit, is damaged or of a newer
                 version; nothing changed.
         """
-        from toolkit.store.backup import restore
+        self._backend.restore(path)
 
-        restore(self._database, self._journal, path)
+    def serve(self, host: str, port: int, on_message: Callable[[str], None]) -> None:
+        """Serve the database of this home to other homes until SIGINT or SIGTERM.
+
+        Args:
+            host: address to listen on.
+            port: port to listen on.
+            on_message: called with what a person should read.
+
+        Raises:
+            StoreLocked: another process holds the file.
+            StoreError: the address, the file or an extension cannot be used.
+        """
+        from toolkit.store.backends.quack_server import serve_until_stopped
+
+        if self.settings.is_store_shared:
+            raise StoreError(
+                f"this home uses the shared database {self.settings.store}, so it cannot serve one",
+                hint="Serve from a home whose store is a file: unset TOOLKIT_STORE.",
+            )
+        self.ingest()
+        serve_until_stopped(self._database, self.settings, f"quack:{host}:{port}", on_message)
 
     def close(self) -> None:
         """Publish what can be published now and close; whatever is left waits in the journal."""
@@ -226,26 +236,11 @@ class Store:
         with suppress(StoreError):
             self.ingest(wait_s=min(_CLOSE_WAIT_S, self.settings.lock_wait_s))
         self._journal.close()
-        if "_database" in self.__dict__:
-            self._database.close()
+        if "_backend" in self.__dict__:
+            self._backend.close()
 
     def _publish(self) -> None:
         self.ingest(wait_s=_BACKGROUND_WAIT_S)
-
-
-def _file_of(settings: Settings) -> Path:
-    """The DuckDB file of a file store.
-
-    Raises:
-        StoreError: the store URL is of another kind.
-    """
-    for scheme in ("quack:", "ducklake:", "md:"):
-        if settings.store.startswith(scheme):
-            raise StoreError(
-                f"store URLs that begin with {scheme} are not supported yet",
-                hint="Use the path of a DuckDB file, or leave TOOLKIT_STORE empty.",
-            )
-    return settings.store_path
 
 
 _QUIET_S: Final = 0.3
@@ -261,10 +256,16 @@ class Publisher:
 
     Args:
         publish: moves the journal; may raise `StoreError`, then it is called again later.
+        quiet_s: so long a pause in appends is waited for, seconds.
+        many: so many appends are not kept waiting.
     """
 
-    def __init__(self, publish: Callable[[], object]) -> None:
+    def __init__(
+        self, publish: Callable[[], object], quiet_s: float = _QUIET_S, many: int = _MANY
+    ) -> None:
         self._publish = publish
+        self._quiet_s = quiet_s
+        self._many = many
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -324,7 +325,7 @@ class Publisher:
         while not self._stopped.is_set():
             now = time.monotonic()
             quiet_s = now - self._last_at
-            if quiet_s >= _QUIET_S or self._waiting >= _MANY or now - began >= _LONGEST_S:
+            if quiet_s >= self._quiet_s or self._waiting >= self._many or now - began >= _LONGEST_S:
                 return True
-            self._stopped.wait(_QUIET_S - quiet_s)
+            self._stopped.wait(min(self._quiet_s - quiet_s, _QUIET_S))
         return False

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import StoreError
-from toolkit.store.database import Database
 from toolkit.store.ingest import read_mark
 from toolkit.store.journal import Journal, Loss
 from toolkit.store.reader import Reader
@@ -23,7 +22,7 @@ class StoreInfo:
     """The store in numbers.
 
     Attributes:
-        path, size_bytes: the DuckDB file; 0 while there is none.
+        path, size_bytes: the DuckDB file; 0 while there is none. Of a shared database its address.
         journal_path, journal_size_bytes: the journal in front of it.
         backlog: records that wait in the journal.
         rows: rows by table, the waiting ones included.
@@ -57,12 +56,14 @@ class Check:
 
 
 def read_info(
-    journal: Journal, database: Database, reading: Callable[[], AbstractContextManager[Reader]]
+    journal: Journal,
+    path: Path,
+    reading: Callable[[], AbstractContextManager[Reader]],
+    holder_pid: int | None,
 ) -> StoreInfo:
     """The store in numbers; a store that cannot be read says why instead of failing."""
     import duckdb
 
-    holder_pid = database.turns.holder()
     rows: dict[str, int] = {}
     version: int | None = None
     backlog, error = 0, None
@@ -75,8 +76,8 @@ def read_info(
     except StoreError as failure:
         error = str(failure)
     return StoreInfo(
-        path=database.path,
-        size_bytes=_size(database.path),
+        path=path,
+        size_bytes=_size(path),
         journal_path=journal.path,
         journal_size_bytes=_size(journal.path),
         backlog=backlog,
@@ -102,12 +103,12 @@ def _size(path: Path) -> int:
     return total
 
 
-def verify(journal: Journal, database: Database) -> list[Check]:
+def verify(journal: Journal, reading: Callable[[], AbstractContextManager[Any]]) -> list[Check]:
     """Run every check of the store; failures are entries, not exceptions."""
     checks = [_run("journal", lambda: "; ".join(journal.check()))]
     checks.append(_run("losses", lambda: "; ".join(map(str, _audited(journal)))))
     try:
-        with database.reading() as connection:
+        with reading() as connection:
             checks += _database_checks(connection, journal)
     except StoreError as error:
         checks.append(Check(name="database", is_ok=False, detail=str(error)))

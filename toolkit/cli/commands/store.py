@@ -40,6 +40,41 @@ def info(as_json: JsonFlag = False) -> None:
 
 
 @app.command()
+def status(as_json: JsonFlag = False) -> None:
+    """Show whether the database answers and what waits for it; exits 1 if it does not."""
+    with opened_toolkit() as toolkit:
+        found = toolkit.store.info()
+    facts = {
+        "store": str(found.path),
+        "answers": found.error is None,
+        "waiting": found.backlog,
+        "calls": found.rows.get("calls"),
+        "error": found.error,
+    }
+    show_facts(facts, as_json=as_json)
+    if found.backlog and not as_json:
+        notice(f"{found.backlog} records wait in the journal {found.journal_path}.")
+    if found.error is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than this machine only if you say so.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9494,
+) -> None:
+    """Serve the database of this home to other homes, until Ctrl+C.
+
+    Clients set TOOLKIT_STORE to quack:HOST:PORT and TOOLKIT_STORE_TOKEN to the token. They can read
+    and add records, and nothing else. See docs/sharing.md.
+    """
+    with opened_toolkit() as toolkit:
+        toolkit.store.serve(host, port, notice)
+
+
+@app.command()
 def ingest(
     wait_s: Annotated[
         float | None, typer.Option("--wait", help="Maximum wait for the database, in seconds.")
