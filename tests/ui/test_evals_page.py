@@ -283,3 +283,22 @@ def test_the_page_in_a_real_browser(stage: Stage, chromium: Any, tmp_path: Any) 
     assert page.locator("[data-testid=stException]").count() == 0
     assert errors == [] and outside == []
     page.close()
+
+
+def test_an_answer_is_rated_and_commented_on_the_page(evaluated: Toolkit, open_page: Any) -> None:
+    app = open_page("evals", run="run-1", sample="q6")
+    app.segmented_control(key="rating-run-1-q6-mock/b-plain-1").set_value("✓ good").run()
+    app.text_input(key="comment-run-1-q6-mock/b-plain-1").set_value(HOSTILE).run()
+    assert not app.exception and not app.error
+    app = open_page("evals", run="run-1", sample="q6")
+    assert app.segmented_control(key="rating-run-1-q6-mock/b-plain-1").value == "✓ good"
+    assert app.text_input(key="comment-run-1-q6-mock/b-plain-1").value == HOSTILE
+    cells = table(app, "sample").set_index("sample").loc["q6"]
+    assert "rated ✓" in cells["mock/b"] and "rated" not in cells["mock/a"]
+    scores = open_page("evals", run="run-1", tab="Scores")
+    assert not scores.exception
+    assert "exact agrees with your ratings on 0% of 1 answers" in words(scores)
+    app.segmented_control(key="rating-run-1-q6-mock/b-plain-1").set_value(None).run()
+    app.text_input(key="comment-run-1-q6-mock/b-plain-1").set_value("").run()
+    app = open_page("evals", run="run-1")
+    assert "rated" not in table(app, "sample").to_string()

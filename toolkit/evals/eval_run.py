@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.display import Card, Shown
 from toolkit.errors import InvalidInput
 from toolkit.evals.results.cell_values import as_value
+from toolkit.evals.results.people import agreement_with_people, rating_row
 from toolkit.evals.results.summary import (
     compare_by_unit,
     describe,
@@ -195,6 +196,50 @@ class EvalRun(Shown):
         if not scores.keys() & people.keys():
             raise InvalidInput(f"no labelled sample has a score of {scorer!r}")
         return cohens_kappa(people, scores, weights=weights)
+
+    def rate(
+        self,
+        sample_id: str,
+        is_good: bool | None,
+        *,
+        comment: str = "",
+        model: str | None = None,
+        variant: str | None = None,
+        epoch: int = 1,
+    ) -> None:
+        """Rate an answer; ratings are kept as scores of the scorer `people`.
+
+        Args:
+            sample_id: the sample.
+            is_good: the verdict; None with a comment: a remark without a verdict; None without
+                one: the earlier rating is taken back.
+            comment: a remark.
+            model, variant: of the answer; None: the run's only one.
+            epoch: which repeat.
+
+        Raises:
+            InvalidInput: there is no such answer, or several.
+            StoreError: the rating could not be recorded.
+        """
+        rows = [
+            row
+            for row in self.rows()
+            if row["sample_id"] == sample_id
+            and row["epoch"] == epoch
+            and model in (None, row["model"])
+            and variant in (None, row["variant"] or "")
+        ]
+        if len({(row["model"], row["variant"]) for row in rows}) != 1:
+            raise InvalidInput(
+                f"the sample {sample_id!r} of the run {self.name!r} has "
+                f"{'several answers' if rows else 'no such answer'}",
+                hint="Name the sample, the model and the variant as `rows()` has them.",
+            )
+        self.store.append("eval_samples", rating_row(rows[0], is_good, comment))
+
+    def agreement_with_people(self) -> dict[str, Agreement]:
+        """Cohen's kappa of each scorer with the ratings of people, over the answers both judged."""
+        return agreement_with_people(self.rows())
 
     def compare(self, other: EvalRun, scorer: str | None = None) -> list[dict[str, Any]]:
         """The other run against this one, over the samples that both have.

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from toolkit.evals.results.cell_values import as_value, in_order
-from toolkit.evals.results.summary import Row, Side, newest_rows, scorers_of, short_names
+from toolkit.evals.results.summary import PEOPLE, Row, Side, newest_rows, scorers_of, short_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Judgement:
     @property
     def mark(self) -> str:
         """A shape for it, so that colour is never the only sign."""
+        if self.scorer == PEOPLE and self.score is None:
+            return "·"  # a comment without a verdict
         if self.error_code is not None or self.score is None:
             return "!"
         if self.is_pass is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 from toolkit.evals.scoring.score import UNREADABLE
 from toolkit.stats.comparison import (
@@ -19,13 +19,15 @@ from toolkit.stats.comparison import (
 from toolkit.stats.intervals import SHARE, UNBOUNDED, Scores, is_pass_fail, mean_interval
 
 Row = Mapping[str, Any]
+PEOPLE: Final = "people"
+"""The scorer of the ratings that people give."""
 Side = tuple[str, str]
 """Model and variant."""
 
 
 def newest_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows that count: the newest of each answer and scorer; a failed call or one that a cap
-    left out only where the answer did not come later.
+    left out only where the answer did not come later. A rating that was taken back does not count.
     """
     newest: dict[tuple[Any, ...], Row] = {}
     for row in sorted(rows, key=lambda row: row["scored_at"]):
@@ -34,8 +36,13 @@ def newest_rows(rows: Iterable[Row]) -> list[Row]:
     return [
         row
         for row in newest.values()
-        if row["scorer"] is not None or row["status"] == "ok" or _answer(row) not in answered
+        if not _is_taken_back(row)
+        and (row["scorer"] is not None or row["status"] == "ok" or _answer(row) not in answered)
     ]
+
+
+def _is_taken_back(row: Row) -> bool:
+    return row["scorer"] == PEOPLE and row["score"] is None and not row["explanation"]
 
 
 def _answer(row: Row) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from toolkit.charts.states import run_state
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.results.matrix import AnswerCell
 from toolkit.evals.results.run_results import cell_score
+from toolkit.evals.results.summary import PEOPLE
 from toolkit.ui.components.format import UNKNOWN, as_utc, count, duration, money
 from toolkit.ui.components.text import visible
 
@@ -80,7 +81,7 @@ def say_cell(cell: Sequence[AnswerCell], scorer: str | None) -> str:
         return "not run"
     first = next((shown for shown in cell if shown.status == "ok"), cell[0])
     text = first.output if first.status == "ok" else f"{first.error_code}"
-    facts = [_judged(cell, scorer), _short(text or "")]
+    facts = [_judged(cell, scorer), _rated(cell, scorer), _short(text or "")]
     times = [shown.duration_ms for shown in cell if shown.duration_ms is not None]
     if times:
         facts.append(duration(sum(times) / len(times)))
@@ -88,6 +89,19 @@ def say_cell(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     if costs:
         facts.append(money(sum(costs) / len(costs)))
     return " · ".join(fact for fact in facts if fact)
+
+
+def _rated(cell: Sequence[AnswerCell], scorer: str | None) -> str:
+    """What people said, where another scorer is shown: `rated ✕`, or `commented`."""
+    found = [rating for shown in cell if (rating := shown.find_judgement(PEOPLE)) is not None]
+    if not found or scorer == PEOPLE:
+        return ""
+    verdicts = [rating for rating in found if rating.score is not None]
+    if not verdicts:
+        return "commented"
+    if len(cell) == 1:
+        return f"rated {verdicts[0].mark}"
+    return f"rated ✓ {sum(bool(rating.is_pass) for rating in verdicts)} of {len(verdicts)}"
 
 
 def _judged(cell: Sequence[AnswerCell], scorer: str | None) -> str:

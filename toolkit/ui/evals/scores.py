@@ -5,9 +5,10 @@ One sample is shown with what was asked and wanted, each answer, its scores and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -15,8 +16,9 @@ from toolkit.charts import eval_scores, eval_tradeoff
 from toolkit.errors import ToolkitError
 from toolkit.evals.results.cell_values import say_value
 from toolkit.evals.results.matrix import AnswerCell, Matrix, SampleRow, read_matrix
+from toolkit.evals.results.people import MAX_COMMENT, agreement_with_people
 from toolkit.evals.results.run_results import compare_within, join_runs, summarize_sides
-from toolkit.evals.results.summary import Row
+from toolkit.evals.results.summary import PEOPLE, Row
 from toolkit.store.queries.eval_pages import calls_of, rows_of
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
@@ -36,6 +38,7 @@ def draw_scores(run: Mapping[str, Any], rows: Sequence[Row], scorer: str | None)
         st.caption("These answers have no scores yet; score them with `toolkit eval rescore`.")
         return
     _draw_verdicts(compare_within(rows, scorer))
+    _draw_agreement(rows)
     _draw_charts(run, entries, scorer)
 
 
@@ -124,6 +127,21 @@ def _draw_verdicts(pairs: Sequence[Mapping[str, Any]]) -> None:
         st.markdown(f"- {own(shown)}")
 
 
+def _draw_agreement(rows: Sequence[Row]) -> None:
+    """How far each scorer agrees with the ratings that people gave on this page."""
+    found = agreement_with_people(rows)
+    for scorer, agreed in found.items():
+        kappa = (
+            "kappa is undefined, because both always give the same verdict"
+            if math.isnan(agreed.kappa)
+            else f"kappa {agreed.kappa:.2f} [{agreed.low:.2f}, {agreed.high:.2f}]"
+        )
+        st.markdown(
+            f"- {plain(scorer)} agrees with your ratings on {agreed.observed:.0%} of "
+            f"{count(agreed.n)} answers; {kappa}."
+        )
+
+
 def _draw_charts(run: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], scorer: str) -> None:
     import pandas as pd
 
@@ -155,11 +173,12 @@ def _judging(usd: Decimal | None) -> str:
     return UNKNOWN if usd is None else money(usd)
 
 
+_VERDICTS: Final = ("✓ good", "✕ bad")
 Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def draw_story(toolkit: Toolkit, matrix: Matrix, sample: SampleRow) -> None:
-    """The story of one sample."""
+def draw_story(toolkit: Toolkit, run_id: str, matrix: Matrix, sample: SampleRow) -> None:
+    """The story of one sample of a run."""
     st.markdown("**Asked**")
     show_text(say_value(sample.input))
     if sample.target is not None:
@@ -182,6 +201,8 @@ def draw_story(toolkit: Toolkit, matrix: Matrix, sample: SampleRow) -> None:
         for answer in sample.cells.get(side, ()):
             with st.container(border=True):
                 _draw_answer(answer, matrix.names[side], attempts)
+                if answer.status == "ok":
+                    _draw_rating(toolkit, run_id, answer)
 
 
 def _find_attempts(toolkit: Toolkit, answers: Sequence[AnswerCell]) -> Attempts:
@@ -206,6 +227,8 @@ def _draw_answer(answer: AnswerCell, name: str, attempts: Attempts) -> None:
     else:
         st.caption("Empty response.")
     for judged in answer.judgements:
+        if judged.scorer == PEOPLE:
+            continue  # below, where it can be changed
         score = "not scored" if judged.score is None else f"{judged.score:.3g}"
         line = f"{judged.mark} {judged.scorer}: {score}"
         if judged.explanation:
@@ -215,6 +238,36 @@ def _draw_answer(answer: AnswerCell, name: str, attempts: Attempts) -> None:
         st.text(line)
     st.caption(plain(_facts(answer)))
     _draw_calls(answer, attempts)
+
+
+def _draw_rating(toolkit: Toolkit, run_id: str, answer: AnswerCell) -> None:
+    """Rate the answer and comment on it; both are saved at once."""
+    given = answer.find_judgement(PEOPLE)
+    key = f"{run_id}-{answer.sample_id}-{answer.model}-{answer.variant}-{answer.epoch}"
+    verdict = None if given is None or given.score is None else _VERDICTS[not given.score]
+    change = {"on_change": _rate, "args": (toolkit, run_id, answer, key)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control("Your rating", _VERDICTS, default=verdict, key=f"rating-{key}",
+                             **change)  # fmt: skip
+        st.text_input("Comment", value=(given.explanation if given else None) or "",
+                      key=f"comment-{key}", max_chars=MAX_COMMENT, **change)  # fmt: skip
+    if (error := st.session_state.pop(f"trouble-{key}", None)) is not None:
+        error_card(error)
+
+
+def _rate(toolkit: Toolkit, run_id: str, answer: AnswerCell, key: str) -> None:
+    chosen = st.session_state.get(f"rating-{key}")
+    try:
+        toolkit.evaluation.get(run_id).rate(
+            answer.sample_id,
+            None if chosen is None else chosen == _VERDICTS[0],
+            comment=st.session_state.get(f"comment-{key}") or "",
+            model=answer.model,
+            variant=answer.variant,
+            epoch=answer.epoch,
+        )
+    except ToolkitError as error:
+        st.session_state[f"trouble-{key}"] = error
 
 
 def _facts(answer: AnswerCell) -> str:

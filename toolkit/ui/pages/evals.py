@@ -35,7 +35,7 @@ def sample_panel(run_id: str, sample_id: str) -> None:
         st.caption("This run does not contain this sample.")
         return
     st.subheader(plain(sample_id), anchor=False)
-    draw_story(toolkit, matrix, sample)
+    draw_story(toolkit, run_id, matrix, sample)
 
 
 def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
