@@ -99,7 +99,8 @@ def test_a_lost_call_is_still_found_after_calls_were_removed(store: Store) -> No
 def test_what_would_be_removed_is_counted_and_nothing_changes(store: Store) -> None:
     fill(store)
     retention = Retention.of_ages(timedelta(days=30), timedelta(days=100), now=NOW)
-    found = [(row.what, row.origin, row.calls) for row in find_affected(store, retention)]
+    with store.reading() as reader:
+        found = [(row.what, row.origin, row.calls) for row in find_affected(reader, retention)]
     assert found == [
         *(("bodies", "api", 8), ("bodies", "eval", 8)),
         *(("calls", "api", 4), ("calls", "eval", 5)),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from toolkit.store.database import Database
-    from toolkit.store.store import Store
+    from toolkit.store.reader import Reader
 
 SHORTEST_CALLS: Final = timedelta(days=32)
 """Calls are kept for at least as long: monthly budgets and the forecast are counted from them."""
@@ -114,7 +114,7 @@ class Retention:
         )
 
 
-def find_affected(store: Store, retention: Retention) -> list[Affected]:
+def find_affected(reader: Reader, retention: Retention) -> list[Affected]:
     """What `prune` would remove; nothing is changed."""
     found = []
     for what, where, before in (
@@ -122,7 +122,7 @@ def find_affected(store: Store, retention: Retention) -> list[Affected]:
         ("calls", _CALLS_WHERE, retention.calls_before),
     ):
         if before is not None:
-            rows = store.rows(_COUNTS.format(where=where), [before])
+            rows = reader.rows(_COUNTS.format(where=where), [before])
             found += [Affected(what=what, **row) for row in rows]
     return found
 

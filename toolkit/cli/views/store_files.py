@@ -68,7 +68,8 @@ def prune(
         None if calls_older_than is None else require_span(calls_older_than),
     )
     with opened_toolkit() as toolkit:
-        affected = find_affected(toolkit.store, retention)
+        with toolkit.store.reading() as reader:
+            affected = find_affected(reader, retention)
         if not as_json:
             show_rows(
                 [asdict(row) for row in affected],
