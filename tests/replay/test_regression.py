@@ -20,8 +20,13 @@ from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteError, InvalidInput
 from toolkit.replay.cassettes.cassette_file import read_cassette
 from toolkit.replay.from_call import make_case
-from toolkit.replay.regression.report_files import render_junit, render_report
-from toolkit.replay.regression.suite_run import SuiteRun, record_regression, run_regression
+from toolkit.replay.regression.suite_run import (
+    SuiteRun,
+    record_regression,
+    render_junit,
+    render_report,
+    run_regression,
+)
 from toolkit.toolkit import Toolkit, current
 
 pytestmark = pytest.mark.slow

@@ -16,8 +16,7 @@ from toolkit.compare.new_board import start_board
 from toolkit.errors import InvalidInput
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare import session
-from toolkit.ui.compare.prompt_variables import fill_variables, variables_of
-from toolkit.ui.compare.question import read_templates, save_template
+from toolkit.ui.compare.question import fill_variables, read_templates, save_template, variables_of
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from toolkit.compare.board_history import votes_of
 from toolkit.compare.model_judge import judge_board
 from toolkit.compare.new_board import start_board
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.leaderboard_panels import count_wins
+from toolkit.ui.compare.leaderboard_page import count_wins
 
 pytestmark = pytest.mark.slow
 

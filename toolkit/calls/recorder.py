@@ -142,18 +142,20 @@ class CallRecorder:
         usage = self._usage(attempt)
         timing = self._timing(result, usage)
         receipt = self._receipt(attempt, usage)
-        call = self._call(result, usage, timing, receipt)
+        answers = reading.choices()
+        answer = answers[0]
+        call = self._call(result, answers, usage, timing, receipt)
         notes = self._write(call)
         return Reply(
-            text="".join(reading.text),
-            reasoning="".join(reading.reasoning),
-            tool_calls=reading.tool_calls(),
-            parts=reading.all_parts(),
-            choices=reading.choices() if attempt.request.operation == "chat" else (),
-            logprobs=tuple(reading.logprobs),
+            text=answer.text,
+            reasoning=answer.reasoning,
+            tool_calls=answer.tool_calls,
+            parts=answer.parts,
+            choices=answers if attempt.request.operation == "chat" else (),
+            logprobs=answer.logprobs,
             vectors=reading.vectors,
             usage=usage,
-            finish_reason=reading.finish_reason,
+            finish_reason=answer.finish_reason,
             receipt=receipt,
             timing=timing,
             attempts=(*attempt.this.earlier, call),
@@ -175,7 +177,7 @@ class CallRecorder:
         timing = self._timing(result, usage)
         has_cost = usage.source == "provider" or _reported_usd(attempt) is not None
         receipt = self._receipt(attempt, usage) if has_cost else Receipt()
-        call = self._call(result, usage, timing, receipt)
+        call = self._call(result, attempt.reading.choices(), usage, timing, receipt)
         self._write(call)
         if isinstance(result.error, CallError):
             result.error.attempts = (*attempt.this.earlier, call)
@@ -194,7 +196,7 @@ class CallRecorder:
         return attempt.reading.usage()
 
     def _receipt(self, attempt: RecordedAttempt, usage: Usage) -> Receipt:
-        this = attempt.this
+        this, reported_usd = attempt.this, _reported_usd(attempt)
         prices = self._prices_for(this.provider.name, this.model_id, attempt.started_at)
         by_litellm = (
             build_receipt(usage, prices.litellm).cost_computed_usd if prices.litellm else None
@@ -203,7 +205,7 @@ class CallRecorder:
         return build_receipt(
             usage,
             prices.in_force,
-            reported_usd=_reported_usd(attempt),
+            reported_usd=reported_usd,
             reported_elsewhere=attempt.reading.cost_elsewhere,
             litellm_usd=by_litellm,
             unpriced_because=why,
@@ -223,7 +225,14 @@ class CallRecorder:
             loop_lag_ms=result.loop_lag_ms,
         )
 
-    def _call(self, result: AttemptResult, usage: Usage, timing: Timing, receipt: Receipt) -> Call:
+    def _call(
+        self,
+        result: AttemptResult,
+        answers: Sequence[Choice],
+        usage: Usage,
+        timing: Timing,
+        receipt: Receipt,
+    ) -> Call:
         attempt, error = result.attempt, result.error
         request, reading, record = attempt.request, attempt.reading, attempt.record
         return Call(
@@ -245,7 +254,7 @@ class CallRecorder:
             status=result.status,
             **_error_columns(error),
             http_status=record.status,
-            finish_reason=reading.finish_reason,
+            finish_reason=answers[0].finish_reason,
             **_usage_columns(usage),
             cost_usd=receipt.cost_usd,
             cost_source=receipt.cost_source,
@@ -258,9 +267,9 @@ class CallRecorder:
             system_fingerprint=reading.system_fingerprint,
             **read_ratelimit_headers(record.headers, attempt.started_at),
             params=_params(request.params),
-            **self._bodies(attempt),
+            **self._bodies(attempt, answers),
             tags=dict(request.tags),
-            flags=_flags(attempt, receipt),
+            flags=_flags(attempt, receipt, answers[0].finish_reason),
             key_fingerprint=attempt.key.fingerprint if attempt.key else None,
             toolkit_version=__version__,
             litellm_version=litellm_version(),
@@ -275,11 +284,9 @@ class CallRecorder:
         self._warmed.add(warmed)
         return True
 
-    def _bodies(self, attempt: RecordedAttempt) -> dict[str, Any]:
+    def _bodies(self, attempt: RecordedAttempt, answers: Sequence[Choice]) -> dict[str, Any]:
         """Prompt and answer as the recording policy wants them kept."""
-        reading, messages = attempt.reading, _asked(attempt.request)
-        text, thought = "".join(reading.text), "".join(reading.reasoning)
-        tools = [_tool_column(call) for call in reading.tool_calls()]
+        answer, messages = answers[0], _asked(attempt.request)
         if self._recording == "off":
             return {}
         if self._recording == "hash":
@@ -288,18 +295,16 @@ class CallRecorder:
                     {"role": message.get("role"), "sha256": _digest(repr(message.get("content")))}
                     for message in messages
                 ],
-                "output_text": f"sha256:{_digest(text)}" if text else None,
+                "output_text": f"sha256:{_digest(answer.text)}" if answer.text else None,
             }
         return {
             "messages": _storable(messages),
-            "output_text": text or None,
-            "reasoning_text": thought or None,
-            "tool_calls": tools or None,
-            "choices": [_choice_column(choice) for choice in reading.choices()]
-            if reading.others
-            else None,
-            "parts": [_part_column(part) for part in reading.all_parts()] or None,
-            "fields_not_read": reading.unread or None,
+            "output_text": answer.text or None,
+            "reasoning_text": answer.reasoning or None,
+            "tool_calls": [_tool_column(call) for call in answer.tool_calls] or None,
+            "choices": [_choice_column(choice) for choice in answers] if answers[1:] else None,
+            "parts": [_part_column(part) for part in answer.parts] or None,
+            "fields_not_read": attempt.reading.unread or None,
         }
 
 
@@ -402,9 +407,11 @@ def _params(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name not in _NEVER_RECORDED}
 
 
-def _flags(attempt: RecordedAttempt, receipt: Receipt) -> tuple[str, ...]:
+def _flags(
+    attempt: RecordedAttempt, receipt: Receipt, finish_reason: str | None
+) -> tuple[str, ...]:
     flags = set(attempt.reading.flags)
-    if attempt.reading.finish_reason == "length":
+    if finish_reason == "length":
         flags.add("truncated_by_limit")
     if receipt.mismatch:
         flags.add("cost_mismatch")

@@ -196,9 +196,15 @@ class Circuit:
 
     A request counts once, with its last attempt: its own retries must not open the breaker
     against the next request. A stream counts at its end, which may be after the block.
+
+    Attributes:
+        is_replay: a cassette answers, so that nothing is waited for or charged.
     """
 
-    def __init__(self, breaker: Breaker, entry: Entry, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, breaker: Breaker, entry: Entry, clock: Callable[[], float], *, is_replay: bool
+    ) -> None:
+        self.is_replay: bool = is_replay
         self._breaker, self._entry, self._clock = breaker, entry, clock
         self._last: AttemptEnd | None = None
         self._was_attempted = False
@@ -308,7 +314,8 @@ class Gate:
         Raises:
             NoProviderAvailable: the breaker is open (`cause` is `breaker_open`).
         """
-        if is_load_test or current_source() == "replay":
+        is_replay = current_source() == "replay"
+        if is_load_test or is_replay:
             breaker = Breaker()
         else:
             name = (target.provider.name, target.provider.base_url, target.model_id)
@@ -316,7 +323,7 @@ class Gate:
         entry = breaker.enter(self._clock())
         if isinstance(entry, Refusal):
             raise _circuit_open(target, entry.wait_s)
-        return Circuit(breaker, entry, self._clock)
+        return Circuit(breaker, entry, self._clock, is_replay=is_replay)
 
     def breaker_states(self) -> dict[str, BreakerState]:
         """State of the circuit breaker of each `provider/model` that was called."""
@@ -327,11 +334,12 @@ class Gate:
         }
 
     async def wait_for_rate(
-        self, provider: Provider, *, tokens: int, deadline: float
+        self, circuit: Circuit, provider: Provider, *, tokens: int, deadline: float
     ) -> Reservation | None:
         """Wait until the provider's rate limits let one attempt pass; None in a replay.
 
         Args:
+            circuit: the request's way to it.
             provider: its `rpm` and `tpm` are the limits.
             tokens: estimate of the request's tokens.
             deadline: moment of the clock past which nothing is waited for.
@@ -339,25 +347,25 @@ class Gate:
         Raises:
             RateLimited: our own limit lets it through only past the deadline.
         """
-        if current_source() == "replay":
+        if circuit.is_replay:
             return None
         limiter = self._find_limiter(self._limit_of(provider))
         return await limiter.wait(tokens, deadline=deadline, provider=provider.name)
 
-    def charge_retry(self, provider: str, error: CallError) -> float | None:
+    def charge_retry(self, circuit: Circuit, provider: str, error: CallError) -> float | None:
         """Take the price of one retry from the provider's quota; None where it is used up."""
-        if current_source() == "replay":
+        if circuit.is_replay:
             return 0.0
         return self._quota.take(provider, error)
 
-    def give_back(self, provider: str, charged: float | None) -> None:
+    def give_back(self, circuit: Circuit, provider: str, charged: float | None) -> None:
         """After a success, give the quota back what the attempt was charged."""
-        if current_source() != "replay":
+        if not circuit.is_replay:
             self._quota.give_back(provider, charged)
 
-    async def pause(self, wait_s: float) -> None:
+    async def pause(self, circuit: Circuit, wait_s: float) -> None:
         """Wait between two attempts; a cassette need not be waited for."""
-        await self._sleep(0.0 if current_source() == "replay" else wait_s)
+        await self._sleep(0.0 if circuit.is_replay else wait_s)
 
     def limiter(self, limit: RateLimit) -> RateLimiter:
         """The limiter that keeps this limit for the whole process."""

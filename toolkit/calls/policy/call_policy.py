@@ -198,18 +198,23 @@ class Policy:
                 wait_s = self._find_wait(run, here)
                 if wait_s is None or not here.circuit.allows_retry():
                     raise _sum_up(run, here.errors) from None
-                here.charged = self._gate.charge_retry(target.provider.name, here.errors[-1])
+                here.charged = self._gate.charge_retry(
+                    here.circuit, target.provider.name, here.errors[-1]
+                )
                 if here.charged is None:
                     raise _sum_up(run, here.errors) from None
                 here.kind = "retry"
-                await self._gate.pause(wait_s)
+                await self._gate.pause(here.circuit, wait_s)
 
     async def _attempt(
         self, run: _Run, here: _TargetRun, act: Callable[[AttemptSpec], Awaitable[T]]
     ) -> T:
         provider = here.target.provider
         reservation = await self._gate.wait_for_rate(
-            provider, tokens=estimate_request_tokens(here.request), deadline=run.total_at
+            here.circuit,
+            provider,
+            tokens=estimate_request_tokens(here.request),
+            deadline=run.total_at,
         )
 
         def settle(end: AttemptEnd) -> None:
@@ -217,7 +222,7 @@ class Policy:
                 run.calls = (*run.calls, end.call)
             here.circuit.note(end)
             if end.status == "ok":
-                self._gate.give_back(provider.name, here.charged)
+                self._gate.give_back(here.circuit, provider.name, here.charged)
             if end.total_tokens is not None and reservation is not None:
                 reservation.correct(end.total_tokens)
 

@@ -78,11 +78,11 @@ def _write_reports(run: SuiteRun, junit: Path | None, html: Path | None) -> None
     from toolkit.replay.cassettes.cassette_file import write_whole
 
     if junit is not None:
-        from toolkit.replay.regression.report_files import render_junit
+        from toolkit.replay.regression.suite_run import render_junit
 
         write_whole(junit, render_junit(run))
     if html is not None:
-        from toolkit.replay.regression.report_files import render_report
+        from toolkit.replay.regression.suite_run import render_report
 
         write_whole(html, render_report(run))
 
@@ -105,8 +105,7 @@ def _run_facts(run: SuiteRun) -> dict[str, Any]:
 
 
 def _show(run: SuiteRun) -> None:
-    from toolkit.replay.regression.report_files import MARKS
-    from toolkit.replay.regression.suite_run import verdict_facts
+    from toolkit.replay.regression.suite_run import MARKS, verdict_facts
 
     rows = [verdict_facts(verdict) for verdict in run.verdicts]
     for row in rows:

@@ -1,4 +1,7 @@
-"""Runs of a suite: run the cases, judge, compare, report and record; list what was recorded."""
+"""Runs of a suite: run the cases, judge, compare, report and record; list what was recorded.
+
+A run is written as JUnit XML, or as one HTML file that loads and runs nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree as ET
 
 from toolkit.calls.model_client import ModelClient
 from toolkit.display import Card, Shown
 from toolkit.errors import StoreError
+from toolkit.evals.exchange.xml_text import clean_xml
+from toolkit.evals.results.one_file import report_environment
 from toolkit.replay.cassettes.scrub import Scrubber
 from toolkit.replay.regression.baseline import Accepted, Mode, accept_runs, load_baseline, versions
 from toolkit.replay.regression.case_attempt import prompt_digest, secrets_of
@@ -32,6 +39,7 @@ from toolkit.replay.regression.verdict import (
     compare_with_baseline,
     judge_run,
 )
+from toolkit.replay.regression.word_diff import diff_words
 from toolkit.store.queries.query import Source
 from toolkit.store.queries.regressions import (
     flaky_cases,
@@ -42,6 +50,7 @@ from toolkit.store.queries.regressions import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Template
 
 # Changes around a case since its baseline: the prompt, the model, or the catalog.
 # Shown with a live verdict, to distinguish a changed model from a changed prompt.
@@ -337,3 +346,66 @@ def _case(row: Mapping[str, Any]) -> dict[str, Any]:
 def _read(text: str | None) -> dict[str, Any]:
     value = json.loads(text) if text else {}
     return value if isinstance(value, dict) else {}
+
+
+MARKS: Final = {
+    "regressed": "▼",
+    "error": "✕",
+    "fixed": "▲",
+    "flaky": "≈",
+    "new": "＋",
+    "pass": "✓",
+}
+"""A symbol for each verdict, so that colour is not the only distinction."""
+
+
+@cache
+def _template() -> Template:
+    return report_environment(Path(__file__).parent).get_template("report.html.j2")
+
+
+def render_report(run: SuiteRun) -> str:
+    """The HTML text; cases that need attention come first."""
+    order = {name: place for place, name in enumerate(VERDICTS)}
+    verdicts = sorted(run.verdicts, key=lambda v: (order[v.verdict], v.name))
+    return _template().render(
+        run=run, verdicts=verdicts, order=VERDICTS, marks=MARKS, diff=diff_words
+    )
+
+
+def render_junit(run: SuiteRun) -> str:
+    """The XML text: one test case per verdict; regressed and failing new cases are failures."""
+    failures = sum(v.is_failing and v.verdict != "error" for v in run.verdicts)
+    errors = sum(v.verdict == "error" for v in run.verdicts)
+    suite = ET.Element(
+        "testsuite",
+        name=clean_xml(f"{run.suite} ({run.mode})"),
+        tests=str(len(run.verdicts)),
+        failures=str(failures),
+        errors=str(errors),
+        timestamp=run.started_at.isoformat(timespec="seconds"),
+    )
+    for verdict in run.verdicts:
+        suite.append(_junit_case(run, verdict))
+    ET.SubElement(suite, "system-out").text = clean_xml(run.sentence)
+    ET.indent(suite)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suite, encoding="unicode")
+
+
+def _junit_case(run: SuiteRun, verdict: CaseVerdict) -> ET.Element:
+    found = verdict.run
+    case = ET.Element("testcase", classname=clean_xml(run.suite), name=clean_xml(verdict.name))
+    durations = [
+        t.measured.duration_ms for t in found.trials if t.measured and t.measured.duration_ms
+    ]
+    if durations:
+        case.set("time", f"{sum(durations) / 1000:.3f}")
+    if verdict.is_failing:
+        tag = "error" if verdict.verdict == "error" else "failure"
+        element = ET.SubElement(case, tag, type=verdict.verdict, message=clean_xml(verdict.reason))
+        element.text = clean_xml(
+            "\n".join((*verdict.drift, (found.judged or found.trials)[0].shown))
+        )
+    elif verdict.verdict != "pass":
+        ET.SubElement(case, "system-out").text = clean_xml(f"{verdict.verdict}: {verdict.reason}")
+    return case
