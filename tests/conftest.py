@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import keyring
 import pytest
@@ -112,7 +113,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def _close_toolkit(folder: Path) -> None:
     toolkit = sys.modules.get("toolkit.toolkit")
     if toolkit is not None and folder.exists():
-        toolkit.current().close()
+        # Nobody reads this home again, and moving its journal takes longer than most tests.
+        with mock.patch("toolkit.store.store.Store.ingest"):
+            toolkit.current().close()
 
 
 @pytest.fixture(autouse=True)

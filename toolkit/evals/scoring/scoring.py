@@ -10,7 +10,6 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 from toolkit.errors import InvalidInput, ToolkitError
@@ -25,6 +24,7 @@ from toolkit.evals.scoring.score import (
     score_of_error,
     targets_of,
 )
+from toolkit.extensions import find_entry_points
 
 _PROBLEMS_SHOWN: Final = 5
 ENTRY_POINTS: Final = "toolkit.scorers"
@@ -127,7 +127,7 @@ def read_scorers(given: Any, *, default: Sequence[Any]) -> dict[str, AnyScorer]:
 
 def scorer_names() -> list[str]:
     """What a scorer may be called by: ours, and those of installed packages."""
-    return [*_OURS, *(point.name for point in _plugins())]
+    return [*_OURS, *find_entry_points(ENTRY_POINTS)]
 
 
 def describe_scorers(given: Any, *, default: Sequence[Any]) -> list[Any]:
@@ -180,12 +180,8 @@ def _find_maker(kind: str) -> Callable[..., Any] | None:
     if kind in _OURS:
         found: Callable[..., Any] = getattr(scorers, kind)
         return found
-    point = next((p for p in _plugins() if p.name == kind), None)
+    point = find_entry_points(ENTRY_POINTS).get(kind)
     return None if point is None else point.load()
-
-
-def _plugins() -> Sequence[Any]:
-    return tuple(entry_points(group=ENTRY_POINTS))
 
 
 def _name_of(scorer: Any) -> str:

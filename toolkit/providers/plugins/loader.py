@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, Final
 
 from toolkit.errors import KeyRequired
+from toolkit.extensions import find_entry_points
 from toolkit.keys.service import Keys
 from toolkit.keys.sources import TokenSource
 from toolkit.providers.plugins.bridge import PluginBridge
-from toolkit.providers.plugins.plugin import Plugin, find_entry_points, load_plugin, make_plugin
+from toolkit.providers.plugins.plugin import Plugin, load_plugin, make_plugin
 from toolkit.providers.provider import Provider, origin_of
 from toolkit.providers.registry import Registry
 from toolkit.secret import Secret
+
+_GROUP: Final = "toolkit.providers"
+"""The entry point group for plugins."""
 
 
 class Plugins:
@@ -32,7 +36,7 @@ class Plugins:
 
     def announce(self) -> None:
         """Register the plugins of installed packages."""
-        for name, point in find_entry_points().items():
+        for name, point in find_entry_points(_GROUP).items():
             provider = Provider(
                 name=name,
                 display_name=name,
@@ -72,7 +76,7 @@ class Plugins:
         """
         with self._lock:
             if name not in self._ready:
-                self._take(load_plugin(find_entry_points()[name], self._settings(name)))
+                self._take(load_plugin(find_entry_points(_GROUP)[name], self._settings(name)))
             return self._ready[name]
 
     def close(self) -> None:

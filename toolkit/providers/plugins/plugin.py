@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 from toolkit.errors import InvalidProvider
 from toolkit.providers.naming import check_name
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
-
-GROUP: Final = "toolkit.providers"
-"""The entry point group for plugins."""
 
 _ANSWERING: Final = ("complete", "acomplete", "astream", "acompletion", "astreaming")
 _SUPPLYING: Final = ("token", "url")
@@ -158,12 +155,6 @@ def _provider_of(name: str, target: Any) -> Provider:
         is_local=answers or bool(getattr(target, "is_local", False)),
         source="plugin",
     )
-
-
-def find_entry_points() -> dict[str, EntryPoint]:
-    """Entry points of plugins in installed packages, by provider name; nothing is imported."""
-    found = entry_points(group=GROUP)
-    return {point.name: point for point in sorted(found, key=lambda point: point.value)}
 
 
 def load_plugin(point: EntryPoint, settings: Mapping[str, Any] | None = None) -> Plugin:
