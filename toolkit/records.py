@@ -112,6 +112,8 @@ class Usage:
         web_searches: how many searches the provider's own tool made.
         service_tier: the tier that served the request, as the provider names it.
         source: who counted: the provider, our tokenizer, or none.
+        billed_input_tokens, billed_output_tokens: what the provider charges for, where it says
+            that this is not what it counted (Cohere's billed units); receipts are made of these.
     """
 
     input_tokens: int | None = None
@@ -128,6 +130,8 @@ class Usage:
     image_output_tokens: int | None = None
     web_searches: int | None = None
     service_tier: str | None = None
+    billed_input_tokens: int | None = None
+    billed_output_tokens: int | None = None
 
     @property
     def total_tokens(self) -> int | None:

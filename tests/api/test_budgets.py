@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.servers import Answer, MockProvider
 from toolkit.pricing.budget import Cap
@@ -61,3 +62,27 @@ def test_a_chain_attacked_through_the_gateway_never_exceeds_a_dollar(served: Any
     assert set(statuses) == {200, 402}
     (row,) = toolkit.store.rows("SELECT sum(cost_usd) AS usd FROM calls")
     assert row["usd"] == Decimal("0.1") * answered
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_the_refusal_of_a_budget_has_its_figures(served: Any, path: str) -> None:
+    toolkit = served.toolkit
+    add(toolkit, "dear", served.provider, "100")
+    toolkit.budgets.set(Cap(kind="provider", name="dear", limit_usd=Decimal("0.05")))
+    messages = [{"role": "user", "content": "hello"}]
+    asked = {"model": "dear/m", "max_tokens": 1000}
+    asked |= {"input": "hello", "max_output_tokens": 1000} if "responses" in path else {}
+    answer = httpx.post(
+        f"{served.url}{path}",
+        json=asked if "responses" in path else {**asked, "messages": messages},
+        headers={"authorization": f"Bearer {served.token}"},
+        timeout=60,
+    )
+    assert answer.status_code == 402
+    error = answer.json()["error"]
+    budget = error["budget"]
+    assert (budget["cap"], budget["cap_usd"]) == ("provider:dear", "0.05")
+    assert Decimal(budget["spent_usd"]) == Decimal(budget["reserved_usd"]) == 0
+    assert Decimal(budget["needed_usd"]) >= Decimal("0.1")
+    assert budget["free_at"].endswith("00:00:00+00:00")
+    assert "resets at 00:00 UTC" in f"{error['message']} {error.get('hint')}"

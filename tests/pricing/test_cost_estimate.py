@@ -136,6 +136,7 @@ def test_the_most_is_the_dearer_of_the_tiers_and_the_dearest_class_of_the_input(
         ({"modalities": ["text", "audio"]}, {"audio_output": 64}, ()),
         ({"modalities": ["image"]}, {}, ("image_output",)),
         ({"web_search_options": {}}, {}, ("web_search",)),
+        ({"tools": [{"googleSearch": {}}]}, {}, ("web_search",)),
         ({"web_search_options": {}}, {"web_search": 10_000}, ()),
         ({"service_tier": "priority", "web_search_options": {}}, {}, ("web_search@priority",)),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from toolkit.display import Card, Shown, money
 from toolkit.pricing.price import Price, Prices, normalize_tier
@@ -233,15 +233,19 @@ def _count_searches(request: ChatRequest) -> int:
     """How many searches a request may make with the provider's own tool."""
     tools = request.params.get("tools")
     listed = tools if isinstance(tools, list | tuple) else ()
-    searching = [
-        tool for tool in listed if isinstance(tool, dict) and "search" in str(tool.get("type"))
-    ]
+    searching = [tool for tool in listed if isinstance(tool, dict) and _searches(tool)]
     if searching:
         limits = [tool.get("max_uses") for tool in searching]
         return sum(limit if isinstance(limit, int) else _MOST_SEARCHES for limit in limits)
     if request.params.get("web_search_options") is not None:  # {} searches with its defaults
         return _MOST_SEARCHES
     return _MOST_SEARCHES if any(request.params.get(name) for name in _SEARCH_PARAMS) else 0
+
+
+def _searches(tool: dict[str, Any]) -> bool:
+    """Whether a tool is the provider's search: named by its type, or by its key (Gemini)."""
+    named = (str(tool.get("type")), *map(str, tool))
+    return any("search" in name.lower() for name in named)
 
 
 def estimate_request(request: ChatRequest, costs: ModelCosts, lengths: AnswerLengths) -> Estimate:

@@ -7,7 +7,7 @@ never counted as zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Final
@@ -74,7 +74,7 @@ def count_classes(usage: Usage) -> dict[PriceClass, int]:
     Providers report parts (cached, audio, ...) beside wholes; every token is counted once, and a
     part that is larger than what is left of its whole is cut to it.
     """
-    left = usage.input_tokens or 0
+    left = _billed(usage.billed_input_tokens, usage.input_tokens)
     counts: dict[PriceClass, int] = {}
 
     def take(token_class: PriceClass, tokens: int) -> None:
@@ -92,7 +92,7 @@ def count_classes(usage: Usage) -> dict[PriceClass, int]:
     take("audio_input", (usage.audio_input_tokens or 0) - cached_audio)
     take("image_input", usage.image_input_tokens or 0)
     counts["input"] = left
-    left = usage.output_tokens or 0
+    left = _billed(usage.billed_output_tokens, usage.output_tokens)
     take("audio_output", usage.audio_output_tokens or 0)
     take("image_output", usage.image_output_tokens or 0)
     take("reasoning", usage.reasoning_tokens or 0)
@@ -100,6 +100,25 @@ def count_classes(usage: Usage) -> dict[PriceClass, int]:
     counts["request"] = 1
     counts["web_search"] = max(usage.web_searches or 0, 0)
     return counts
+
+
+def _billed(billed: int | None, counted: int | None) -> int:
+    return (counted if billed is None else billed) or 0
+
+
+def _explain_counts(usage: Usage) -> Iterator[str]:
+    """Say where a receipt is not made of the counts that the call has."""
+    billed = usage.billed_input_tokens, usage.billed_output_tokens
+    if billed not in ((None, None), (usage.input_tokens, usage.output_tokens)):
+        yield "the provider bills other counts of tokens than it reports"
+    if _has_surplus_parts(usage):
+        yield "more cached tokens are reported than input tokens; only as many as those are charged"
+
+
+def _has_surplus_parts(usage: Usage) -> bool:
+    """Whether more cached tokens are reported than input: what they cost is not known then."""
+    parts = (usage.cached_input_tokens or 0) + (usage.cache_write_tokens or 0)
+    return usage.input_tokens is not None and parts > usage.input_tokens
 
 
 def charge(
@@ -234,7 +253,9 @@ def build_receipt(
     if usage.input_tokens is None or usage.output_tokens is None:
         return replace(blank, note=_join([NO_USAGE, elsewhere]))
     charged = charge(count_classes(usage), price, tier=tier, input_tokens=usage.input_tokens)
-    notes = [charged.note, elsewhere, *price.warnings]
+    if _has_surplus_parts(usage) and "cached_input" not in charged.unpriced:
+        charged = replace(charged, unpriced=(*charged.unpriced, "cached_input"))
+    notes = [charged.note, elsewhere, *price.warnings, *_explain_counts(usage)]
     if usage.source == "estimated":
         notes.append("tokens are an estimate")
     mismatch = _explain_mismatch(charged, reported_usd, litellm_usd)

@@ -114,7 +114,8 @@ def status_of(error: errors.ToolkitError) -> int:
     last = getattr(error, "last_error", None)
     if isinstance(error, errors.RetriesExhausted) and isinstance(last, errors.ToolkitError):
         return status_of(last)
-    if isinstance(error, errors.BudgetExceeded) and error.cap.startswith("token:"):
+    is_own = isinstance(error, errors.BudgetExceeded) and error.cap.startswith("token:")
+    if is_own and error.retry_after is not None:
         return 429  # the caller's own budget: it may call again when that resets
     return next(status for kind, status in _STATUS if isinstance(error, kind))
 
@@ -171,7 +172,17 @@ def body_of(error: errors.ToolkitError, form: ErrorFormat = "toolkit") -> dict[s
         hint=http_hint(error.hint),
         request_id=error.request_id,
         provider_message=error.provider_message,
+        **_budget_of(error),
     )
+
+
+def _budget_of(error: errors.ToolkitError) -> dict[str, Any]:
+    """The figures of the budget that refused a request."""
+    if not isinstance(error, errors.BudgetExceeded):
+        return {}
+    figures = error.as_dict()
+    names = ("cap", "cap_usd", "spent_usd", "reserved_usd", "needed_usd", "unpriced", "free_at")
+    return {"budget": {name: figures[name] for name in names}}
 
 
 def respond(error: errors.ToolkitError, form: ErrorFormat = "toolkit") -> JSONResponse:

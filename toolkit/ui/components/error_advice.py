@@ -63,7 +63,8 @@ _ADVICE: Final = {
     "REQUEST_FAILED": "Check the address and the network; the page Health shows when it started.",
     "STREAM_ERROR": "Try again; the part that was received is shown below.",
     "PARSE_ERROR": "Check the base URL: the answer did not come from this API.",
-    "BUDGET_EXCEEDED": "Raise the budget on the page Settings, or wait until tomorrow (UTC).",
+    "BUDGET_EXCEEDED": "Raise the budget on the page Settings, or wait until tomorrow (UTC). Where "
+    "no price is known, the setting `budget_unpriced` decides.",
     "CALL_FAILED": "Try again; the page Calls shows what was sent and received.",
     "MAX_RETRIES_EXCEEDED": "Try again later; the page Calls shows each attempt.",
     "NO_PROVIDER": "See the page Health for the providers that are down, and add another one.",

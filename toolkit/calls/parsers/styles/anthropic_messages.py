@@ -331,16 +331,20 @@ class AnthropicParser(ResponseParser):
 
         fresh = total("input_tokens")
         read, written = total("cache_read_input_tokens"), total("cache_creation_input_tokens")
+        lifetimes = [
+            usage["cache_creation"]
+            for usage in (known, *extra)
+            if isinstance(usage.get("cache_creation"), dict)
+        ]
+        if written is None and lifetimes:
+            by_lifetime = [reading.read_count(n) for each in lifetimes for n in each.values()]
+            written = sum(count or 0 for count in by_lifetime)
         if fresh is not None:
             reading.count("input_tokens", fresh + (read or 0) + (written or 0))
         reading.count("cached_input_tokens", read)
         reading.count("cache_write_tokens", written)
         reading.count("output_tokens", total("output_tokens"))
-        hours = [
-            reading.read_count(lifetimes.get("ephemeral_1h_input_tokens"))
-            for usage in (known, *extra)
-            if isinstance(lifetimes := usage.get("cache_creation"), dict)
-        ]
+        hours = [reading.read_count(each.get("ephemeral_1h_input_tokens")) for each in lifetimes]
         if any(count is not None for count in hours):
             reading.count("cache_write_1h_tokens", sum(count or 0 for count in hours))
 

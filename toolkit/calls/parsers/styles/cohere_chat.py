@@ -148,6 +148,9 @@ class CohereParser(ResponseParser):
             reading.count("reasoning_tokens", counts.get("reasoning_tokens"))
         reading.count("cached_input_tokens", usage.get("cached_tokens"))
         if isinstance(billed, dict):
+            if counts is not billed:  # without the tokens that Cohere adds to a prompt
+                reading.count("billed_input_tokens", billed.get("input_tokens"))
+                reading.count("billed_output_tokens", billed.get("output_tokens"))
             reading.count("web_searches", billed.get("search_units"))
 
 

@@ -236,7 +236,12 @@ class GeminiParser(ResponseParser):
         reading = self.reading
         grounding = self._metadata.get("groundingMetadata")
         grounding = grounding if isinstance(grounding, dict) else {}
-        for query in _list_of(grounding, "webSearchQueries"):
+        queries = list(_list_of(grounding, "webSearchQueries"))
+        if queries and reading.tokens:
+            # Up to Gemini 2.5 a prompt with searches is charged once, from Gemini 3 each search.
+            by_prompt = re.search(r"gemini-[12]\b", reading.response_model or "")
+            reading.count("web_searches", 1 if by_prompt else len(queries))
+        for query in queries:
             reading.parts.append(
                 Part(type="server_tool_call", title="web_search", text=str(query), raw={})
             )

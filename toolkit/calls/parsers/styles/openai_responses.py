@@ -118,6 +118,9 @@ class ResponsesParser(ResponseParser):
             if items[: len(thoughts)] != thoughts:  # between other items, where it must stay
                 order = [_item_id(item) for item in items if item.get("type") in _ITEMS]
                 reading.next_turn["item_order"] = order
+        searches = sum(map(_is_search, items))
+        if searches and reading.tokens:  # the usage of this API does not count them
+            reading.count("web_searches", searches)
         for draft in reading.tools.values():
             if draft.type == "function" and draft.arguments and not draft.is_whole:
                 reading.flags.add("tool_arguments_invalid")
@@ -353,3 +356,10 @@ class ResponsesParser(ResponseParser):
 def _key(value: Any) -> str | int | None:
     """An id or index as a key; None where it is neither."""
     return value if isinstance(value, str | int) else None
+
+
+def _is_search(item: Mapping[str, Any]) -> bool:
+    """Whether an item is a search that is charged; opening a page that was found is not."""
+    action = item.get("action")
+    kind = action.get("type") if isinstance(action, Mapping) else None
+    return item.get("type") == "web_search_call" and kind in (None, "search")

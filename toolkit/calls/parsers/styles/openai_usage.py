@@ -62,9 +62,26 @@ def read_usage(reading: ParsedResponse, value: Mapping[str, Any]) -> None:
         and reading.read_count(usage.get("total_tokens")) == beside
     ):
         reading.count("output_tokens", answered + reasoned)
+    _add_cache_beside(reading, usage)
     _read_cost(reading, usage)
     if isinstance(tier := usage.get("service_tier"), str) and tier:
         reading.service_tier = tier
+
+
+def _add_cache_beside(reading: ParsedResponse, usage: Mapping[str, Any]) -> None:
+    """Count cache reads and writes as input where they are beside the prompt, as Anthropic's are.
+
+    A gateway that passes Anthropic's names on may have left its counts as they were: the parts
+    are then larger than the prompt, or the total holds them as well.
+    """
+    names = ("cache_read_input_tokens", "cache_creation_input_tokens")
+    parts = sum(reading.read_count(usage.get(name)) or 0 for name in names)
+    asked, answered = reading.tokens.get("input_tokens"), reading.tokens.get("output_tokens")
+    if not parts or asked is None:
+        return
+    total = reading.read_count(usage.get("total_tokens"))
+    if parts > asked or (answered is not None and total == asked + answered + parts):
+        reading.count("input_tokens", asked + parts)
 
 
 def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
