@@ -309,6 +309,10 @@ def _read_gemini(parts: list[dict[str, Any]], is_stream: bool) -> Meaning:
             finish = _GOOGLE_NUMBERS.get(told, told)
             for piece in (candidate.get("content") or {}).get("parts") or []:
                 _add_gemini_piece(meaning, piece)
+            queries = (candidate.get("groundingMetadata") or {}).get("webSearchQueries") or []
+            if queries:  # a grounded prompt of Gemini 1 and 2 is charged once
+                is_once = str(part.get("modelVersion")).startswith(("gemini-1", "gemini-2"))
+                meaning.web_searches = 1 if is_once else len(queries)
     meaning.finish = _FINISH.get(finish, finish) or None
     if meaning.finish == "stop" and meaning.tools:  # Google has no finish word for tools
         meaning.finish = "tool_calls"
