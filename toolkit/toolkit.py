@@ -340,19 +340,9 @@ class Toolkit:
     @cached_property
     def load_tests(self) -> LoadTests:
         """Load tests: run, list and read again."""
-        from toolkit.load_test.service import LoadTestDependencies, LoadTests
+        from toolkit.load_test.service import LoadTests
 
-        return LoadTests(
-            LoadTestDependencies(
-                settings=self.settings,
-                store=self.store,
-                client=lambda: self.client,
-                portal=lambda: self.portal,
-                prices=self.prices,
-                budgets=lambda: self.budgets,
-                resolve=lambda model: self.resolver.resolve(model),
-            )
-        )
+        return LoadTests(self._eval_dependencies)
 
     def record(self, call: Call) -> None:
         """Acknowledge one attempt into the journal; it is durable on return."""

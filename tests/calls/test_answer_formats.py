@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.calls.asking import Asking, asking
+from tests.servers.threaded import ScriptedServer
 from toolkit.errors import CallError, ToolkitError
 from toolkit.records import Reply
 
@@ -24,44 +23,26 @@ EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read
 ERRORS = sorted(path.stem for path in FOLDER.glob("e*-status*.json"))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    status = 200
-    content_type = ""
-    body = b""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, _Server)
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(server.status)
-        self.send_header("content-type", server.content_type)
-        self.send_header("content-length", str(len(server.body)))
-        self.end_headers()
-        self.wfile.write(server.body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[_Server]:
-    with _Server(("127.0.0.1", 0), _Handler) as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
         yield running
-        running.shutdown()
 
 
 def ask(
-    server: _Server, style: str, body: bytes, *, stream: bool, status: int = 200, **options: Any
+    server: ScriptedServer,
+    style: str,
+    body: bytes,
+    *,
+    stream: bool,
+    status: int = 200,
+    **options: Any,
 ) -> Reply | CallError:
     """What the client makes of one answer."""
     server.status, server.body = status, body
-    server.content_type = "text/event-stream" if stream else "application/json"
+    server.media_type = "text/event-stream" if stream else "application/json"
     path = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta"}[style]
-    asked = asking(f"http://127.0.0.1:{server.server_address[1]}{path}", style)
+    asked = asking(f"{server.origin}{path}", style)
     try:
         return asyncio.run(_ask(asked, stream=stream, **options))
     except CallError as error:
@@ -80,7 +61,7 @@ async def _ask(asked: Asking, *, stream: bool, **options: Any) -> Reply:
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_format(name: str, server: _Server) -> None:
+def test_format(name: str, server: ScriptedServer) -> None:
     case = EXPECTED[name]
     path = FOLDER / f"{name}.{'sse' if case['stream'] else 'json'}"
     got = ask(server, case["style"], path.read_bytes(), stream=case["stream"])
@@ -96,7 +77,7 @@ def test_format(name: str, server: _Server) -> None:
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_error_body(name: str, server: _Server) -> None:
+def test_error_body(name: str, server: ScriptedServer) -> None:
     _, status, code = name.split("-", 2)
     body = (FOLDER / f"{name}.json").read_bytes()
     got = ask(server, "openai", body, stream=False, status=int(status.removeprefix("status")))

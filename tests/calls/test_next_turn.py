@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from tests.calls.asking import Asking, asking, make_provider
+from tests.servers.threaded import ScriptedServer
 from toolkit.records import Reply
 
 TOOL = {
@@ -24,42 +23,19 @@ TOOL = {
 ARGUMENTS = '{"city": "Paris"}'
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    body: Any = None
-    requests: list[dict[str, Any]]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, _Server)
-        server.requests.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        data = json.dumps(server.body).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[_Server]:
-    with _Server(("127.0.0.1", 0), _Handler) as running:
-        running.requests = []
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
         yield running
-        running.shutdown()
 
 
-def converse(server: _Server, style: str, path: str, body: Any, **options: Any) -> dict[str, Any]:
+def converse(
+    server: ScriptedServer, style: str, path: str, body: Any, **options: Any
+) -> dict[str, Any]:
     """The second request of a conversation whose first answer was `body`."""
-    server.body = body
+    server.body = json.dumps(body).encode()
     server.requests.clear()
-    asked = asking(f"http://127.0.0.1:{server.server_address[1]}{path}", style)
+    asked = asking(f"{server.origin}{path}", style)
 
     async def two_turns() -> None:
         question = {"role": "user", "content": "How is the weather?"}
@@ -74,7 +50,7 @@ def converse(server: _Server, style: str, path: str, body: Any, **options: Any) 
     return server.requests[1]
 
 
-def test_anthropic_gets_its_signed_thinking_back(server: _Server) -> None:
+def test_anthropic_gets_its_signed_thinking_back(server: ScriptedServer) -> None:
     thinking = {"type": "thinking", "thinking": "Let me see.", "signature": "SIGNED=="}
     redacted = {"type": "redacted_thinking", "data": "ENCRYPTED=="}
     body = {
@@ -98,7 +74,7 @@ def test_anthropic_gets_its_signed_thinking_back(server: _Server) -> None:
     assert [block["type"] for block in assistant["content"]][-1] == "tool_use"
 
 
-def test_gemini_gets_its_thought_signature_back(server: _Server) -> None:
+def test_gemini_gets_its_thought_signature_back(server: ScriptedServer) -> None:
     call = {"functionCall": {"name": "look_up", "args": {"city": "Paris"}}}
     body = {
         "candidates": [
@@ -115,7 +91,7 @@ def test_gemini_gets_its_thought_signature_back(server: _Server) -> None:
     assert part.get("thoughtSignature", part.get("thought_signature")) == "U0lHTg=="
 
 
-def test_openrouter_gets_its_reasoning_details_back(server: _Server) -> None:
+def test_openrouter_gets_its_reasoning_details_back(server: ScriptedServer) -> None:
     details = [
         {"type": "reasoning.text", "text": "Let me see.", "signature": "S", "index": 0},
         {"type": "reasoning.encrypted", "data": "ENC", "index": 1},
@@ -141,7 +117,7 @@ def test_openrouter_gets_its_reasoning_details_back(server: _Server) -> None:
     assert assistant["tool_calls"] == message["tool_calls"]
 
 
-def test_a_thinking_model_without_details_gets_its_reasoning_back(server: _Server) -> None:
+def test_a_thinking_model_without_details_gets_its_reasoning_back(server: ScriptedServer) -> None:
     function = {"name": "look_up", "arguments": ARGUMENTS}
     message = {
         "role": "assistant",
@@ -154,7 +130,7 @@ def test_a_thinking_model_without_details_gets_its_reasoning_back(server: _Serve
     assert sent["messages"][1]["reasoning_content"] == "Let me see."
 
 
-def test_responses_gets_its_reasoning_items_back(server: _Server) -> None:
+def test_responses_gets_its_reasoning_items_back(server: ScriptedServer) -> None:
     reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "ENC"}
     body = {
         "id": "resp_1",
@@ -172,9 +148,9 @@ def test_responses_gets_its_reasoning_items_back(server: _Server) -> None:
             },
         ],
     }
-    server.body = body
+    server.body = json.dumps(body).encode()
     server.requests.clear()
-    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    url = f"{server.origin}/v1"
     asked = Asking(make_provider(url, type="openai"))
     request = asked.request
 

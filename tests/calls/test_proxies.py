@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.calls.asking import Asking, make_provider, quick_settings
 from tests.servers.mock_provider import MockProvider
+from tests.servers.threaded import QuietHandler, ThreadedServer
 from toolkit import errors
 from toolkit.calls.transport.connections import find_proxy
 
@@ -64,23 +63,14 @@ def proxy():
         b'"message":{"role":"assistant","content":"through the proxy"}}]}'
     )
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self):
             asked.append(self.path)
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.read_body()
+            self.answer(body, headers={"content-type": "application/json"})
 
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
+    with ThreadedServer(Handler) as server:
+        yield server.origin, asked
 
 
 def test_a_cloud_provider_goes_through_the_proxy_of_the_environment(monkeypatch, proxy):

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from tests.calls.asking import Asking, make_provider
 from tests.servers.own_dialects import _frame as frame
+from tests.servers.threaded import ScriptedServer
 from toolkit.calls.chat_request import build_request
 from toolkit.records import Reply
 
@@ -34,35 +33,10 @@ TOOLS = [
 QUESTION = {"role": "user", "content": "How is the weather?"}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    data: bytes = b""
-    media_type = "application/json"
-    requests: list[dict[str, Any]]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, _Server)
-        server.requests.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.send_header("content-type", server.media_type)
-        self.send_header("content-length", str(len(server.data)))
-        self.end_headers()
-        self.wfile.write(server.data)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[_Server]:
-    with _Server(("127.0.0.1", 0), _Handler) as running:
-        running.requests = []
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
         yield running
-        running.shutdown()
 
 
 def sse(events: Sequence[Mapping[str, Any]], end: str = "") -> bytes:
@@ -74,17 +48,17 @@ def sse(events: Sequence[Mapping[str, Any]], end: str = "") -> bytes:
 
 
 def two_turns(
-    server: _Server, kind: str, path: str, whole: Any, streamed: bytes | None, **options: Any
+    server: ScriptedServer, kind: str, path: str, whole: Any, streamed: bytes | None, **options: Any
 ) -> tuple[dict[str, Any], Reply]:
     """The second request, after a first answer that is `whole`, or streamed where that is given."""
     server.requests.clear()
     model = options.pop("model", "m")
-    by = Asking(make_provider(f"http://127.0.0.1:{server.server_address[1]}{path}", type=kind))
+    by = Asking(make_provider(f"{server.origin}{path}", type=kind))
 
     def answer(*, is_stream: bool) -> None:
-        server.media_type, server.data = "application/json", json.dumps(whole).encode()
+        server.media_type, server.body = "application/json", json.dumps(whole).encode()
         if is_stream and streamed is not None:
-            server.data = streamed
+            server.body = streamed
             is_frames = kind.startswith("bedrock")
             server.media_type = (
                 "application/vnd.amazon.eventstream" if is_frames else "text/event-stream"
@@ -173,7 +147,7 @@ def anthropic_events(blocks: Sequence[Block]) -> bytes:
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", list(ANTHROPIC))
-def test_anthropic_gets_its_turn_back(server: _Server, name: str, is_stream: bool) -> None:
+def test_anthropic_gets_its_turn_back(server: ScriptedServer, name: str, is_stream: bool) -> None:
     blocks = ANTHROPIC[name]
     usage = {"input_tokens": 1, "output_tokens": 1}
     whole = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": blocks}
@@ -230,7 +204,7 @@ def converse_frames(blocks: Sequence[Block]) -> bytes:
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", list(CONVERSE))
-def test_bedrock_gets_its_turn_back(server: _Server, name: str, is_stream: bool) -> None:
+def test_bedrock_gets_its_turn_back(server: ScriptedServer, name: str, is_stream: bool) -> None:
     blocks = CONVERSE[name]
     whole = {"output": {"message": {"role": "assistant", "content": blocks}},
              "stopReason": "tool_use", "usage": {"inputTokens": 1, "outputTokens": 1}}  # fmt: skip
@@ -268,7 +242,7 @@ GEMINI = {
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", list(GEMINI))
-def test_gemini_gets_its_turn_back(server: _Server, name: str, is_stream: bool) -> None:
+def test_gemini_gets_its_turn_back(server: ScriptedServer, name: str, is_stream: bool) -> None:
     parts = GEMINI[name]
 
     def body(of: Sequence[Block], **more: Any) -> Block:
@@ -347,7 +321,7 @@ def response_events(items: Sequence[Block]) -> bytes:
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", list(RESPONSES))
 def test_responses_gets_its_items_back_in_order(
-    server: _Server, name: str, is_stream: bool
+    server: ScriptedServer, name: str, is_stream: bool
 ) -> None:
     items = RESPONSES[name]
     whole = {"id": "r", "object": "response", "status": "completed", "model": "m", "output": items}
@@ -383,7 +357,7 @@ DETAILS = {
 @pytest.mark.parametrize("count", [1, 2], ids=["one_tool", "parallel_tools"])
 @pytest.mark.parametrize("name", list(DETAILS))
 def test_reasoning_details_come_back(
-    server: _Server, name: str, count: int, is_stream: bool
+    server: ScriptedServer, name: str, count: int, is_stream: bool
 ) -> None:
     details = DETAILS[name]
     calls = [
@@ -419,7 +393,7 @@ def test_reasoning_details_come_back(
     ("order", "is_kept"), [(("sealed", "plain"), True), (("plain", "sealed"), False)]
 )
 def test_redacted_thinking_in_turns_that_are_joined_is_kept_or_named(
-    server: _Server, order: tuple[str, ...], is_kept: bool
+    server: ScriptedServer, order: tuple[str, ...], is_kept: bool
 ) -> None:
     turns = {
         "sealed": {"role": "assistant", "content": "One moment.",
@@ -427,12 +401,12 @@ def test_redacted_thinking_in_turns_that_are_joined_is_kept_or_named(
         "plain": {"role": "assistant", "content": "It is sunny."},
     }  # fmt: skip
     message = {"role": "assistant", "content": [{"text": "Hi."}]}
-    server.media_type, server.data = "application/json", json.dumps(
+    server.media_type, server.body = "application/json", json.dumps(
         {"output": {"message": message}, "stopReason": "end_turn",
          "usage": {"inputTokens": 1, "outputTokens": 1}}
     ).encode()  # fmt: skip
     server.requests.clear()
-    by = Asking(make_provider(f"http://127.0.0.1:{server.server_address[1]}", type="bedrock"))
+    by = Asking(make_provider(server.origin, type="bedrock"))
     conversation = [QUESTION, *(turns[name] for name in order), QUESTION]
     asked = build_request(f"mock/{CLAUDE}", conversation, {"max_tokens": 4000})
     reply = asyncio.run(by.client.complete(asked))

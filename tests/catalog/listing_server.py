@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.servers.threaded import QuietHandler, ThreadedServer
 
 
 @dataclass
@@ -35,49 +34,29 @@ class Answer:
 Route = Callable[[Asked], Answer] | Answer
 
 
-class ListingServer:
+class ListingServer(ThreadedServer):
     """Answers by path; an unknown path is an empty 404. `asked` keeps every request."""
 
     def __init__(self, **routes: Route) -> None:
         self.routes: dict[str, Route] = dict(routes)
         self.asked: list[Asked] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(self._handler())
 
     def put(self, path: str, body: Any, status: int = 200, **headers: str) -> None:
         """Answer `path` with `body` from now on."""
         self.routes[path] = Answer(body, status, headers)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[QuietHandler]:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # head and body in one packet
 
             def do_GET(self) -> None:
                 url = urlsplit(self.path)
-                length = int(self.headers.get("content-length", 0))
-                body = json.loads(self.rfile.read(length)) if length else None
+                sent = self.read_body()
+                body = json.loads(sent) if sent else None
                 headers = {k.lower(): v for k, v in self.headers.items()}
                 asked = Asked(self.command, url.path, dict(parse_qsl(url.query)), headers, body)
                 outer.asked.append(asked)
@@ -93,14 +72,6 @@ class ListingServer:
                     content = content.encode()
                 if not isinstance(content, bytes):
                     content = json.dumps(content).encode()
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                """Quiet."""
+                self.answer(content, answer.status, answer.headers)
 
         return Handler

@@ -6,15 +6,15 @@ import contextlib
 import json
 import random
 import socketserver
-import threading
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.servers.threaded import ThreadedServer
 
 _NOT_SENT = ("content-length", "transfer-encoding", "content-encoding", "connection", "keep-alive")
 
 
-class ReplayServer:
+class ReplayServer(ThreadedServer):
     """Answers each request with the interaction that was put on, and keeps what was asked.
 
     Attributes:
@@ -25,32 +25,17 @@ class ReplayServer:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
         self._answer: Mapping[str, Any] = {}
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.replay = self
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="replay-server", daemon=True
-        )
+        super().__init__(_Handler, kind=_Server)
+        assert isinstance(self.server, _Server)
+        self.server.replay = self
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.origin
 
     def put_on(self, interaction: Mapping[str, Any]) -> None:
         self._answer = interaction
         self.asked.clear()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self) -> tuple[bytes, list[bytes]]:
         """Head and body of the answer, the body in pieces."""

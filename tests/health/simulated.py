@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
+from tests.servers.threaded import QuietHandler, ThreadedServer
 from toolkit.health.monitoring.lease import Lease
 from toolkit.health.monitoring.monitor import Monitor
 from toolkit.health.monitoring.schedule import Intervals
@@ -40,7 +39,7 @@ class SimulatedClock:
         self.t += seconds
 
 
-class ListingServer:
+class ListingServer(ThreadedServer):
     """Answers every GET by `respond()`, and keeps count of all that it was asked."""
 
     def __init__(self, respond: Respond) -> None:
@@ -48,39 +47,28 @@ class ListingServer:
         asked = self.asked = []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 asked.append(("GET", self.path))
                 status, body, headers = outer.respond()
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
+                self.answer(body.encode(), status, headers)
 
             def do_POST(self) -> None:
                 asked.append(("POST", self.path))
                 self.send_error(500)
 
-            def log_message(self, *args: Any) -> None:
-                pass
+        super().__init__(Handler)
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        Thread(target=self.http.serve_forever, daemon=True).start()
+    @property
+    def url(self) -> str:
+        return f"{self.origin}/v1"
 
 
 @contextmanager
 def listing_server(respond: Respond) -> Iterator[ListingServer]:
     """A server for the length of a block."""
-    server = ListingServer(respond)
-    try:
+    with ListingServer(respond) as server:
         yield server
-    finally:
-        server.http.shutdown()
-        server.http.server_close()
 
 
 def good() -> tuple[int, str, dict[str, str]]:

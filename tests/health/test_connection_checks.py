@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
 from tests.catalog.listing_server import ListingServer
+from tests.servers.threaded import QuietHandler, ThreadedServer
 from toolkit.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -30,30 +29,24 @@ LISTING = json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "large"
 Respond = Callable[[str, str | None], tuple[int, str]]
 
 
-class Server:
+class Server(ThreadedServer):
     """Answers GET by a function of path and bearer key; counts what was asked."""
 
     def __init__(self, respond: Respond) -> None:
         asked = self.asked = []
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self):
                 sent = (self.headers["Authorization"] or "").removeprefix("Bearer ") or None
                 asked.append((self.path, sent))
                 status, body = respond(self.path, sent)
-                self.send_response(status)
-                if 300 <= status < 400:
-                    self.send_header("location", body)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
+                self.answer(
+                    body.encode(), status, {"location": body} if 300 <= status < 400 else None
+                )
 
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        Thread(target=self.http.serve_forever, daemon=True).start()
+        super().__init__(Handler)
+        self.url = f"{self.origin}/v1"
+        self.start()
 
 
 @pytest.fixture
@@ -66,8 +59,7 @@ def serve():
 
     yield start
     for server in running:
-        server.http.shutdown()
-        server.http.server_close()
+        server.stop()
 
 
 def guarded(path, key):
@@ -177,8 +169,7 @@ def test_each_way_to_fail_is_its_own_answer(serve, status, body, expected):
 
 def test_nobody_there(serve):
     server = serve(guarded)
-    server.http.shutdown()
-    server.http.server_close()
+    server.stop()
     result = probe(server.url)
     assert answers(result) == "+-??"
     assert result.error.blame == "network"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
+from tests.servers.threaded import QuietHandler, ThreadedServer
 from toolkit.providers.discovery import find_local_servers
 from toolkit.providers.provider import presets
 from toolkit.providers.provider_list import find_named
@@ -23,25 +22,16 @@ def serve():
     servers = []
 
     def start(body: bytes, status: int = 200) -> str:
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self):
-                self.send_response(status)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(body, status)
 
-            def log_message(self, *args):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/v1"
+        servers.append(ThreadedServer(Handler).start())
+        return f"{servers[-1].origin}/v1"
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
 def look(**urls) -> list:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+from tests.servers.threaded import QuietHandler, ThreadedServer
 
 
 @dataclass(frozen=True)
@@ -41,21 +40,29 @@ class Received:
     body: bytes
 
 
-@dataclass
-class Collector:
+class Collector(ThreadedServer):
     """Use it in a `with` block; `status` is what it answers.
 
     Attributes:
         endpoint: its address without a path.
     """
 
-    status: int = 200
-    port: int = 0
-    requests: list[Received] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.status = 200
+        self.requests: list[Received] = []
+        collector = self
+
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                collector.requests.append(Received(self.path, headers, self.read_body()))
+                self.answer(status=collector.status)
+
+        super().__init__(Handler)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.origin
 
     def spans(self) -> list[ReceivedSpan]:
         return [span for body in self._bodies("/v1/traces") for span in spans_of(body)]
@@ -78,38 +85,6 @@ class Collector:
             if request.path == path:
                 packed = request.headers.get("content-encoding") == "gzip"
                 yield gzip.decompress(request.body) if packed else request.body
-
-    def __enter__(self) -> Self:
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                collector.requests.append(Received(self.path, headers, body))
-                self.send_response(collector.status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def spans_of(body: bytes) -> Iterator[ReceivedSpan]:

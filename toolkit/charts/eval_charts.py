@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import plotly.graph_objects as go
 
 from toolkit.charts.numbers import count, duration, money
-from toolkit.charts.palette import GREY, colours_of
-from toolkit.charts.style import new_figure, plain, say
+from toolkit.charts.palette import colours_of
+from toolkit.charts.style import error_bars, new_figure, plain, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def eval_scores(summary: pd.DataFrame, *, of: str = "") -> go.Figure:
             mode="markers",
             x=known["mean"].astype(float),
             y=[plain(name) for name in known["name"]],
-            error_x=_bounds(known),
+            error_x=error_bars(known, "mean"),
             marker={"size": 10, "color": [colours[str(name)] for name in known["model"]]},
             customdata=_interval_texts(known),
             hovertemplate="%{y}: %{customdata}<extra></extra>",
@@ -75,7 +75,7 @@ def eval_tradeoff(
             mode="markers+text",
             x=known[against].astype(float),
             y=known["mean"].astype(float),
-            error_y=_bounds(known),
+            error_y=error_bars(known, "mean"),
             text=[plain(name) for name in known["name"]],
             textposition="top center",
             cliponaxis=False,
@@ -106,18 +106,6 @@ def _samples(known: pd.DataFrame) -> str:
         return "0"
     least, most = int(known["n"].min()), int(known["n"].max())
     return count(most) if least == most else f"{count(least)} to {count(most)}"
-
-
-def _bounds(known: pd.DataFrame) -> dict[str, object]:
-    mean = known["mean"].astype(float)
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": known["high"].astype(float) - mean,
-        "arrayminus": mean - known["low"].astype(float),
-        "thickness": 1.5,
-        "color": GREY,
-    }
 
 
 def _interval_texts(known: pd.DataFrame) -> list[str]:

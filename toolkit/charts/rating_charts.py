@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import plotly.graph_objects as go
 
 from toolkit.charts.numbers import count, duration, money
-from toolkit.charts.palette import GREY, colours_of
-from toolkit.charts.style import new_figure, plain, say
+from toolkit.charts.palette import colours_of
+from toolkit.charts.style import error_bars, new_figure, plain, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def rating_tradeoff(ratings: pd.DataFrame) -> go.Figure:
                 name=name,
                 x=part["usd_per_thousand"].astype(float),
                 y=part["rating"].astype(float),
-                error_y=_bounds(part),
+                error_y=error_bars(part, "rating"),
                 text=[_label(row) for row in part.to_dict("records")],
                 textposition="top center",
                 cliponaxis=False,
@@ -69,15 +69,3 @@ def _hover(row: Mapping[Hashable, Any]) -> str:
         f"{money(float(row['usd_per_thousand']))} for 1,000 calls, "
         f"TTFT p50 {duration(float(row['p50_ms']))}"
     )
-
-
-def _bounds(part: pd.DataFrame) -> dict[str, object]:
-    rating = part["rating"].astype(float)
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": part["high"].astype(float) - rating,
-        "arrayminus": rating - part["low"].astype(float),
-        "thickness": 1.5,
-        "color": GREY,
-    }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+
+from toolkit.charts.palette import GREY
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def new_figure(
@@ -48,3 +53,16 @@ def say(figure: go.Figure, text: str) -> go.Figure:
 def plain(text: object) -> str:
     """A name as a chart may show it: plotly reads a little HTML, a model's name is none."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def error_bars(rows: pd.DataFrame, middle: str) -> dict[str, object]:
+    """Error bars from the columns `low` and `high` around the column `middle`."""
+    value = rows[middle].astype(float)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": rows["high"].astype(float) - value,
+        "arrayminus": value - rows["low"].astype(float),
+        "thickness": 1.5,
+        "color": GREY,
+    }

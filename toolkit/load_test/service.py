@@ -18,6 +18,7 @@ from toolkit.calls.chat_request import build_request
 from toolkit.display import Card, Shown, money
 from toolkit.errors import InvalidInput
 from toolkit.evals.config import find_dataset
+from toolkit.evals.running.dependencies import RunDependencies
 from toolkit.evals.running.job import run_lock, with_real_status
 from toolkit.load_test.load_config import (
     LoadTestConfig,
@@ -34,41 +35,12 @@ from toolkit.pricing.spend import read_answer_lengths
 from toolkit.store.queries.load_tests import find_load_tests, load_test_rows, request_rows
 
 if TYPE_CHECKING:
-    from toolkit.calls.client import Client
-    from toolkit.calls.sync_calls import Portal
-    from toolkit.pricing.budget import Budgets
-    from toolkit.pricing.price_cache import PriceCache
-    from toolkit.providers.provider import Provider
-    from toolkit.settings import Settings
     from toolkit.store.store import Store
 
 OnLoadProgress = Callable[[LoadProgress], None]
 
 _SAMPLED: Final = 20
 _POLL_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadTestDependencies:
-    """The parts of the toolkit that load tests work with.
-
-    Attributes:
-        settings: the home folder, and the rate limit of providers without one of their own.
-        store: runs and calls.
-        client: sends requests; created when first used.
-        portal: the background event loop; created when first used.
-        prices: prices of models.
-        budgets: caps on what is spent; created when first used.
-        resolve: provider and model id of `provider/model_id`.
-    """
-
-    settings: Settings
-    store: Store
-    client: Callable[[], Client]
-    portal: Callable[[], Portal]
-    prices: PriceCache[Provider]
-    budgets: Callable[[], Budgets]
-    resolve: Callable[[str], tuple[Provider, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +93,7 @@ class LoadEstimate(Shown):
 class LoadTests:
     """The load tests of one home folder."""
 
-    def __init__(self, deps: LoadTestDependencies) -> None:
+    def __init__(self, deps: RunDependencies) -> None:
         self._deps = deps
 
     def run(
@@ -248,7 +220,7 @@ class _Job:
 
     def __init__(
         self,
-        deps: LoadTestDependencies,
+        deps: RunDependencies,
         config: LoadTestConfig,
         on_progress: OnLoadProgress | None,
     ) -> None:

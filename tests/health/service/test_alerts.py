@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
 from tests.health.simulated import SimulatedClock, good, listing_server, new_monitor, new_toolkit
 from tests.health.simulated import play as run_for
+from tests.servers.threaded import QuietHandler, ThreadedServer
 from toolkit.errors import ToolkitError
 from toolkit.health.monitoring.incident_tracker import post
 from toolkit.settings import Settings
@@ -20,28 +19,22 @@ TOKEN = "T" + "x" * 30
 TOLD = {"incident_id": "i1", "event": "opened", "text": "acme is down"}
 
 
-class Hook:
+class Hook(ThreadedServer):
     """A webhook that answers as it is told to, and keeps what it heard."""
 
     def __init__(self):
         self.heard, self.statuses = [], []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.read_body())
                 status = outer.statuses.pop(0) if outer.statuses else 204
                 outer.heard.append((status, body, self.headers["idempotency-key"], self.path))
-                self.send_response(status)
-                self.send_header("content-length", "0")
-                self.end_headers()
+                self.answer(status=status)
 
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/hooks/{TOKEN}?wait=true"
-        Thread(target=self.http.serve_forever, daemon=True).start()
+        super().__init__(Handler)
+        self.url = f"{self.origin}/hooks/{TOKEN}?wait=true"
 
     @property
     def taken(self):
@@ -50,10 +43,8 @@ class Hook:
 
 @pytest.fixture
 def hook():
-    hook = Hook()
-    yield hook
-    hook.http.shutdown()
-    hook.http.server_close()
+    with Hook() as hook:
+        yield hook
 
 
 def test_each_event_is_told_once_though_the_webhook_fails_at_first(hook, caplog):

@@ -1,4 +1,4 @@
-"""What evaluations use of the toolkit: store, client, prices, catalog; nothing else."""
+"""What evaluations and load tests use of the toolkit: store, client, prices; nothing else."""
 
 from __future__ import annotations
 
@@ -18,20 +18,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvalDependencies:
-    """The parts that evaluations work with.
+class RunDependencies:
+    """The parts that runs work with.
 
     Attributes:
-        settings: the home folder.
+        settings: the home folder, and the rate limit of providers without one of their own.
         store: runs, samples and calls.
         client: sends requests; created when first used, as reading runs needs none.
         portal: the background event loop; created when first used.
         prices: prices of models.
         budgets: caps on what is spent; created when first used.
         resolve: provider and model id of `provider/model_id`.
-        embed: vectors of texts, by an embedding model.
-        capabilities_of: what the catalog says that a model can do.
-        worker_command: starts a worker process, which calls `toolkit.evals.running.worker.serve`.
     """
 
     settings: Settings
@@ -41,6 +38,18 @@ class EvalDependencies:
     prices: PriceCache[Provider]
     budgets: Callable[[], Budgets]
     resolve: Callable[[str], tuple[Provider, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalDependencies(RunDependencies):
+    """The parts that evaluations work with.
+
+    Attributes:
+        embed: vectors of texts, by an embedding model.
+        capabilities_of: what the catalog says that a model can do.
+        worker_command: starts a worker process, which calls `toolkit.evals.running.worker.serve`.
+    """
+
     embed: Callable[..., Awaitable[Embedding]]
     capabilities_of: Callable[[str], Sequence[str]]
     worker_command: Sequence[str]
