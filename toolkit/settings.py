@@ -85,6 +85,8 @@ class Settings(BaseSettings):
             `http://localhost:4318`; without it, OpenTelemetry's own `OTEL_*` variables decide.
         otlp_content: whether prompts and answers are exported with the spans; only with
             `recording = "full"`.
+        otlp_propagate: whether a request to a provider names the trace that it belongs to
+            (`traceparent`, `tracestate`).
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -129,6 +131,7 @@ class Settings(BaseSettings):
     shadow_share: float = Field(default=1.0, ge=0, le=1)
     otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     otlp_content: bool = False
+    otlp_propagate: bool = False
 
     @field_validator("home")
     @classmethod

@@ -172,6 +172,7 @@ class Toolkit:
             expand=lambda request, keep_first: self.chains.expand(request, keep_first=keep_first),
             prepare=self._prepare,
             find_limiter=self._find_limiter,
+            trace_headers=self.tracing.headers_for,
             similar=lambda model: self.catalog.similar(model),
         )
 
@@ -251,7 +252,14 @@ class Toolkit:
         """Reports requests to OpenTelemetry, where a collector or a tracer is configured."""
         from toolkit.calls.otel.tracing import Tracing
 
-        return Tracing(self.settings)
+        return Tracing(self.settings, self._find_server)
+
+    def _find_server(self, provider: str) -> tuple[str, int] | None:
+        """Host and port of a provider, where it has an address."""
+        from toolkit.providers.provider import host_and_port
+
+        found = self.registry.find(provider)
+        return None if found is None else host_and_port(found.base_url)
 
     async def _prepare(self, model: str) -> None:
         """Start the local server if its model is called, and load the price."""

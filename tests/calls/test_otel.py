@@ -91,6 +91,9 @@ def test_a_call_is_a_span_with_the_attempt_below_it(lab, collector, provider):
     }
     assert {name: request.attributes.get(name) for name in expected} == expected
     assert attempt.attributes["http.response.status_code"] == 200
+    for span in (request, attempt):
+        assert span.attributes["server.address"] == "127.0.0.1"
+        assert span.attributes["server.port"] == provider.port
     assert "gen_ai.usage.input_tokens" not in attempt.attributes  # else a backend counts twice
 
     (duration,) = metrics["gen_ai.client.operation.duration"]
@@ -114,6 +117,12 @@ def test_a_stream_has_the_time_to_its_first_chunk(lab, collector, provider):
     assert spans["chat"].attributes["gen_ai.request.stream"] is True
     (point,) = metrics["gen_ai.client.operation.time_to_first_chunk"]
     assert point.sum == ttft_s
+    (gaps,) = metrics["gen_ai.client.operation.time_per_output_chunk"]
+    offsets = stream.reply.timing.chunk_offsets_us
+    assert (gaps.count, len(offsets)) == (len(ANSWER.split()) - 1, len(ANSWER.split()))
+    assert gaps.sum == pytest.approx((offsets[-1] - offsets[0]) / 1e6)
+    names = {attribute.key for attribute in gaps.attributes}
+    assert {"server.address", "server.port", "gen_ai.operation.name"} <= names
 
 
 def test_each_attempt_is_a_span_of_its_own(lab, collector, provider):
@@ -203,6 +212,27 @@ def test_the_active_span_of_the_program_is_the_parent(home, provider, monkeypatc
     for request in requests:
         assert request.parent.span_id == work.get_span_context().span_id
         assert request.context.trace_id == work.get_span_context().trace_id
+
+
+@pytest.mark.parametrize("is_asked_for", [False, True])
+def test_a_provider_learns_the_trace_only_where_that_is_set(
+    home, provider, monkeypatch, is_asked_for
+):
+    program = TracerProvider()
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", program)
+    if is_asked_for:
+        monkeypatch.setenv("TOOLKIT_OTLP_PROPAGATE", "1")
+    toolkit = opened(home, provider)
+    with program.get_tracer("program").start_as_current_span("its own work") as work:
+        toolkit.complete("mock/m", PROMPT)
+        with toolkit.stream("mock/m", PROMPT) as stream:
+            "".join(stream)
+    toolkit.complete("mock/m", PROMPT)  # no span is active
+    toolkit.close()
+    context = work.get_span_context()
+    expected = f"00-{context.trace_id:032x}-{context.span_id:016x}-" if is_asked_for else ""
+    sent = [request.headers.get("traceparent", "")[:53] for request in provider.requests]
+    assert sent == [expected, expected, ""]
 
 
 def test_a_call_of_plain_litellm_code_is_a_span(lab, collector):

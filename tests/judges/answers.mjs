@@ -19,11 +19,17 @@ export const fails = async (act) => {
   }
 };
 
+// The model that the present feature is tried with; importers see it change.
+export let model = 'mock/m';
+
+// Each name is MODEL=FEATURE.
 export const report = async (features, names) => {
   const told = {};
   for (const name of names) {
+    const [chosen, feature] = name.split('=');
+    model = chosen;
     try {
-      told[name] = await features[name]();
+      told[name] = await features[feature]();
     } catch (error) {
       told[name] = `${error.name}: ${error.message} ${error.responseBody ?? ''}`;
     }

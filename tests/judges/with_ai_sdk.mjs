@@ -2,7 +2,7 @@
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { address, fails, picture, report, schema, token } from './answers.mjs';
+import { address, fails, model, picture, report, schema, token } from './answers.mjs';
 import { embed, generateObject, generateText, jsonSchema, streamText, tool } from 'ai';
 
 const [kind, ...names] = process.argv.slice(2);
@@ -19,7 +19,7 @@ const gateway = {
   anthropic: () => createAnthropic(settings),
 }[kind]();
 const tools = { weather: tool({ description: 'The weather.', inputSchema: jsonSchema(schema) }) };
-const asking = (model = 'mock/m') => ({ model: gateway(model), prompt: 'hi', maxRetries: 0 });
+const asking = (name = model) => ({ model: gateway(name), prompt: 'hi', maxRetries: 0 });
 const called = ([call]) => [call.toolName, call.input];
 const drain = async (options) => {
   const made = streamText({ ...options, onError: () => {} });
@@ -44,7 +44,7 @@ const features = {
   'streamed tools': async () => called(await (await drain({ ...asking(), tools })).made.toolCalls),
   picture: async () => {
     const content = [{ type: 'text', text: 'what?' }, { type: 'image', image: picture, mediaType: 'image/png' }];
-    return (await generateText({ model: gateway('mock/m'), messages: [{ role: 'user', content }], maxRetries: 0 })).text;
+    return (await generateText({ model: gateway(model), messages: [{ role: 'user', content }], maxRetries: 0 })).text;
   },
   schema: async () => (await generateObject({ ...asking(), schema: jsonSchema(schema) })).object,
   embeddings: async () =>

@@ -1,11 +1,11 @@
 // Anthropic's own package for JavaScript; prints one JSON line.
 import Anthropic from '@anthropic-ai/sdk';
-import { fails, origin, picture, report, schema, token } from './answers.mjs';
+import { fails, model, origin, picture, report, schema, token } from './answers.mjs';
 
 const client = new Anthropic({ baseURL: origin, apiKey: token, maxRetries: 0 });
 const messages = [{ role: 'user', content: 'hi' }];
 const tools = [{ name: 'weather', input_schema: schema }];
-const asking = (more = {}) => ({ model: 'mock/m', max_tokens: 50, messages, ...more });
+const asking = (more = {}) => ({ model, max_tokens: 50, messages, ...more });
 const called = (answer) => answer.content.filter(({ type }) => type === 'tool_use').map(({ name, input }) => [name, input])[0];
 const said = (answer) => [answer.content[0].text, answer.usage.output_tokens];
 

@@ -1,11 +1,11 @@
 // Ollama's own package for JavaScript; prints one JSON line.
 import { Ollama } from 'ollama';
-import { fails, origin, picture, report, schema, token } from './answers.mjs';
+import { fails, model, origin, picture, report, schema, token } from './answers.mjs';
 
 const client = new Ollama({ host: origin, headers: { Authorization: `Bearer ${token}` } });
 const messages = [{ role: 'user', content: 'hi' }];
 const tools = [{ type: 'function', function: { name: 'weather', parameters: schema } }];
-const asking = (more = {}) => ({ model: 'mock/m', messages, ...more });
+const asking = (more = {}) => ({ model, messages, ...more });
 const drain = async (more) => {
   let text = '';
   let calls = [];

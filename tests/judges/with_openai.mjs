@@ -1,11 +1,11 @@
 // OpenAI's own package for JavaScript; prints one JSON line.
 import OpenAI from 'openai';
-import { address, fails, picture, report, schema, token } from './answers.mjs';
+import { address, fails, model, picture, report, schema, token } from './answers.mjs';
 
 const client = new OpenAI({ baseURL: address, apiKey: token, maxRetries: 0 });
 const messages = [{ role: 'user', content: 'hi' }];
 const tools = [{ type: 'function', function: { name: 'weather', parameters: schema } }];
-const asking = (more = {}) => ({ model: 'mock/m', messages, ...more });
+const asking = (more = {}) => ({ model, messages, ...more });
 const called = ([call]) => [call.function.name, JSON.parse(call.function.arguments)];
 
 const features = {
@@ -27,7 +27,7 @@ const features = {
   picture: async () => {
     const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${picture}` } };
     const content = [{ type: 'text', text: 'what?' }, image];
-    const asked = { model: 'mock/m', messages: [{ role: 'user', content }] };
+    const asked = { model, messages: [{ role: 'user', content }] };
     return (await client.chat.completions.create(asked)).choices[0].message.content;
   },
   schema: async () => {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,6 +53,7 @@ class AttemptDeps:
     ledger: CallRecorder
     identities: Identities
     lag: LagMeter = field(default_factory=LagMeter)
+    trace_headers: Callable[[str], Mapping[str, str]] = lambda request_id: {}
 
 
 class Attempt:
@@ -164,7 +165,10 @@ class Attempt:
         self.written = written
         record = self.record
         guard = Guard(self._tools.sessions, local=self.this.provider.is_local)
-        await guard.exchange(record, written.url, written.headers, written.body, written.method)
+        headers = written.headers
+        if traced := self._tools.trace_headers(self.request.request_id):
+            headers = {**traced, **headers}
+        await guard.exchange(record, written.url, headers, written.body, written.method)
         if record.status is None or record.status >= 400:
             raise error_classes.status_error(record, self._context())
         return written

@@ -69,6 +69,7 @@ class Client:
         prepare: awaited with each model's name before it is resolved (a local server starts).
         find_limiter: keeps the rate limits elsewhere, for a process that shares them with others;
             None: in this client.
+        trace_headers: id of a request -> headers that name its trace to the provider.
         similar: models whose names are like that of one that does not exist; the hint names them.
     """
 
@@ -85,6 +86,7 @@ class Client:
         expand: Callable[[ChatRequest, bool], ChatRequest] = lambda request, keep_first: request,
         prepare: Callable[[str], Awaitable[None]] | None = None,
         find_limiter: Callable[[RateLimit], Limiter] | None = None,
+        trace_headers: Callable[[str], Mapping[str, str]] = lambda request_id: {},
         similar: Callable[[str], Sequence[str]] = lambda model: (),
     ) -> None:
         self._resolve = resolve
@@ -100,6 +102,7 @@ class Client:
             sessions=self._sessions,
             ledger=self.ledger,
             identities=Identities(settings),
+            trace_headers=trace_headers,
         )
 
     async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:

@@ -223,6 +223,16 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
+def host_and_port(url: str) -> tuple[str, int] | None:
+    """Host and port of a URL; None of none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname else None
+
+
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers for display: secret values are replaced by `…`."""
     public = getattr(headers, "public", None)

@@ -20,12 +20,22 @@ WEATHER = {
 }
 
 
+_chosen = "mock/m"
+
+
+def chosen() -> str:
+    """The model that the present feature is tried with."""
+    return _chosen
+
+
 def tell(features: Mapping[str, Callable[[], Any]]) -> None:
-    """Run the features named on the command line, in order, and print what each gave."""
+    """Try what the command line names, in order (`MODEL=FEATURE`), and print what each gave."""
+    global _chosen
     told = {}
     for name in sys.argv[1:]:
+        _chosen, _, feature = name.partition("=")
         try:
-            told[name] = features[name]()
+            told[name] = features[feature]()
         except Exception as error:
             told[name] = f"{type(error).__name__}: {error}"
     print(json.dumps(told))

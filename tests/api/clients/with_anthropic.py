@@ -7,7 +7,7 @@ import os
 
 import anthropic
 
-from tests.api.clients.asking import PICTURE, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, WEATHER, chosen, fails, tell
 
 OPTIONS = {
     "base_url": os.environ["GATEWAY_URL"].removesuffix("/v1"),
@@ -20,8 +20,10 @@ FUNCTION = WEATHER["function"]
 TOOL = {"name": FUNCTION["name"], "input_schema": FUNCTION["parameters"]}
 
 
-def ask(messages=HI, model="mock/m", **options):
-    return CLIENT.messages.create(model=model, max_tokens=100, messages=messages, **options)
+def ask(messages=HI, model=None, **options):
+    return CLIENT.messages.create(
+        model=model or chosen(), max_tokens=100, messages=messages, **options
+    )
 
 
 def whole():
@@ -30,7 +32,7 @@ def whole():
 
 
 def stream():
-    with CLIENT.messages.stream(model="mock/m", max_tokens=100, messages=HI) as made:
+    with CLIENT.messages.stream(model=chosen(), max_tokens=100, messages=HI) as made:
         return ["".join(made.text_stream), made.get_final_message().usage.output_tokens]
 
 
@@ -38,7 +40,7 @@ def asynchronous():
     async def go():
         async with (
             anthropic.AsyncAnthropic(**OPTIONS) as client,
-            client.messages.stream(model="mock/m", max_tokens=100, messages=HI) as made,
+            client.messages.stream(model=chosen(), max_tokens=100, messages=HI) as made,
         ):
             return "".join([text async for text in made.text_stream])
 
@@ -51,7 +53,7 @@ def _called(answer):
 
 
 def streamed_tools():
-    with CLIENT.messages.stream(model="mock/m", max_tokens=100, messages=HI, tools=[TOOL]) as made:
+    with CLIENT.messages.stream(model=chosen(), max_tokens=100, messages=HI, tools=[TOOL]) as made:
         return _called(made.get_final_message())
 
 

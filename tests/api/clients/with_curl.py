@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 
-from tests.api.clients.asking import fails, tell
+from tests.api.clients.asking import chosen, fails, tell
 
 URL, TOKEN = os.environ["GATEWAY_URL"], os.environ["GATEWAY_TOKEN"]
 
@@ -21,8 +21,8 @@ def curl(path, body=None, *more):
     return done.stdout
 
 
-def ask(model="mock/m", **options):
-    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **options}
+def ask(model=None, **options):
+    body = {"model": model or chosen(), "messages": [{"role": "user", "content": "hi"}], **options}
     return curl("/chat/completions", body, "-N")
 
 

@@ -8,7 +8,7 @@ import instructor
 import openai
 from pydantic import BaseModel
 
-from tests.api.clients.asking import fails, tell
+from tests.api.clients.asking import chosen, fails, tell
 
 OPTIONS = {
     "base_url": os.environ["GATEWAY_URL"],
@@ -24,10 +24,10 @@ class weather(BaseModel):
     city: str
 
 
-def ask(mode, model="mock/m", **options):
+def ask(mode, model=None, **options):
     client = instructor.from_openai(openai.OpenAI(**OPTIONS), mode=mode)
     return client.chat.completions.create(
-        model=model, messages=HI, response_model=weather, max_retries=0, **options
+        model=model or chosen(), messages=HI, response_model=weather, max_retries=0, **options
     )
 
 
@@ -39,7 +39,7 @@ def tools():
 def streamed_tools():
     client = instructor.from_openai(openai.OpenAI(**OPTIONS), mode=instructor.Mode.TOOLS)
     parts = client.chat.completions.create_partial(
-        model="mock/m", messages=HI, response_model=weather, max_retries=0
+        model=chosen(), messages=HI, response_model=weather, max_retries=0
     )
     return ["weather", list(parts)[-1].model_dump()]
 

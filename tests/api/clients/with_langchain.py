@@ -7,7 +7,7 @@ import os
 
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, chosen, fails, tell
 
 OPTIONS = {
     "base_url": os.environ["GATEWAY_URL"],
@@ -16,8 +16,8 @@ OPTIONS = {
 }
 
 
-def chat(model="mock/m", **options):
-    return ChatOpenAI(model=model, **OPTIONS, **options)
+def chat(model=None, **options):
+    return ChatOpenAI(model=model or chosen(), **OPTIONS, **options)
 
 
 def whole():

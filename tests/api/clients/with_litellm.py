@@ -10,7 +10,7 @@ os.environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTI
 
 import litellm
 
-from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, chosen, fails, tell
 
 OPTIONS = {
     "api_base": os.environ["GATEWAY_URL"],
@@ -19,11 +19,14 @@ OPTIONS = {
     "num_retries": 0,
 }
 HI = [{"role": "user", "content": "hi"}]
-MODEL = "openai/mock/m"
 
 
-def ask(messages=HI, model=MODEL, **options):
-    return litellm.completion(model=model, messages=messages, **OPTIONS, **options)
+def _model():
+    return f"openai/{chosen()}"
+
+
+def ask(messages=HI, model=None, **options):
+    return litellm.completion(model=model or _model(), messages=messages, **OPTIONS, **options)
 
 
 def whole():
@@ -39,7 +42,7 @@ def stream(**options):
 
 def asynchronous():
     async def go():
-        made = await litellm.acompletion(model=MODEL, messages=HI, stream=True, **OPTIONS)
+        made = await litellm.acompletion(model=_model(), messages=HI, stream=True, **OPTIONS)
         return "".join([c.choices[0].delta.content or "" async for c in made if c.choices])
 
     return asyncio.run(go())

@@ -8,7 +8,7 @@ import os
 
 import ollama
 
-from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, chosen, fails, tell
 
 HOST = os.environ["GATEWAY_URL"].removesuffix("/v1")
 OPTIONS = {"host": HOST, "headers": {"Authorization": f"Bearer {os.environ['GATEWAY_TOKEN']}"}}
@@ -16,8 +16,8 @@ CLIENT = ollama.Client(**OPTIONS)
 HI = [{"role": "user", "content": "hi"}]
 
 
-def chat(messages=HI, model="mock/m", **options):
-    return CLIENT.chat(model=model, messages=messages, **options)
+def chat(messages=HI, model=None, **options):
+    return CLIENT.chat(model=model or chosen(), messages=messages, **options)
 
 
 def whole():
@@ -33,7 +33,7 @@ def stream():
 def asynchronous():
     async def go():
         client = ollama.AsyncClient(**OPTIONS)
-        made = await client.chat(model="mock/m", messages=HI, stream=True)
+        made = await client.chat(model=chosen(), messages=HI, stream=True)
         return "".join([piece.message.content or "" async for piece in made])
 
     return asyncio.run(go())

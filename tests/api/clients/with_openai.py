@@ -8,7 +8,7 @@ import os
 
 import openai
 
-from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, chosen, fails, tell
 
 OPTIONS = {
     "base_url": os.environ["GATEWAY_URL"],
@@ -19,8 +19,8 @@ CLIENT = openai.OpenAI(**OPTIONS)
 HI = [{"role": "user", "content": "hi"}]
 
 
-def ask(messages=HI, model="mock/m", **options):
-    return CLIENT.chat.completions.create(model=model, messages=messages, **options)
+def ask(messages=HI, model=None, **options):
+    return CLIENT.chat.completions.create(model=model or chosen(), messages=messages, **options)
 
 
 def whole():
@@ -37,7 +37,7 @@ def stream():
 def asynchronous():
     async def go():
         async with openai.AsyncOpenAI(**OPTIONS) as client:
-            made = await client.chat.completions.create(model="mock/m", messages=HI, stream=True)
+            made = await client.chat.completions.create(model=chosen(), messages=HI, stream=True)
             return "".join([c.choices[0].delta.content or "" async for c in made if c.choices])
 
     return asyncio.run(go())
@@ -49,7 +49,7 @@ def tools():
 
 
 def streamed_tools():
-    with CLIENT.chat.completions.stream(model="mock/m", messages=HI, tools=[WEATHER]) as made:
+    with CLIENT.chat.completions.stream(model=chosen(), messages=HI, tools=[WEATHER]) as made:
         (call,) = made.get_final_completion().choices[0].message.tool_calls
     return [call.function.name, json.loads(call.function.arguments)]
 
@@ -71,6 +71,9 @@ tell(
         "whole": whole,
         "stream": stream,
         "asynchronous": asynchronous,
+        "completion": lambda: (
+            CLIENT.completions.create(model=chosen(), prompt="hi").choices[0].text
+        ),
         "tools": tools,
         "streamed tools": streamed_tools,
         "picture": picture,

@@ -10,7 +10,7 @@ import agents
 import openai
 from pydantic import BaseModel
 
-from tests.api.clients.asking import PICTURE, fails, tell
+from tests.api.clients.asking import PICTURE, chosen, fails, tell
 
 agents.set_tracing_disabled(True)
 agents.set_default_openai_client(
@@ -32,8 +32,8 @@ def weather(city: str) -> str:
     return json.dumps(["weather", {"city": city}])
 
 
-def agent(model="mock/m", **options):
-    client = agents.models.openai_provider.OpenAIProvider().get_model(model)
+def agent(model=None, **options):
+    client = agents.models.openai_provider.OpenAIProvider().get_model(model or chosen())
     return agents.Agent(name="tester", model=client, **options)
 
 

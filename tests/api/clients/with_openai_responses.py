@@ -8,7 +8,7 @@ import os
 
 import openai
 
-from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, SCHEMA, WEATHER, chosen, fails, tell
 
 OPTIONS = {
     "base_url": os.environ["GATEWAY_URL"],
@@ -19,8 +19,8 @@ CLIENT = openai.OpenAI(**OPTIONS)
 TOOL = {"type": "function", **WEATHER["function"], "strict": True}
 
 
-def ask(input="hi", model="mock/m", **options):
-    return CLIENT.responses.create(model=model, input=input, **options)
+def ask(input="hi", model=None, **options):
+    return CLIENT.responses.create(model=model or chosen(), input=input, **options)
 
 
 def whole():
@@ -29,7 +29,7 @@ def whole():
 
 
 def stream():
-    with CLIENT.responses.stream(model="mock/m", input="hi") as made:
+    with CLIENT.responses.stream(model=chosen(), input="hi") as made:
         text = "".join(e.delta for e in made if e.type == "response.output_text.delta")
         return [text, made.get_final_response().usage.output_tokens]
 
@@ -37,7 +37,7 @@ def stream():
 def asynchronous():
     async def go():
         async with openai.AsyncOpenAI(**OPTIONS) as client:
-            made = await client.responses.create(model="mock/m", input="hi", stream=True)
+            made = await client.responses.create(model=chosen(), input="hi", stream=True)
             return "".join([e.delta async for e in made if e.type == "response.output_text.delta"])
 
     return asyncio.run(go())
@@ -49,7 +49,7 @@ def _called(answer):
 
 
 def streamed_tools():
-    with CLIENT.responses.stream(model="mock/m", input="hi", tools=[TOOL]) as made:
+    with CLIENT.responses.stream(model=chosen(), input="hi", tools=[TOOL]) as made:
         made.until_done()
         return _called(made.get_final_response())
 

@@ -14,7 +14,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import ExternalToolset
 
-from tests.api.clients.asking import PICTURE, WEATHER, fails, tell
+from tests.api.clients.asking import PICTURE, WEATHER, chosen, fails, tell
 
 CLIENT = openai.AsyncOpenAI(
     base_url=os.environ["GATEWAY_URL"], api_key=os.environ["GATEWAY_TOKEN"], max_retries=0
@@ -29,8 +29,8 @@ class Place(BaseModel):
     city: str
 
 
-def agent(model="mock/m", **options):
-    chat = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=CLIENT))
+def agent(model=None, **options):
+    chat = OpenAIChatModel(model or chosen(), provider=OpenAIProvider(openai_client=CLIENT))
     return Agent(chat, retries=0, **options)
 
 

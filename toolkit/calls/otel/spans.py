@@ -8,8 +8,9 @@ backend which sums tokens over spans counts them once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import orjson
@@ -68,6 +69,7 @@ class RequestSpan:
         attempts: its rows, in order; none where it was refused before it was sent.
         error_code: why there was no answer; None where there was one.
         started_ns, ended_ns: its times, nanoseconds since the epoch.
+        servers: host and port of the providers of its attempts, as far as they are known.
     """
 
     request_id: str
@@ -77,6 +79,7 @@ class RequestSpan:
     error_code: str | None
     started_ns: int
     ended_ns: int
+    servers: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     @classmethod
     def of_rows(cls, attempts: Sequence[Call]) -> RequestSpan:
@@ -109,8 +112,14 @@ class RequestSpan:
                 "gen_ai.request.model": model_id or provider,
                 "gen_ai.response.model": last.response_model if last else None,
                 "error.type": self.error_code,
+                **self.server_of(last.provider if last else provider),
             }
         )
+
+    def server_of(self, provider: str) -> Attributes:
+        """The attributes that name the server of a provider."""
+        server = self.servers.get(provider)
+        return {} if server is None else {"server.address": server[0], "server.port": server[1]}
 
 
 def write_spans(
@@ -141,7 +150,7 @@ def write_spans(
     )
     context = trace.set_span_in_context(written, parent)
     for call in span.attempts:
-        _write_attempt(tracer, call, context, span.ended_ns, has_content=has_content)
+        _write_attempt(tracer, call, context, span, has_content=has_content)
     if span.error_code is not None:
         written.set_status(StatusCode.ERROR, _reason(span.answering, span.error_code, has_content))
     written.end(span.ended_ns)
@@ -164,6 +173,12 @@ class Measurements:
             description="Time to the first content of the attempt that answered, of streams.",
             explicit_bucket_boundaries_advisory=FIRST_CHUNK_BOUNDS_S,
         )
+        self._next_chunk = meter.create_histogram(
+            "gen_ai.client.operation.time_per_output_chunk",
+            unit="s",
+            description="Time between two chunks of content of the attempt that answered.",
+            explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S,
+        )
         self._tokens = meter.create_histogram(
             "gen_ai.client.token.usage",
             unit="{token}",
@@ -184,6 +199,8 @@ class Measurements:
         self._duration.record(taken_s, labels, context)
         if last is not None and last.stream and last.ttft_ms is not None:
             self._first_chunk.record(last.ttft_ms / 1000, labels, context)
+            for before, at in pairwise(last.chunk_offsets_us or ()):
+                self._next_chunk.record((at - before) / 1e6, labels, context)
         for call in span.attempts:
             self._count(call, labels, context)
 
@@ -202,21 +219,21 @@ def provider_name(provider: str) -> str:
 
 
 def _write_attempt(
-    tracer: Tracer, call: Call, context: Context, limit_ns: int, *, has_content: bool
+    tracer: Tracer, call: Call, context: Context, span: RequestSpan, *, has_content: bool
 ) -> None:
     started_ns = _nanoseconds(call.started_at)
     attempt = tracer.start_span(
         f"attempt {call.attempt} {call.model}",
         context=context,
         kind=SpanKind.CLIENT,
-        attributes=_attempt_attributes(call),
+        attributes=_attempt_attributes(call) | span.server_of(call.provider),
         start_time=started_ns,
     )
     if call.status != "ok":
         code = call.error_code or call.status
         attempt.set_status(StatusCode.ERROR, _reason(call, code, has_content))
     # The wall clock may have been set between the two; a span never ends before it starts.
-    attempt.end(max(started_ns, min(_attempt_end(call), limit_ns)))
+    attempt.end(max(started_ns, min(_attempt_end(call), span.ended_ns)))
 
 
 def _request_attributes(span: RequestSpan, last: Call) -> Attributes:

@@ -13,9 +13,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -54,10 +54,16 @@ class Tracing:
 
     Args:
         settings: the collector and the recording policy.
+        find_server: name of a provider -> host and port of its server, where it has an address.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        find_server: Callable[[str], tuple[str, int] | None] = lambda provider: None,
+    ) -> None:
         self._settings = settings
+        self._find_server = find_server
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
         self._waiting: queue.SimpleQueue[tuple[RequestSpan, Context | None] | None] = (
@@ -144,6 +150,21 @@ class Tracing:
         finally:
             context.detach(token)
 
+    def headers_for(self, request_id: str) -> Mapping[str, str]:
+        """The headers that name the trace of a request to its provider, if that is set.
+
+        They name the span that was active where the request was made: its own spans are written
+        after it has ended.
+        """
+        noted = self._open.get(request_id) if self._settings.otlp_propagate else None
+        if noted is None:
+            return {}
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        headers: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(headers, noted.parent)  # no baggage
+        return headers
+
     def flush(self) -> None:
         """Write and send what has been observed."""
         if self._thread is None:
@@ -183,9 +204,18 @@ class Tracing:
     def _write_all(self) -> None:
         while (finished := self._waiting.get()) is not None:
             try:
-                self._require_output().write(*finished)
+                span, parent = finished
+                self._require_output().write(self._with_servers(span), parent)
             except Exception as error:  # noqa: BLE001 - OpenTelemetry's trouble is not the call's
                 self._warn_once(f"a span could not be written ({type(error).__name__}: {error})")
+
+    def _with_servers(self, span: RequestSpan) -> RequestSpan:
+        servers = {}
+        for name in {call.provider for call in span.attempts}:
+            with suppress(ToolkitError):  # its entry is not valid any more
+                if (server := self._find_server(name)) is not None:
+                    servers[name] = server
+        return replace(span, servers=servers)
 
     def _require_output(self) -> Output:
         if self._output is None:
