@@ -1,11 +1,12 @@
 """Whether tests notice that a guard is missing: each is removed in turn, and a test must fail.
 
-    python -m benchmarks.guards [--only TEXT] [--output FILE]
+    python -m benchmarks.guards [--only TEXT]... [--output FILE]
 
 `guards.toml` lists guards, as text that is replaced in a file, with the tests that must notice.
 The checkout is copied to a temporary folder, so nothing here is changed. The tests of an entry
 run unchanged first: where they fail then, the entry says nothing and is reported as broken. Prints
-one line for each guard and a JSON summary; exits with 1 unless every removal was noticed.
+one line for each guard and a JSON summary; exits with 1 unless every removal was noticed. With
+`--only`, rows of other guards that the output file has already stay in it.
 """
 
 from __future__ import annotations
@@ -70,14 +71,17 @@ def check(guards: Sequence[Guard]) -> Iterator[dict[str, Any]]:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
                 shutil.copy2(source, copy / name)
-        good: dict[tuple[str, ...], bool] = {}
+        good: dict[tuple[str, ...], tuple[int, str]] = {}
         for guard in guards:
             if guard.tests not in good:
-                good[guard.tests] = _run(copy, guard.tests)[0] == 0
+                good[guard.tests] = _run(copy, guard.tests)
             path = copy / guard.file
             text = path.read_text("utf-8")
-            if text.count(guard.old) != 1 or not good[guard.tests]:
-                reason = "its tests fail unchanged" if guard.old in text else "its text is gone"
+            unchanged, failing = good[guard.tests]
+            if text.count(guard.old) != 1 or unchanged != 0:
+                reason = f"its tests fail unchanged: {failing}"
+                if text.count(guard.old) != 1:
+                    reason = "its text is not there once"
                 yield {"guard": guard.name, "is_noticed": False, "by": "", "problem": reason}
                 continue
             path.write_text(text.replace(guard.old, guard.new), "utf-8")
@@ -106,22 +110,40 @@ def _run(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
     return done.returncode, failed[1] if failed else ""
 
 
+def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    noticed = sum(bool(row["is_noticed"]) for row in rows)
+    return {"guards": len(rows), "noticed": noticed, "rows": rows}
+
+
+def _earlier(path: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a result that was written before, by guard."""
+    if not path.exists():
+        return {}
+    return {row["guard"]: row for row in json.loads(path.read_text("utf-8"))["rows"]}
+
+
 def main() -> None:
     """Check the guards and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="Guards whose name or file holds this text.")
+    parser.add_argument(
+        "--only", action="append", help="Guards whose name or file holds this text; repeatable."
+    )
     parser.add_argument("--output", type=Path, help="Write the result to this file, too.")
     options = parser.parse_args()
-    guards = [g for g in read_guards() if options.only in g.name or options.only in g.file]
+    table = read_guards()
+    texts = options.only or [""]
     rows = []
-    for row in check(guards):
+    for row in check([g for g in table if any(t in g.name or t in g.file for t in texts)]):
         rows.append(row)
         mark = "noticed" if row["is_noticed"] else "NOT NOTICED"
         print(f"{mark}: {row['guard']}: {row['by'] or row.get('problem', '')}", flush=True)
-    summary = {"guards": len(rows), "noticed": sum(row["is_noticed"] for row in rows), "rows": rows}
+    summary = _summary(rows)
     print(json.dumps(summary))
     if options.output is not None:
-        options.output.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+        kept = _earlier(options.output) if options.only else {}
+        kept |= {row["guard"]: row for row in rows}
+        merged = _summary([kept[guard.name] for guard in table if guard.name in kept])
+        options.output.write_text(json.dumps(merged, indent=1) + "\n", "utf-8")
     sys.exit(summary["guards"] != summary["noticed"])
 
 

@@ -513,11 +513,12 @@ def test_no_name_is_looked_up(look_up, provider):
 
 def test_a_client_with_a_network_stack_of_its_own_is_refused(provider, monkeypatch):
     """libcurl and gRPC open their sockets where neither Python nor an audit hook sees them."""
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    # Only now: modules that the recording imports look for a real pycurl.
     pycurl = types.ModuleType("pycurl")
     pycurl.Curl = pytest.fail
     monkeypatch.setitem(sys.modules, "pycurl", pycurl)
-    with cassette("closed/case", mode="record", secrets=()):
-        by_httpx(provider.base_url, 1)
     with (
         pytest.raises(CassetteMissing, match="through pycurl") as error,
         cassette("closed/case", mode="replay", secrets=()),

@@ -78,6 +78,12 @@ async def many_headers(x: Exchange) -> None:
 
 
 @fault
+async def heavy_headers(x: Exchange) -> None:
+    """Each line and their number are within bounds, their sum is not."""
+    await x.reply(x.good(text="a"), **{f"x_{number}": "v" * 1000 for number in range(100)})
+
+
+@fault
 async def redirect_loop(x: Exchange) -> None:
     await x.reply("", 302, location=f"{x.server.origin}/redirect_loop{x.path}")
 
@@ -143,6 +149,11 @@ body_fault(
 )  # fmt: skip
 body_fault(
     "cut_gzip", lambda x: gzip.compress(json.dumps(x.good(text="fine" * 99)).encode())[:-20],
+    content_encoding="gzip",
+)  # fmt: skip
+# The whole body comes; what is missing is gzip's own end, the checksum and the length.
+body_fault(
+    "gzip_without_end", lambda x: gzip.compress(json.dumps(x.good(text="fine")).encode())[:-4],
     content_encoding="gzip",
 )  # fmt: skip
 body_fault("unknown_body", {"greeting": "hello", "n": 3})
