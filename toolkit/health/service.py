@@ -90,15 +90,18 @@ class HealthService(Shown):
 
     # ---- states -------------------------------------------------------------------------------
 
-    def status(self) -> list[dict[str, Any]]:
+    def status(self, now: datetime | None = None) -> list[dict[str, Any]]:
         """The state of every provider in use.
+
+        Args:
+            now: the reference time, UTC; None: now.
 
         Returns:
             Rows of `provider`, `state`, `reason`, `since`, `until` (end of a rate limit or of a
             pause, UTC; None: not known), `last_success_at`, `last_at`, `is_flapping`, `evidence`
             (ids) and `models_in_trouble`: names of its models that are degraded or worse.
         """
-        now, rules = utc_now(), rules_for(self._host.settings)
+        now, rules = now or utc_now(), rules_for(self._host.settings)
         seen, paused = self.evidence.read(now), self.pauses.read(now)
         rows = []
         for name in (provider.name for provider in self._host.providers.list(active=True)):

@@ -98,7 +98,7 @@ def read_picture(host: HealthHost, now: datetime | None = None) -> Picture:
         StoreError: the database cannot be read.
     """
     now = now or datetime.now(UTC)
-    states = host.health.status()
+    states = host.health.status(now)
     last = {state["provider"]: state["last_success_at"] for state in states}
     with host.store.reading() as reader:
         calls = {row["provider"]: row for row in ask.day_of_calls(now).rows(reader)}
