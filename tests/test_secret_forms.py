@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.store.rows import call_row, model_row
 from toolkit.secret import Secret, SecretMatcher, redact_shapes
+from toolkit.secret_streams import StreamRedactor
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
@@ -51,6 +53,50 @@ def test_every_form_is_removed(key, form):
     assert "[redacted]" in redacted
     kept = redacted.removeprefix("before ").removesuffix(" after").replace("[redacted]", "")
     assert len(kept) <= LEFT_OVER.get(form, 0), kept
+
+
+def in_pieces(text: str, sizes: list[int]) -> list[str]:
+    """The text cut into pieces of these sizes, again and again."""
+    pieces, at, turn = [], 0, 0
+    while at < len(text):
+        pieces.append(text[at : at + sizes[turn % len(sizes)]])
+        at, turn = at + len(pieces[-1]), turn + 1
+    return pieces
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 3], [20, 1]], ids=str)
+@pytest.mark.parametrize(
+    ("key", "form"),
+    # A short key is found as a whole only.
+    [*itertools.product(KEYS, FORMS), ("short-key", "raw"), ("short-key", "hex")],
+)
+def test_every_form_is_removed_from_a_text_that_comes_in_pieces(key, form, sizes):
+    Secret(key).reveal()
+    written = FORMS[form](key)
+    redactor = StreamRedactor()
+    pieces = [redactor.feed(piece) for piece in in_pieces(f"before {written} after", sizes)]
+    text = "".join([*pieces, redactor.finish()])
+    assert text.startswith("before ") and text.endswith(" after")
+    assert "[redacted]" in text
+    kept = text.removeprefix("before ").removesuffix(" after").replace("[redacted]", "")
+    # Three characters of a long form may pass before it is recognised as one.
+    assert len(kept) <= LEFT_OVER.get(form, 0) + 3, kept
+
+
+@given(st.text(max_size=60), st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_a_text_without_the_key_passes_in_pieces_as_it_is(text, sizes):
+    for key in KEYS:
+        Secret(key).reveal()
+    redactor = StreamRedactor()
+    pieces = [redactor.feed(piece) for piece in in_pieces(text, sizes)]
+    assert "".join([*pieces, redactor.finish()]) == text
+
+
+def test_the_beginning_of_a_key_waits_and_passes_when_it_is_none():
+    Secret(KEYS[0]).reveal()
+    redactor = StreamRedactor()
+    assert redactor.feed("the key sk-proj-a1B2") == "the key "
+    assert redactor.feed(" is cut") == "sk-proj-a1B2 is cut"
 
 
 @given(st.text(max_size=400))

@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from html import escape
@@ -28,9 +28,15 @@ TEXT_CHARS: Final = 4_000
 TABLE_ROWS: Final = 60
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
+_redactors: list[Callable[[str], str]] = []
 _PACKAGE: Final = str(Path(__file__).parent) + os.sep
 _SHELL_PACKAGES: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("IPython", "ipykernel"))
 _BAR_COLORS: Final = ("#8a8f98", "#b58900", "#268bd2", "#2aa198", "#859900")
+
+
+def redact_cards(redact: Callable[[str], str]) -> None:
+    """Pass every text of every card through a function, which removes the secrets in use."""
+    _redactors[:] = [redact]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +190,14 @@ def _show(value: Cell) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text without the control characters that recolor, erase or reorder what is shown."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Text without secrets and the control characters that recolor, erase or reorder it."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _redacted(text))
+
+
+def _redacted(text: str) -> str:
+    for redact in _redactors:
+        text = redact(text)
+    return text
 
 
 def _one_line(text: str) -> str:
@@ -193,6 +205,7 @@ def _one_line(text: str) -> str:
 
 
 def _cut(text: str) -> str:
+    text = _redacted(text)  # while a secret is whole
     return text if len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + " …"
 
 

@@ -130,6 +130,8 @@ MIN_CHARS: Final = 8
 
 _MIN_CUT_CHARS: Final = 20
 _SEARCHED: Final = 256
+_SHORT_CHARS: Final = 64
+_GRAM: Final = 4
 # What every shape of a key begins with or contains; a text without any of them needs no pattern.
 _SHAPE_HINTS: Final = (
     *("sk-", "AIza", "gsk_", "xai-", "pplx-", "fw_", "hf_", "AKIA", "ASIA"),
@@ -138,8 +140,8 @@ _SHAPE_HINTS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """One written form.
+class WrittenForm:
+    """One written form of a secret.
 
     Attributes:
         whole: the form as bytes, in lower case where case does not matter.
@@ -158,40 +160,48 @@ class SecretMatcher:
     Args:
         values: the secrets; those shorter than `min_chars` are left out.
         min_chars: see `MIN_CHARS`.
+
+    Attributes:
+        forms: every written form of each, the longest first.
     """
 
     def __init__(self, values: Iterable[str], min_chars: int = MIN_CHARS) -> None:
         forms = {form for value in values if len(value) >= min_chars for form in _forms(value)}
-        self._forms = sorted(forms, key=lambda form: len(form.whole), reverse=True)
+        by_length = sorted(forms, key=lambda form: len(form.whole), reverse=True)
+        self.forms: tuple[WrittenForm, ...] = tuple(by_length)
+        self._starts = frozenset(form.probe[:_GRAM] for form in forms)
 
     def spans(self, content: bytes) -> list[tuple[int, int]]:
         """Return where secrets stand, in order and without overlaps."""
-        if not self._forms:
+        if not self.forms or (len(content) <= _SHORT_CHARS and not self._may_have_one(content)):
             return []
         lower = content.lower()  # of bytes: ASCII only, so that offsets stay
         found = [
             span
-            for form in self._forms
+            for form in self.forms
             for span in _occurrences(lower if form.is_any_case else content, form)
         ]
         return _merged(found)
 
-    def redact(self, text: str) -> str:
+    def _may_have_one(self, content: bytes) -> bool:
+        """Whether a short text has the beginning of a probe: a few look-ups, not a search each."""
+        lower = content.lower()
+        grams = range(len(content) - _GRAM + 1)
+        return any(
+            content[at : at + _GRAM] in self._starts or lower[at : at + _GRAM] in self._starts
+            for at in grams
+        )
+
+    def redact(self, text: str, placeholder: str = REDACTED) -> str:
         """Return `text` with every secret replaced by a placeholder."""
         content = text.encode("utf-8", "surrogatepass")
-        clean = self.redact_bytes(content)
+        clean = self.redact_bytes(content, placeholder)
         return text if clean is content else clean.decode("utf-8", "replace")
 
-    def redact_bytes(self, content: bytes) -> bytes:
+    def redact_bytes(self, content: bytes, placeholder: str = REDACTED) -> bytes:
         """Return `content` with every secret replaced; the same object where there is none."""
         spans = self.spans(content)
-        if not spans:
-            return content
-        pieces, at = [], 0
-        for begin, end in spans:
-            pieces += [content[at:begin], REDACTED.encode()]
-            at = end
-        return b"".join([*pieces, content[at:]])
+        return with_placeholders(content, spans, placeholder) if spans else content
 
     def redact_value(self, value: Any) -> Any:
         """Return a value of a row with the secrets in all its texts and names replaced."""
@@ -209,6 +219,17 @@ def current_matcher() -> SecretMatcher:
     return _matcher(revealed_values()[-_SEARCHED:])
 
 
+def with_placeholders(
+    content: bytes, spans: list[tuple[int, int]], placeholder: str = REDACTED
+) -> bytes:
+    """Return the content with its spans replaced."""
+    pieces, at = [], 0
+    for begin, end in spans:
+        pieces += [content[at:begin], placeholder.encode()]
+        at = end
+    return b"".join([*pieces, content[at:]])
+
+
 @lru_cache(maxsize=4)
 def _matcher(values: tuple[str, ...]) -> SecretMatcher:
     return SecretMatcher(values)
@@ -224,7 +245,7 @@ def redact_shapes(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _forms(value: str) -> tuple[_Form, ...]:
+def _forms(value: str) -> tuple[WrittenForm, ...]:
     raw = value.encode("utf-8", "surrogatepass")
     plain = {
         raw,
@@ -238,10 +259,10 @@ def _forms(value: str) -> tuple[_Form, ...]:
     return tuple(forms + [_form(form, is_any_case=False) for form in _base64_forms(raw)])
 
 
-def _form(whole: bytes, *, is_any_case: bool) -> _Form:
+def _form(whole: bytes, *, is_any_case: bool) -> WrittenForm:
     size = len(whole)
     probe = whole[size // 4 : size - size // 4] if size >= _MIN_CUT_CHARS else whole
-    return _Form(whole, probe, is_any_case)
+    return WrittenForm(whole, probe, is_any_case)
 
 
 def _base64_forms(raw: bytes) -> set[bytes]:
@@ -254,7 +275,7 @@ def _base64_forms(raw: bytes) -> set[bytes]:
     return {form for form in forms if len(form) >= MIN_CHARS}
 
 
-def _occurrences(content: bytes, form: _Form) -> Iterator[tuple[int, int]]:
+def _occurrences(content: bytes, form: WrittenForm) -> Iterator[tuple[int, int]]:
     offset = form.whole.index(form.probe)
     at = content.find(form.probe)
     while at >= 0:
@@ -263,7 +284,7 @@ def _occurrences(content: bytes, form: _Form) -> Iterator[tuple[int, int]]:
         at = content.find(form.probe, max(end, at + 1))
 
 
-def _extended(content: bytes, form: _Form, at: int, offset: int) -> tuple[int, int]:
+def _extended(content: bytes, form: WrittenForm, at: int, offset: int) -> tuple[int, int]:
     """Grow a hit to both sides as far as it agrees with the whole form."""
     begin, first = at, offset
     while begin > 0 and first > 0 and content[begin - 1] == form.whole[first - 1]:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
+from toolkit.display import redact_cards
+from toolkit.secret import current_matcher
 from toolkit.settings import Settings, home_path
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Toolkit:
         self.settings: Settings = settings
         self.on_record: list[Callable[[Call], None]] = []
         self._find_limiter: Callable[[RateLimit], Limiter] | None = None
+        redact_cards(lambda text: current_matcher().redact(text))
 
     def __enter__(self) -> Self:
         return self

@@ -92,6 +92,10 @@ class MockProvider:
         """Script the next answer (or the next `times` answers); fields are those of `Answer`."""
         self._script.extend([Answer(text=text, **fields)] * times)
 
+    def enqueue_answer(self, answer: Answer) -> None:
+        """Script the next answer."""
+        self._script.append(answer)
+
     def forget(self) -> None:
         """Drop scripted answers that nobody asked for."""
         self._script.clear()

@@ -36,6 +36,7 @@ from toolkit.api.formats.unsupported_parameters import (
     refused_parameters,
     with_hint,
 )
+from toolkit.api.redaction import RedactingWriter, without_keys
 from toolkit.api.routing.chain_routing import (
     HEDGE_HEADER,
     HEDGED_HEADER,
@@ -202,7 +203,7 @@ class ModelCalls:
         if not request.stream:
             return json_response(form.whole(reply), headers)
         events = _repeated_events(reply, form.writer(reply.call_id, reply.model))
-        return StreamingResponse(_without_keys(events), media_type=form.media_type, headers=headers)
+        return StreamingResponse(without_keys(events), media_type=form.media_type, headers=headers)
 
     async def complete(
         self, request: ModelRequest, http: Request, token: BearerToken
@@ -367,9 +368,9 @@ class ModelCalls:
         self._answered(request, http, token, model, request_id)
         headers = stream_headers(model, call_id, request_id, attempts) | dropped_header(dropped)
         headers |= {**mark, **_hedged_header(is_hedged=is_hedged)}
-        writer = form.writer(call_id, model)
+        writer = RedactingWriter(form.writer(call_id, model))
         events = _events(opened, writer, lambda reply: keep(reply, dropped))
-        return StreamingResponse(_without_keys(events), media_type=form.media_type, headers=headers)
+        return StreamingResponse(without_keys(events), media_type=form.media_type, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,12 +423,6 @@ def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Res
     if matcher.spans(body):
         body = orjson.dumps(matcher.redact_value(content))
     return Response(body, media_type="application/json", headers=headers)
-
-
-async def _without_keys(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The events without keys of providers that stand in one event."""
-    async for event in events:
-        yield current_matcher().redact_bytes(event)
 
 
 async def unless_gone(http: Request, task: asyncio.Future[Any]) -> Any:

@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.records import Call, Reply
+from toolkit.secret import current_matcher
+from toolkit.secret_streams import StreamRedactor
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Delta
@@ -90,13 +92,17 @@ class Pane:
 
 
 class LivePane:
-    """A pane while it happens: fed by the event loop, read from anywhere."""
+    """A pane while it happens: fed by the event loop, read from anywhere.
+
+    Panes are shown on pages and terminals, so that their texts come without secrets in use.
+    """
 
     def __init__(self, pane: Pane) -> None:
         self._pane = pane
         self._lock = threading.Lock()
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._redactors = {"text": StreamRedactor(), "reasoning": StreamRedactor()}
         self._pieces = 0
         self._first_at_ms: float | None = None
         self._last_at_ms = 0.0
@@ -115,11 +121,11 @@ class LivePane:
             if self._first_at_ms is None:
                 self._first_at_ms = changes["ttft_ms"] = delta.at_ms
             if delta.kind == "reasoning":
-                self._reasoning.append(delta.text)
+                self._reasoning.append(self._redactors["reasoning"].feed(delta.text))
             elif self._pane.ttfo_ms is None:
                 changes["ttfo_ms"] = delta.at_ms
             if delta.kind == "text":
-                self._text.append(delta.text)
+                self._text.append(self._redactors["text"].feed(delta.text))
             self._pane = replace(self._pane, **changes)
 
     def finish(self, reply: Reply) -> None:
@@ -128,8 +134,8 @@ class LivePane:
             self._pane = replace(
                 self._pane,
                 state="done",
-                text=reply.text,
-                reasoning=reply.reasoning,
+                text=current_matcher().redact(reply.text),
+                reasoning=current_matcher().redact(reply.reasoning),
                 tool_calls=len(reply.tool_calls),
                 ttft_ms=reply.timing.ttft_ms,
                 ttfo_ms=reply.timing.ttfo_ms,
@@ -145,11 +151,12 @@ class LivePane:
     def fail(self, error: ToolkitError) -> None:
         """The request failed for good; what had arrived is kept."""
         with self._lock:
+            self._release()
             now = self._measured()
             self._pane = replace(
                 now,
                 state="failed",
-                text=now.text or getattr(error, "partial_text", ""),
+                text=now.text or current_matcher().redact(getattr(error, "partial_text", "")),
                 error=error,
                 attempts=tuple(getattr(error, "attempts", ())),
                 silent_s=None,
@@ -158,6 +165,7 @@ class LivePane:
     def stop(self, attempts: tuple[Call, ...] = ()) -> None:
         """Someone stopped it; what had arrived is kept."""
         with self._lock:
+            self._release()
             self._pane = replace(
                 self._measured(), state="stopped", attempts=attempts, silent_s=None
             )
@@ -166,6 +174,11 @@ class LivePane:
         """A snapshot of the pane."""
         with self._lock:
             return self._pane if self._pane.is_over else self._measured()
+
+    def _release(self) -> None:
+        """Nothing more will come: what might have begun a secret is shown."""
+        self._text.append(self._redactors["text"].finish())
+        self._reasoning.append(self._redactors["reasoning"].finish())
 
     def _elapsed_ms(self) -> float:
         return (time.perf_counter() - self._asked_at) * 1000

@@ -12,6 +12,8 @@ from toolkit.health.evidence import EvidenceSources
 from toolkit.local.autostart import LocalHost
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from toolkit.calls.sync_calls import Portal
     from toolkit.health.evidence import EvidenceReader
     from toolkit.health.monitoring.pauses import Pauses
@@ -37,7 +39,7 @@ class ProviderHealth(Protocol):
     def snapshot(self) -> HealthSnapshot:
         """The states that failover uses."""
 
-    def status(self) -> list[dict[str, Any]]:
+    def status(self, now: datetime | None = None) -> list[dict[str, Any]]:
         """The state of every provider in use."""
 
 

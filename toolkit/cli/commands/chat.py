@@ -24,7 +24,9 @@ from toolkit.cli.output import (
     show_rows,
 )
 from toolkit.cli.spinner import status_line
-from toolkit.errors import CallError, InvalidInput
+from toolkit.errors import InvalidInput
+from toolkit.secret import current_matcher
+from toolkit.secret_streams import StreamRedactor
 
 if TYPE_CHECKING:
     from toolkit.records import Message, Reply
@@ -313,7 +315,7 @@ def _chat_alone(
     else:
         reply = toolkit.complete(model, conversation, origin="chat", **options)
         if not as_json:
-            print(_printable(reply.text))
+            print(_printable(current_matcher().redact(reply.text)))
     if as_json:
         print_json(reply_facts(reply))
     else:
@@ -329,24 +331,25 @@ def _read_stream(
     is_quiet: bool,
 ) -> Reply:
     with toolkit.stream(model, conversation, origin="chat", **options) as pieces:
+        answer, reasoning = StreamRedactor(), StreamRedactor()
         try:
             for delta in pieces.deltas():
                 if is_quiet:
                     continue
                 if delta.kind == "text":
-                    print(_printable(delta.text), end="", flush=True)
+                    print(_printable(answer.feed(delta.text)), end="", flush=True)
                 elif delta.kind == "reasoning" and sys.stderr.isatty():
-                    print(f"\x1b[2m{plain(delta.text)}\x1b[0m", end="", file=sys.stderr, flush=True)
-        except CallError:
-            _end_line(is_quiet=is_quiet)
-            raise
-        _end_line(is_quiet=is_quiet)
+                    _print_dimmed(reasoning.feed(delta.text))
+        finally:
+            if not is_quiet:
+                _print_dimmed(reasoning.finish())
+                print(_printable(answer.finish()), flush=True)
         return pieces.reply
 
 
-def _end_line(*, is_quiet: bool) -> None:
-    if not is_quiet:
-        print(flush=True)
+def _print_dimmed(text: str) -> None:
+    if text:
+        print(f"\x1b[2m{plain(text)}\x1b[0m", end="", file=sys.stderr, flush=True)
 
 
 def _printable(text: str) -> str:
@@ -376,7 +379,8 @@ def reply_facts(reply: Reply) -> dict[str, Any]:
     """A reply as JSON-ready values; measurements under the names of the table `calls`."""
     whole = asdict(reply)
     attempts = [attempt.as_row() for attempt in reply.attempts]
-    return {**whole, "cost_usd": reply.cost_usd, "attempts": attempts}
+    facts: dict[str, Any] = current_matcher().redact_value(whole)
+    return {**facts, "cost_usd": reply.cost_usd, "attempts": attempts}
 
 
 def _chat_side_by_side(

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-from toolkit.secret import KEY_PATTERNS, Secret, encodings
+from toolkit.secret import KEY_PATTERNS, Secret, SecretMatcher, encodings
 
 MARK: Final = "***"
 """Replaces a secret; shorter than any key pattern, so that it never matches one."""
@@ -49,7 +49,8 @@ class Scrubber:
     """Removes secrets from everything that is written to a cassette.
 
     Args:
-        secrets: known keys; they are found raw, URL-encoded, JSON-escaped and in base64.
+        secrets: known keys; they are found in all forms of `SecretMatcher`, and in some more that
+            only cassettes have.
 
     Credentials in the headers or URL of a request are added, so that they are also removed from
     answers that echo them.
@@ -58,17 +59,21 @@ class Scrubber:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._forms: set[str] = set()
         self._known: re.Pattern[str] | None = None
+        self._values: dict[str, None] = {}
+        self._matcher = SecretMatcher(())
         self._learn(secret.reveal() for secret in secrets)
 
     def _learn(self, values: Iterable[str]) -> None:
         before = len(self._forms)
         for value in values:
             if len(value) >= _MIN_SECRET and value != MARK:
+                self._values[value] = None
                 self._forms.update(written_forms(value))
                 self._forms.update(_as_bytes_show(form) for form in written_forms(value))
         if len(self._forms) != before:
             longest_first = sorted(self._forms, key=len, reverse=True)
             self._known = re.compile("|".join(map(re.escape, longest_first)))
+            self._matcher = SecretMatcher(self._values)
 
     def learn_from(self, uri: str, headers: Mapping[str, str]) -> None:
         """Remember the credentials that a request carries."""
@@ -84,7 +89,7 @@ class Scrubber:
         """`text` without known secrets, key shapes and account ids. Idempotent."""
         for pattern in self._patterns():
             text = pattern.sub(MARK, text)
-        return text
+        return self._matcher.redact(text, MARK)
 
     def scrub_body(self, body: bytes, *, is_error: bool = False) -> bytes:
         """A body without secrets; account fields of errors are removed as well."""
@@ -101,7 +106,10 @@ class Scrubber:
         text = b"".join(chunks).decode("latin-1")
         ends = list(accumulate(len(chunk) for chunk in chunks))
         for pattern in (*self._patterns(), *((_ACCOUNT_FIELD,) if is_error else ())):
-            text, ends = _replace(pattern, text, ends)
+            group = "id" if "id" in pattern.groupindex else 0
+            spans = [match.span(group) for match in pattern.finditer(text)]
+            text, ends = _replace(spans, text, ends)
+        text, ends = _replace(self._matcher.spans(text.encode("latin-1")), text, ends)
         sizes = [end - start for start, end in pairwise([0, *ends])]
         return text.encode("latin-1"), sizes
 
@@ -141,7 +149,8 @@ class Scrubber:
     def find_leaks(self, text: str) -> list[str]:
         """Names of secrets found in `text` (empty if there are none)."""
         leaks = set()
-        if self._known is not None and self._known.search(text):
+        is_known = self._known is not None and self._known.search(text)
+        if is_known or self._matcher.spans(text.encode("utf-8", "surrogatepass")):
             leaks.add("known key")
         leaks.update(name for name, pattern in _PATTERNS if pattern.search(text))
         return sorted(leaks)
@@ -184,13 +193,14 @@ def _credentials_of(header: str) -> list[str]:
     return parts
 
 
-def _replace(pattern: re.Pattern[str], text: str, ends: list[int]) -> tuple[str, list[int]]:
-    """Replace each match by the mark; boundaries inside a match move to its end."""
+def _replace(
+    spans: Iterable[tuple[int, int]], text: str, ends: list[int]
+) -> tuple[str, list[int]]:
+    """Replace each span by the mark; boundaries inside a span move to its end."""
     pieces: list[str] = []
     moved = list(ends)
     done, shift, at = 0, 0, 0
-    for match in pattern.finditer(text):
-        start, end = match.span("id" if "id" in pattern.groupindex else 0)
+    for start, end in spans:
         while at < len(ends) and ends[at] <= start:
             moved[at] = ends[at] + shift
             at += 1

@@ -11,6 +11,7 @@ import streamlit as st
 from toolkit.charts.states import State, pane_state
 from toolkit.compare.board_view import pane_footer
 from toolkit.compare.pane import Pane
+from toolkit.secret import current_matcher
 from toolkit.ui.compare.session import CompareState
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.health_marks import Troubles
@@ -145,7 +146,8 @@ def _body(pane: Pane, opens: Callable[[int], None] | None) -> None:
         show_text(pane.text)
     if pane.tool_calls and pane.reply is not None:
         for call in pane.reply.tool_calls:
-            st.code(f"{call.name}({call.arguments})", language=None, wrap_lines=True)
+            shown = current_matcher().redact(f"{call.name}({call.arguments})")
+            st.code(shown, language=None, wrap_lines=True)
     if pane.error is not None:
         error_card(pane.error)
     elif pane.state == "waiting":
