@@ -21,6 +21,7 @@ PAGES = {
     "compare": "Compare",
     "leaderboard": "Leaderboard",
     "evals": "Evals",
+    "load": "Load tests",
     "regressions": "Regressions",
     "health": "Health",
     "calls": "Calls",

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 PAGES = (
     *("home", "compare", "leaderboard", "evals", "regressions", "health", "calls", "spend"),
-    *("providers", "models", "settings"),
+    *("providers", "models", "settings", "load"),
 )
 
 

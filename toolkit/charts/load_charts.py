@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import plotly.graph_objects as go
@@ -12,6 +13,16 @@ from toolkit.charts.style import new_figure, plain, say
 
 if TYPE_CHECKING:
     import pandas as pd
+
+STEP_FIGURES: Final[Mapping[str, tuple[str, Sequence[tuple[str, str, str]]]]] = {
+    "TTFT": ("ms", (("ttft_p50_ms", "p50", BLUE), ("ttft_p95_ms", "p95", VERMILION))),
+    "Latency": ("ms", (("e2e_p50_ms", "p50", BLUE), ("e2e_p95_ms", "p95", VERMILION))),
+    "ITL": ("ms", (("itl_p50_ms", "p50", BLUE), ("itl_p95_ms", "p95", VERMILION))),
+    "Throughput": ("requests/s", (("requests_per_s", "answered", BLUE),)),
+    "Tokens": ("tokens/s", (("output_tokens_per_s", "output tokens", BLUE),)),
+    "Goodput": ("requests/s", (("goodput_per_s", "within all objectives", BLUE),)),
+}
+"""Figures by name: the unit, and column, name and colour of each line."""
 
 _LINES: Final = (("e2e_p50_ms", "p50", BLUE), ("e2e_p95_ms", "p95", VERMILION))
 
@@ -49,6 +60,41 @@ def load_steps(steps: pd.DataFrame, *, of: str) -> go.Figure:
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def load_by_step(steps: pd.DataFrame, figure: str, *, of: str) -> go.Figure:
+    """One figure of every step, in the order of the steps; an unknown value is a gap.
+
+    Args:
+        steps: rows of `label` and the columns of the figure; with repeats also their intervals.
+        figure: one of `STEP_FIGURES`.
+        of: the model, for the title.
+    """
+    unit, lines = STEP_FIGURES[figure]
+    title = f"{figure} by step, {plain(of)}, {count(len(steps))} steps"
+    chart = new_figure(title, x="step", y=unit, height_px=300)
+    known = [line for line in lines if line[0] in steps and steps[line[0]].notna().any()]
+    if not known:
+        return say(chart, f"{figure.lower()} is not known for these steps")
+    for column, name, colour in known:
+        values = steps[column].astype(float)
+        chart.add_trace(
+            go.Scatter(
+                mode="lines+markers",
+                name=name,
+                x=[plain(label) for label in steps["label"]],
+                y=values,
+                error_y=_bounds(steps, column),
+                line={"color": colour},
+                customdata=[
+                    duration(value) if unit == "ms" else f"{value:,.3g} {unit}" for value in values
+                ],
+                hovertemplate="%{x}: %{customdata}<extra>" + name + "</extra>",
+            )
+        )
+    chart.update_xaxes(type="category")
+    chart.update_yaxes(rangemode="tozero")
+    return chart
 
 
 def _bounds(known: pd.DataFrame, column: str) -> dict[str, object] | None:

@@ -22,6 +22,17 @@ _REQUESTS: Final = """
     QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY attempt DESC, seq DESC) = 1
     ORDER BY started_at, call_id"""
 
+_STEPS: Final = """SELECT tags['step'] AS step, status, count(*) AS requests,
+       median(ttft_ms) AS ttft_p50_ms, median(duration_ms) AS duration_p50_ms
+FROM calls
+WHERE origin = 'load_test' AND origin_id = '{run_id}' AND tags['phase'] <> 'warmup'
+GROUP BY ALL ORDER BY ALL"""
+
+
+def steps_sql(run_id: str) -> str:
+    """SQL for people: the requests of a run by step, to copy from a page."""
+    return _STEPS.format(run_id=run_id.replace("'", "''"))
+
 
 def load_test_rows(store: Store, limit: int) -> list[Row]:
     """The runs, newest first."""

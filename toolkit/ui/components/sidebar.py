@@ -129,7 +129,7 @@ def search_dialog(toolkit: Toolkit, pages: Mapping[str, str]) -> None:
 
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Work": ("compare.py", "leaderboard.py", "evals.py", "regressions.py"),
+    "Work": ("compare.py", "leaderboard.py", "evals.py", "load.py", "regressions.py"),
     "Watch": ("health.py", "calls.py", "spend.py"),
     "Set up": ("providers.py", "models.py", "settings.py"),
 }

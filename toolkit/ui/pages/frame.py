@@ -30,6 +30,7 @@ pages: dict[str, StreamlitPage] = {
     "compare.py": st.Page("compare.py", title="Compare", icon=":material/view_column_2:"),
     "leaderboard.py": st.Page("leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     "evals.py": st.Page("evals.py", title="Evals", icon=":material/fact_check:"),
+    "load.py": st.Page("load.py", title="Load tests", icon=":material/speed:"),
     "regressions.py": st.Page("regressions.py", title="Regressions", icon=":material/rule:"),
     "health.py": st.Page("health.py", title="Health", icon=":material/monitor_heart:"),
     "calls.py": st.Page("calls.py", title="Calls", icon=":material/receipt_long:"),

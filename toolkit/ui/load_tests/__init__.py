@@ -1,0 +1,1 @@
+"""The Load tests page."""
