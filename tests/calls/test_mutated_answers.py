@@ -468,3 +468,31 @@ def test_odd_logprobs_of_ollama_do_not_lose_the_answer(logprobs: Any) -> None:
     body = json.dumps({**_OLLAMA, "logprobs": logprobs}).encode()
     reading, error = parse("ollama", body)
     assert error is None and "".join(reading.text) == TEXT
+
+
+@pytest.mark.parametrize("odd", [0, False])
+@pytest.mark.parametrize("style", ["openai", "anthropic", "gemini", "converse"])
+def test_a_piece_that_is_a_zero_is_flagged(style: str, odd: object) -> None:
+    value = copy.deepcopy(GOOD[style])
+    pieces = {
+        "openai": lambda v: v["choices"][0]["message"]["tool_calls"],
+        "anthropic": lambda v: v["content"],
+        "gemini": lambda v: v["candidates"][0]["content"]["parts"],
+        "converse": lambda v: v["output"]["message"]["content"],
+    }[style](value)
+    pieces[-1] = odd
+    reading, error = parse(style, json.dumps(value).encode())
+    assert error is not None or "wrong_types" in reading.flags
+
+
+@pytest.mark.parametrize("name", ["content", "summary"])
+def test_a_part_of_responses_that_is_not_understood_is_kept(name: str) -> None:
+    nested = {"v": {"type": "output_text", "text": "Test"}}
+    said = {"type": "message", "role": "assistant",
+            "content": [{"type": "output_text", "text": TEXT}]}  # fmt: skip
+    odd = {**said, "content": [nested]} if name == "content" else {"type": "reasoning"}
+    odd |= {"summary": [nested]} if name == "summary" else {}
+    value = {"id": "r", "object": "response", "status": "completed", "output": [odd, said]}
+    reading, error = parse("responses", json.dumps(value).encode())
+    assert error is None and "".join(reading.text) == TEXT
+    assert [path for path in reading.unread if path.startswith(f"output[].{name}[]")]

@@ -336,6 +336,8 @@ class ParsedResponse(ChoiceDraft):
             return value
         if value:
             self.refuse(path, value)
+        elif isinstance(value, int | float):  # 0 and false are not "not said"
+            self.flag_type(path, value)
         return None
 
     def as_list(self, value: Any, path: str) -> Sequence[Any]:
@@ -344,6 +346,8 @@ class ParsedResponse(ChoiceDraft):
             return value
         if value:
             self.refuse(path, value)
+        elif isinstance(value, int | float):
+            self.flag_type(path, value)
         return ()
 
     def as_text(self, value: Any, path: str) -> str:

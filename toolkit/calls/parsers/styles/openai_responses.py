@@ -194,6 +194,7 @@ class ResponsesParser(ResponseParser):
                 self._read_annotations(held)
             else:
                 reading.parts.append(Part(type="other", raw=held))
+                reading.note_unread("output[].content[].", held, frozenset())
         return pieces
 
     def _read_thoughts(self, item: Mapping[str, Any]) -> list[Piece]:
@@ -203,6 +204,8 @@ class ResponsesParser(ResponseParser):
                 held = self.reading.as_object(part, f"output[].{name}[]")
                 if held is not None and "text" in held:
                     pieces += self._add("reasoning", held, "text")
+                elif held:
+                    self.reading.note_unread(f"output[].{name}[].", held, frozenset())
         self.reading.has_other = True  # encrypted reasoning is content, too
         return pieces
 
