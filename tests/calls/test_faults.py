@@ -370,8 +370,11 @@ class TestBeforeHttp:
 
 
 @pytest.mark.slow
-def test_a_valid_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with _tls_server("", monkeypatch, tmp_path) as secure:
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_certificate_of_an_authority_in_the_environment_is_accepted(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with _tls_server("", monkeypatch, tmp_path, variable) as secure:
         reply = asyncio.run(asking(secure.base_url("good", "openai")).complete())
     assert reply.text == "all is well"
     assert reply.timing.connect_ms is not None
@@ -379,13 +382,18 @@ def test_a_valid_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @contextlib.contextmanager
 def _tls_server(
-    flaw: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    flaw: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variable: str = "SSL_CERT_FILE",
 ) -> Iterator[FaultServer]:
     """A TLS server whose certificate has a flaw; its authority is trusted unless unknown."""
     authority = trustme.CA()
     if flaw != "unknown_ca":
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
     name = "elsewhere.example" if flaw == "wrong_name" else "127.0.0.1"
     past = datetime(2020, 1, 1, tzinfo=UTC) if flaw == "expired" else None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import socketserver
+import ssl
+import threading
 
 import pytest
+import trustme
 
 from tests.calls.asking import Asking, make_provider, quick_settings
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import FAULTS
 from tests.servers.mock_provider import MockProvider
 from tests.servers.threaded import QuietHandler, ThreadedServer
 from toolkit import errors
@@ -97,3 +105,53 @@ def test_a_proxy_that_is_down_is_named_in_the_error(monkeypatch):
     by = Asking(provider, quick_settings(proxy="http://127.0.0.1:9"))
     with pytest.raises(errors.ConnectionFailed, match="proxy"):
         asyncio.run(by.complete())
+
+
+@pytest.fixture
+def tunnel(monkeypatch, tmp_path):
+    """A provider behind TLS that only a proxy reaches: its address, and what was asked for."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("provider.example").configure_cert(context)
+    asked = []
+    with FaultServer(FAULTS, tls=context) as server:
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                asked.append(self.rfile.readline().decode().split()[:2])
+                while self.rfile.readline().strip():
+                    pass
+                with socket.create_connection(("127.0.0.1", server.port)) as upstream:
+                    self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    back = threading.Thread(
+                        target=_pass_on, args=(upstream, self.connection), daemon=True
+                    )
+                    back.start()
+                    _pass_on(self.connection, upstream)
+                    back.join()
+
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as proxy:
+            proxy.daemon_threads = True
+            threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+            yield "https://provider.example/good/v1", asked
+            proxy.shutdown()
+
+
+def _pass_on(source, target):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_tls_goes_through_the_proxy_of_the_environment_unseen(monkeypatch, tunnel):
+    url, asked = tunnel
+    reply = asyncio.run(Asking(make_provider(url, is_local=False)).complete())
+    assert reply.text == "all is well"
+    assert asked == [["CONNECT", "provider.example:443"]]
+    monkeypatch.setenv("NO_PROXY", ".example")
+    assert find_proxy(url, None) is None
