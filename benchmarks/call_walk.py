@@ -1,6 +1,7 @@
 """Files that one warm `tk.complete` touches, and how often the call changes from file to file.
 
-Counted with `sys.setprofile` on the caller's and the background thread; only files of `toolkit`.
+Counted with `sys.setprofile` on the caller's thread and on that of the background event loop; only
+files of `toolkit`. Ingest runs in a thread of its own, at any time, and is no part of the call.
 
     python -m benchmarks.call_walk
 """
@@ -36,6 +37,14 @@ class Walk:
         calls = self.calls.setdefault(threading.get_ident(), [])
         calls.append((frame.f_code.co_filename, frame.f_code.co_name))
 
+    def keep_call(self) -> None:
+        """Drop what ran in other threads than the caller's and the event loop's."""
+        self.calls = {
+            thread: calls
+            for thread, calls in self.calls.items()
+            if any(file.endswith("sync_calls.py") for file, _ in calls)
+        }
+
     def summary(self) -> dict[str, int]:
         """Calls, functions, files and changes of file."""
         files = {file for calls in self.calls.values() for file, _ in calls}
@@ -66,6 +75,7 @@ def main() -> None:
         sys.setprofile(walk.see)
         tk.complete("p/m", "hello")
         sys.setprofile(None)
+        walk.keep_call()
         summary = walk.summary()
         files = sorted(
             {str(Path(f).relative_to(PACKAGE)) for calls in walk.calls.values() for f, _ in calls}

@@ -25,11 +25,12 @@ from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
 from toolkit.calls.parsers.parsed_response import ParsedResponse, ResponseParser
 from toolkit.calls.parsers.stream_parser import Delta, StreamParser, choose_reader, read_body
 from toolkit.calls.recorder import AttemptResult, CallRecorder
-from toolkit.calls.timing import LagMeter, LoopLag
 from toolkit.calls.transport.exchange_record import (
     AnswerRefused,
     Deadlines,
+    LagMeter,
     Limits,
+    LoopLag,
     WireFailure,
     WireRecord,
 )

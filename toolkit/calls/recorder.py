@@ -24,8 +24,7 @@ from toolkit.calls.attempt_spec import AttemptSpec, current_source
 from toolkit.calls.parsers.parsed_response import ParsedResponse
 from toolkit.calls.parsers.stream_parser import StreamParser
 from toolkit.calls.policy.rate_limiter import read_ratelimit_headers
-from toolkit.calls.timing import measure
-from toolkit.calls.transport.exchange_record import WireRecord
+from toolkit.calls.transport.exchange_record import WireRecord, measure
 from toolkit.errors import CallError, ToolkitError
 from toolkit.keys.service import ResolvedKey
 from toolkit.pricing.price import Prices, PricesFor

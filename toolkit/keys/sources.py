@@ -99,10 +99,11 @@ def find_places(stores: KeyStores, provider: Provider, name: str | None) -> Iter
         provider: whose key.
         name: one of several stored keys; None: variables and all stored keys.
     """
-    may_read_variables = name is None and is_bound(provider)
+    origin = provider.origin
+    may_read_variables = name is None and bool(origin) and provider.key_origin == origin
     if may_read_variables:
         yield from find_variables(provider)
-    entries = usable(stores.index.names(provider.name, provider.origin), name)
+    entries = usable(stores.index.names(provider.name, origin), name)
     for entry in sorted(entries, key=lambda entry: entry.store != "keyring"):
         yield Place(entry.store, entry.name, partial(stores.read, entry))
     if may_read_variables:

@@ -152,14 +152,6 @@ class Reservations:
         with self._writing() as connection:
             return _state(connection, cap, period)
 
-    def find_base(self, cap: str, period: str) -> datetime | None:
-        """Return up to which moment the calls in the database are counted, or None."""
-        with self._writing() as connection:
-            row = connection.execute(
-                "SELECT until FROM caps WHERE cap = ? AND period = ?", (cap, period)
-            ).fetchone()
-        return None if row is None else _moment(row[0])
-
     def next_base(self, cap: str, period: str) -> datetime:
         """Return the moment before which every call of this cap is over and recorded.
 

@@ -39,11 +39,6 @@ class Table:
     columns: tuple[str, ...]
     is_replacing: bool = False
 
-    @property
-    def column_set(self) -> frozenset[str]:
-        """The columns' names, for quick membership tests."""
-        return frozenset(self.columns)
-
 
 def _columns(names: str) -> tuple[str, ...]:
     return tuple(names.split())

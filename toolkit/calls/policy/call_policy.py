@@ -239,7 +239,7 @@ class Policy:
                 total_at=run.total_at,
                 earlier=run.calls,
                 dropped=here.dropped,
-                wants_usage=provider.origin not in self._without_usage,
+                wants_usage=not here.request.stream or provider.origin not in self._without_usage,
                 settle=settle,
             )
         )

@@ -130,11 +130,6 @@ class StreamBody:
         self._at_end = False
         self._handler = find_handler(response)
 
-    @property
-    def at_end(self) -> bool:
-        """Whether the HTTP body has ended as it should."""
-        return self._at_end
-
     async def read(self, wait_s: float) -> bytes:
         """The next bytes of the body; `b""` at its end.
 

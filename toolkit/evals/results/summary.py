@@ -16,7 +16,7 @@ from toolkit.stats.comparison import (
     holm,
     say_comparison,
 )
-from toolkit.stats.intervals import SHARE, UNBOUNDED, Scores, is_pass_fail, mean_interval
+from toolkit.stats.intervals import SHARE, UNBOUNDED, Scores, mean_interval
 
 Row = Mapping[str, Any]
 PEOPLE: Final = "people"
@@ -188,11 +188,3 @@ def short_names(sides: Sequence[Side]) -> dict[Side, str]:
     if len(models) == 1:
         return {side: side[1] for side in sides}
     return {side: f"{side[0]} ({side[1]})" for side in sides}
-
-
-def is_share(scores: Scores) -> bool:
-    """Whether the scores are pass or fail, so that their mean is a share."""
-    import numpy as np
-
-    values = [value for repeats in scores.values() for value in repeats]
-    return bool(values) and is_pass_fail(np.array(values))

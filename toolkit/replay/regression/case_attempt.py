@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from toolkit.calls.attempt_spec import STAND_IN_KEY
 from toolkit.calls.model_client import ModelClient
@@ -17,23 +17,6 @@ from toolkit.records import Reply
 from toolkit.replay.regression.case_checks import Judgement, Measured, Seen
 from toolkit.replay.regression.suite import Case
 from toolkit.secret import Secret
-
-
-class KnownSecrets(Protocol):
-    """The key service."""
-
-    def known_secrets(self) -> Any:
-        """Every key that the toolkit knows."""
-
-
-class Ledger(Protocol):
-    """The store interface for suites."""
-
-    def append_many(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Acknowledge rows."""
-
-    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Rows of a query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,19 +109,6 @@ def _watch() -> None:
 # The models of one provider on the Health page: which is in trouble while the others answer.
 
 
-_NAMED = 3
-
-
-def troubled_words(row: Mapping[str, Any]) -> str | None:
-    """Which models of a provider are in trouble; nothing where the whole provider is."""
-    names = [model.partition("/")[2] for model in row["models_in_trouble"]]
-    if not names or row["state"] in ("down", "auth_error"):
-        return None
-    more = f" and {count(len(names) - _NAMED)} more" if len(names) > _NAMED else ""
-    are = "is" if len(names) == 1 else "are"
-    return plain(f"{', '.join(names[:_NAMED])}{more} {are} in trouble.")
-
-
 def draw_models(toolkit: Toolkit, provider: str) -> None:
     """Models that were called within a day, the worst first."""
     rows = sorted(toolkit.health.model_states(provider), key=_worst_first)
