@@ -34,7 +34,7 @@ REQUIRED = os.environ.get("TOOLKIT_REQUIRE_JUDGES") == "1"
 READY = os.environ.get("TOOLKIT_CLIENT_VENVS", "").split(os.pathsep)
 # Not dependencies of the project: installed for these tests, into environments of their own. There
 # are two, because some need version 3 of OpenAI's package and others refuse it.
-# Left out for their size: aider pins 110 packages of its own, guidellm needs torch and datasets.
+# Left out for their size: aider pins more than 100 packages, guidellm needs torch and datasets.
 FOREIGN = (
     {
         "langchain-openai": "1.7.3",
@@ -501,7 +501,7 @@ What asks the provider was tried three times, with one that has OpenAI's API (ch
 that has Anthropic's and one that has Gemini's; embeddings with OpenAI's alone.
 "–" was not tested, because the client has no such feature or does not show it.
 
-aider and guidellm are not among them: aider pins 110 packages of its own, guidellm needs torch and
+aider and guidellm are not among them: aider pins more than 100 packages, guidellm needs torch and
 datasets. They send the chat completions and text completions that are tested here.
 
 {table}
