@@ -13,8 +13,8 @@ from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import InvalidInput
 from toolkit.evals.dataset import Dataset, Sample
-from toolkit.evals.scoring.answer_scorers import duration_ms, similarity
 from toolkit.evals.scoring.judge import judge, judge_pair
+from toolkit.evals.scoring.measures import duration_ms, similarity
 from toolkit.evals.solvers import Solver
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
