@@ -177,7 +177,7 @@ from toolkit.evals.extract.verdicts import read_points, read_winner
         ("Ответ: 28.", 28),
         ("الجواب: ٢٨", 28),
         ("উত্তর: ২৮", 28),
-        ("Antwort: minus drei", None),
+        ("Antwort: minus drei", -3),
         ("Svar: 3,5", 3.5),
         ("I don't know, but 3 of the 5 facts are missing", None),
         ("Je ne peux pas répondre à cette question avec 3 données.", None),

@@ -23,6 +23,7 @@ from toolkit.evals.extract.number_forms import (
     judge_context,
     read_digits,
 )
+from toolkit.evals.extract.number_languages import find_spelled_number
 from toolkit.evals.extract.number_words import find_number_phrase
 from toolkit.evals.extract.refusals import declines_to_answer
 
@@ -311,8 +312,11 @@ def _read_sign(text: str, match: regex.Match[str], previous_end: int) -> tuple[i
 
 
 def _read_words(text: str, take: str = "last") -> Number | None:
-    """The first or last number in English words."""
+    """The first or last number in words, English ones first."""
     phrase = find_number_phrase(text, take=take)
     if phrase is None or phrase.value is None:
-        return None
+        spelled = find_spelled_number(text, take=take)
+        if spelled is None:
+            return None
+        return Number((Fraction(spelled.value),), spelled.start, spelled.end)
     return Number((phrase.value,), phrase.start, phrase.end)
