@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.cli.output import Column, json_ready, plain, print_json, show_facts, show_rows
+from toolkit.cli.output import (
+    Column,
+    json_ready,
+    plain,
+    print_json,
+    show_facts,
+    show_rows,
+    show_wait,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +114,19 @@ def test_facts_within_facts_leave_out_what_is_nil(capsys):
     out = capsys.readouterr().out
     assert "calls 6" in out
     assert "votes" not in out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.04, "0.1 s"),
+        (1.53, "1.5 s"),
+        (12.0, "12 s"),
+        (59.2, "60 s"),
+        (719.5, "12 min"),
+        (7200.0, "2 h"),
+        (38719.5, "10 h 46 min"),
+    ],
+)
+def test_a_wait_is_as_precise_as_a_person_needs_it(seconds: float, shown: str) -> None:
+    assert show_wait(seconds) == shown

@@ -251,6 +251,17 @@ def _json_scalar(value: Any) -> str | int | float | bool | None:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
+def show_wait(seconds: float) -> str:
+    """How long to wait, as precise as a person needs it: `1.5 s`, `12 min`, `10 h 45 min`."""
+    if seconds < 120:
+        return f"{math.ceil(seconds) if seconds >= 10 else max(round(seconds, 1), 0.1):g} s"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
 def print_failure(error: ToolkitError, *, as_json: bool) -> None:
     """Print what failed, at which provider, and what to do: on stderr, or as JSON on stdout."""
     if as_json:
@@ -261,7 +272,7 @@ def print_failure(error: ToolkitError, *, as_json: bool) -> None:
     if error.provider_message:
         lines.append(f"  Provider message: {error.provider_message}")
     if error.retry_after is not None:
-        lines.append(f"  Try again in {error.retry_after:g} s.")
+        lines.append(f"  Try again in {show_wait(error.retry_after)}.")
     if error.hint:
         lines.append(f"  {error.hint}")
     for line in lines:

@@ -444,8 +444,9 @@ def _unpriced(
     error.unpriced, error.retry_after = worst.unpriced, None
     error.hint = (
         f"Set its price with `toolkit models override {model} input=USD output=USD` (per million "
-        "tokens), or decide with the setting `budget_unpriced` what budgets do without a price: "
-        '`"allow"`, or an amount in USD per million tokens that is assumed.'
+        "tokens; the catalog must have the model), or decide with the setting `budget_unpriced` "
+        'what budgets do without a price: `"allow"`, or an amount in USD per million tokens that '
+        "is assumed."
     )
     return error
 

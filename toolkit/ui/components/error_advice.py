@@ -101,7 +101,7 @@ def headline(code: str) -> str:
 def what_to_do(code: str, row: Mapping[str, Any] | None = None) -> str:
     """What the reader can do; the provider's own waiting time where it gave one."""
     wait_s = (row or {}).get("retry_after_s")
-    if wait_s:
+    if wait_s and code != "BUDGET_EXCEEDED":  # no provider requests that
         return f"Wait {float(wait_s):.0f} s, as the provider requests, or use another provider."
     return advice_for(code)
 
