@@ -148,11 +148,49 @@ def test_hours_of_the_roll_up_and_calls_at_the_edges_make_the_same_sums(home):
     for since, until in spans:
         for by in (["provider"], ["model", "day"], ["origin", "provider"]):
             got = read_spend(store, by, since=since, until=until)
-            # A tag or a token is in the calls only, so this reads no roll-up.
-            slow = read_spend(store, [*by, "token"], since=since, until=until)
+            # Tags are in the calls only, so this reads no roll-up.
+            slow = read_spend(store, [*by, "tag"], since=since, until=until)
             columns = [*by, *COLUMNS]
             order = [*by]
             assert (
                 got[columns].sort_values(order).astype(str).to_numpy().tolist()
                 == slow[columns].sort_values(order).astype(str).to_numpy().tolist()
             )
+
+
+def test_spend_by_token_reads_the_calls_of_the_gateway_and_hours_of_the_others(home):
+    rng = random.Random(8)
+    store = current().store
+    rows = [
+        {
+            "call_id": f"t{number}", "source": "live", "status": "ok", "attempt": 1,
+            "origin": (origin := rng.choice(["api", "gateway", None])), "provider": "p",
+            "model": rng.choice(["p/m", "p/n"]), "input_tokens": 7, "output_tokens": 3,
+            "started_at": NOON + timedelta(minutes=rng.randrange(-300, 300)),
+            "tags": {"token": rng.choice("ab")} if origin else {},
+            "unpriced_classes": [], "cost_source": "computed", "cost_usd": Decimal(number),
+            "cost_computed_usd": Decimal(number),
+        }
+        for number in range(200)
+    ]  # fmt: skip
+    store.append_many("calls", rows)
+    store.ingest()
+    spans = [(None, None), (NOON - timedelta(minutes=95), NOON + timedelta(minutes=50))]
+    for since, until in spans:
+        expected: dict[tuple[str | None, str], list[Decimal]] = {}
+        for row in rows:
+            if (since is None or row["started_at"] >= since) and (
+                until is None or row["started_at"] < until
+            ):
+                token = row["tags"]["token"] if row["origin"] == "gateway" else None
+                expected.setdefault((token, row["model"]), []).append(row["cost_usd"])
+        frame = read_spend(store, ["token", "model"], since=since, until=until)
+        found = {
+            (row["token"] if isinstance(row["token"], str) else None, row["model"]): (
+                row["calls"],
+                row["cost_usd"],
+            )
+            for row in frame.to_dict("records")
+        }
+        assert found == {key: (len(usd), sum(usd)) for key, usd in expected.items()}
+        assert len(found) == 6

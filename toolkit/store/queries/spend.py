@@ -16,7 +16,7 @@ GROUPS: Final[dict[str, str]] = {
     "model": "model",
     # Half the time of `AT TIME ZONE 'UTC'`, which asks the time-zone library for each row.
     "day": "CAST(make_timestamp(epoch_us(started_at)) AS DATE)",
-    "token": "tags['token']",
+    "token": "CASE WHEN origin = 'gateway' THEN tags['token'] END",
     "origin": "origin",
 }
 # The groups that the hourly roll-up has, and what they are called there.
@@ -25,7 +25,10 @@ _ROLLED_UP: Final[dict[str, str]] = {
     "model": "nullif(model, '')",
     "day": "CAST(make_timestamp(epoch_us(hour_at)) AS DATE)",
     "origin": "nullif(origin, '')",
+    "token": "CAST(NULL AS VARCHAR)",  # the calls of the gateway, which have one, are read apart
 }
+_BY_GATEWAY: Final = "origin = 'gateway'"
+_BY_OTHERS: Final = "origin IS DISTINCT FROM 'gateway'"
 _SUMS: Final[dict[str, str]] = {
     "calls": "count(*)",
     "cost_usd": f"sum({CHARGED})",
@@ -45,7 +48,7 @@ _OF_CALLS: Final = """
 _OF_HOURS: Final = """
     SELECT {keys}, {sums} FROM rollup_hourly
     WHERE hour_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)
-      AND hour_at < coalesce(?, 'infinity'::TIMESTAMPTZ) GROUP BY ALL"""
+      AND hour_at < coalesce(?, 'infinity'::TIMESTAMPTZ) AND {which} GROUP BY ALL"""
 _SPAN: Final = (
     "started_at >= coalesce(?, '-infinity'::TIMESTAMPTZ) "
     "AND started_at < coalesce(?, 'infinity'::TIMESTAMPTZ)"
@@ -140,8 +143,10 @@ def spend_by(
 ) -> tuple[str, list[datetime | None]]:
     """Return the query for spend by some of `GROUPS` and `tag`, and the values that it binds.
 
-    Whole hours are read from the roll-up where it has the groups, the rest from the calls.
+    Whole hours are read from the roll-up where it has the groups, the rest from the calls: by
+    token, all calls of the gateway.
     """
+    which = _BY_OTHERS if "token" in keys else "true"
     named = {**GROUPS, "tag": "entry.key || '=' || entry.value"}
     of_calls = _OF_CALLS.format(
         keys=", ".join(f"{named[key]} AS {key}" for key in keys),
@@ -159,12 +164,17 @@ def spend_by(
         parts = _OF_HOURS.format(
             keys=", ".join(f"{_ROLLED_UP[key]} AS {key}" for key in keys),
             sums=", ".join(f"sum({name}) AS {name}" for name in _SUMS),
+            which=which,
         )
         values = [first, last]
         edges = [span for span in ((since, first), (last, until)) if span[0] != span[1]]
         for edge in edges:  # each by itself: DuckDB skips no row group under an OR
-            parts += " UNION ALL BY NAME " + of_calls.replace("{spans}", _SPAN)
+            parts += " UNION ALL BY NAME " + of_calls.replace("{spans}", f"{which} AND {_SPAN}")
             values += edge
+        if "token" in keys:
+            of_gateway = of_calls.replace("{spans}", f"{_BY_GATEWAY} AND {_SPAN}")
+            parts += " UNION ALL BY NAME " + of_gateway
+            values += [since, until]
     order = "day, cost_usd DESC" if "day" in keys else "cost_usd DESC"
     return _SPEND.format(keys=", ".join(keys), parts=parts, order=order), values
 
