@@ -39,6 +39,8 @@ class Settings(BaseSettings):
         home: the home folder.
         store: store URL; a path to a DuckDB file, `quack:HOST:PORT` or `ducklake:postgres:...`,
             see docs/sharing.md.
+        store_files: folder, or `s3://BUCKET/PREFIX`, of the Parquet files of a DuckLake; needed
+            when it is made.
         store_token: token of the server of a shared database; treated as a secret.
         recording: how prompts and answers are kept: `full`, `hash` (digests only) or `off`.
         journal_sync: `normal` survives kill -9, `full` survives power loss.
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=home_path)
     store: str = ""
+    store_files: str = ""
     store_token: SecretStr = SecretStr("")
     recording: Recording = "full"
     journal_sync: Literal["normal", "full"] = "normal"

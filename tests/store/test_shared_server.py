@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.store.rows import call_row, model_row
-from tests.store.shared_stores import QuackService, free_port
+from tests.store.shared_stores import (
+    QuackService,
+    free_port,
+    require_same_answers,
+    sample_rows,
+)
 from toolkit.errors import StoreError, StoreLocked, StoreTooNew
+from toolkit.settings import Settings
 from toolkit.store import migrate
 from toolkit.store.backends.quack_client import QuackClient, inline, write_literal
 from toolkit.store.store import Store
@@ -98,6 +104,23 @@ def test_a_batch_sent_twice_counts_once(service, tmp_path):
     assert store.rows(rolled) == [{"n": 4}]
 
 
+@pytest.mark.slow  # some dozens of queries, and a server of its own
+def test_every_query_answers_as_over_a_file(tmp_path):
+    service = QuackService(tmp_path / "server")
+    service.home.mkdir()
+    service.start()
+    try:
+        file, shared = Store(Settings(home=tmp_path / "file")), opened(service, tmp_path / "client")
+        for table, rows in sample_rows():
+            file.append_many(table, rows)
+            shared.append_many(table, rows)
+        file.ingest()
+        shared.ingest()
+        assert require_same_answers(file, shared) > 20
+    finally:
+        service.stop()
+
+
 def test_user_sql_reads_the_tables_and_nothing_else(service, tmp_path):
     store = opened(service, tmp_path / "user")
     store.append("calls", call_row(origin="user sql"))
@@ -150,16 +173,12 @@ def test_a_wrong_token_is_refused_in_words(service, tmp_path):
 
 
 def test_without_a_token_it_says_where_to_get_one(tmp_path):
-    from toolkit.settings import Settings
-
     store = Store(Settings(home=tmp_path, store="quack:127.0.0.1:9494"))
     with pytest.raises(StoreError, match="TOOLKIT_STORE_TOKEN"):
         store.rows("SELECT 1")
 
 
 def test_while_the_server_is_away_records_wait_and_the_status_says_so(tmp_path):
-    from toolkit.settings import Settings
-
     store = Store(
         Settings(home=tmp_path, store=f"quack:127.0.0.1:{free_port()}", store_token="t" * 32)
     )
@@ -216,8 +235,6 @@ def test_a_killed_server_loses_nothing_and_is_found_again(tmp_path):
 
 
 def test_the_file_of_a_server_is_held_and_named(service):
-    from toolkit.settings import Settings
-
     store = Store(Settings(home=service.home, lock_wait_s=0.1))
     store._publisher.notice = lambda count=1: None
     store.append("calls", call_row())
@@ -229,8 +246,6 @@ def test_the_file_of_a_server_is_held_and_named(service):
     "url", ["quack:", "quack:host:0", "quack:host:99999", "quack:a b:1", "quack:h:1?tls=on"]
 )
 def test_a_url_of_another_form_is_refused_in_words(tmp_path, url):
-    from toolkit.settings import Settings
-
     with pytest.raises(StoreError, match="quack:HOST:PORT"):
         Store(Settings(home=tmp_path, store=url)).rows("SELECT 1")
 

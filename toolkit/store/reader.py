@@ -8,10 +8,10 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from toolkit.errors import InvalidInput, StoreError
 from toolkit.store import rollup, staging
@@ -47,6 +47,18 @@ _REFUSED_FUNCTIONS: Final = frozenset(
 
 Run = Callable[[str, Sequence[Any]], "duckdb.DuckDBPyConnection"]
 RunLimited = Callable[[str, Sequence[Any] | Mapping[str, Any], float], "duckdb.DuckDBPyConnection"]
+
+# Functions of the extensions of a shared database: they reach other servers and change it.
+_REFUSED_PREFIXES: Final = ("postgres_", "ducklake_", "quack_")
+
+
+class Readable(Protocol):
+    """A database that can be attached as `ledger`."""
+
+    def reading(
+        self, wait_s: float | None, before_copy: Callable[[], object]
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection with it; `before_copy` is called before its state is taken."""
 
 
 class Reader:
@@ -135,7 +147,7 @@ class LockedDownReader:
 
 
 @contextmanager
-def reading(journal: Journal, database: Database, wait_s: float | None = None) -> Iterator[Reader]:
+def reading(journal: Journal, database: Readable, wait_s: float | None = None) -> Iterator[Reader]:
     """Open the database and lay what is still in the journal over it.
 
     Raises:
@@ -240,7 +252,11 @@ def require_one_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             hint="The store is read-only; records come from calls, probes and evals.",
             cause="not_allowed",
         )
-    refused = _functions_of(connection, sql) & _REFUSED_FUNCTIONS
+    refused = [
+        name
+        for name in _functions_of(connection, sql)
+        if name in _REFUSED_FUNCTIONS or name.startswith(_REFUSED_PREFIXES)
+    ]
     if refused:
         raise StoreError(f"{', '.join(sorted(refused))} is not allowed here", cause="not_allowed")
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from toolkit.store.backends.lake_backend import MaintenanceReport
+    from toolkit.store.backends.move import MoveReport
     from toolkit.store.database import Database
     from toolkit.store.ingest import IngestReport
     from toolkit.store.journal import Loss
@@ -58,7 +60,13 @@ class Store:
         self.settings = settings
         self._on_step = on_step
         self._journal = Journal(settings.journal_path, settings.journal_sync)
-        self._publisher = Publisher(self._publish)
+        # A commit to DuckLake costs every host some time and a file: fewer and larger ones.
+        is_lake = settings.store.startswith("ducklake:")
+        self._publisher = (
+            Publisher(self._publish, quiet_s=_LONGEST_S, many=_LAKE_BATCH)
+            if is_lake
+            else Publisher(self._publish)
+        )
 
     @cached_property
     def _database(self) -> Database:
@@ -230,6 +238,44 @@ class Store:
         self.ingest()
         serve_until_stopped(self._database, self.settings, f"quack:{host}:{port}", on_message)
 
+    def move(self, source: str, target: str) -> MoveReport:
+        """Copy one store into another; both are a path or a URL, empty for the home's own file.
+
+        The source stays as it is. What the target has already is left alone.
+
+        Raises:
+            StoreError: one of them cannot be used.
+            StoreCorrupt: what arrived differs from what was sent.
+        """
+        from toolkit.store.backends.move import copy, settings_of
+
+        before, after = settings_of(self.settings, source), settings_of(self.settings, target)
+        for settings in (before, after):
+            store = Store(settings)
+            try:
+                store.ingest()
+            finally:
+                store.close()
+        return copy(before, after, self._on_step)
+
+    def maintain(self, keep_days: float = 7.0) -> MaintenanceReport | None:
+        """Compact a DuckLake: one host at a time; None while another does it.
+
+        Args:
+            keep_days: earlier snapshots are kept so long.
+
+        Raises:
+            StoreError: the store is of another kind, which needs none; or it cannot be used.
+        """
+        from toolkit.store.backends.lake_backend import LakeBackend
+
+        if not isinstance(self._backend, LakeBackend):
+            raise StoreError(
+                "only a DuckLake needs maintenance; this store compacts itself",
+                cause="not_needed",
+            )
+        return self._backend.maintain(keep_days)
+
     def close(self) -> None:
         """Publish what can be published now and close; whatever is left waits in the journal."""
         self._publisher.stop()
@@ -246,6 +292,7 @@ class Store:
 _QUIET_S: Final = 0.3
 _LONGEST_S: Final = 5.0
 _MANY: Final = 2_000
+_LAKE_BATCH: Final = 5_000
 _RETRY_S: Final = 2.0
 # A move is short; cutting one off inside DuckDB would abort the whole process.
 _EXIT_S: Final = 30.0

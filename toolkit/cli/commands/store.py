@@ -75,6 +75,46 @@ def serve(
 
 
 @app.command()
+def move(
+    source: Annotated[str, typer.Argument(help="Path or URL of a store.")],
+    target: Annotated[str, typer.Argument(help="Path or URL of another, made if missing.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Copy a store into one of another kind and compare every row; the source stays.
+
+    A store is a DuckDB file, quack:HOST:PORT or ducklake:postgres:...; see docs/sharing.md.
+    """
+    with opened_toolkit() as toolkit:
+        report = toolkit.store.move(source, target)
+    rows = [
+        {"table": name, "rows": count, "added": report.added[name]}
+        for name, count in report.rows.items()
+    ]
+    columns = (
+        Column("table", "Table"),
+        Column("rows", "Rows, all compared", is_number=True),
+        Column("added", "Added", is_number=True),
+    )
+    show_rows(rows, columns, as_json=as_json, empty="The source has no rows.")
+
+
+@app.command()
+def maintain(
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, help="Keep earlier snapshots for so many days.")
+    ] = 7.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compact a DuckLake: flush, merge, expire, clean. Run it once an hour, from any host."""
+    with opened_toolkit() as toolkit:
+        report = toolkit.store.maintain(keep_days)
+    if report is None:
+        notice("Another host is doing it; nothing was done.")
+    else:
+        show_facts(asdict(report), as_json=as_json)
+
+
+@app.command()
 def ingest(
     wait_s: Annotated[
         float | None, typer.Option("--wait", help="Maximum wait for the database, in seconds.")

@@ -139,6 +139,10 @@ def open_shared(settings: Settings, journal: Journal, on_step: OnStep) -> Backen
         from toolkit.store.backends.quack_backend import QuackBackend
 
         return QuackBackend(settings, journal)
+    if settings.store.startswith("ducklake:postgres:"):
+        from toolkit.store.backends.lake_backend import LakeBackend
+
+        return LakeBackend(settings, journal, on_step)
     raise StoreError(
         f"store URLs that begin with {settings.store.split(':')[0]}: are not supported",
         hint=SUPPORTED,
@@ -146,7 +150,7 @@ def open_shared(settings: Settings, journal: Journal, on_step: OnStep) -> Backen
 
 
 SUPPORTED: Final = (
-    "Use the path of a DuckDB file or quack:HOST:PORT, or leave TOOLKIT_STORE empty; "
-    "see docs/sharing.md."
+    "Use the path of a DuckDB file, quack:HOST:PORT or ducklake:postgres:..., or leave "
+    "TOOLKIT_STORE empty; see docs/sharing.md."
 )
 """The forms of a store URL, for the hint of an error."""
