@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from uuid_utils import uuid7
 
+from toolkit.evals.results.summary import summarize
 from toolkit.providers.registry import Registry
 from toolkit.records import Call
 from toolkit.settings import Settings
@@ -63,6 +64,7 @@ FAULTS: Final = {
     "groq": ("RATE_LIMIT_EXCEEDED", "provider", 429, "Rate limit reached: tokens per minute"),
 }
 EXTRA_MODELS: Final = 640
+BOARDS: Final = 150
 
 
 def main() -> None:
@@ -72,20 +74,23 @@ def main() -> None:
 
 
 def fill(home: Path, *, days: int = 21, seed: int = 7) -> None:
-    """Write providers, models, calls, incidents, verdicts and an eval run into a new home."""
+    """Write providers, models, calls, incidents, verdicts, a run, boards and votes into a home."""
     rng = random.Random(seed)
     now = datetime.now(UTC)
-    settings = Settings(home=home)
+    settings = Settings(home=home, lock_wait_s=300)
     registry = Registry(settings)
     for name in sorted({model.partition("/")[0] for model, *_ in MODELS} - {"local"}):
-        registry.add(name, base_url=CLOSED_PORT, is_local=True, auto_sync=False)
+        registry.add(name, base_url=CLOSED_PORT, is_local=True, auto_sync=False, needs_key=False)
     store = Store(settings)
     store.append_many("calls", _calls(rng, now, days))
     store.append_many("models", _models(rng, now))
     store.append_many("model_changes", _changes(now))
     store.append_many("incidents", _incidents(now))
     store.append_many("regressions", _verdicts(now))
-    store.append_many("eval_runs", [_eval_run(now)])
+    for table, rows in _evaluation(rng, now).items():
+        store.append_many(table, rows)
+    for table, rows in _boards(rng, now).items():
+        store.append_many(table, rows)
     store.ingest()
     store.close()
 
@@ -193,7 +198,7 @@ def _changes(now: datetime) -> list[dict[str, Any]]:
         (31, "groq/gpt-oss-120b", "context", "context_window", "65536", "131072"),
         *((24 * 90, model, "new", None, None, None) for model, *_ in MODELS),
     )
-    return [
+    changes = [
         {
             "change_id": str(uuid7()), "changed_at": now - timedelta(hours=hours),
             "provider": model.partition("/")[0], "model_id": model.partition("/")[2],
@@ -202,6 +207,16 @@ def _changes(now: datetime) -> list[dict[str, Any]]:
         }
         for hours, model, kind, field, old, new in told
     ]  # fmt: skip
+    providers = sorted({model.partition("/")[0] for model, *_ in MODELS})
+    return [*changes, *(_sync(now, name) for name in providers)]
+
+
+def _sync(now: datetime, provider: str) -> dict[str, Any]:
+    return {
+        "change_id": str(uuid7()), "changed_at": now - timedelta(hours=2), "provider": provider,
+        "model_id": None, "model": None, "kind": "sync", "field": "models", "old": None,
+        "new": "40", "source": "listing", "sync_id": str(uuid7()),
+    }  # fmt: skip
 
 
 def _incidents(now: datetime) -> list[dict[str, Any]]:
@@ -255,14 +270,73 @@ def _verdicts(now: datetime) -> list[dict[str, Any]]:
     return rows
 
 
-def _eval_run(now: datetime) -> dict[str, Any]:
-    return {
-        "run_id": str(uuid7()), "name": "faq-v3", "dataset": "faq-v3",
-        "models": ["openai/gpt-5-mini", "anthropic/claude-haiku-4-5"], "scorers": ["exact"],
-        "epochs": 1, "params": {}, "config": {}, "status": "done", "samples": 400, "done": 400,
-        "errors": 0, "cost_usd": Decimal("0.42"), "started_at": now - timedelta(hours=9),
-        "ended_at": now - timedelta(hours=8), "summary": {},
+def _evaluation(rng: random.Random, now: datetime) -> dict[str, list[dict[str, Any]]]:
+    """One run of two models over sixty questions."""
+    run_id, began = str(uuid7()), now - timedelta(hours=9)
+    models = {"openai/gpt-5-mini": 0.85, "anthropic/claude-haiku-4-5": 0.7}
+    samples = []
+    for number in range(1, 61):
+        prompt, answer = PROMPTS[number % len(PROMPTS)]
+        for model, good in models.items():
+            passed = rng.random() < good
+            samples.append({
+                "result_id": str(uuid7()), "run_id": run_id, "sample_id": f"faq-{number}",
+                "epoch": 1, "provider": model.partition("/")[0], "model": model,
+                "variant": "plain", "scorer": "exact", "input": prompt, "target": answer,
+                "output": answer if passed else "I am not sure; please ask a colleague.",
+                "score": float(passed), "is_pass": passed, "metadata": {}, "status": "ok",
+                "error_code": None,
+                "call_id": None, "request_id": None, "input_tokens": 60, "output_tokens": 40,
+                "cost_usd": Decimal("0.0009"), "duration_ms": rng.uniform(500, 2_400),
+                "ttft_ms": rng.uniform(200, 600), "is_cached": False,
+                "scored_at": began + timedelta(seconds=20 * number),
+            })  # fmt: skip
+    run = {
+        "run_id": run_id, "name": "faq-v3", "dataset": "faq-v3", "models": list(models),
+        "scorers": ["exact"], "epochs": 1, "params": {}, "config": {}, "status": "done",
+        "samples": len(samples), "done": len(samples), "errors": 0, "cost_usd": Decimal("0.11"),
+        "started_at": began, "ended_at": began + timedelta(minutes=21),
+        "summary": {"sentence": f"{len(samples)} of {len(samples)} answers.",
+                    "scores": summarize(samples)},
     }  # fmt: skip
+    return {"eval_runs": [run], "eval_samples": samples}
+
+
+def _boards(rng: random.Random, now: datetime) -> dict[str, list[dict[str, Any]]]:
+    """Boards of two models each, with one vote; people like long answers a little."""
+    names = [model for model, *_ in MODELS[:9]]
+    made: dict[str, list[dict[str, Any]]] = {"boards": [], "panes": [], "calls": [], "votes": []}
+    for number in range(BOARDS):
+        at = now - timedelta(hours=3 * number + 1)
+        board_id, pair = str(uuid7()), rng.sample(range(len(names)), 2)
+        prompt, answer = PROMPTS[number % len(PROMPTS)]
+        asked = [{"role": "user", "content": prompt}]
+        texts = [answer + " " + answer[: rng.randint(0, len(answer))] for _ in pair]
+        panes = [str(uuid7()) for _ in pair]
+        made["boards"].append({"board_id": board_id, "created_at": at, "messages": asked,
+                               "params": {}, "is_blind": True})  # fmt: skip
+        for position, (index, text) in enumerate(zip(pair, texts, strict=True)):
+            model, *facts = MODELS[index][0], *MODELS[index][2:]
+            call = _call(rng, now, at, model, tuple(facts), position)
+            call |= {"origin": "compare", "origin_id": board_id, "messages": asked,
+                     "output_text": text, "status": "ok", "error_code": None, "blame": None,
+                     "error_message": None, "http_status": 200}  # fmt: skip
+            made["calls"].append(call)
+            made["panes"].append({
+                "pane_id": panes[position], "board_id": board_id, "ended_at": at,
+                "position": position, "model": model, "params": {}, "state": "done",
+                "call_id": call["call_id"],
+            })  # fmt: skip
+        longer = (len(texts[0]) - len(texts[1])) / sum(map(len, texts))
+        odds = 0.25 * (pair[1] - pair[0]) + longer + rng.gauss(0, 1)
+        made["votes"].append({
+            "vote_id": str(uuid7()), "board_id": board_id, "voted_at": at, "pane_a": panes[0],
+            "pane_b": panes[1], "model_a": names[pair[0]], "model_b": names[pair[1]],
+            "outcome": "tie" if abs(odds) < 0.2 else "a" if odds > 0 else "b",
+            "is_blind": True, "voter": "openai/gpt-5" if number % 9 == 0 else None,
+            "note": rng.choice((None, "#correct", "#coding", "#short", "#coding #clear")),
+        })  # fmt: skip
+    return made
 
 
 if __name__ == "__main__":

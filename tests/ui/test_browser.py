@@ -264,31 +264,80 @@ def test_the_text_of_a_primary_button_can_be_read(open_browser, scheme):
     assert contrast(ink, ground) >= 4.5
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(stage, open_browser, scheme):
+def require_axe() -> None:
     if not AXE.is_file():
         reason = "axe-core is not installed (`make judges` installs it; it needs Node.js)"
         pytest.fail(reason) if JUDGES_REQUIRED else pytest.skip(reason)
+
+
+def serious(page: Any) -> list[Any]:
+    """What axe-core finds on the page as it is now: rule and first elements."""
+    page.evaluate(AXE.read_text("utf-8"))
+    return page.evaluate(
+        """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+            .filter(one => ['serious', 'critical'].includes(one.impact))
+            .map(one => [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
+)
+def test_axe_finds_nothing_serious(stage, open_browser, width, scheme):
+    require_axe()
     opened = {
-        "light": (*PAGES, "models?model=mock/model-1", "compare?boards=all"),
-        "dark": ("evals?tab=New run", "providers?add=yes", "providers?provider=mock",
-                 "settings?setting=max_retries", "compare?model=mock/a&model=mock/b&prompt=Hi"),
-    }[scheme]  # fmt: skip
-    page = open_browser("", DESKTOP, scheme).page
+        (DESKTOP, "light"): (*PAGES, "models?model=mock/model-1", "compare?boards=all"),
+        (DESKTOP, "dark"): (
+            "evals?tab=New run", "providers?add=yes", "providers?provider=mock",
+            "settings?setting=max_retries", "compare?model=mock/a&model=mock/b&prompt=Hi",
+        ),
+        (PHONE, "light"): tuple(PAGES),
+        (PHONE, "dark"): ("", "compare?model=mock/a&model=mock/b&prompt=Hi", "calls",
+                          "providers?provider=mock", "models?model=mock/model-1"),
+    }[width, scheme]  # fmt: skip
+    page = open_browser("", width, scheme).page
     found = {}
     for path in opened:
         page.goto(f"{stage.app.url}/{path}")
         page.locator("h1").first.wait_for()
         settled(page)
-        page.evaluate(AXE.read_text("utf-8"))
-        serious = page.evaluate(
-            """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
-                .filter(one => ['serious', 'critical'].includes(one.impact))
-                .map(one => [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])"""
-        )
-        if serious:
-            found[path] = serious
+        if violations := serious(page):
+            found[path] = violations
     assert found == {}
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_axe_finds_nothing_serious_in_dialogs_and_popovers(stage, open_browser, width):
+    require_axe()
+    stage.mock.default = Answer(text=TWENTY)
+    page = open_browser("compare?model=mock/a&model=mock/b&prompt=Hi", width).page
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text("✓ 2 of 2 done").wait_for()
+    settled(page)
+    found = {"board": serious(page)}
+    page.get_by_role("button", name="Branch").first.click()
+    page.get_by_role("dialog").get_by_text("Branch here").first.wait_for()
+    settled(page)
+    found["conversation"] = serious(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.keyboard.press("Control+k")
+    page.get_by_placeholder("A name, text of a prompt or answer, or an id").wait_for()
+    settled(page)
+    found["search"] = serious(page)
+    for path in ("compare", "calls"):
+        page.goto(f"{stage.app.url}/{path}")
+        page.locator("h1").first.wait_for()
+        settled(page)
+        popovers = page.locator("[data-testid=stPopover] button:enabled")
+        for number in range(popovers.count()):
+            popovers.nth(number).click()
+            page.locator("[data-testid=stPopoverBody]").wait_for()
+            settled(page)
+            found[f"{path} {popovers.nth(number).inner_text()}"] = serious(page)
+            page.keyboard.press("Escape")
+            page.locator("[data-testid=stPopoverBody]").wait_for(state="detached")
+    assert {name: violations for name, violations in found.items() if violations} == {}
 
 
 def contrast(one: str, other: str) -> float:

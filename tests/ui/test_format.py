@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit.ui.calls.call_table import totals_sentence
 from toolkit.ui.components.format import NEVER, ago, at, duration_column, exactly
 
 NOW = datetime(2026, 11, 21, 14, 3, 7, tzinfo=UTC)
@@ -50,3 +52,20 @@ def test_every_age_reads_as_one_number_and_one_unit(age):
 
 def test_a_column_shares_the_unit_of_its_largest_value():
     assert duration_column([20.0, None, 1_500.0]) == ["20 ms", "–", "1,500 ms"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "unpriced", "shown"),
+    [
+        (None, 6, "**6 unpriced**"),
+        (None, 0, "no cost"),
+        (Decimal("1.5"), 0, "**\\$1.50**"),
+        (Decimal("1.5"), 29, "**\\$1.50**, 29 unpriced"),
+    ],
+)
+def test_the_headline_of_calls_says_unpriced_once(
+    cost: Decimal | None, unpriced: int, shown: str
+) -> None:
+    totals = {"requests": 1, "attempts": 1, "errors": 0, "unpriced": unpriced, "ttft_n": 0}
+    said = totals_sentence({**totals, "cost_usd": cost})
+    assert said == f"**1** request · none failed · {shown}"

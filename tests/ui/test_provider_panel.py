@@ -170,3 +170,29 @@ def test_an_address_that_names_a_removed_provider_says_so(toolkit: Toolkit, open
     for name in ("mock", "nobody-at-all"):
         app = open_page("providers", provider=name)
         assert not app.exception
+
+
+def test_a_stored_key_is_rotated_once_the_provider_accepts_the_new_one(
+    toolkit: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    toolkit.providers.update("mock", default_model="mock-small", needs_key=True)
+    toolkit.keys.set("mock", KEY, check=False)
+    fresh = "sk-" + "n" * 40
+    mock.default = Answer(text="Incorrect API key", status=401)
+    app = open_page("providers", provider="mock")
+    app.text_input(key="rotate-key-mock").set_value(fresh)
+    app = press(app, "Check and replace")
+    assert not app.exception and app.error
+    held = toolkit.keys.active("mock")
+    assert held is not None and held.fingerprint.startswith("…kkkk")
+    mock.default = Answer()
+    app = open_page("providers", provider="mock")
+    app.checkbox(key="rotate-call-mock").check()  # the mock lists its models without a key
+    app.text_input(key="rotate-key-mock").set_value(fresh)
+    app = press(app, "Check and replace")
+    assert not app.exception
+    assert [error.value for error in app.error] == []
+    assert "The key default of mock is replaced." in words(app).replace("\\", "")
+    held = toolkit.keys.active("mock")
+    assert held is not None and held.fingerprint.startswith("…nnnn")
+    assert fresh not in words(app)

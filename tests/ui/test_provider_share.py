@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from streamlit.testing.v1 import AppTest
 
 from toolkit.toolkit import current
@@ -40,7 +42,8 @@ def test_what_a_file_would_do_is_shown_before_it_is_done(home):
     raw = exported().replace(b'"mine"', b'"theirs"')
     app = draw(raw)
     assert not app.exception
-    assert any("theirs" in m.value and "add" in m.value for m in app.markdown)
+    (plan,) = [frame.value for frame in app.dataframe]
+    assert plan[["Provider", "Action"]].to_numpy().tolist() == [["theirs", "add"]]
     assert current().providers.registry.find("theirs") is None
     next(b for b in app.button if b.label == "Import 1").click().run()
     assert current().providers.registry.require("theirs").is_local
@@ -52,3 +55,20 @@ def test_a_file_that_is_none_is_a_card_and_saves_nothing(home):
     assert not [b for b in app.button if b.label.startswith("Import ")]
     text = " ".join(e.value for e in (*app.error, *app.markdown, *app.text, *app.caption))
     assert "import" in text.lower()
+
+
+def test_refused_entries_are_named_and_can_be_skipped(home):
+    raw = exported().replace(b'"mine"', b'"theirs"')
+    document = json.loads(raw)
+    good = document["providers"]["theirs"]
+    document["providers"]["broken"] = {**good, "base_url": "http://169.254.169.254/v1"}
+    app = draw(json.dumps(document).encode())
+    assert not app.exception
+    assert "broken is refused" in " ".join(m.value for m in app.markdown)
+    assert next(b for b in app.button if b.label == "Import 1").disabled
+    app.checkbox(key="import-skip").check().run()
+    next(b for b in app.button if b.label == "Import 1").click().run()
+    assert not app.exception and not app.error
+    registry = current().providers.registry
+    assert registry.require("theirs").is_local and registry.find("broken") is None
+    assert app.session_state["provider-notice"].endswith("refused: broken.")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.hostile import HOSTILE
-from toolkit.ui.components.text import own, parts_of, plain, visible
+from toolkit.ui.components.text import own, parts_of, plain, sentence, visible
 
 
 def draw(texts):
@@ -83,3 +83,19 @@ def test_a_fence_inside_a_longer_fence_does_not_close_it():
 def test_characters_that_reorder_text_are_written_out():
     assert visible("a\u202eb\x1b[31m") == "a\\u202eb\\u001b[31m"
     assert visible("Grüße 👩\u200d🔬 你好\n\tok") == "Grüße 👩\u200d🔬 你好\n\tok"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("there is no provider 'x'", "There is no provider 'x'."),
+        ("openai/gpt-5 is not known", "openai/gpt-5 is not known."),
+        ("lab has no key", "lab has no key."),
+        ("base_url is missing", "base_url is missing."),
+        ("HTTP 500.", "HTTP 500."),
+        ("pane 1 is running; stop it first!", "Pane 1 is running; stop it first!"),
+        ("", ""),
+    ],
+)
+def test_a_message_is_a_sentence_and_names_stay_as_they_are(message: str, shown: str) -> None:
+    assert sentence(message, names=("lab", None)) == shown

@@ -116,7 +116,7 @@ class QuackServer:
             raise StoreError(
                 f"{self._address.uri} cannot be served: {str(error).splitlines()[0]}",
                 hint="Check that the address is one of this machine and that no other program "
-                "listens there, or choose another --port.",
+                "listens there, or choose another `--port`.",
                 cause="address",
             ) from None
         for setting in _LOCKDOWN:

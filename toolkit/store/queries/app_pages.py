@@ -36,7 +36,9 @@ def totals(since: datetime) -> Query:
 
 
 def by_day(since: datetime) -> Query:
-    """Requests, failed attempts and spend of each UTC day, from the hourly roll-up.
+    """Requests, failed attempts, spend, answers and unpriced ones of each UTC day.
+
+    From the hourly roll-up.
 
     Load tests count in the spend only.
     """
@@ -45,7 +47,10 @@ def by_day(since: datetime) -> Query:
         f"  CAST(coalesce(sum(requests) FILTER ({ROLLUP_USER_CALLS}), 0) AS BIGINT) AS requests,\n"
         f"  CAST(coalesce(sum(calls) FILTER ({ROLLUP_USER_CALLS} AND status = 'error'), 0)\n"
         "    AS BIGINT) AS failed,\n"
-        "  sum(cost_usd) AS cost_usd\n"
+        "  sum(cost_usd) AS cost_usd,\n"
+        "  CAST(coalesce(sum(calls) FILTER (status = 'ok' OR cost_usd > 0\n"
+        "    OR unpriced_answers > 0), 0) AS BIGINT) AS answers,\n"
+        "  CAST(coalesce(sum(unpriced_answers), 0) AS BIGINT) AS unpriced\n"
         "FROM rollup_hourly WHERE origin <> 'health' AND hour_at >= ?\nGROUP BY 1 ORDER BY 1",
         (since,),
     )
@@ -229,6 +234,16 @@ def ttft_courses(now: datetime) -> Query:
         f"  FROM calls WHERE {USER_CALLS} AND status = 'ok' AND started_at >= ? GROUP BY ALL\n"
         ")\nSELECT provider, list(p50_ms ORDER BY hour_at) AS course\n"
         "FROM hourly WHERE provider IS NOT NULL GROUP BY provider",
+        (now - timedelta(days=1),),
+    )
+
+
+def ttft_by_hour(now: datetime) -> Query:
+    """TTFT p50 of all your answered calls by hour of the last day."""
+    return Query(
+        "SELECT date_trunc('hour', started_at) AS hour_at, quantile_cont(ttft_ms, 0.5) AS p50_ms\n"
+        f"FROM calls WHERE {USER_CALLS} AND status = 'ok' AND started_at >= ?\n"
+        "GROUP BY 1 ORDER BY 1",
         (now - timedelta(days=1),),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
@@ -18,8 +19,9 @@ def totals_sentence(totals: Mapping[str, Any]) -> str:
     """Requests, failed attempts, TTFT and spend of the live calls shown."""
     attempts, unpriced = int(totals["attempts"]), int(totals["unpriced"])
     failed = int(totals["errors"])
-    parts = [f"**{count(totals['requests'])}** requests"]
-    if attempts != int(totals["requests"]):
+    requests = int(totals["requests"])
+    parts = [f"**{count(requests)}** request{'' if requests == 1 else 's'}"]
+    if attempts != requests:
         parts[0] += f" in {count(attempts)} attempts"
     parts.append(
         f"**{count(failed)}** failed ({share(failed, attempts)})" if failed else "none failed"
@@ -27,9 +29,17 @@ def totals_sentence(totals: Mapping[str, Any]) -> str:
     if totals["ttft_n"]:
         slow = f", p95 **{duration(totals['ttft_p95_ms'])}**" if totals["ttft_n"] >= 20 else ""
         parts.append(f"TTFT p50 **{duration(totals['ttft_p50_ms'])}**{slow}")
-    spent = money(totals["cost_usd"]).replace("$", "\\$")
-    parts.append(f"**{spent}**" + (f", {count(unpriced)} unpriced" if unpriced else ""))
+    parts.append(_spent(totals["cost_usd"], unpriced))
     return " · ".join(parts)
+
+
+def _spent(usd: Decimal | None, unpriced: int) -> str:
+    """What the calls cost, and how many have no known price."""
+    without = f"{count(unpriced)} unpriced" if unpriced else ""
+    if usd is None:
+        return f"**{without}**" if without else "no cost"
+    spent = f"**{money(usd)}**".replace("$", "\\$")
+    return f"{spent}, {without}" if without else spent
 
 
 def draw_requests(

@@ -232,7 +232,7 @@ def _draw_drafts(toolkit: Toolkit, state: CompareState) -> None:
         return
     empty("Send one question to several models and compare answers, speed and cost.")
     ask_two_models(toolkit, state)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Example questions:", width="content")
         for number, example in enumerate(_EXAMPLES):
             st.button(

@@ -44,6 +44,7 @@ from toolkit.ui.components.format import count
 from toolkit.ui.components.page_head import empty, page_head, section
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain
+from toolkit.ui.components.theme import is_phone
 from toolkit.ui.home.first_use import ask_two_models
 
 FEW_VOTES: Final = 5
@@ -64,8 +65,9 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     table = controlled.table if controlled else leaderboard(votes)
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
     with page_head("Leaderboard", _sentence(votes, rows, is_controlled=is_controlled)):
-        st.segmented_control("Voters", _VOTERS, default="people", required=True, key="voter",
-                             bind="query-params", label_visibility="collapsed")  # fmt: skip
+        if every:
+            st.segmented_control("Voters", _VOTERS, default="people", required=True, key="voter",
+                                 bind="query-params", label_visibility="collapsed")  # fmt: skip
         _export(toolkit, votes, rows)
     if every:
         _draw_filters(of_voter)
@@ -82,10 +84,10 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
         if controlled is not None:
             _draw_effects(controlled)
         draw_tradeoff(rows, measured)
-        draw_judges(every)
     with right:
         draw_next_pair(toolkit, votes)
-        draw_matrix(votes, [str(row["model"]) for row in rows])
+        draw_judges(every)
+    draw_matrix(votes, [str(row["model"]) for row in rows])
 
 
 def _draw_filters(votes: Sequence[Mapping[str, Any]]) -> None:
@@ -164,9 +166,10 @@ def _draw_ratings(rows: Sequence[Mapping[str, Any]]) -> None:
     draw_table(
         {
             "Rank": Column([_rank(row, rows) for row in rows], 54, on_phone=True),
-            "Model": Column([str(row["model"]) for row in rows], 210, on_phone=True),
+            "Model": Column([str(row["model"]) for row in rows],
+                            160 if is_phone() else 196, on_phone=True),
             "Rating": Column([_rating(row) for row in rows], 60, "number", on_phone=True),
-            "95 %": Column([_interval(row, ends) for row in rows], 160, "image",
+            "95 %": Column([_interval(row, ends) for row in rows], 150, "image",
                            f"From {ends[0]:.0f} to {ends[1]:.0f}"),
             "votes": Column([row["votes"] for row in rows], 54, "number", on_phone=True),
             "won": Column([row["wins"] for row in rows], 48, "number"),
@@ -352,7 +355,10 @@ def draw_tradeoff(rows: Sequence[Mapping[str, Any]], measured: Query) -> None:
         "tk.charts.rating_tradeoff(ratings)"
     )
     sql = f"{votes.text};\n\n{measured.text}"
-    draw_chart(rating_tradeoff(pd.DataFrame(list(rows))), key="tradeoff", sql=sql, python=python)
+    figure = rating_tradeoff(pd.DataFrame(list(rows)))
+    if is_phone():  # the labels would cover each other; the front is what the chart is for
+        figure.update_traces(mode="markers", selector={"name": "another model is better"})
+    draw_chart(figure, key="tradeoff", sql=sql, python=python)
     st.caption(
         "Filled: no other model is at least as good in rating, cost and TTFT at once (the Pareto "
         "front). Cost and TTFT are those of your own calls of the last 7 days; the text beside a "

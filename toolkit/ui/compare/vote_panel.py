@@ -18,7 +18,7 @@ from toolkit.ui.compare.session import CompareState
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import money
 from toolkit.ui.components.model_picker import model_names
-from toolkit.ui.components.text import own, plain
+from toolkit.ui.components.text import own, plain, sentence
 
 _SAID: Final = {"tie": "a tie", "both_bad": "all bad"}
 _TAGS: Final = ("correct", "clear", "short", "style", "format", "safety")
@@ -81,7 +81,7 @@ def _cost_of(toolkit: Toolkit, model: str, prompts: Sequence[str]) -> str:
     try:
         each = [toolkit.estimate(model, prompt, max_tokens=MAX_TOKENS) for prompt in prompts]
     except ToolkitError as error:
-        return f"{number}. {own(error.message)}"
+        return f"{number}. {own(sentence(error.message, names=(error.provider, error.model)))}"
     most = total_usd(estimate.most_usd for estimate in each)
     if most is None:
         return f"{number}; what they cost is not known, because the model has no price."

@@ -10,12 +10,12 @@ import streamlit as st
 from toolkit.errors import ToolkitError
 from toolkit.ui.components.error_advice import advice_for, headline
 from toolkit.ui.components.page_hints import page_hint
-from toolkit.ui.components.text import own, plain
+from toolkit.ui.components.text import own, plain, sentence
 
 
 def error_card(error: ToolkitError) -> None:
     """Draw the card; never a traceback, and never a key: messages come redacted."""
-    lines = [own(error.message)]
+    lines = [own(sentence(error.message, names=(error.provider, error.model)))]
     if error.provider_message:
         lines.append(f"Provider message: “{plain(error.provider_message, limit=600)}”")
     if hint := page_hint(error.hint, error.cause) or advice_for(error.code):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, Literal
 
 import streamlit as st
 
 MAX_SHOWN_CHARS: Final = 200_000
+_WORD: Final = re.compile(r"[a-z]+(?:-[a-z]+)*,?")
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
 # Addresses become links even when every mark in them is escaped; a joiner, which has no width,
 # keeps them text.
@@ -58,6 +59,20 @@ def own(text: str) -> str:
         f"`{part}`" if index % 2 and part.strip() else _escaped(part)
         for index, part in enumerate(parts)
     )
+
+
+def sentence(message: str, *, names: Collection[str | None] = ()) -> str:
+    """An error message as a sentence of a page: a capital letter first, a full stop last.
+
+    Args:
+        message: as errors have it, beginning in lower case.
+        names: foreign names it may begin with, which are kept as they are written.
+    """
+    text = " ".join(message.split())
+    first = text.partition(" ")[0]
+    if _WORD.fullmatch(first) and first not in names:
+        text = first.capitalize() + text[len(first) :]
+    return text if not text or text[-1] in ".!?…:" else f"{text}."
 
 
 def visible(text: str) -> str:

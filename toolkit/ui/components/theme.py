@@ -67,7 +67,8 @@ _CODE: Final = {
     "dark": {"keyword": "#C9ADF5", "string": "#62D3A4", "function": "#86C0F5",
              "number": "#F0B860", "comment": "#B0BAC5",
              "caption": "#FFFFFF",
-             "dark": 'button[kind^="primary"], button[kind^="primary"] *,'
+             "dark": 'button[kind^="primary"]:not(:disabled),'
+                     ' button[kind^="primary"]:not(:disabled) *,'
                      ' [data-testid="stMultiSelect"] span[title] { color: #08131F !important; }'},
 }  # fmt: skip
 

@@ -34,9 +34,9 @@ def draw_nothing() -> None:
         "or the command line, and imported runs are listed here."
     )
     st.markdown("In Python; this example needs no key, because the model runs on this machine:")
-    st.code(_START, language="python")
+    st.code(_START, language="python", wrap_lines=True)
     st.caption("Import a log of Inspect AI, results of promptfoo, or an exported run:")
-    st.code("toolkit eval import results.json", language="bash")
+    st.code("toolkit eval import results.json", language="bash", wrap_lines=True)
 
 
 def draw_runs(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -198,7 +198,7 @@ def _draw_incidents(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
             "State": Column([INCIDENT[end] for end in ends], 66, "state", on_phone=True),
             "Began": Column([at(row["opened_at"], zone) for row in rows], 96, on_phone=True),
             "Lasted": Column([_lasted(row, now) for row in rows], 70),
-            "What": Column([reason_words(row["reason"]) for row in rows], 160, on_phone=True),
+            "What": Column([reason_words(row["reason"]) for row in rows], 132, on_phone=True),
             "lost": Column([row["failures"] for row in rows], 44, "number", "Failed calls"),
         },
         key="incidents",

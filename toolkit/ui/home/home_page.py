@@ -147,19 +147,24 @@ def _tiles(toolkit: Toolkit, since: datetime, now: datetime) -> list[Tile]:
         began = {row["day"]: row["n"] for row in queries.incidents_by_day(start).rows(reader)}
         incidents = queries.incident_counts(since).rows(reader)[0]
         verdicts = queries.newest_verdicts().rows(reader)
+        hourly = [row["p50_ms"] or 0.0 for row in queries.ttft_by_hour(now).rows(reader)]
     days = [start.date() + timedelta(days=n) for n in range(queries.TREND_DAYS)]
 
     def course(name: str) -> list[float]:
         return [float(daily.get(day, {}).get(name) or 0) for day in days]
 
     return [
-        *_traffic_tiles(toolkit, total, course, since),
+        *_traffic_tiles(toolkit, total, course, hourly, since),
         *_trouble_tiles(incidents, verdicts, days, began),
     ]
 
 
 def _traffic_tiles(
-    toolkit: Toolkit, total: Mapping[str, Any], course: Any, since: datetime
+    toolkit: Toolkit,
+    total: Mapping[str, Any],
+    course: Any,
+    hourly: Sequence[float],
+    since: datetime,
 ) -> list[Tile]:
     requests, failed = int(total["requests"]), int(total["failed"])
     over = f"of the last {queries.TREND_DAYS} days"
@@ -188,8 +193,8 @@ def _traffic_tiles(
         ),
         Tile(
             title="TTFT p50", value=duration(total["ttft_p50_ms"]),
-            detail=f"n = {count(total['ttft_n'])}", picture=pictures.bars(course("requests")),
-            words=f"Requests a day {over}", page="models.py", query={},
+            detail=f"n = {count(total['ttft_n'])}", picture=pictures.bars(hourly),
+            words="TTFT p50 by hour of the last day", page="models.py", query={},
             help="Time to first token of your answered calls, measured on the wire.",
         ),
     ]  # fmt: skip
@@ -211,7 +216,7 @@ def _trouble_tiles(
     return [
         Tile(
             title="Incidents", value=count(open_now + over_now),
-            detail=f":red[{open_now} open] · {over_now} over" if open_now else f"{over_now} over",
+            detail=f"{open_now} open · {over_now} over" if open_now else f"{over_now} over",
             picture=pictures.bars(by_day, is_bad=True), words="New incidents by day",
             page="health.py", query={}, help="Periods in which a provider was degraded or down.",
         ),

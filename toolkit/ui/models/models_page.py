@@ -121,6 +121,7 @@ def ages_of(toolkit: Toolkit) -> tuple[str, str]:
 
 
 CHANGES_SHOWN: Final = 500
+_BUILT_IN: Final = "local"  # the model that comes with the toolkit needs no listing
 _TABS: Final = ("Models", "Side by side", "Prices", "What changed", "Retiring soon")
 _PANEL: Final = (56, 44)
 _LEAST, _MOST = 2, 6
@@ -132,9 +133,19 @@ def draw_page(toolkit: Toolkit) -> None:
     with page_head("Models", _sentence(toolkit, models)):
         draw_refresh(toolkit)
     if not len(models):
-        empty("Models of your providers with prices. Click “List again” to load them.")
+        _draw_empty(toolkit)
         return
     _draw_body(toolkit)
+
+
+def _draw_empty(toolkit: Toolkit) -> None:
+    names = {provider.name for provider in toolkit.providers.list(active=True)} - {_BUILT_IN}
+    if not names:
+        empty("Models of your providers with prices and capabilities. No provider is set up yet.")
+        st.page_link("providers.py", label="Add a provider", icon=":material/key:",
+                     query_params={"add": "yes"})  # fmt: skip
+    else:
+        empty("Models of your providers with prices. Click “List again” to load them.")
 
 
 def _sentence(toolkit: Toolkit, models: pd.DataFrame) -> str:
@@ -323,12 +334,12 @@ def draw_models(toolkit: Toolkit, models: pd.DataFrame, *, is_beside: bool) -> s
         read_models.clear()
 
     columns = {
-        "Model": Column([str(name) for name in models["model_id"]], 222, on_phone=True),
+        "Model": Column([str(name) for name in models["model_id"]], 200, on_phone=True),
         "Provider": Column(list(models["provider"]), 92),
-        "On": Column(["✓ on" if on else "turn on" for on in enabled], 68, "button",
+        "On": Column(["✓ on" if on else "turn on" for on in enabled], 60, "button",
                      on_phone=True, press=switch),
         "calls, 7 d": Column(list(models["calls"]), 70, "number"),
-        "Last answer": Column([ago(known(when)) for when in models["answered_at"]], 88),
+        "Last answer": Column([ago(known(when)) for when in models["answered_at"]], 82),
         "TTFT ms": Column(_numbers(models["ttft_ms"]), 66, "number",
                           "p50 of your own calls", on_phone=True),
         "tok/s": Column(_numbers(models["output_tps"]), 52, "number", style="%.0f"),
@@ -336,7 +347,7 @@ def draw_models(toolkit: Toolkit, models: pd.DataFrame, *, is_beside: bool) -> s
         "$/M in": Column(_numbers(models["input_usd_per_mtok"]), 62, "number", style="%.2f"),
         "$/M out": Column(_numbers(models["output_usd_per_mtok"]), 66, "number",
                           style="%.2f", on_phone=True),
-        "Can": Column([capabilities(can) for can in models["capabilities"]], 150, "tags"),
+        "Can": Column([capabilities(can) for can in models["capabilities"]], 196, "tags"),
         "Added": Column([_date(when) for when in models["first_seen_at"]], 78),
         "Note": Column([_note(row) for row in models.to_dict("records")], 96),
     }  # fmt: skip

@@ -10,6 +10,7 @@ from toolkit.store.queries.eval_pages import list_runs, rows_of
 from toolkit.toolkit import Toolkit, current
 from toolkit.ui.components.error_card import errors_shown
 from toolkit.ui.components.format import ago
+from toolkit.ui.components.page_head import page_head
 from toolkit.ui.components.text import plain
 from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix
 from toolkit.ui.evals.new_run import draw_start
@@ -82,6 +83,7 @@ def draw_evals() -> None:
     draw_run(next(run for run in runs if str(run["run_id"]) == chosen), runs)
 
 
-st.title("Evals")
+with page_head("Evals"):
+    pass
 with errors_shown():
     draw_evals()

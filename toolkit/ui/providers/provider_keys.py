@@ -33,14 +33,16 @@ def draw_keys(toolkit: Toolkit, row: ProviderRow) -> None:
     if provider.key_url:
         st.link_button("Get a key", provider.key_url, icon=":material/open_in_new:")
     _draw_new_key(toolkit, row)
-    for place in row.keys:
-        if place.source in ("keyring", "vault"):
-            st.button(
-                f"Delete {place.name} {place.fingerprint} from {place.source}",
-                key=f"delete-{provider.name}-{place.source}-{place.name}",
-                on_click=_delete_key,
-                args=(toolkit, place),
-            )
+    stored = [place for place in row.keys if place.source in ("keyring", "vault")]
+    if stored:
+        _draw_rotation(toolkit, provider, stored)
+    for place in stored:
+        st.button(
+            f"Delete {place.name} {place.fingerprint} from {place.source}",
+            key=f"delete-{provider.name}-{place.source}-{place.name}",
+            on_click=_delete_key,
+            args=(toolkit, place),
+        )
 
 
 def draw_vault_lock(toolkit: Toolkit) -> None:
@@ -128,6 +130,39 @@ def _save_key(toolkit: Toolkit, provider: Provider, new: NewKey) -> None:
         error_card(error)
         return
     st.session_state["provider-notice"] = f"The key {new.name} of {provider.name} is stored."
+    st.rerun()
+
+
+def _draw_rotation(toolkit: Toolkit, provider: Provider, stored: Sequence[KeyLocation]) -> None:
+    """A form that replaces a stored key by one that the provider accepts."""
+    with (
+        st.expander("Rotate a stored key", icon=":material/autorenew:"),
+        st.form(f"rotate-form-{provider.name}", clear_on_submit=True, border=False),
+    ):
+        st.caption(
+            "Until the provider has accepted the new key, calls use the old one; a key that is "
+            "refused is not kept."
+        )
+        place = st.selectbox(
+            "Replace", stored, key=f"rotate-which-{provider.name}",
+            format_func=lambda place: f"{place.name} {place.fingerprint} in the {place.source}",
+        )  # fmt: skip
+        value = st.text_input("Replacement key", type="password", autocomplete="off",
+                              key=f"rotate-key-{provider.name}")  # fmt: skip
+        calls = st.checkbox(
+            "Check it with a call if needed", key=f"rotate-call-{provider.name}",
+            help="A few providers list their models without a key, so that only a call shows "
+            "whether they accept it. The call asks the default model for a few tokens.",
+        )  # fmt: skip
+        pressed = st.form_submit_button("Check and replace", icon=":material/autorenew:")
+    if not pressed or not value or place is None:
+        return
+    try:
+        toolkit.providers.rotate_key(provider.name, value, key_name=place.name, call=calls)
+    except ToolkitError as error:
+        error_card(error)
+        return
+    st.session_state["provider-notice"] = f"The key {place.name} of {provider.name} is replaced."
     st.rerun()
 
 

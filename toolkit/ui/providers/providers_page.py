@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from toolkit.charts.states import State
 from toolkit.errors import ToolkitError
-from toolkit.providers.transfer_service import OnConflict
+from toolkit.providers.transfer_service import ImportPlan, OnConflict
 from toolkit.store.queries.app_pages import provider_calls
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
@@ -136,6 +137,12 @@ def _read_calls(toolkit: Toolkit) -> Mapping[str, Mapping[str, Any]]:
 
 
 _MAX_BYTES = 1_000_000
+_PLANNED: Final[Mapping[str, State]] = {
+    "new": State("+", "new", "green"),
+    "changed": State("!", "changed", "orange"),
+    "same": State("✓", "same", "gray"),
+    "refused": State("✕", "refused", "red"),
+}
 
 
 def draw_share(toolkit: Toolkit) -> None:
@@ -167,15 +174,50 @@ def _draw_import(toolkit: Toolkit, raw: bytes, rule: OnConflict) -> None:
         return
     try:
         plan = toolkit.providers.transfer.preview(raw, on_conflict=rule)
-        for row in plan.rows:
-            why = "; ".join(filter(None, (row.reason, row.warning)))
-            st.markdown(plain(f"{row.name}: {row.finding}, {row.action}. {why}".strip()))
-        if plan.entries and st.button(f"Import {len(plan.entries)}", type="primary"):
-            toolkit.providers.transfer.apply(plan)
-            st.session_state["provider-notice"] = f"Imported {len(plan.entries)} providers."
+        _draw_plan(plan)
+        skips = bool(plan.refused) and st.checkbox(
+            f"Skip the refused entries ({len(plan.refused)})", key="import-skip"
+        )
+        if plan.entries and st.button(
+            f"Import {len(plan.entries)}",
+            type="primary",
+            disabled=bool(plan.refused) and not skips,
+            help="Skip the refused entries, or correct the file." if plan.refused else None,
+        ):
+            toolkit.providers.transfer.apply(plan, skip_refused=skips)
+            st.session_state["provider-notice"] = _imported(plan)
             st.rerun()
     except ToolkitError as error:
         error_card(error)
+
+
+def _draw_plan(plan: ImportPlan) -> None:
+    """What an import would do with each entry, the refused ones first."""
+    rows = sorted(plan.rows, key=lambda row: row.finding != "refused")
+    draw_table(
+        {
+            "Provider": Column([row.name for row in rows], 130, on_phone=True),
+            "Import": Column([_PLANNED[row.finding] for row in rows], 90, "state", on_phone=True),
+            "Action": Column([row.action for row in rows], 90),
+            "Reason": Column(["; ".join(filter(None, (row.reason, row.warning))) for row in rows],
+                             on_phone=True),
+        },
+        key="import-plan",
+        alt="What the import would do with each provider of the file",
+    )  # fmt: skip
+    for row in rows:
+        if row.finding == "refused":
+            st.markdown(f":red[✕] {plain(row.name)} is refused: {own(row.reason)}.")
+    if not plan.entries:
+        st.caption("There is nothing to import.")
+
+
+def _imported(plan: ImportPlan) -> str:
+    number = len(plan.entries)
+    done = f"Imported {number} provider{'' if number == 1 else 's'}."
+    if not plan.refused:
+        return done
+    return f"{done} Skipped, because they were refused: {', '.join(r.name for r in plan.refused)}."
 
 
 _PANEL: Final = (58, 42)
@@ -273,8 +315,8 @@ def _draw_list(
             st.query_params.pop("add", None)
             st.query_params["provider"] = chosen
             st.rerun()
-    else:
-        st.caption("No provider matches.")
+    elif place != "all":
+        st.caption(f"No {place} provider is set up.")
     draw_presets([row for row in rows if not row.is_set_up])
     draw_share(toolkit)
 

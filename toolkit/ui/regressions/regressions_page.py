@@ -214,8 +214,9 @@ def _draw_difference(case: Row) -> None:
         key="diff-how", label_visibility="collapsed",
     )  # fmt: skip
     if how == "In one text":
-        st.caption(":red-background[~~struck out~~] only in the accepted answer · "
-                   ":green-background[**bold**] new")  # fmt: skip
+        # Not a caption: Streamlit fades those, and the marks would be too pale to read.
+        st.markdown(":small[:red-background[~~struck out~~] only in the accepted answer · "
+                    ":green-background[**bold**] new]")  # fmt: skip
         with st.container(border=True):
             st.markdown(difference_markdown(before, now))
         return

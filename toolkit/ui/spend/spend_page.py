@@ -135,28 +135,39 @@ def _draw_tiles(toolkit: Toolkit, total: Mapping[str, Any], now: datetime) -> No
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     start = midnight - timedelta(days=_TREND_DAYS - 1)
     with toolkit.store.reading() as reader:
-        daily = {row["day"]: row["cost_usd"] for row in queries.by_day(start).rows(reader)}
+        daily = {row["day"]: row for row in queries.by_day(start).rows(reader)}
         today = queries.spend_total(midnight, now + timedelta(hours=1)).rows(reader)[0]
         usual = queries.spend_total(
             midnight - timedelta(days=7), midnight - timedelta(days=6)
         ).rows(reader)[0]
     days = [start.date() + timedelta(days=number) for number in range(_TREND_DAYS)]
-    course = [float(daily.get(day) or 0) for day in days]
+    by_day = [daily.get(day, {}) for day in days]
+    spent = [float(row.get("cost_usd") or 0) for row in by_day]
+    priced = [int(row.get("answers", 0)) - int(row.get("unpriced", 0)) for row in by_day]
+    each = [
+        1000 * usd / number if number else 0.0 for usd, number in zip(spent, priced, strict=True)
+    ]
+    unpriced = [float(row.get("unpriced", 0)) for row in by_day]
     per_call = Decimal(total["cost_usd"]) / max(int(total["calls"]) - int(total["unpriced"]), 1)
     weekday = f"{now:%A}"
     tiles = (
-        ("Spent", money(total["cost_usd"]), "in the selected range"),
-        ("Today", money(today["cost_usd"]), f"last {weekday}: {money(usual['cost_usd'])}"),
-        ("Per 1,000 calls", money(per_call * 1000), "of priced calls"),
-        ("Unpriced", count(total["unpriced"]), f"of {count(total['calls'])} answered calls"),
+        ("Spent", money(total["cost_usd"]), "in the selected range", spent),
+        ("Today", money(today["cost_usd"]), f"last {weekday}: {money(usual['cost_usd'])}", spent),
+        ("Per 1,000 calls", money(per_call * 1000), "of priced calls", each),
+        (
+            "Unpriced",
+            count(total["unpriced"]),
+            f"of {count(total['calls'])} answered calls",
+            unpriced,
+        ),
     )
     with st.grid(4, min_column_width=150):
-        for title, value, detail in tiles:
+        for title, value, detail, course in tiles:
             with st.container(border=True, gap=4):
                 st.caption(title)
                 st.metric(title, value, label_visibility="collapsed")
                 st.caption(_escaped(detail))
-                alt = f"Spend a day of the last {_TREND_DAYS} days"
+                alt = f"{title}: each of the last {_TREND_DAYS} days"
                 st.image(pictures.bars(course), width="stretch", alt=alt)
     st.caption(_escaped(_forecast(toolkit.forecast_spend())))
 
