@@ -196,3 +196,66 @@ def test_curl_gets_an_answer(served):
         timeout=30,
     )
     assert json.loads(done.stdout)["object"] == "chat.completion"
+
+
+# ---- bodies that do not fit ---------------------------------------------------------------------
+
+
+def test_a_body_of_the_wrong_types_is_the_callers_error_at_every_endpoint(served):
+    hi = {"role": "user", "content": "hi"}
+    wrong = {
+        "/v1/responses": [
+            {"input": [{"type": "message", "content": 5}]},
+            {"input": [{"type": "message", "content": [5]}]},
+            {"input": "x", "tools": [{"type": "function", "name": 5}], "tool_choice": 5},
+        ],
+        "/v1/messages": [
+            {"messages": [{"role": "user", "content": [5]}]},
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": 5}]}]},
+            {"messages": [hi], "system": [5]},
+        ],
+        "/api/chat": [
+            {"messages": [{"role": "user", "content": "x", "images": 5}]},
+            {"messages": [{"role": "assistant", "tool_calls": [5]}]},
+        ],
+        "/v1/completions": [{"prompt": 5}, {"prompt": [[]]}, {"prompt": None}],
+        "/v1/embeddings": [{"input": 5}, {"input": []}, {"input": ["a", 5]}],
+    }
+    for path, bodies in wrong.items():
+        for body in bodies:
+            answer = served.ask("POST", path, json={"model": "mock/m", "max_tokens": 5, **body})
+            assert answer.status_code in (400, 422), (path, body, answer.text)
+            assert "constrained" not in answer.text
+    assert served.provider.requests == []
+
+
+def test_a_model_of_several_types_is_named_by_its_field(served):
+    for path, field in (("/v1/completions", "prompt"), ("/v1/embeddings", "input")):
+        answer = served.ask("POST", path, json={"model": "mock/m", field: 5})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (422, field)
+        assert error["message"].startswith(f"{field}: its type")
+    error = served.ask("POST", "/v1/chat/completions", json=[]).json()["error"]
+    assert error["message"] == "body: it must be a JSON object"
+
+
+@pytest.mark.parametrize("name", ["../../admin", "a/../b", "m\r\nx: y", "\x00", "./m", ".."])
+def test_the_name_of_a_model_never_leads_elsewhere(served, name):
+    body = {"model": f"mock/{name}", "messages": [{"role": "user", "content": "hi"}]}
+    answer = served.ask("POST", "/v1/chat/completions", json=body)
+    assert answer.status_code == 422
+    assert "is not the name of a model" in answer.json()["error"]["message"]
+    assert served.provider.requests == []
+
+
+def test_an_unexpected_error_has_the_form_of_the_endpoint(served, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(served.toolkit, "acomplete", fail)
+    body = {"model": "mock/m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    answer = served.ask("POST", "/v1/chat/completions", json=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+    answer = served.ask("POST", "/v1/messages", json=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "api_error")
+    assert "a bug" not in answer.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 
 import orjson
@@ -42,6 +43,7 @@ from toolkit.pricing.token_estimate import estimate_input_tokens
 from toolkit.providers.naming import short
 
 B = TypeVar("B", bound=BaseModel)
+R = TypeVar("R")
 
 _EPOCH: Final = "1970-01-01T00:00:00Z"  # no provider says when a model was made
 _WHOLE_CONVERSATION: Final = "Without it, send the whole conversation as `input`."
@@ -103,14 +105,14 @@ def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/v1/chat/completions", summary="Chat completion", **_body(ChatBody))
     async def chat(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, ChatBody)
-        request = body.to_request()
+        request = translate(body.to_request)
         return await calls.answer(request, http, token, ChatFormat(request))
 
     @router.post("/v1/responses", summary="Response", **_body(ResponsesBody))
     async def respond(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, ResponsesBody)
         if body.previous_response_id is None:
-            request = body.to_request()
+            request = translate(body.to_request)
         else:
             request = await asyncio.to_thread(_continued, body, stored, token)
         return await calls.answer(request, http, token, ResponsesFormat(body))
@@ -120,7 +122,7 @@ def _add_openai(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/v1/completions", summary="Text completion", **_body(CompletionBody))
     async def complete(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, CompletionBody)
-        requests = await asyncio.to_thread(body.to_requests)
+        requests = await asyncio.to_thread(translate, body.to_requests)
         if len(requests) == 1:
             form = CompletionFormat(body, requests[0])
             return await calls.answer(requests[0], http, token, form)
@@ -144,7 +146,7 @@ def _continued(body: ResponsesBody, stored: StoredResponses, token: BearerToken)
         history = stored.history(body.previous_response_id or "", token.name)
     except NotFound as error:
         raise InvalidInput(error.message, hint=f"{error.hint} {_WHOLE_CONVERSATION}") from None
-    return body.to_request(history)
+    return translate(lambda: body.to_request(history))
 
 
 def _add_stored_responses(router: APIRouter, stored: StoredResponses) -> None:
@@ -179,7 +181,8 @@ def _add_anthropic(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/v1/messages", summary="Message (Anthropic)", **_body(MessagesBody))
     async def create_message(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, MessagesBody)
-        request = body.to_request(takes_thinking=calls.takes_thinking(body.model))
+        takes_thinking = calls.takes_thinking(body.model)
+        request = translate(lambda: body.to_request(takes_thinking=takes_thinking))
         return await calls.answer(request, http, token, MessagesFormat())
 
     @router.post(
@@ -187,7 +190,7 @@ def _add_anthropic(router: APIRouter, calls: ModelCalls) -> None:
     )
     async def count_tokens(http: Request, token: BearerToken = _MAY_CALL) -> dict[str, int]:
         body = await read_body(http, token, CountBody)
-        request = body.to_request(takes_thinking=False)
+        request = translate(lambda: body.to_request(takes_thinking=False))
         built = build_request(body.model, request.messages, request.params)
         return {"input_tokens": await asyncio.to_thread(estimate_input_tokens, built)}
 
@@ -196,12 +199,16 @@ def _add_ollama(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/api/chat", summary="Chat (Ollama)", **_body(OllamaChatBody))
     async def ollama_chat(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, OllamaChatBody)
-        return await calls.answer(body.to_request(), http, token, OllamaFormat(is_chat=True))
+        return await calls.answer(
+            translate(body.to_request), http, token, OllamaFormat(is_chat=True)
+        )
 
     @router.post("/api/generate", summary="Completion (Ollama)", **_body(OllamaGenerateBody))
     async def ollama_generate(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, OllamaGenerateBody)
-        return await calls.answer(body.to_request(), http, token, OllamaFormat(is_chat=False))
+        return await calls.answer(
+            translate(body.to_request), http, token, OllamaFormat(is_chat=False)
+        )
 
     @router.get("/api/tags", summary="Models that this token may call (Ollama)")
     def ollama_tags(token: BearerToken = _MAY_CALL) -> dict[str, Any]:
@@ -250,6 +257,22 @@ async def read_body(http: Request, token: BearerToken, kind: type[B]) -> B:
     if isinstance(model, str):
         require_model(token, model)
     return check_body(kind, data)
+
+
+def translate(make: Callable[[], R]) -> R:
+    """The request that a body stands for, from its method.
+
+    Raises:
+        InvalidInput: a member has a type that the API does not know. Bodies are checked in outline
+            only, because providers take more than any one API describes.
+    """
+    try:
+        return make()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"the body has a member of the wrong type ({type(error).__name__}: {error})"[:300],
+            hint="Compare messages, tools and their parts with the API's description.",
+        ) from None
 
 
 def check_body(kind: type[B], data: Any) -> B:

@@ -161,6 +161,7 @@ def build_api(
     api.add_exception_handler(ToolkitError, _answer_toolkit_error)
     api.add_exception_handler(RequestValidationError, _answer_invalid)
     api.add_exception_handler(HTTPException, _answer_http_error)
+    api.add_exception_handler(Exception, _answer_bug)
     return api
 
 
@@ -255,12 +256,27 @@ async def _answer_toolkit_error(request: Request, error: Exception) -> JSONRespo
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-    message = f"{where or 'body'}: {first['msg']}"
+    parts = [part for part in first["loc"] if part not in ("body", "query", "path")]
+    message = first["msg"]
+    # What may be of several types has one error for each, with the type in its path.
+    types = {e["loc"][:2] for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+    if len(types) > 1 and all(len(path) > 1 and isinstance(path[1], str) for path in types):
+        parts, message = parts[:1], "its type, length or range is not one that is accepted"
+    elif first["type"] == "model_type" and not parts:
+        message = "it must be a JSON object"
+    where = ".".join(map(str, parts))
+    message = f"{where or 'body'}: {message}"
     form = error_format(request.scope["path"])
     return JSONResponse(
         error_body(message, "CLIENT_ERROR", 422, form=form, param=where or None), 422
     )
+
+
+async def _answer_bug(request: Request, error: Exception) -> JSONResponse:
+    """An error that was not expected, in the client's format; the log has its traceback."""
+    message = f"the server failed unexpectedly ({type(error).__name__}); its log says where"
+    form = error_format(request.scope["path"])
+    return JSONResponse(error_body(message, "TOOLKIT_ERROR", 500, form=form), 500)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:

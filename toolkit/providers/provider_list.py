@@ -20,6 +20,7 @@ from toolkit.providers.type_detection import complete_base_url, detect_type
 from toolkit.secret import Secret
 from toolkit.settings import Settings, read_dotenv
 
+_NOT_AN_ID: Final = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)")
 _NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
 
 FindHeader = Callable[[Provider, str], Secret | None]
@@ -123,6 +124,12 @@ class ProviderList:
             ProviderNotFound: no provider of that name.
         """
         name, slash, model_id = model.partition("/")
+        # The id of a model becomes part of the address with some providers.
+        if _NOT_AN_ID.search(model_id):
+            raise InvalidProvider(
+                f"{short(model)} is not the name of a model: it has control characters or a path",
+                cause="text",
+            )
         if not slash and name and self.find(name) is None:
             raise self._not_found(name, is_model=True)
         provider = self.require(name)
