@@ -33,7 +33,7 @@ def leaky_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
             base_url=provider.base_url,
             is_local=True,
             auto_sync=False,
-            key_env=VARIABLE,
+            key_env=[VARIABLE],
             max_retries=0,
         )
         app = RunningApp(settings.home, tmp_path)
