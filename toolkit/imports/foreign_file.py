@@ -66,7 +66,7 @@ class ForeignFile:
             return None
         try:
             return json.loads(self.path.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     @cached_property
@@ -83,7 +83,7 @@ class ForeignFile:
             if kind == ".jsonl":
                 lines = self.path.read_text("utf-8-sig").split("\n")
                 return [json.loads(line) for line in lines if line.strip()]
-        except (ValueError, csv.Error) as error:
+        except (ValueError, RecursionError, csv.Error) as error:
             raise InvalidInput(f"{self.path.name} cannot be read: {error}") from None
         return self.document if isinstance(self.document, list) else []
 
