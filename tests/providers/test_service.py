@@ -348,3 +348,12 @@ def test_local_without_an_address_of_its_own_is_the_built_in_server():
         assert not toolkit.registry.is_built_in("openai")
         toolkit.providers.registry.update("local", default_model="smollm2-135m")
         assert toolkit.registry.is_built_in("local")
+
+
+def test_a_key_is_rotated_by_the_name_of_its_provider_after_a_free_check(mock):
+    old, new = "sk-" + "o" * 40, "sk-" + "n" * 40
+    add(mock, api_key=old)
+    mock.enqueue(status=401)
+    with pytest.raises(AuthenticationFailed):
+        tk.keys.rotate("mock", new)
+    assert tk.keys.get("mock", reveal=True) == old
