@@ -139,7 +139,7 @@ class Toolkit:
             keys=self.keys,
             record=self.record,
             processors=lambda: self.processors,
-            prepare=lambda model: self.prices.prepare(model),
+            prepare=lambda provider, model_id: self.prices.prepare_for(provider, model_id),
             prices_for=lambda provider, model_id, at: self.prices.prices_for(
                 provider, model_id, at
             ),

@@ -10,7 +10,7 @@ from typing import Any
 from uuid_utils import uuid7
 
 from toolkit.calls.client import Client
-from toolkit.errors import KeyRequired, ProviderNotFound
+from toolkit.errors import KeyRequired
 from toolkit.health.connection_checks import probe_provider
 from toolkit.keys.service import Keys, ResolvedKey
 from toolkit.pricing.price import PricesFor
@@ -32,7 +32,7 @@ class ConnectionTest:
         keys: supplies the active key if none is given, and stores the result of its check.
         record: records the call of a test.
         processors: what every request passes, budgets included.
-        prepare: looks the price of a model up.
+        prepare: looks the price of a model up; the provider may be unsaved.
         prices_for: the prices that were looked up.
     """
 
@@ -44,7 +44,7 @@ class ConnectionTest:
         keys: Keys,
         record: Callable[[Call], None],
         processors: Callable[[], Sequence[Any]],
-        prepare: Callable[[str], Awaitable[None]],
+        prepare: Callable[[Provider, str], Awaitable[None]],
         prices_for: PricesFor,
     ) -> None:
         self._settings = settings
@@ -104,20 +104,13 @@ class ConnectionTest:
             key_for=lambda *_: key,
             record=self._record,
             processors=self._processors(),
-            prepare=self._prepare_saved,
+            prepare=lambda _: self._prepare(provider, model_id),
             prices_for=self._prices_for,
         )
         try:
             return await client.complete(request)
         finally:
             await client.aclose()
-
-    async def _prepare_saved(self, model: str) -> None:
-        """Look up the price of a saved provider's model; none is known of another's."""
-        try:
-            await self._prepare(model)
-        except ProviderNotFound:
-            return
 
 
 def _with_headers(provider: Provider, values: Mapping[str, str]) -> Provider:

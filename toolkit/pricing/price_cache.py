@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from toolkit.errors import PermissionDenied, StoreError, ToolkitError
+from toolkit.errors import PermissionDenied, ProviderNotFound, StoreError, ToolkitError
 from toolkit.pricing.budget import Worst
 from toolkit.pricing.cost_estimate import (
     ModelCosts,
@@ -112,6 +112,13 @@ class PriceCache(Generic[Provider]):
                 hint=f"Enable it with `toolkit models enable {model}`, or call another model.",
             )
 
+    async def prepare_for(self, provider: Provider, model_id: str) -> None:
+        """Look up a model of a provider that may not be saved yet; see `prepare`."""
+        try:
+            await self.prepare(f"{provider.name}/{model_id}")
+        except ProviderNotFound:
+            await asyncio.to_thread(self._look_up_at, provider, model_id)
+
     def clear(self) -> None:
         """Forget what was looked up: the catalog was edited."""
         self._entries.clear()
@@ -119,20 +126,26 @@ class PriceCache(Generic[Provider]):
     def look_up(self, model: str) -> ModelCosts:
         """Look a model up now; see `prepare`."""
         provider, model_id = self._resolve(model)
+        costs = self._look_up_at(provider, model_id)
+        # A name may be short ("openai" for its default model); rows have the full one.
+        self._entries[model] = self._entries[f"{provider.name}/{model_id}"]
+        return costs
+
+    def _look_up_at(self, provider: Provider, model_id: str) -> ModelCosts:
         known = self._entries.get(f"{provider.name}/{model_id}")
         try:
             costs = self._find_costs(provider, model_id)
         except StoreError as error:
             # A busy database stops no call; the last known price stays, so budgets still hold.
-            _log.warning("the price of %s was not looked up: %s", model, error.message)
+            name = f"{provider.name}/{model_id}"
+            _log.warning("the price of %s was not looked up: %s", name, error.message)
             costs = known.costs if known else self._find_bundled(provider, model_id)
         price = costs.prices.in_force
         if price is not None:
             self._keep(price, provider.name, model_id)
         is_free = provider.is_local and price is None
         entry = _Entry(costs, is_free, provider.params, time.monotonic())
-        # A name may be short ("openai" for its default model); rows have the full one.
-        self._entries[model] = self._entries[f"{provider.name}/{model_id}"] = entry
+        self._entries[f"{provider.name}/{model_id}"] = entry
         return costs
 
     def prices_for(self, provider: str, model_id: str, at: datetime) -> Prices:

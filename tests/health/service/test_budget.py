@@ -226,6 +226,14 @@ def test_a_connection_test_keeps_to_the_budgets(server, settings):
     toolkit.close()
 
 
+def test_a_provider_that_is_not_saved_yet_is_tested_with_a_call_under_a_budget(server):
+    toolkit = new_toolkit(daily_budget_usd=0.001)
+    result = toolkit.providers.test(call=True, model="m", base_url=server.base_url, local=True)
+    assert result.model.answer == "works"
+    assert len(posts(server)) == 1
+    toolkit.close()
+
+
 def test_a_connection_test_is_priced(server):
     toolkit = priced_toolkit(server)
     assert toolkit.providers.test("mock", call=True).model.answer == "works"
