@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.evals.answers import failed, row, run, skipped, two_models
-from toolkit.evals.results.eval_report import (
+from toolkit.evals.exchange.eval_report import (
     order_samples,
     plot_tradeoff,
     render_report,

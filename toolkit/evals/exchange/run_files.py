@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from toolkit.errors import InvalidInput
+from toolkit.evals.exchange.eval_report import render_report
 from toolkit.evals.exchange.imported import Imported, build_import
 from toolkit.evals.exchange.inspect_log import read_inspect_archive, read_inspect_json
 from toolkit.evals.exchange.junit import write_junit
 from toolkit.evals.exchange.promptfoo import read_promptfoo
 from toolkit.evals.exchange.row_files import read_table, write_csv, write_jsonl, write_parquet
-from toolkit.evals.results.eval_report import render_report
 
 Format = Literal["csv", "parquet", "jsonl", "junit", "html"]
 MAX_FILE_BYTES: Final = 2_000_000_000

@@ -17,7 +17,6 @@ from toolkit.compare.pane import Pane
 from toolkit.errors import ToolkitError
 from toolkit.store.queries.app_pages import calls_of_board
 from toolkit.toolkit import Toolkit
-from toolkit.ui.compare.board_list import draw_boards
 from toolkit.ui.compare.conversation_panel import (
     branch_in_address,
     draw_opened_conversation,
@@ -26,10 +25,16 @@ from toolkit.ui.compare.conversation_panel import (
     forget_branch,
     open_conversation,
 )
-from toolkit.ui.compare.panes import PaneActions, draw_drafts, draw_panes, state_of
+from toolkit.ui.compare.panes import (
+    PaneActions,
+    draw_drafts,
+    draw_panes,
+    draw_race,
+    draw_race_start,
+    state_of,
+)
 from toolkit.ui.compare.question import PROMPT, draw_question
-from toolkit.ui.compare.race_panel import draw_race, draw_race_start
-from toolkit.ui.compare.saved_board import prompt_text
+from toolkit.ui.compare.saved_board import draw_boards, prompt_text
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
 from toolkit.ui.compare.vote_panel import draw_judge, draw_vote, winner_of
 from toolkit.ui.components.chart_block import draw_figure, draw_sources, notebook_of

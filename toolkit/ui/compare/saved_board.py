@@ -1,4 +1,7 @@
-"""Boards of the past as the Compare page shows them: from the running ones, else the database."""
+"""Boards of the past on the Compare page: their list with a search, and one of them.
+
+A board is taken from those that still run in this process, else from the database.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit import errors
-from toolkit.compare.board_history import panes_of, require_board
+from toolkit.compare.board_history import list_boards, panes_of, require_board
 from toolkit.compare.board_rows import read_branch
 from toolkit.compare.new_board import Board, RunningBoard
 from toolkit.compare.pane import Pane
 from toolkit.errors import ToolkitError
 from toolkit.records import Message
 from toolkit.toolkit import Toolkit
+from toolkit.ui.components.format import at
+from toolkit.ui.components.table import Column, draw_table
 
 _KEPT: Final = 32
 
@@ -112,3 +117,47 @@ _ERRORS: Final[Mapping[str, type[ToolkitError]]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, ToolkitError)
 }
+
+
+MOST_BOARDS: Final = 500
+
+
+def draw_boards(toolkit: Toolkit) -> str | None:
+    """Draw the list and return the board that was clicked."""
+    rows = list_boards(toolkit.store, MOST_BOARDS)
+    text = st.text_input(
+        "Search boards", key="board-text", type="search", live="200ms", width=330,
+        placeholder="Text of the question, or a model", label_visibility="collapsed",
+    )  # fmt: skip
+    asked = [row["title"] or prompt_text(prompt_of(row["messages"])) for row in rows]
+    models = [", ".join(row["models"] or ()) for row in rows]
+    wanted = (text or "").lower().split()
+    kept = [
+        index
+        for index in range(len(rows))
+        if all(word in f"{asked[index]} {models[index]}".lower() for word in wanted)
+    ]
+    if not kept:
+        st.markdown("No boards yet." if not rows else "No board matches.")
+        return None
+    zone = st.context.timezone
+    chosen = draw_table(
+        {
+            "When": Column([at(rows[i]["created_at"], zone) for i in kept], 96, on_phone=True),
+            "Question": Column(
+                [" ".join(asked[i].split())[:200] for i in kept], 470, on_phone=True
+            ),
+            "Models": Column([models[i] for i in kept], 440),
+            "panes": Column([rows[i]["panes"] for i in kept], 60, "number"),
+            "votes": Column([rows[i]["votes"] for i in kept], 60, "number"),
+        },
+        key="boards",
+        opens=("When", "Question", "Models"),
+        alt="Boards, newest first",
+        height=min(28 * len(kept) + 38, 640),
+    )
+    return None if chosen is None else str(rows[kept[chosen]]["board_id"])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:200]
