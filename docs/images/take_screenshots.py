@@ -28,15 +28,18 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from sample_home import fill  # noqa: E402 - the checkout is not installed
 
+from toolkit.ui.home.first_use import LABEL  # noqa: E402
 from toolkit.ui.server import serve_command  # noqa: E402
 
 WIDE: Final = {"width": 1440, "height": 900}
 PHONE: Final = {"width": 390, "height": 844}
 PHONE_AGENT: Final = "Mozilla/5.0 (Linux; Android 14) Chrome/120 Mobile Safari/537.36 Mobi"
 WAIT_MS: Final = 180_000
-SETTLE_MS: Final = 6_000
+SETTLE_MS: Final = 3_000
 PAGES: Final = {
     "home": "",
+    "leaderboard": "leaderboard",
+    "evals": "evals",
     "health": "health",
     "calls": "calls?span=24+h",
     "spend": "spend",
@@ -100,10 +103,17 @@ def take(browser: Any, url: str, name: str, **options: Any) -> None:
     page.set_default_timeout(WAIT_MS)
     page.goto(url)
     page.locator("h1").first.wait_for()
-    page.wait_for_timeout(SETTLE_MS)  # tables and charts are drawn after the page
-    page.mouse.move(5, 5)
+    settle(page)
     page.screenshot(path=HERE / f"{name}.png")
     page.close()
+
+
+def settle(page: Any) -> None:
+    """Wait until the page, its tables and its charts are drawn."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+    page.wait_for_timeout(SETTLE_MS)
+    page.mouse.move(5, 5)
 
 
 def take_compare(browser: Any, url: str) -> None:
@@ -111,10 +121,9 @@ def take_compare(browser: Any, url: str) -> None:
     page = browser.new_page(viewport=WIDE)
     page.set_default_timeout(WAIT_MS)
     page.goto(url)
-    page.get_by_role("button", name="Ask two models now, no key needed").click()
+    page.get_by_role("button", name=LABEL).click()
     page.get_by_text("✓ 2 of 2 done").wait_for()
-    page.wait_for_timeout(SETTLE_MS)
-    page.mouse.move(5, 5)
+    settle(page)
     page.screenshot(path=HERE / "compare.png")
     page.close()
 
