@@ -290,13 +290,13 @@ def draw_judges(every: Sequence[Mapping[str, Any]]) -> None:
     section("Judges against people")
     draw_table(
         {
-            "Judge": Column(judges, 210, on_phone=True),
-            "kappa": Column([_kappa(found.get(name)) for name in judges], 130, "right",
+            "Judge": Column(judges, 146, on_phone=True),
+            "kappa": Column([_kappa(found.get(name)) for name in judges], 124, "right",
                             "Cohen's kappa with its 95 % interval: 1 is full agreement, 0 chance",
                             on_phone=True),
-            "agree": Column([_share(found.get(name)) for name in judges], 110, "right"),
+            "agree": Column([_share(found.get(name)) for name in judges], 98, "right"),
             "votes": Column([sum(vote["voter"] == name for vote in every) for name in judges],
-                            60, "number"),
+                            46, "number"),
         },
         key="judges",
         alt="Agreement of each judge with people",

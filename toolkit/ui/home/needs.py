@@ -12,7 +12,7 @@ import streamlit as st
 
 from toolkit.catalog.changes import describe
 from toolkit.charts.numbers import count
-from toolkit.charts.states import State, cause_of, provider_state
+from toolkit.charts.states import State, cause_of, provider_state, reason_words
 from toolkit.store.queries import app_pages as queries
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import at, span_of
@@ -97,7 +97,7 @@ def _trouble(row: Mapping[str, Any], now: datetime) -> Need:
     return Need(
         state=provider_state(state),
         what=name,
-        why=str(row["reason"]),
+        why=reason_words(row["reason"]),
         since=span_of(row["since"], now),
         action=action,
         page=page,
