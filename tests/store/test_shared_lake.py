@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.servers.s3_stand_in import S3StandIn
 from tests.store.rows import call_row, model_row
 from tests.store.shared_stores import (
     LakeService,
@@ -192,6 +193,26 @@ def test_while_postgresql_is_away_records_wait(tmp_path):
     assert info.backlog == 1
     assert "does not answer" in (info.error or "")
     assert "hush" not in f"{info.path} {info.error}"
+
+
+def test_the_files_can_be_in_object_storage(service, tmp_path, monkeypatch):
+    with S3StandIn("AKIDTEST") as storage:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+        monkeypatch.setenv("AWS_REGION", "eu-central-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", storage.url)
+        url = service.new_database("objects")
+        store = opened(service.settings(tmp_path, store=url, store_files="s3://bucket/team"))
+        store.append_many("calls", [call_row(input_tokens=n) for n in range(40)])
+        store.ingest()
+        sums = "SELECT count(*) AS n, sum(input_tokens)::INT AS tokens FROM calls"
+        assert store.rows(sums) == [{"n": 40, "tokens": 780}]
+        assert store.user_frame(sums)["n"][0] == 40
+        with pytest.raises(StoreError, match="files, network and extensions"):
+            store.user_frame("SELECT * FROM read_text('s3://bucket/other')")
+        assert any(name.startswith("bucket/team/main/calls/") for name in storage.objects)
+        assert not storage.unsigned
+        store.close()
 
 
 def test_a_refusal_of_postgresql_is_told_in_words(service, tmp_path):
