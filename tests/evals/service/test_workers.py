@@ -18,6 +18,7 @@ from tests.evals.service import importable
 from tests.evals.service.conftest import data
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
+from toolkit.calls.attempt_spec import marked_source
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.running.plan import Task
@@ -152,6 +153,8 @@ def test_functions_that_cannot_be_imported_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match="cannot be used by worker processes"):
         toolkit.evaluation.run(data(2), "mock/mock-model", scorers=lambda answer: 1.0, workers=2)
+    with marked_source("replay"), pytest.raises(InvalidInput, match="open cassette"):
+        toolkit.evaluation.run(data(2), "mock/mock-model", workers=2)
     with pytest.raises(InvalidInput, match="workers"):
         toolkit.evaluation.run(data(2), "mock/mock-model", workers=0)
     assert not server.requests
