@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
+import re
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 import toolkit as tk
 from tests.cli.shell import run, run_json
+from toolkit.imports import litellm_spend
 
 HERE = Path(__file__).parent
 EVALS = HERE.parent / "evals" / "fixtures"
@@ -291,3 +294,16 @@ def test_ids_sort_by_time(llm_log):
     rows = imported(llm_log)
     assert [row["call_id"] for row in rows] == sorted(row["call_id"] for row in rows)
     assert all(row["call_id"][14] == "7" for row in rows)
+
+
+def test_every_column_of_litellms_own_table_is_known():
+    found = importlib.util.find_spec("litellm")
+    assert found is not None and found.origin is not None
+    schema = Path(found.origin).parent / "proxy" / "schema.prisma"
+    if not schema.exists():
+        pytest.skip("this version of litellm brings no schema")
+    table = schema.read_text("utf-8").partition("model LiteLLM_SpendLogs {")[2]
+    table = table.partition("}\n")[0]
+    columns = set(re.findall(r"^  (\w+) +[A-Z]", table, re.M))
+    assert {"request_id", "spend", "startTime"} <= columns
+    assert columns - set(litellm_spend._KNOWN) == set()

@@ -30,7 +30,8 @@ _KNOWN: Final = (
     *("custom_llm_provider", "metadata", "cache_hit", "request_tags", "messages", "response"),
     *("status", "session_id", "api_key", "user", "end_user", "requester_ip_address", "api_base"),
     *("cache_key", "team_id", "organization_id", "request_duration_ms", "litellm_call_id"),
-    "proxy_server_request",
+    *("proxy_server_request", "mcp_namespaced_tool_name", "agent_id", "billing_agent_id"),
+    *("created_at", "updated_at"),
 )
 _EMBEDDINGS: Final = ("embedding", "aembedding")
 _CHAT: Final = (
