@@ -33,7 +33,7 @@ QUICK_TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "pricing": ("tests/pricing",),
     "api": ("tests/api",),
     "replay": ("tests/replay",),
-    "stats": ("tests/stats",),
+    "stats": ("tests/stats", "tests/evals/test_statistics.py"),
 }
 _COPIED: Final = ("toolkit", "tests", "benchmarks", "cassettes", "app.py", "pyproject.toml")
 _TIMEOUT_S: Final = 600

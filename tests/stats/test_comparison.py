@@ -1,0 +1,24 @@
+"""Comparisons of two runs: what a sampled mutant of the package got past the other tests."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from toolkit.stats.comparison import compare_paired, flicker, smallest_share_difference
+
+
+def test_without_repeats_the_flicker_is_not_known() -> None:
+    found = flicker({"a": [1.0], "b": [0.0]})
+    assert found.n == 0
+    assert math.isnan(found.value) and math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_the_detectable_difference_counts_one_more_pair_that_differs() -> None:
+    a = {f"s{i}": [1.0] for i in range(400)}
+    b = {name: [0.0 if index < 20 else 1.0] for index, name in enumerate(a)}
+    found = compare_paired(a, b)
+    assert (found.only_a, found.only_b) == (20, 0)
+    assert found.smallest_detectable == pytest.approx(smallest_share_difference(400, 21 / 401))
+    assert found.smallest_detectable != pytest.approx(smallest_share_difference(400, 22 / 401))
