@@ -390,6 +390,7 @@ def test_the_environment_is_read_in_few_places():
         *("toolkit.settings", "toolkit.keys.", "toolkit.providers.", "toolkit.calls.adapters."),
         "toolkit.calls.transport.",
         "toolkit.calls.otel.otel_variables",  # OpenTelemetry's own variables, which are a standard
+        "toolkit.store.backends.lake",  # AWS's, which every client of object storage reads
         # These do not read settings: they point tiktoken to its bundled tables, keep litellm from
         # loading its maps over the network in replay, and read the id of a pytest-xdist run.
         *("toolkit.pricing.token_estimate", "toolkit.api.formats.token_arrays"),
