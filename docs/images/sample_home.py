@@ -135,7 +135,8 @@ def _call(
         headers_ms=first * 0.6 if good else None, first_byte_ms=first * 0.7 if good else None,
         ttft_ms=first if good else None, ttfo_ms=first if good else None,
         duration_ms=first + tokens_out * 1000 / speed if good else 41.0,
-        tpot_ms=1000 / speed if good else None, output_tps=speed * rng.uniform(0.9, 1.1),
+        tpot_ms=1000 / speed if good else None,
+        output_tps=speed * rng.uniform(0.9, 1.1) if good else None,
         ratelimit_limit_tokens=200_000 if provider in ("openai", "groq", "anthropic") else None,
         ratelimit_remaining_tokens=rng.randint(120_000, 190_000)
         if provider in ("openai", "anthropic") else 4_000 if provider == "groq" else None,
