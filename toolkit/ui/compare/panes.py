@@ -161,7 +161,7 @@ def _body(pane: Pane, opens: Callable[[int], None] | None) -> None:
         empty = "Empty response." if pane.state == "done" else "Stopped before any text."
         st.caption(empty)
     if pane.is_over:
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             _links(pane, opens)
 
 
