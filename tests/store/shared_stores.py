@@ -19,6 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
+
 from tests.store.rows import call_row, model_row
 from toolkit.errors import ToolkitError
 from toolkit.settings import Settings
@@ -113,7 +115,10 @@ def find_postgres() -> Path | None:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which("initdb")
     folders += [Path(found).resolve().parent] if found else []
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+    found_in = next((folder for folder in folders if (folder / "initdb").exists()), None)
+    if found_in is None and os.environ.get("TOOLKIT_REQUIRE_POSTGRES") == "1":
+        pytest.fail("TOOLKIT_REQUIRE_POSTGRES=1, and PostgreSQL's initdb is not installed")
+    return found_in
 
 
 class LakeService:
