@@ -13,7 +13,7 @@ import tempfile
 import pandas as pd
 
 import toolkit as tk
-from toolkit.evals.results.eval_report import render_report
+from toolkit.evals.exchange.eval_report import render_report
 from toolkit.evals.results.run_results import summarize_sides
 
 os.environ["TOOLKIT_HOME"] = tempfile.mkdtemp(prefix="toolkit-notebook-")
