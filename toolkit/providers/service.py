@@ -407,8 +407,8 @@ class Providers(Shown):
             provider.
         """
         if name is None:
-            return read_headroom(self._store, _now())
-        return read_headroom(self._store, _now()).get(self.require(name).name)
+            return read_headroom(self._store, datetime.now(UTC))
+        return read_headroom(self._store, datetime.now(UTC)).get(self.require(name).name)
 
     def list(self, **filters: Any) -> list[Provider]:
         """Presets and custom providers in one list; filters are those of `Registry.list`."""
