@@ -28,7 +28,7 @@ MADE    := $(VENV)/made.stamp
 READY   := $(VENV)/ready.stamp
 DEV     := $(VENV)/dev.stamp
 
-.PHONY: run demo test coverage durations check fuzz docs screenshots lint types contracts notebooks texts site guards sbom judges lock clean help
+.PHONY: run demo test coverage durations check fuzz docs screenshots lint types contracts notebooks texts site guards proof soak mutants fuzz-readers sbom judges lock clean help
 
 run: $(READY) ## Set up, ask the built-in model three things, then serve the app until interrupted.
 	@$(BIN)/toolkit demo
@@ -83,6 +83,18 @@ judges: ## Install third-party test servers and clients from npm (needs Node.js)
 
 guards: $(DEV) ## Remove each guard in turn and see that a test notices (an hour or more).
 	$(BIN)/python -m benchmarks.guards
+
+proof: $(DEV) ## Print the figures of reliability and security, and which were measured.
+	$(BIN)/python -m benchmarks.proof
+
+soak: $(DEV) ## App, gateway, monitor, notebook and evaluations together for an hour.
+	$(BIN)/python -m benchmarks.soak
+
+mutants: $(DEV) ## Sample mutants of seven packages and see which the quick tests notice (hours).
+	$(BIN)/python -m benchmarks.mutation --output benchmarks/mutation_result.json
+
+fuzz-readers: $(DEV) ## Coverage-guided fuzzing of readers, 10 minutes each (needs `pip install atheris`).
+	$(BIN)/python -m benchmarks.fuzz --output benchmarks/fuzz_result.json
 
 sbom: $(READY) ## List the dependencies and their licences as CycloneDX, into sbom.cdx.json.
 	$(BIN)/python docs/sbom.py --output sbom.cdx.json
