@@ -377,10 +377,9 @@ def _footer(reply: Reply) -> str:
 
 def reply_facts(reply: Reply) -> dict[str, Any]:
     """A reply as JSON-ready values; measurements under the names of the table `calls`."""
-    whole = asdict(reply)
     attempts = [attempt.as_row() for attempt in reply.attempts]
-    facts: dict[str, Any] = current_matcher().redact_value(whole)
-    return {**facts, "cost_usd": reply.cost_usd, "attempts": attempts}
+    facts: dict[str, Any] = current_matcher().redact_value(asdict(reply) | {"attempts": attempts})
+    return {**facts, "cost_usd": reply.cost_usd}
 
 
 def _chat_side_by_side(

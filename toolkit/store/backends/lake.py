@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 from toolkit.errors import StoreError, StoreLocked, StoreTooNew
@@ -172,10 +172,8 @@ class Lake:
             engine.execute(f"SET ducklake_max_retry_count = {_RETRIES}")
             engine.execute(f"SET ducklake_retry_wait_ms = {_RETRY_WAIT_MS}")
             self._use_object_storage(engine)
-            files = self._settings.store_files
-            path = f" (DATA_PATH {_quoted(files)})" if files else ""
-            engine.execute(f"ATTACH {_quoted(SCHEME + self._catalog)} AS ledger{path}")
             engine.execute(f"ATTACH {_quoted(self._catalog)} AS catalog (TYPE postgres)")
+            self._attach(engine)
             self._prepare_schema(engine)
             if self._is_locked_down:
                 _lock_down(engine)
@@ -204,6 +202,17 @@ class Lake:
             text += ", USE_SSL false"
         engine.execute(f"CREATE SECRET (TYPE s3{text})")
 
+    def _attach(self, engine: duckdb.DuckDBPyConnection) -> None:
+        """Attach the lake; one that does not exist yet is made by one process at a time.
+
+        DuckLake makes its own tables in the first process that attaches it. In several at once,
+        all but one would fail with a duplicate key.
+        """
+        files = self._settings.store_files
+        path = f" (DATA_PATH {_quoted(files)})" if files else ""
+        with nullcontext() if _has_lake(engine) else _holding_write_lock(engine):
+            engine.execute(f"ATTACH {_quoted(SCHEME + self._catalog)} AS ledger{path}")
+
     def _prepare_schema(self, engine: duckdb.DuckDBPyConnection) -> None:
         """Make the tables, or bring them to the latest version, while no one else does.
 
@@ -215,17 +224,12 @@ class Lake:
             connection.execute("USE ledger")
             if migrate.find_version(connection, "ledger.main") == migrate.latest_version():
                 return
-            lock = engine.cursor()
-            lock.execute("BEGIN")
-            while not _try_lock(lock, WRITE_LOCK):
-                time.sleep(random.uniform(*_POLL_S))  # noqa: S311 - spreads the tries
-            version = migrate.find_version(connection, "ledger.main")
-            if version > migrate.latest_version():
-                raise self._too_new(version)
-            if version < migrate.latest_version():
-                migrate.apply(connection, version)
-            lock.execute("ROLLBACK")
-            lock.close()
+            with _holding_write_lock(engine):
+                version = migrate.find_version(connection, "ledger.main")
+                if version > migrate.latest_version():
+                    raise self._too_new(version)
+                if version < migrate.latest_version():
+                    migrate.apply(connection, version)
         finally:
             connection.close()
 
@@ -246,6 +250,27 @@ _AWS: Final = (
 def _try_lock(connection: duckdb.DuckDBPyConnection, key: int) -> bool:
     found = connection.execute(
         f"FROM postgres_query('catalog', 'SELECT pg_try_advisory_xact_lock({key})::int')"
+    ).fetchone()
+    return found is not None and found[0] == 1
+
+
+@contextmanager
+def _holding_write_lock(engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    lock = engine.cursor()
+    try:
+        lock.execute("BEGIN")
+        while not _try_lock(lock, WRITE_LOCK):
+            time.sleep(random.uniform(*_POLL_S))  # noqa: S311 - spreads the tries
+        yield
+        lock.execute("ROLLBACK")
+    finally:
+        lock.close()
+
+
+def _has_lake(engine: duckdb.DuckDBPyConnection) -> bool:
+    found = engine.execute(
+        "FROM postgres_query('catalog', "
+        "'SELECT (to_regclass(''ducklake_metadata'') IS NOT NULL)::int')"
     ).fetchone()
     return found is not None and found[0] == 1
 
