@@ -180,7 +180,6 @@ def test_few_modules_have_a_single_importer():
     assert len(single) / len(counted) <= MAX_SINGLE_IMPORTER_SHARE, single
 
 
-@pytest.mark.slow
 def test_a_call_is_read_in_few_files():
     """Whoever follows a call through a debugger or the source opens each of these files."""
     done = subprocess.run(

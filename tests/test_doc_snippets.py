@@ -50,7 +50,6 @@ def test_configuration_in_documents_is_valid(page):
         {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}[kind](text)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the shell blocks are written for POSIX shells")
 @pytest.mark.parametrize("page", _RUNNABLE, ids=lambda page: page.name)
 def test_snippets_run(page, home, tmp_path):

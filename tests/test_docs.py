@@ -29,7 +29,6 @@ def test_reference_pages_are_produced_from_the_present_code():
     assert not stale, "run `python docs/generate.py`"
 
 
-@pytest.mark.slow
 def test_the_table_of_providers_is_produced_from_the_present_code():
     """Run `python docs/generate.py` after changing a preset, a type or an adapter."""
     page = (ROOT / "docs" / "providers.md").read_text("utf-8")

@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from toolkit.toolkit import current
 
 PROGRAM = """
@@ -16,7 +14,6 @@ current().providers.add("acme", base_url="http://127.0.0.1:9999/v1", local=True,
 """
 
 
-@pytest.mark.slow
 def test_a_short_program_ends_in_silence_and_its_row_is_kept():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=os.environ, capture_output=True, text=True, timeout=120

@@ -30,7 +30,6 @@ def test_a_notebook_and_its_text_agree(path):
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.local_model
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

@@ -22,8 +22,6 @@ from toolkit.errors import CallError, ToolkitError
 from toolkit.evals.dataset import Dataset
 from toolkit.replay.cassettes.open_cassette import cassette
 
-pytestmark = pytest.mark.slow
-
 KEY = "canary-" + "Qw7rtY9u" * 5
 CANARIES = {name: form(KEY) for name, form in FORMS.items()}
 MODEL = "leaky/m"

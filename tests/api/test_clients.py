@@ -13,7 +13,6 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_the_client_can_do_all_that_the_page_says(server, client):
     try:

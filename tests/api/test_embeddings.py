@@ -5,8 +5,6 @@ from __future__ import annotations
 import openai
 import pytest
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def client(served):

@@ -27,7 +27,6 @@ def ask(client, **options):
     return client.chat.completions.create(model="mock/m", messages=messages, **options)
 
 
-@pytest.mark.slow
 def test_the_official_client_gets_a_whole_answer(served, client):
     served.provider.enqueue(text="Hello there", usage={"prompt_tokens": 3, "completion_tokens": 2})
     answer = ask(client, temperature=0)
@@ -106,7 +105,6 @@ def test_an_alias_fails_over_along_its_chain(served, client):
     assert "fast" in [m.id for m in client.models.list()]
 
 
-@pytest.mark.slow
 def test_a_providers_refusal_is_an_error_of_the_format(served, client):
     served.provider.enqueue(status=400, body=b'{"error": {"message": "bad temperature"}}')
     with pytest.raises(openai.BadRequestError) as caught:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 import toolkit as tk
 from tests.api.compatibility import ROOT, _address
@@ -48,7 +47,6 @@ def provider(name: str, gate: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.slow
 def test_a_model_that_does_not_answer_is_hedged_after_its_own_p95(home, monkeypatch):
     home.mkdir()
     (home / "settings.toml").write_text(

@@ -12,8 +12,6 @@ import pytest
 
 from tests.servers import MockProvider
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parents[2]
 # What happens in a process of its own, because entry points are those of its path.
 SCRIPT = """

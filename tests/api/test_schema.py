@@ -21,7 +21,6 @@ LEAK = re.compile(
 IS_FUZZ = os.environ.get("TOOLKIT_TEST_PROFILE") == "fuzz"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800 if IS_FUZZ else 600)
 def test_every_promise_of_the_document_holds_and_no_body_leaks(served, home, tmp_path):
     """Valid and invalid requests for every operation; then every response is searched.

@@ -11,8 +11,6 @@ import httpx
 import openai
 import pytest
 
-pytestmark = pytest.mark.slow
-
 PIECE = "x" * 20_000
 PIECES = 1400  # 28 MB, more than all the buffers of two connections
 
@@ -68,7 +66,6 @@ def read_all(raw):
     return b"".join(parts)
 
 
-@pytest.mark.slow
 def test_a_client_that_does_not_read_holds_the_provider_back(served):
     served.provider.enqueue(chunks=[PIECE] * PIECES)
     with open_raw(served, body(stream=True)) as raw:

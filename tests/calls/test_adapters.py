@@ -16,8 +16,6 @@ from toolkit.calls.adapters import OutgoingRequest, RequestNotBuilt, write_reque
 from toolkit.calls.adapters.library import load
 from toolkit.secret import Secret
 
-pytestmark = pytest.mark.slow
-
 KEY = "sk-" + "k" * 40
 REQUESTS_EACH = 30
 

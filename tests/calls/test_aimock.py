@@ -62,7 +62,6 @@ def _wait_for(port):
     raise RuntimeError("aimock did not start")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_thousand_calls_in_chaos_all_end_well_or_by_name(chaos):
     outcomes = asyncio.run(_ask_all(chaos))

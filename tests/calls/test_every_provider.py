@@ -24,8 +24,6 @@ from toolkit.providers.registry import Registry
 from toolkit.providers.type_detection import TYPES
 from toolkit.settings import Settings
 
-pytestmark = pytest.mark.slow
-
 TEXT = "hello there"
 OWN = ("openai-compatible", "anthropic-compatible", "custom")
 MODELS = {

@@ -176,10 +176,7 @@ def rows() -> Iterator[Any]:
             for mode in ("whole", "stream") if case.mode == "both" else (case.mode,):
                 for way in ("async", "sync"):
                     name = f"{case.number:02}-{case.fault}-{style}-{mode}-{way}"
-                    # `make check` tries every fault once, in the form that most calls have.
-                    is_quick = (style, mode, way) == ("openai", "whole", "async")
-                    marks = () if is_quick else (pytest.mark.slow,)
-                    yield pytest.param(case, style, mode, way, id=name, marks=marks)
+                    yield pytest.param(case, style, mode, way, id=name)
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +309,6 @@ EXPECTED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("way", ["async", "sync"])
 @pytest.mark.parametrize("mode", ["whole", "stream"])
@@ -369,7 +365,6 @@ class TestBeforeHttp:
             self.check(url, errors.ConnectionFailed, "tls", "network", (style, way, mode, portal))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_a_certificate_of_an_authority_in_the_environment_is_accepted(
     variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -402,7 +397,6 @@ def _tls_server(
         yield server
 
 
-@pytest.mark.slow
 def test_the_address_is_checked_where_it_is_connected_to(server: FaultServer) -> None:
     """A provider that is not local may not reach this machine, whatever its name says."""
     for host in ("localhost", "127.0.0.1"):

@@ -9,8 +9,6 @@ import pytest
 from tests.calls.asking import asking, quick_settings
 from tests.servers import MockProvider
 
-pytestmark = pytest.mark.slow
-
 PIECE = "x" * 20_000
 
 

@@ -19,7 +19,6 @@ import pytest
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import FAULTS, bomb
 
-pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 READER = """
 import asyncio, json, resource, sys, time

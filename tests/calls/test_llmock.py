@@ -20,8 +20,6 @@ import pytest
 from tests.calls.asking import Asking, make_provider, quick_settings
 from toolkit import errors
 
-pytestmark = pytest.mark.slow
-
 STYLES = ("openai", "anthropic", "gemini")
 PATHS = {"openai": "/v1", "anthropic": "/anthropic", "gemini": "/gemini/v1beta"}
 ANSWER = "One two three four five six seven eight nine ten eleven twelve."
@@ -95,7 +93,6 @@ def test_retry_after_is_kept_to(llmock: Any, way: Ask) -> None:
     llmock.assert_resilient(strict=True)
 
 
-@pytest.mark.slow
 def test_a_quota_of_requests_per_minute_is_waited_for(llmock: Any, style: str) -> None:
     """The judge refuses by a bucket of its own, and says how long it takes to fill."""
     llmock.limits(rpm=20)

@@ -242,7 +242,6 @@ def test_a_call_of_plain_litellm_code_is_a_span(lab, collector):
     assert [span.name for span in collector.spans()] == ["attempt 1 m1", "chat m1"]
 
 
-@pytest.mark.slow
 def test_without_a_collector_nothing_is_loaded(home, provider):
     opened(home, provider).close()
     script = (

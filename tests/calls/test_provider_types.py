@@ -38,7 +38,6 @@ ACCOUNTS = {
 }
 
 
-@pytest.mark.slow
 def test_litellms_names_are_written_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 

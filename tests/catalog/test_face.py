@@ -16,8 +16,6 @@ from toolkit.errors import InvalidInput, ModelNotFound, ProviderNotFound
 from toolkit.records import Call
 from toolkit.toolkit import Toolkit, current
 
-pytestmark = pytest.mark.slow
-
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 

@@ -27,8 +27,6 @@ from toolkit.errors import CatalogSyncFailed
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def server() -> Iterator[ListingServer]:

@@ -12,7 +12,6 @@ __all__ = ["local_server", "shared_local"]
 
 
 @pytest.mark.local_model
-@pytest.mark.slow
 def test_the_real_local_server_is_synced_twice_and_nothing_changes(
     local_server: RunningServer,
 ) -> None:

@@ -25,8 +25,6 @@ from toolkit.secret import Secret
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def store(home: Path) -> Iterator[Store]:
@@ -68,7 +66,6 @@ def changes(store: Store, sync_ids_after: int = 0) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in rows][sync_ids_after:]
 
 
-@pytest.mark.slow
 @corpus.needs_corpus
 def test_ten_providers_are_synced_twice_and_exactly_the_differences_are_told(
     store: Store, server: ListingServer
@@ -321,7 +318,6 @@ store.close()
 """
 
 
-@pytest.mark.slow
 def test_processes_that_sync_at_once_tell_each_change_once(
     store: Store, server: ListingServer
 ) -> None:

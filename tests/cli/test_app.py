@@ -35,7 +35,6 @@ def test_it_never_listens_to_other_machines():
     assert "this machine only" in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent otherwise on Windows")
 def test_it_serves_until_ctrl_c_and_leaves_nothing_behind():
     child = subprocess.Popen(

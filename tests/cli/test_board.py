@@ -9,8 +9,6 @@ from tests.servers import Answer, MockProvider
 from toolkit.compare.new_board import start_board
 from toolkit.toolkit import current
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def board(provider: MockProvider) -> str:

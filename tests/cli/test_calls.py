@@ -19,8 +19,6 @@ from toolkit.errors import InvalidInput
 from toolkit.records import CALL_COLUMNS
 from toolkit.toolkit import current
 
-pytestmark = pytest.mark.slow
-
 
 def test_the_newest_call_stands_first_with_every_column(ledger):
     rows = run_json("calls", "list")

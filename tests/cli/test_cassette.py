@@ -17,8 +17,6 @@ import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.cli import main
 
-pytestmark = pytest.mark.slow
-
 Run = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("cassettes/talk")

@@ -12,8 +12,6 @@ from tests.servers import Answer
 from toolkit.cli.commands.chat import read_params
 from toolkit.errors import InvalidInput
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize("how", ["--stream", "--no-stream"])
 def test_the_answer_alone_is_on_stdout_and_the_figures_beside_it(provider, how):

@@ -9,7 +9,6 @@ from tests.cli.shell import run, run_json
 from toolkit.cli.commands.demo import HISTORY_PROMPTS, PROMPTS
 
 
-@pytest.mark.slow
 @pytest.mark.local_model
 def test_two_panes_answer_three_questions_and_all_of_it_is_recorded(local_server):
     told = run_json("demo", "--no-discover")
@@ -64,7 +63,6 @@ def test_the_history_is_recorded_apart_and_removed_by_one_command(provider):
     assert run("store", "verify").returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.local_model
 def test_the_history_of_the_builtin_model(local_server):
     assert run_json("demo", "--seed-history") == {"calls": len(HISTORY_PROMPTS), "failed": 0}

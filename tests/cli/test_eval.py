@@ -14,8 +14,6 @@ from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.cli.commands.eval import _is_worse
 
-pytestmark = pytest.mark.slow
-
 FILE = """
 dataset = "data.jsonl"
 models = ["mock/mock-model", "mock/mock-small"]

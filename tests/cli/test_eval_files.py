@@ -12,8 +12,6 @@ import pytest
 
 from tests.cli.shell import run, run_json
 
-pytestmark = pytest.mark.slow
-
 FIXTURES = Path(__file__).resolve().parents[1] / "evals" / "fixtures"
 
 

@@ -16,8 +16,6 @@ from toolkit import toolkit as toolkit_module
 from toolkit.health.monitoring.lease import read_holder
 from toolkit.toolkit import current
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def incident(home):

@@ -13,8 +13,6 @@ from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
 from toolkit.keys import os_keyring
 
-pytestmark = pytest.mark.slow
-
 KEY = "sk-" + "c" * 40
 NEW = "sk-" + "n" * 40
 

@@ -15,8 +15,6 @@ from toolkit.cli import main
 from toolkit.records import Call
 from toolkit.toolkit import Toolkit, current
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def server() -> Iterator[ListingServer]:

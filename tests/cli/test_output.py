@@ -22,8 +22,6 @@ from toolkit.cli.output import (
     show_wait,
 )
 
-pytestmark = pytest.mark.slow
-
 TEXT = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.decimals() | st.datetimes(),

@@ -11,8 +11,6 @@ from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
 from toolkit.keys import os_keyring
 
-pytestmark = pytest.mark.slow
-
 KEY = "sk-" + "c" * 40
 
 
@@ -205,7 +203,6 @@ def test_a_broken_registry_is_told_and_can_be_taken_back(server, home):
     assert path.read_bytes() == good
 
 
-@pytest.mark.slow
 @pytest.mark.local_model
 def test_the_life_of_a_provider_on_a_real_llama_cpp_server(local_server):
     done = run("providers", "add", "llama", "--url", local_server.base_url, "--local")

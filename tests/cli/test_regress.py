@@ -14,8 +14,6 @@ import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.cli import main
 
-pytestmark = pytest.mark.slow
-
 Run = Callable[..., tuple[int, str, str]]
 FOLDER = Path("cassettes/talk")
 

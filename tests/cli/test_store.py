@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.cli.shell import run, run_json
-
-pytestmark = pytest.mark.slow
 
 
 def test_sql_gives_objects_with_the_columns_as_keys(ledger):

@@ -10,8 +10,6 @@ import pytest
 from tests.cli.shell import child_environment, run
 from toolkit.cli.command_table import COMMANDS, find_close_names, help_text
 
-pytestmark = pytest.mark.slow
-
 HEAVY = {"litellm", "pandas", "duckdb", "plotly", "streamlit", "pyarrow", "vcr", "pydantic"}
 
 

@@ -11,8 +11,6 @@ from tests.servers import Answer
 from toolkit.compare.new_board import start_board
 from toolkit.errors import InvalidInput, StoreError
 
-pytestmark = pytest.mark.slow
-
 TEN = "one two three four five six seven eight nine ten"
 
 

@@ -44,7 +44,6 @@ def test_a_sample_means_what_it_says(server: ReplayServer) -> None:
     assert tally.asked.total() >= 35
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_answer_means_what_it_says(server: ReplayServer, part: int) -> None:
     asker, tally = Asker(server), Tally()
@@ -73,7 +72,6 @@ def test_nothing_is_left_out_in_silence() -> None:
     assert len(found) + len(list(cases())) == len(interactions())
 
 
-@pytest.mark.slow
 def test_the_answer_of_another_api_is_never_taken_for_one(server: ReplayServer) -> None:
     """Good answers of Converse, Ollama's and Cohere's own APIs, where OpenAI's is expected."""
     asker, taken = Asker(server), []

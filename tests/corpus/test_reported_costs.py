@@ -58,7 +58,6 @@ def _verdict(receipt: Receipt) -> str:
     return "within 1 %"
 
 
-@pytest.mark.slow
 def test_every_reported_cost_is_within_one_percent_or_flagged_with_the_reason(
     asker: Asker,
 ) -> None:

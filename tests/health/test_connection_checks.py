@@ -22,8 +22,6 @@ from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 from toolkit.settings import Settings
 
-pytestmark = pytest.mark.slow
-
 KEY = Secret("sk-" + "g" * 40)
 LISTING = json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "large"}]})
 Respond = Callable[[str, str | None], tuple[int, str]]

@@ -15,8 +15,6 @@ from toolkit.health.analysis.outages import find_spans
 from toolkit.health.analysis.state import Evidence
 from toolkit.health.monitoring.incident_tracker import reconcile
 
-pytestmark = pytest.mark.slow
-
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BLAMES = {"bad": "provider", "auth": "client", "limited": "policy"}
 
@@ -127,7 +125,6 @@ def test_thirty_percent_loss_for_a_day_alerts_a_few_times_at_most(seed):
     assert len(found) <= len(ReferenceOutages(seen).begun) + 1
 
 
-@pytest.mark.slow
 def test_ten_thousand_healthy_hours_with_two_percent_noise_hold_no_incident():
     """A probe asks once more before it counts as bad, so noise must strike twice each time."""
     rng = random.Random(7)

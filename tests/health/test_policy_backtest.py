@@ -89,7 +89,6 @@ def _truth(policy: Policy, hedge_s: float | None = None) -> tuple[float, float, 
     ],
     ids=str,
 )
-@pytest.mark.slow
 def test_a_backtest_finds_the_truth(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_backtest, "RESAMPLES", 20)
     (found,) = backtest(policy, _recorded(20_000, seed=3)).outcomes
@@ -118,7 +117,6 @@ def test_a_shorter_time_out_than_the_recorded_one_is_known_and_a_longer_one_is_n
     assert any("do not say" in note for note in backtest(longer.policy, recorded).notes)
 
 
-@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(monkeypatch) -> None:
     monkeypatch.setattr(policy_backtest, "RESAMPLES", 80)
     monkeypatch.setattr(policy_backtest, "REQUESTS", 1_000)

@@ -27,8 +27,6 @@ from toolkit.local.server_state import (
 )
 from toolkit.settings import Settings
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -80,7 +78,6 @@ def test_a_foreign_web_page_may_not_read_its_answers(local_server):
 
 
 @pytest.mark.local_model
-@pytest.mark.slow
 def test_its_whole_life(settings):
     """Two starters at once get one server; another process finds it; stop ends it for all."""
     servers = [LocalServer(settings), LocalServer(settings)]
@@ -119,7 +116,6 @@ def test_its_whole_life(settings):
 
 
 @pytest.mark.local_model
-@pytest.mark.slow
 def test_an_idle_server_ends_by_itself(settings):
     server = LocalServer(settings)
     server.start(idle_timeout_s=1.0)

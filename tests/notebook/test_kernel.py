@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 from tests.servers import MockProvider
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 
 SLOW = {"chunks": ["word "] * 3000, "chunk_delay_s": 0.05}
 

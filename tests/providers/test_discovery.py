@@ -13,8 +13,6 @@ from toolkit.providers.discovery import find_local_servers
 from toolkit.providers.provider import presets
 from toolkit.providers.provider_list import find_named
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def serve():

@@ -132,7 +132,6 @@ def _check(found: dict[str, Any], kills: int) -> None:
     assert [name for name in found["left"] if not name.startswith(".")] == []
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks writers; Windows has no fork")
 @pytest.mark.parametrize("kinds", ["registry,settings,vault", "keyring"])
 def test_two_hundred_killed_saves_break_nothing_and_leave_nothing_behind(
@@ -153,7 +152,6 @@ def test_two_hundred_killed_saves_break_nothing_and_leave_nothing_behind(
 
 
 @pytest.mark.secret_service
-@pytest.mark.slow
 def test_killed_saves_into_a_real_keyring_leave_no_key_that_is_not_listed(
     home: Path, tmp_path: Path
 ) -> None:

@@ -24,8 +24,6 @@ from toolkit.errors import (
 from toolkit.providers.plugins import Piece, PluginRequest, make_plugin
 from toolkit.secret import Secret
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -222,7 +220,6 @@ def test_a_plugin_may_only_supply_token_and_address():
         assert sent == "Bearer short-lived-" + "t" * 20
 
 
-@pytest.mark.slow
 def test_litellms_custom_llm_can_be_used():
     from litellm import CustomLLM, ModelResponse
 

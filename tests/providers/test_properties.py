@@ -6,7 +6,6 @@ import json
 import tomllib
 from urllib.parse import urlsplit
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,21 +121,18 @@ def test_any_headers(headers):
     headers_are_judged(headers)
 
 
-@pytest.mark.slow
 @thorough
 @given(NAMES)
 def test_five_thousand_names(name):
     name_is_judged(name)
 
 
-@pytest.mark.slow
 @thorough
 @given(URLS, st.booleans())
 def test_five_thousand_urls(url, local):
     url_is_judged(url, local)
 
 
-@pytest.mark.slow
 @thorough
 @given(HEADERS)
 def test_five_thousand_headers(headers):
@@ -152,7 +148,6 @@ def test_any_import_file(registry):
     judge()
 
 
-@pytest.mark.slow
 def test_five_thousand_import_files(registry):
     @thorough
     @given(DOCUMENTS)

@@ -81,7 +81,6 @@ def on_a_bus(home: Path, tmp_path: Path, shell: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.secret_service
-@pytest.mark.slow
 def test_keys_in_a_real_secret_service(home, tmp_path):
     done = on_a_bus(
         home,
@@ -96,7 +95,6 @@ def test_keys_in_a_real_secret_service(home, tmp_path):
 
 
 @pytest.mark.secret_service
-@pytest.mark.slow
 def test_a_session_without_a_secret_service_is_told(home, tmp_path):
     done = on_a_bus(home, tmp_path, 'exec "$1" "$2/inside.py" locked')
     assert done.returncode == 0, done.stderr[-3000:]

@@ -22,8 +22,6 @@ from toolkit.replay.cassettes.cassette_file import (
 )
 from toolkit.replay.cassettes.exchange import Chunk, Exchange
 
-pytestmark = pytest.mark.slow
-
 json_values = st.recursive(
     st.none()
     | st.booleans()

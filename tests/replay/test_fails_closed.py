@@ -301,7 +301,6 @@ def test_a_client_of_a_provider_is_recorded_and_replayed_and_refused(client, pro
     assert len(provider.requests) == count
 
 
-@pytest.mark.slow
 def test_a_replay_works_where_there_is_no_network_at_all(provider, tmp_path):
     """In a network namespace of its own, even the loopback interface is down."""
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
@@ -361,7 +360,6 @@ def test_threads_are_all_recorded_and_all_replayed(client, provider, sink):
         assert not opened.unplayed
 
 
-@pytest.mark.slow
 def test_64_threads_with_200_requests_each_reach_no_socket(provider, sink):
     """Half of the requests were recorded; the others must fail, and none may connect."""
     with cassette("closed/many", mode="record", secrets=()):
@@ -587,7 +585,6 @@ def test_a_connection_subclass_with_its_own_connect_is_replayed(provider, sink):
 METHODS = [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_child_processes_are_recorded_and_replayed(method, provider, sink):
     context = multiprocessing.get_context(method)
@@ -604,7 +601,6 @@ def test_child_processes_are_recorded_and_replayed(method, provider, sink):
         assert not opened.unplayed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_child_process_fails_closed(method, provider, sink):
     with cassette("closed/processes", mode="record", secrets=()):

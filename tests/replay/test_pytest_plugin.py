@@ -70,7 +70,6 @@ def run(project: Path, url: str, *options: str, **variables: str) -> tuple[int, 
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_a_project_records_once_and_then_tests_offline(project, provider):
     code, out = run(project, provider.base_url)
     assert code == 1
@@ -117,7 +116,6 @@ def test_odd(path): ask(path)
 """
 
 
-@pytest.mark.slow
 def test_folder_module_class_and_test_make_the_name(project, provider):
     for folder in ("tests", "tests/sub"):
         (project / folder).mkdir()
@@ -133,7 +131,6 @@ def test_folder_module_class_and_test_make_the_name(project, provider):
     assert code == 0, out
 
 
-@pytest.mark.slow
 def test_a_name_that_two_tests_record_is_an_error(project, provider):
     (project / "test_it.py").write_text(
         TESTS + "\n@pytest.mark.cassette('named/by-hand')\ndef test_other():\n    ask(5)\n"
@@ -144,7 +141,6 @@ def test_a_name_that_two_tests_record_is_an_error(project, provider):
     assert '"n": 1' in (project / "cassettes" / "named" / "by-hand.yaml").read_text()
 
 
-@pytest.mark.slow
 def test_a_cassette_of_the_older_name_is_still_replayed(project, provider):
     (project / "tests").mkdir()
     (project / "test_it.py").rename(project / "tests" / "test_it.py")
@@ -155,7 +151,6 @@ def test_a_cassette_of_the_older_name_is_still_replayed(project, provider):
     assert code == 0, out
 
 
-@pytest.mark.slow
 def test_a_call_that_is_not_made_any_more_fails_the_test(project, provider):
     run(project, provider.base_url, "--cassettes=auto")
     code, out = run(project, provider.base_url, ONLY_ONE="1")
@@ -164,7 +159,6 @@ def test_a_call_that_is_not_made_any_more_fails_the_test(project, provider):
     assert len(provider.requests) == 6
 
 
-@pytest.mark.slow
 def test_a_test_that_fails_while_recording_leaves_no_cassette(project, provider):
     (project / "test_it.py").write_text(
         TESTS + "\n@pytest.mark.cassette('a/b')\ndef test_bad():\n    ask()\n    assert 0\n"

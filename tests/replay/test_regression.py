@@ -29,8 +29,6 @@ from toolkit.replay.regression.suite_run import (
 )
 from toolkit.toolkit import Toolkit, current
 
-pytestmark = pytest.mark.slow
-
 FOLDER = Path("cassettes/talk")
 CASES: list[dict[str, Any]] = [
     {"id": "greet", "prompt": "say hello", "contains": "hello"},

@@ -21,8 +21,6 @@ from toolkit.replay.regression.suite_run import (
 )
 from toolkit.toolkit import Toolkit, current
 
-pytestmark = pytest.mark.slow
-
 PAGES = Path(__file__).resolve().parents[2] / "toolkit" / "ui" / "pages"
 FOLDER = Path("cassettes/talk")
 

@@ -18,8 +18,6 @@ from toolkit.errors import CassetteMissing, CassetteStale, InvalidInput
 from toolkit.replay.cassettes.open_cassette import cassette
 from toolkit.replay.server.replay_server import ReplayServer
 
-pytestmark = pytest.mark.slow
-
 FOLDER = Path("cassettes")
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 

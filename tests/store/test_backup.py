@@ -13,8 +13,6 @@ from toolkit.errors import StoreCorrupt, StoreError, StoreTooNew
 from toolkit.store import backup as backup_module
 from toolkit.store.store import Store
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def filled(store):

@@ -12,8 +12,6 @@ import pytest
 from tests.store.conftest import Start
 from toolkit.store.store import Store
 
-pytestmark = pytest.mark.slow
-
 WRITERS = 4
 
 # Appends without end and prints each id once it is acknowledged; its own background thread moves.
@@ -87,7 +85,6 @@ def test_killing_4_writers_4_times_loses_and_doubles_nothing(start, store):
     _rounds(start, store, 4)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_killing_4_writers_20_times_loses_and_doubles_nothing(start, store):
     _rounds(start, store, 20)

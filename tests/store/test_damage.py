@@ -128,7 +128,6 @@ def checkpointed(damage):
 
 @pytest.mark.parametrize("how", [flip, cut])
 @pytest.mark.parametrize("name", ["journal.sqlite-wal", "journal.sqlite", "toolkit.duckdb"])
-@pytest.mark.slow
 def test_no_damage_is_silent(damaged, name, how):
     chance = random.Random(f"{name} {how.__name__}")
     seen = set()

@@ -106,14 +106,12 @@ def test_a_newer_row_replaces_the_whole_older_one(store):
     assert store.rows("SELECT display_name FROM models") == [{"display_name": None}]
 
 
-@pytest.mark.slow
 def test_many_batches_all_arrive(store, monkeypatch):
     monkeypatch.setattr(ingest_module, "BATCH_ROWS", 10)
     assert moved(store, *(call_row() for _ in range(35))).rows == {"calls": 35}
     assert store.rows("SELECT count(DISTINCT call_id) AS n FROM calls") == [{"n": 35}]
 
 
-@pytest.mark.slow
 def test_others_get_the_file_between_two_turns_of_a_long_move(settings, monkeypatch):
     monkeypatch.setattr(ingest_module, "BATCH_ROWS", 10)
     monkeypatch.setattr(ingest_module, "LONGEST_TURN_S", 0.0)
@@ -145,7 +143,6 @@ def test_a_store_file_that_was_removed_is_made_anew(store, settings):
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.slow
 def test_a_mover_that_dies_at_any_step_loses_and_doubles_nothing(run, store, step):
     run(DIES, step, "first", exit_code=9)
     seen = store.rows("SELECT count(*) AS n, sum(input_tokens) AS tokens FROM calls")
@@ -161,7 +158,6 @@ def test_a_mover_that_dies_at_any_step_loses_and_doubles_nothing(run, store, ste
     assert all(check.is_ok for check in store.verify()), store.verify()
 
 
-@pytest.mark.slow
 def test_rows_that_the_ledger_lost_are_moved_again_from_the_journal(run, store, settings):
     """A damaged WAL can lose committed rows without a word: the journal still has them."""
     run(DIES, "ingest:checkpointed", "first", exit_code=9)
@@ -187,7 +183,6 @@ def test_rows_that_differ_from_what_was_put_in_are_not_dropped(store, monkeypatc
     assert store._journal.count() == 1
 
 
-@pytest.mark.slow
 def test_a_failure_in_one_batch_leaves_the_ledger_as_it_was(store, settings):
     moved(store, call_row())
 
@@ -205,7 +200,6 @@ def test_a_failure_in_one_batch_leaves_the_ledger_as_it_was(store, settings):
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 2}]
 
 
-@pytest.mark.slow
 def test_a_program_that_holds_the_file_is_named(start, store, settings):
     moved(store, call_row())
     other = start(
@@ -221,7 +215,6 @@ def test_a_program_that_holds_the_file_is_named(start, store, settings):
     other.stdin.close()
 
 
-@pytest.mark.slow
 def test_what_comes_while_rows_are_moved_waits_for_the_next_time(settings):
     def append_one_more(step):
         if step == "ingest:committed":

@@ -14,8 +14,6 @@ from toolkit.errors import StoreCorrupt, StoreTooNew
 from toolkit.store import migrate
 from toolkit.store.store import Store
 
-pytestmark = pytest.mark.slow
-
 NEWEST = migrate.latest_version()
 NEXT = NEWEST + 1
 ADDITION = (NEXT, "ALTER TABLE calls ADD COLUMN colour VARCHAR; CREATE TABLE extras (x INTEGER);")

@@ -21,8 +21,6 @@ from toolkit.store.queries.percentiles import percentile_name
 from toolkit.store.store import Store
 from toolkit.store.tables import TABLES
 
-pytestmark = pytest.mark.slow
-
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 

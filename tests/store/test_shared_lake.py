@@ -26,7 +26,7 @@ from toolkit.store.store import Store
 pytest.importorskip("duckdb_extension_ducklake", reason="the extra `shared` is not installed")
 pytestmark = [
     pytest.mark.skipif(find_postgres() is None, reason="PostgreSQL's initdb is not installed"),
-    pytest.mark.slow,  # starts PostgreSQL, and each home loads three extensions
+    # starts PostgreSQL, and each home loads three extensions
 ]
 
 

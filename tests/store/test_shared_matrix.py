@@ -256,7 +256,6 @@ MEANWHILE: dict[str, Callable[[Kind, Writers], object]] = {
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.slow  # eight processes each time
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
 def test_eight_writers_lose_and_double_nothing(kind: Kind, meanwhile: str) -> None:
     writers = Writers(kind)

@@ -104,7 +104,6 @@ def test_a_batch_sent_twice_counts_once(service, tmp_path):
     assert store.rows(rolled) == [{"n": 4}]
 
 
-@pytest.mark.slow  # some dozens of queries, and a server of its own
 def test_every_query_answers_as_over_a_file(tmp_path):
     service = QuackService(tmp_path / "server")
     service.home.mkdir()
@@ -213,7 +212,6 @@ def test_another_version_is_refused(service, tmp_path, monkeypatch, attribute, e
     assert store._journal.count() == 1
 
 
-@pytest.mark.slow  # starts the server twice
 def test_a_killed_server_loses_nothing_and_is_found_again(tmp_path):
     service = QuackService(tmp_path / "server")
     service.home.mkdir()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 
 from tests.store.conftest import PREAMBLE, ROOT
 from tests.store.rows import call_row
@@ -21,8 +20,6 @@ from toolkit.settings import Settings
 from toolkit.store import migrate
 from toolkit.store.binding import execute
 from toolkit.store.store import Store
-
-pytestmark = pytest.mark.slow
 
 VERSION = 4
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)

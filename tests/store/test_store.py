@@ -35,7 +35,6 @@ def test_what_is_appended_is_published_without_being_asked(store, settings):
     assert settings.store_path.exists()
 
 
-@pytest.mark.slow
 def test_closing_publishes_and_the_store_can_be_used_again(settings):
     store = Store(settings)
     store.append("calls", call_row())
@@ -46,13 +45,11 @@ def test_closing_publishes_and_the_store_can_be_used_again(settings):
     assert Store(settings).rows("SELECT count(*) AS n FROM calls") == [{"n": 2}]
 
 
-@pytest.mark.slow
 def test_a_process_that_just_ends_leaves_its_records_to_the_next(run, store):
     run("store = Store(settings)\nfor _ in range(3): store.append('calls', call_row())")
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 3}]
 
 
-@pytest.mark.slow
 def test_a_busy_ledger_does_not_keep_a_process_from_ending(start, run, store):
     store.append("calls", call_row())
     store.ingest()
@@ -82,7 +79,6 @@ def test_appending_inside_an_event_loop_and_from_threads(store):
     assert store.rows("SELECT count(*) AS n FROM calls") == [{"n": 80}]
 
 
-@pytest.mark.slow
 def test_threads_may_read_while_others_append_and_move(store):
     problems: list[BaseException] = []
 
@@ -123,7 +119,6 @@ print("done")
 """
 
 
-@pytest.mark.slow
 def test_app_notebook_and_command_line_work_at_once(start, store):
     programs = [start(APP, name) for name in ("app", "notebook", "cli")]
     for program in programs:
@@ -241,7 +236,6 @@ def plain(value: str | None) -> str | None:
 
 @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(CALLS, min_size=1, max_size=8))
-@pytest.mark.slow
 def test_any_call_comes_back_as_it_was_or_flagged(tmp_path_factory, rows):
     store = Store(Settings(home=tmp_path_factory.mktemp("home")))
     store._publisher.notice = lambda count=1: None

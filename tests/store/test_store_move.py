@@ -89,7 +89,6 @@ def test_a_copy_that_differs_is_refused(filled, tmp_path, monkeypatch):
         filled.move("", str(tmp_path / "copy.duckdb"))
 
 
-@pytest.mark.slow  # starts a server and PostgreSQL
 @pytest.mark.skipif(find_postgres() is None, reason="PostgreSQL's initdb is not installed")
 def test_a_store_goes_round_all_kinds_unchanged(filled, tmp_path, monkeypatch):
     pytest.importorskip("duckdb_extension_quack", reason="the extra `shared` is not installed")

@@ -23,7 +23,7 @@ from toolkit.errors import StoreError
 from toolkit.settings import Settings
 from toolkit.store.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 SHIM = Path(__file__).with_name("write_faults.c")
 
 EVERY_WRITE = """

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import Answer
 from tests.ui.hostile import BEACON, HOSTILE
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 PAGES = {
     "": "Home",

@@ -15,7 +15,7 @@ from tests.ui.conftest import RunningApp
 from toolkit.providers.registry import Registry
 from toolkit.settings import Settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 PAGES = ("", "leaderboard", "health", "calls", "spend", "providers?provider=leaky", "models")
 WAIT_MS = 120_000

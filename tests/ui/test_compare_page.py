@@ -18,8 +18,6 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.compare import session
 from toolkit.ui.compare.question import fill_variables, read_templates, save_template, variables_of
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_variable_of_a_prompt_gets_its_value_when_it_is_sent(
     toolkit: Toolkit, mock: MockProvider, open_page: Any

@@ -14,8 +14,6 @@ from toolkit.evals.results.matrix import read_matrix
 from toolkit.toolkit import Toolkit, current
 from toolkit.ui.evals.eval_labels import best_of, left_words, say_cell
 
-pytestmark = pytest.mark.slow
-
 HOSTILE = "<b>![x](http://127.0.0.1:1/leak)</b>"
 
 
@@ -193,7 +191,6 @@ def test_the_best_score_of_a_run_without_any_is_a_dash() -> None:
     assert best_of(run(summary=scored)) == "0.5 [0.4, 0.6] n = 100 exact"
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.timeout(400)
 def test_a_run_is_started_left_found_again_and_stopped_in_a_real_browser(
@@ -245,7 +242,6 @@ def scroll_width(page: Any) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth"))
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.timeout(400)
 def test_the_page_in_a_real_browser(stage: Stage, chromium: Any, tmp_path: Any) -> None:

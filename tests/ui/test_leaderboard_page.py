@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.servers import Answer, MockProvider
 from tests.ui.test_provider_panel import press, words
 from toolkit.compare.board_history import votes_of
@@ -13,8 +11,6 @@ from toolkit.compare.model_judge import judge_board
 from toolkit.compare.new_board import start_board
 from toolkit.toolkit import Toolkit
 from toolkit.ui.compare.leaderboard_page import count_wins
-
-pytestmark = pytest.mark.slow
 
 
 def test_the_page_shows_who_wins_against_whom_and_how_judges_agree(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.servers import Answer
 from tests.ui.test_pages import words
 from toolkit.charts import load_by_step
 from toolkit.charts.load_charts import STEP_FIGURES
-
-pytestmark = pytest.mark.slow
 
 
 def measured(toolkit, mock, **options):

@@ -23,8 +23,6 @@ from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit, current
 from toolkit.ui.models.model_rows import ModelFilter, filter_models, find_changes, read_models
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(autouse=True)
 def fresh_cache() -> Iterator[None]:
@@ -280,7 +278,6 @@ def test_the_price_history_is_drawn_as_steps_up_to_today() -> None:
     assert price_steps(history.head(0), "x").layout.annotations[0].text == "no price is known"
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_three_thousand_models_are_filtered_in_a_real_browser(
     chromium: Any, tmp_path: Path

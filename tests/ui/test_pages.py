@@ -12,8 +12,6 @@ from toolkit.compare.board_history import votes_of
 from toolkit.errors import StoreCorrupt
 from toolkit.ui.compare.session import CompareState
 
-pytestmark = pytest.mark.slow
-
 PAGES = (
     *("home", "compare", "leaderboard", "evals", "regressions", "health", "calls", "spend"),
     *("providers", "models", "settings", "load"),

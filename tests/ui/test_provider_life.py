@@ -16,7 +16,7 @@ from toolkit.settings import Settings
 
 __all__ = ["shared_local"]
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 WAIT_MS = 60_000
 NAME = "mine"

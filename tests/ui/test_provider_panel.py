@@ -10,8 +10,6 @@ from tests.servers import Answer, MockProvider
 from toolkit.keys.sources import header_key
 from toolkit.toolkit import Toolkit
 
-pytestmark = pytest.mark.slow
-
 HEADER_SECRET = "tok-" + "v" * 30
 KEY = "sk-" + "k" * 40
 

@@ -13,8 +13,6 @@ from toolkit.providers.provider import ModelSettings, Provider
 from toolkit.toolkit import Toolkit
 from toolkit.ui.providers.provider_settings import changed_fields, read_parameters
 
-pytestmark = pytest.mark.slow
-
 
 def save(app: Any) -> Any:
     return press(app, "Save settings")

@@ -13,7 +13,6 @@ from toolkit.ui.calls.call_filters import FILE, read_views, save_view
 from toolkit.ui.components.named_entries import MAX_ENTRIES
 
 
-@pytest.mark.slow
 def test_filters_are_saved_shown_again_and_deleted(recorded: Toolkit, open_page: Any) -> None:
     app = open_page("calls", state="error", text="Hello", page="1")
     assert "**1** requests" in words(app) or "**1** request" in words(app)

@@ -14,7 +14,6 @@ from toolkit.toolkit import Toolkit
 from toolkit.ui.settings.settings_page import FILE, as_text, change_setting, list_settings
 
 
-@pytest.mark.slow
 def test_a_setting_is_changed_and_taken_back_on_the_page(toolkit: Toolkit, open_page: Any) -> None:
     path = toolkit.settings.home / FILE
     path.write_text("# mine\nmax_retries = 5\n", "utf-8")

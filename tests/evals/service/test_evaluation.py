@@ -19,8 +19,6 @@ from toolkit.evals.solvers import Solver
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
 
-pytestmark = pytest.mark.slow
-
 
 def test_each_answer_has_one_row_per_scorer(toolkit: Toolkit, server: MockProvider) -> None:
     run = toolkit.evaluation.run(data(), "mock/mock-model", scorers=["exact", "fuzzy"], epochs=2)

@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.toolkit import current
@@ -24,7 +22,6 @@ current().evaluation.run(data, "mock/mock-model", name="killed", concurrency={_W
 """
 
 
-@pytest.mark.slow
 def test_kill_in_the_middle_then_resume_asks_only_what_is_missing(home: Path) -> None:
     with MockProvider(Answer(text="x", first_delay_s=0.02)) as server:
         toolkit = current()

@@ -28,7 +28,6 @@ from toolkit.evals.solvers import Solver
 from toolkit.toolkit import Toolkit, current
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.slow  # each run starts processes of its own
 _ONCE = {"call_id", "request_id", "duration_ms", "ttft_ms", "scored_at", "run_id", "result_id"}
 
 

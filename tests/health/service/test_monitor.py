@@ -26,8 +26,6 @@ from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.secret import Secret
 
-pytestmark = pytest.mark.slow
-
 HOUR = 3600.0
 
 
@@ -69,7 +67,6 @@ def a_scripted_day(clock):
     return respond
 
 
-@pytest.mark.slow
 def test_a_scripted_day_is_told_as_it_was(toolkit, caplog):
     """One alert per outage, noticed within three probes, and nothing was paid for."""
     caplog.set_level(logging.INFO, "toolkit.health")

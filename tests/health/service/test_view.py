@@ -24,8 +24,6 @@ from toolkit.store.queries import COUNTS_AGAINST_PROVIDER, GOOD
 from toolkit.store.queries import health as ask
 from toolkit.toolkit import Toolkit, current
 
-pytestmark = pytest.mark.slow
-
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 CODES = (
     *(None, "SERVER_ERROR", "TIMEOUT", "REQUEST_FAILED", "CLIENT_ERROR"),
