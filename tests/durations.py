@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import pytest
 
 FILE: Final = Path(__file__).with_name("durations.json")
-QUICK_S: Final = 0.25
+QUICK_S: Final = 0.15
 """Seconds that one test function may take in `make check`."""
 
 

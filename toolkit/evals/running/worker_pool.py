@@ -172,6 +172,9 @@ class WorkerPool:
                 try:
                     message: FromWorker = worker.channel.receive()
                 except EOFError:
+                    # Its output ends shortly before it does; the exit code is there afterwards.
+                    with suppress(subprocess.TimeoutExpired):
+                        worker.process.wait(_END_S)
                     self._loop.call_soon_threadsafe(self._lose, worker)
                     return
                 self._loop.call_soon_threadsafe(self._handle, worker, message)
