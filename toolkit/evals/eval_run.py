@@ -97,14 +97,7 @@ class EvalRun(Shown):
         Raises:
             InvalidInput: the run has no such sample.
         """
-        rows = [
-            row
-            for row in self.rows()
-            if row["sample_id"] == sample_id
-            and row["epoch"] == epoch
-            and model in (None, row["model"])
-            and variant in (None, row["variant"])
-        ]
+        rows = self._rows_of(sample_id, model, variant, epoch)
         if not rows:
             raise InvalidInput(
                 f"the run {self.name!r} has no answer to the sample {sample_id!r}",
@@ -221,14 +214,7 @@ class EvalRun(Shown):
             InvalidInput: there is no such answer, or several.
             StoreError: the rating could not be recorded.
         """
-        rows = [
-            row
-            for row in self.rows()
-            if row["sample_id"] == sample_id
-            and row["epoch"] == epoch
-            and model in (None, row["model"])
-            and variant in (None, row["variant"] or "")
-        ]
+        rows = self._rows_of(sample_id, model, variant, epoch)
         if len({(row["model"], row["variant"]) for row in rows}) != 1:
             raise InvalidInput(
                 f"the sample {sample_id!r} of the run {self.name!r} has "
@@ -236,6 +222,19 @@ class EvalRun(Shown):
                 hint="Name the sample, the model and the variant as `rows()` has them.",
             )
         self.store.append("eval_samples", rating_row(rows[0], is_good, comment))
+
+    def _rows_of(
+        self, sample_id: str, model: str | None, variant: str | None, epoch: int
+    ) -> list[dict[str, Any]]:
+        """The rows of a sample's answers; None: of every model, of every variant."""
+        return [
+            row
+            for row in self.rows()
+            if row["sample_id"] == sample_id
+            and row["epoch"] == epoch
+            and model in (None, row["model"])
+            and variant in (None, row["variant"] or "")
+        ]
 
     def agreement_with_people(self) -> dict[str, Agreement]:
         """Cohen's kappa of each scorer with the ratings of people, over the answers both judged."""

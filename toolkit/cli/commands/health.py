@@ -312,12 +312,16 @@ MARKS: Final = {
     "auth_error": "⚿", "rate_limited": "⏳", "paused": "⏸",
 }  # fmt: skip
 
-STATUS: Final[tuple[Column, ...]] = (
-    Column("provider", "Provider"),
+_STATE: Final = (
     Column("state", "State"),
     Column("reason", "Reason"),
     Column("since", "Since", lambda when: UNKNOWN if when is None else format_when(when)),
     Column("last_success_at", "Last success", format_when),
+)
+
+STATUS: Final[tuple[Column, ...]] = (
+    Column("provider", "Provider"),
+    *_STATE,
     Column("errors_now", "Errors 30 min", is_optional=True),
     Column("errors_day", "Errors 1 day", is_optional=True),
     Column("ttft", "TTFT p50 / p95 (n)", is_optional=True),
@@ -327,10 +331,7 @@ STATUS: Final[tuple[Column, ...]] = (
 
 MODELS: Final[tuple[Column, ...]] = (
     Column("model", "Model"),
-    Column("state", "State"),
-    Column("reason", "Reason"),
-    Column("since", "Since", lambda when: UNKNOWN if when is None else format_when(when)),
-    Column("last_success_at", "Last success", format_when),
+    *_STATE,
     Column("failed", "Failed", is_number=True),
 )
 

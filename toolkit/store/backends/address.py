@@ -152,7 +152,7 @@ def start_extended_engine(names: Sequence[str]) -> duckdb.DuckDBPyConnection:
     connection = start_engine()
     try:
         load_extensions(connection, names)
-    except BaseException:
+    except BaseException:  # never left open, also on Ctrl+C
         connection.close()
         raise
     return connection

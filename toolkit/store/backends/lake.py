@@ -177,7 +177,7 @@ class Lake:
             self._prepare_schema(engine)
             if self._is_locked_down:
                 _lock_down(engine)
-        except BaseException:
+        except BaseException:  # never left open, also on Ctrl+C
             engine.close()
             raise
         return engine

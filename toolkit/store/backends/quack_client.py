@@ -128,7 +128,7 @@ class QuackClient:
             raise self._explained(error) from None
         try:
             self._require_version(local, alias)
-        except BaseException:
+        except BaseException:  # never left attached, also on Ctrl+C
             local.execute(f"DETACH {alias}")
             raise
         self._alias, self._pid = alias, os.getpid()
