@@ -51,6 +51,21 @@ def settled(page: Any) -> None:
     )
 
 
+def drawn(page: Any) -> None:
+    """Wait until nothing is a grey placeholder any more and code has its colours.
+
+    Streamlit loads the parts of its own program when a page first needs them, after the script
+    has ended; a check of colours before that would see none.
+    """
+    settled(page)
+    page.wait_for_function(
+        """() => !document.querySelector('[data-testid=stSkeleton]') &&
+             [...document.querySelectorAll('[data-testid=stCode] code')].every(code =>
+               code.textContent.trim() === '' || /language-(plaintext|None)/.test(code.className) ||
+               code.querySelector('.token'))"""
+    )
+
+
 @dataclass
 class Seen:
     """A page, and what the browser noticed while it was open."""
@@ -271,7 +286,8 @@ def require_axe() -> None:
 
 
 def serious(page: Any) -> list[Any]:
-    """What axe-core finds on the page as it is now: rule and first elements."""
+    """What axe-core finds on the page once it is drawn: rule and first elements."""
+    drawn(page)
     page.evaluate(AXE.read_text("utf-8"))
     return page.evaluate(
         """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
@@ -300,7 +316,6 @@ def test_axe_finds_nothing_serious(stage, open_browser, width, scheme):
     for path in opened:
         page.goto(f"{stage.app.url}/{path}")
         page.locator("h1").first.wait_for()
-        settled(page)
         if violations := serious(page):
             found[path] = violations
     assert found == {}
@@ -313,17 +328,14 @@ def test_axe_finds_nothing_serious_in_dialogs_and_popovers(stage, open_browser, 
     page = open_browser("compare?model=mock/a&model=mock/b&prompt=Hi", width).page
     page.get_by_role("button", name="Run").click()
     page.get_by_text("✓ 2 of 2 done").wait_for()
-    settled(page)
     found = {"board": serious(page)}
     page.get_by_role("button", name="Branch").first.click()
     page.get_by_role("dialog").get_by_text("Branch here").first.wait_for()
-    settled(page)
     found["conversation"] = serious(page)
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     page.keyboard.press("Control+k")
     page.get_by_placeholder("A name, text of a prompt or answer, or an id").wait_for()
-    settled(page)
     found["search"] = serious(page)
     for path in ("compare", "calls"):
         page.goto(f"{stage.app.url}/{path}")
@@ -333,7 +345,6 @@ def test_axe_finds_nothing_serious_in_dialogs_and_popovers(stage, open_browser, 
         for number in range(popovers.count()):
             popovers.nth(number).click()
             page.locator("[data-testid=stPopoverBody]").wait_for()
-            settled(page)
             found[f"{path} {popovers.nth(number).inner_text()}"] = serious(page)
             page.keyboard.press("Escape")
             page.locator("[data-testid=stPopoverBody]").wait_for(state="detached")

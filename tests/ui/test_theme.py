@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import streamlit
 
 from toolkit.charts import states
-from toolkit.ui.components.theme import STATE_TEXT
+from toolkit.ui.components.theme import CODE_TOKENS, STATE_TEXT, style_sheet
 
 CONFIG = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 THEME = tomllib.loads(CONFIG.read_text("utf-8"))["theme"]
@@ -44,9 +47,37 @@ def test_text_is_readable_on_its_ground(scheme):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_token_of_code_is_readable_on_the_ground_of_code(scheme):
+    ground = THEME[scheme]["codeBackgroundColor"]
+    assert contrast(THEME[scheme]["textColor"], ground) >= 4.5  # tokens without a colour
+    style = style_sheet(scheme)
+    for name in CODE_TOKENS:
+        (colour,) = re.findall(rf"\.token\.{name}\b[^{{}}]*{{ color: (#\w+) !important; }}", style)
+        assert contrast(colour, ground) >= 4.5, name
+
+
+def test_no_token_of_code_keeps_the_fixed_hue_that_streamlit_gives_it():
+    scripts = Path(streamlit.__file__).parent / "static" / "static" / "js"
+    texts = [script.read_text("utf-8") for script in scripts.glob("*.js")]
+    rules = [rule for text in texts for rule in re.findall(r'"(\.token\.[^"]+)":{color:', text)]
+    coloured = {name for rule in rules for name in re.findall(r"\.token\.([\w-]+)", rule)}
+    assert {"comment", "variable", "unchanged"} <= coloured
+    assert coloured <= set(CODE_TOKENS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_states_in_tables_have_the_theme_s_colours(scheme):
     for name, colour in STATE_TEXT[scheme].items():
         assert THEME[scheme][f"{name}TextColor"] == colour
+
+
+def test_no_code_block_scrolls_sideways():
+    pages = Path(__file__).resolve().parents[2] / "toolkit" / "ui"
+    for path in pages.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "st.code":
+                wraps = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert wraps.get("wrap_lines") == "True", f"{path.name}:{node.lineno}"
 
 
 def test_every_state_has_a_symbol_a_word_and_a_known_colour():

@@ -222,7 +222,8 @@ def draw_request(
             _ids(last)
     if raw.open:
         with raw:
-            st.code(json.dumps(dict(last), indent=1, default=_jsonable), language="json")
+            text = json.dumps(dict(last), indent=1, default=_jsonable)
+            st.code(text, language="json", wrap_lines=True)
 
 
 def _head(attempts: Sequence[Row], on_close: Callable[[], None]) -> None:

@@ -198,7 +198,8 @@ def _board_menu(board: Board | None) -> None:
     with st.popover("Board", icon=":material/dashboard:"):
         if board is not None:
             st.caption("Link")
-            st.code(f"{(st.context.url or '').split('?')[0]}?board={board.board_id}", language=None)
+            link = f"{(st.context.url or '').split('?')[0]}?board={board.board_id}"
+            st.code(link, language=None, wrap_lines=True)
             name = f"board-{board.board_id[-8:]}"
             for label, made, ending, mime in (
                 ("Markdown", as_markdown, "md", "text/markdown"),

@@ -51,26 +51,30 @@ _STYLE: Final = """
     padding-left: 1rem; padding-right: 1rem;
   }}
 }}
-.token.keyword, .token.boolean, .token.operator {{ color: {keyword} !important; }}
-.token.string, .token.attr-value {{ color: {string} !important; }}
-.token.function, .token.class-name, .token.builtin {{ color: {function} !important; }}
-.token.number, .token.constant {{ color: {number} !important; }}
-.token.comment {{ color: {comment} !important; }}
+{code}
 [data-testid="stCaptionContainer"] code {{ color: {caption} !important; }}
 button[kind^="primary"] kbd {{ color: inherit !important; opacity: 1 !important; }}
 {dark}
 """
-_CODE: Final = {
-    "light": {"keyword": "#6B3FA0", "string": "#0A6B4E", "function": "#0B5CAD",
-              "number": "#8A4B00", "comment": "#4F5965", "caption": "#000000",
-              "dark": ""},
-    "dark": {"keyword": "#C9ADF5", "string": "#62D3A4", "function": "#86C0F5",
-             "number": "#F0B860", "comment": "#B0BAC5",
-             "caption": "#FFFFFF",
+_BY_THEME: Final = {
+    "light": {"caption": "#000000", "dark": ""},
+    "dark": {"caption": "#FFFFFF",
              "dark": 'button[kind^="primary"]:not(:disabled),'
                      ' button[kind^="primary"]:not(:disabled) *,'
                      ' [data-testid="stMultiSelect"] span[title] { color: #08131F !important; }'},
 }  # fmt: skip
+CODE_TOKENS: Final[Mapping[str, Colour]] = {
+    "keyword": "violet", "tag": "violet", "boolean": "violet", "operator": "violet",
+    "entity": "violet", "decorator": "violet", "atrule": "violet",
+    "string": "green", "char": "green", "attr-value": "green", "inserted": "green",
+    "function": "blue", "class-name": "blue", "builtin": "blue", "selector": "blue", "url": "blue",
+    "attr-name": "blue", "property": "blue", "variable": "blue",
+    "number": "orange", "constant": "orange", "symbol": "orange", "regex": "orange",
+    "important": "red", "deleted": "red",
+    "comment": "gray", "prolog": "gray", "doctype": "gray", "cdata": "gray",
+    "punctuation": "gray", "unchanged": "gray",
+}  # fmt: skip
+"""The colour of each class of the highlighter that Streamlit colours in a fixed hue of its own."""
 
 
 def theme_name() -> str:
@@ -90,7 +94,25 @@ def bar_colour(name: str) -> str:
 
 def draw_style() -> None:
     """The stylesheet; it takes no space on the page."""
-    st.html(f"<style>{_STYLE.format(**_CODE[theme_name()])}</style>")
+    st.html(f"<style>{style_sheet(theme_name())}</style>")
+
+
+def style_sheet(theme: str) -> str:
+    """The rules for what the settings of a theme (`light` or `dark`) cannot say."""
+    return _STYLE.format(code=_code_rules(STATE_TEXT[theme]), **_BY_THEME[theme])
+
+
+def _code_rules(colours: Mapping[Colour, str]) -> str:
+    """A colour for every token of code; a class that is not listed has the colour of text."""
+    rules = [
+        ".token { color: inherit !important; }",
+        ".namespace { opacity: 1 !important; }",
+    ]
+    for colour in dict.fromkeys(CODE_TOKENS.values()):
+        classes = [name for name, chosen in CODE_TOKENS.items() if chosen == colour]
+        selector = ", ".join(f".token.{name}" for name in classes)
+        rules.append(f"{selector} {{ color: {colours[colour]} !important; }}")
+    return "\n".join(rules)
 
 
 def is_phone() -> bool:

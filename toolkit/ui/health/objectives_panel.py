@@ -55,7 +55,8 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
         "needs at least 20 calls. Set `objectives` in settings.toml to change the targets."
     )
     with st.popover("Python", key="health-slo-py", type="tertiary", icon=":material/code:"):
-        st.code(f"import toolkit as tk\n\ntk.health.slo({provider!r})", language="python")
+        python = f"import toolkit as tk\n\ntk.health.slo({provider!r})"
+        st.code(python, language="python", wrap_lines=True)
 
 
 def watch_words(toolkit: Toolkit, now: datetime) -> str:

@@ -75,7 +75,7 @@ def _draw_nothing() -> None:
         "Start it from a terminal; this example needs no key, because the model runs on this "
         "machine. A cloud model needs a bound on the cost: `--max-usd`."
     )
-    st.code(_EXAMPLE, language="bash")
+    st.code(_EXAMPLE, language="bash", wrap_lines=True)
 
 
 def _draw_download(run: LoadTestRun) -> None:
