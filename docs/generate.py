@@ -10,86 +10,16 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+from python_reference import NOTE, markdown_page  # noqa: E402
 
 FOLDER: Final = ROOT / "docs" / "reference"
-NOTE: Final = "<!-- Produced by `python docs/generate.py`; edit the docstrings instead. -->\n\n"
-# Functions and classes of the public API, in the order in which people meet them.
-FUNCTIONS: Final = (
-    *("complete", "acomplete", "stream", "astream", "embed", "aembed", "compare", "evaluate"),
-    *("load_test", "estimate", "spend", "backtest", "calls", "models", "probes", "sql", "regress"),
-    "watch_litellm",
-)
-SERVICES: Final = {
-    "providers": ("toolkit.providers.service", "Providers"),
-    "keys": ("toolkit.keys.service", "Keys"),
-    "catalog": ("toolkit.catalog.service", "Catalog"),
-    "health": ("toolkit.health.service", "HealthService"),
-}
-OPTIONS: Final = ("ToolkitOptions", "CallOptions", "EmbedOptions", "CompareOptions")
-RECORDS: Final = ("Reply", "Usage", "Timing", "Receipt", "ToolCall", "Embedding", "Call")
-
-
-def _signature(function: Any) -> str:
-    text = str(inspect.signature(function))
-    text = re.sub(r"'([^']*)'", r"\1", text)
-    return re.sub(r"\b(?:toolkit|collections|pandas|datetime)\.(?:\w+\.)*", "", text)
-
-
-def _docstring(thing: Any) -> str:
-    text = inspect.getdoc(thing) or ""
-    out = []
-    for line in text.splitlines():
-        heading = re.fullmatch(r"(Args|Returns|Raises|Attributes|Example|Examples)\b[^:]*:", line)
-        out.append(f"\n**{line.rstrip(':')}**\n" if heading else line)
-    body = "\n".join(out)
-    # Named entries of Args and Attributes become list items.
-    body = re.sub(r"(?m)^ {4}([*\w.]+(?:, [*\w.]+)*): ", r"- `\1`: ", body)
-    body = re.sub(r"(?m)^ {8}(?=\S)", "  ", body)
-    return re.sub(r"(?m)^ {4}(?=\S)", "", body)
-
-
-def python_page() -> str:
-    """The public API."""
-    toolkit = importlib.import_module("toolkit")
-    parts = ["# Python reference\n\n", NOTE, "`import toolkit as tk`\n\n", "## Functions\n"]
-    for name in FUNCTIONS:
-        function = getattr(toolkit, name)
-        parts.append(f"\n### tk.{name}\n\n```python\ntk.{name}{_signature(function)}\n```\n\n")
-        parts.append(_docstring(function) + "\n")
-    parts.append("\n## Options\n")
-    options = importlib.import_module("toolkit.calls.options")
-    for name in OPTIONS:
-        parts.append(f"\n### {name}\n\n{_docstring(getattr(options, name))}\n")
-    load_config = importlib.import_module("toolkit.load_test.load_config")
-    load_options = _docstring(load_config.LoadTestOptions)
-    parts.append(f"\n### LoadTestOptions\n\n{load_options}\n\n## Services\n")
-    for name, (module, kind) in SERVICES.items():
-        service = getattr(importlib.import_module(module), kind)
-        parts.append(f"\n### tk.{name}\n\n{_docstring(service)}\n")
-        for method, value in _public_methods(service):
-            parts.append(f"\n#### tk.{name}.{method}\n\n")
-            parts.append(f"```python\ntk.{name}.{method}{_signature(value)}\n```\n\n")
-            parts.append(_docstring(value) + "\n")
-    parts.append("\n## Records\n")
-    records = importlib.import_module("toolkit.records")
-    for name in RECORDS:
-        parts.append(f"\n### {name}\n\n{_docstring(getattr(records, name))}\n")
-    parts.append("\n## Toolkit\n\n")
-    parts.append(_docstring(importlib.import_module("toolkit.toolkit").Toolkit) + "\n")
-    return "".join(parts)
-
-
-def _public_methods(kind: type) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(kind).items():
-        if not name.startswith("_") and inspect.isfunction(value):
-            yield name, value
 
 
 def errors_page() -> str:
@@ -386,7 +316,7 @@ def _identity(kind: str) -> str:
 
 PAGES: Final = {
     "tables.md": tables_page,
-    "python.md": python_page,
+    "python.md": markdown_page,
     "errors.md": errors_page,
     "settings.md": settings_page,
     "cli.md": command_page,
