@@ -12,6 +12,7 @@ from toolkit.providers.type_detection import (
     complete_base_url,
     detect_type,
     find_preset,
+    refuse_website,
     settle_type,
 )
 
@@ -191,6 +192,9 @@ def test_every_chat_provider_of_litellm_is_a_type():
             "https://dbc-1.cloud.databricks.com/serving-endpoints",
         ),
         ("https://r.services.ai.azure.com", "https://r.services.ai.azure.com/models"),
+        ("https://openrouter.ai/api", "https://openrouter.ai/api/v1"),
+        ("https://api.groq.com/openai/", "https://api.groq.com/openai/v1"),
+        ("https://api.groq.com/open", "https://api.groq.com/open"),
         ("http://127.0.0.1:7105", "http://127.0.0.1:7105"),
     ],
 )
@@ -202,3 +206,26 @@ def test_a_service_is_found_by_its_host_patterns():
     assert find_preset("https://x.openai.azure.com").name == "azure"
     assert find_preset("https://adb-1.2.azuredatabricks.net").name == "databricks"
     assert find_preset("https://evil-api.openai.com.example") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "usual"),
+    [
+        ("https://platform.openai.com/api-keys", "https://api.openai.com/v1"),
+        ("https://chatgpt.com", "https://api.openai.com/v1"),
+        ("https://claude.ai/chat", "https://api.anthropic.com/v1"),
+        ("https://console.groq.com/keys", "https://api.groq.com/openai/v1"),
+        ("https://portal.azure.com", "https://RESOURCE.openai.azure.com"),
+    ],
+)
+def test_a_website_is_not_taken_for_an_api(url, usual):
+    with pytest.raises(InvalidProvider) as caught:
+        refuse_website(url)
+    assert usual in (caught.value.hint or "")
+
+
+def test_no_base_url_of_a_preset_is_taken_for_a_website():
+    for preset in presets().values():
+        refuse_website(preset.base_url)
+    refuse_website("https://openrouter.ai")  # website and API on one host
+    refuse_website("https://api.together.ai/v1")

@@ -14,7 +14,13 @@ from toolkit.providers.base_url import check_base_url, repair_base_url
 from toolkit.providers.headers import check_header_name, check_headers, is_secret
 from toolkit.providers.naming import check_model, check_name, check_text, check_variable, short
 from toolkit.providers.provider import ModelSettings, Provider, origin_of
-from toolkit.providers.type_detection import check_type, complete_base_url, detect_type, settle_type
+from toolkit.providers.type_detection import (
+    check_type,
+    complete_base_url,
+    detect_type,
+    refuse_website,
+    settle_type,
+)
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -289,6 +295,7 @@ def _settle(provider: Provider, known: Mapping[str, Any], preset: Provider | Non
     if "type" not in known and ("base_url" in known or preset is None):
         kind = settle_type(preset, url) if preset else detect_type(url)
     if url:
+        refuse_website(url)
         url = check_base_url(complete_base_url(url, kind), provider.is_local).url
     _refuse_shown_secrets(provider)
     needs_key = provider.needs_key

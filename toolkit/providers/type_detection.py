@@ -92,6 +92,17 @@ _PATHS: Final = {
 }
 
 
+# Websites of services beside the one where their keys are made, by preset.
+_WEBSITES: Final = {
+    "chat.openai.com": "openai", "chatgpt.com": "openai", "openai.com": "openai",
+    "www.openai.com": "openai", "claude.ai": "anthropic", "platform.claude.com": "anthropic",
+    "www.anthropic.com": "anthropic", "gemini.google.com": "gemini", "grok.com": "xai",
+    "chat.deepseek.com": "deepseek", "www.deepseek.com": "deepseek", "chat.mistral.ai": "mistral",
+    "groq.com": "groq", "www.together.ai": "together", "fireworks.ai": "fireworks",
+    "oai.azure.com": "azure",
+}  # fmt: skip
+
+
 def check_type(value: object) -> ProviderType:
     """Normalize a provider type.
 
@@ -175,17 +186,38 @@ def is_known_local(url: str) -> bool:
 
 
 def complete_base_url(url: str, kind: ProviderType) -> str:
-    """Add the path of the service or type if only the host is given.
+    """Complete the path of the service or type if the host or the first part of it is given.
 
-    `http://127.0.0.1:11434` of Ollama becomes `.../v1`, `https://api.groq.com` `.../openai/v1`.
+    `http://127.0.0.1:11434` of Ollama becomes `.../v1`, `https://api.groq.com/openai` `.../v1`.
     """
     host, _, path = _parts(url)
-    if path.strip("/"):
-        return url.rstrip("/")
+    given = path.rstrip("/")
     preset = find_preset(url)
     if preset is not None and not preset.is_local and _parts(preset.base_url)[0] == host:
-        return url.rstrip("/") + _parts(preset.base_url)[2]
-    return url.rstrip("/") + _PATHS.get(kind, "")
+        whole = _parts(preset.base_url)[2]
+        if whole.startswith(f"{given}/"):
+            return url.rstrip("/") + whole.removeprefix(given)
+    return url.rstrip("/") + ("" if given else _PATHS.get(kind, ""))
+
+
+def refuse_website(url: str) -> None:
+    """Refuse the address of a service's website, where people copy their key, as a base URL.
+
+    Raises:
+        InvalidProvider: the hint has the base URL of the service; `cause` is `website`.
+    """
+    host, _, _ = _parts(url)
+    if find_preset(url) is not None:  # some services serve both from one host
+        return
+    for preset in presets().values():
+        is_page = host == _parts(preset.key_url or "")[0]
+        if not preset.is_local and (is_page or _WEBSITES.get(host) == preset.name):
+            usual = preset.base_url or preset.url_example or ""
+            raise InvalidProvider(
+                f"{host} is the website of {preset.display_name}, not its API",
+                cause="website",
+                hint=f"The base URL is {usual}." if preset.base_url else f"It is like {usual}.",
+            )
 
 
 def _parts(url: str) -> tuple[str, int | None, str]:
