@@ -1,15 +1,21 @@
-"""A piece is stamped when it came, not when its reader had its turn."""
+"""A piece is stamped when it came, not when its reader or the event loop had time for it."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import threading
 import time
+
+import pytest
 
 from tests.calls.asking import Asking, make_provider
 from tests.servers import Answer, MockProvider
 from toolkit.calls.transport.connections import Sessions
 from toolkit.calls.transport.exchange_record import Deadlines, WireRecord
 from toolkit.calls.transport.guarded import StreamBody, find_handler
+from toolkit.calls.transport.receive_timestamps import TimestampedProtocol, TimestampedSocket
 
 
 async def wait_for_arrivals(handler, count):
@@ -65,3 +71,123 @@ def test_an_answer_on_a_kept_connection_has_no_stamp_of_the_one_before():
     for call in asking.calls:
         assert 0 < call.headers_ms <= call.ttft_ms <= call.duration_ms
     assert [call.connection_reused for call in asking.calls] == [False, True, True]
+
+
+def is_stamped_by_kernel() -> bool:
+    """Whether this kernel stamps what a TCP socket receives."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, TimestampedSocket() as reader:
+        reader.request_timestamps()
+        reader.connect(listener.getsockname())
+        with listener.accept()[0] as writer:
+            writer.sendall(b"x")
+            reader.recv(1)
+        return reader.received_ns is not None
+
+
+kernel_stamps = pytest.mark.skipif(
+    not is_stamped_by_kernel(), reason="this kernel does not stamp what TCP sockets receive"
+)
+
+
+class SlowServer(threading.Thread):
+    """Sends one event of a stream when it is told to, and notes the time before and after."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.base_url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
+        self.go, self.gone = threading.Event(), threading.Event()
+        self.before_ns = 0
+
+    def run(self) -> None:
+        connection = self.listener.accept()[0]
+        with self.listener, connection:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+            connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
+            self.go.wait(60)
+            self.before_ns = time.monotonic_ns()
+            connection.sendall(b"7\r\ndata: x\r\n")
+            self.gone.set()
+            connection.recv(1)
+
+
+@kernel_stamps
+def test_what_comes_while_the_event_loop_is_blocked_keeps_the_moment_in_which_it_came():
+    server = SlowServer()
+    server.start()
+
+    async def run():
+        sessions = Sessions()
+        response = await open_stream(sessions, server)
+        record = a_record()
+        body = StreamBody(response, record)
+        server.go.set()
+        assert server.gone.wait(60)  # this blocks the loop
+        time.sleep(0.2)
+        blocked_until_ns = time.monotonic_ns()
+        assert await body.read(60) == b"data: x"
+        response.close()
+        await sessions.aclose()
+        return record, blocked_until_ns
+
+    record, blocked_until_ns = asyncio.run(run())
+    # Two clocks are read one after the other, and the machine may be busy with something else.
+    assert server.before_ns - 50_000_000 <= record.last_byte_ns < blocked_until_ns - 50_000_000
+
+
+def connected_protocol(loop, received_ns):
+    protocol = TimestampedProtocol(loop)
+    protocol._socket = TimestampedSocket()
+    protocol._socket.received_ns = received_ns
+    return protocol
+
+
+def test_without_a_stamp_of_the_kernel_the_clock_is_read():
+    async def run():
+        protocol = connected_protocol(asyncio.get_running_loop(), None)
+        before_ns = time.monotonic_ns()
+        protocol.data_received(b"x")
+        protocol._socket.close()
+        return before_ns, protocol.pop_arrival(0), time.monotonic_ns()
+
+    before_ns, stamp_ns, after_ns = asyncio.run(run())
+    assert before_ns <= stamp_ns <= after_ns
+
+
+def test_a_wall_clock_that_was_set_does_not_reverse_the_order_of_what_came():
+    async def run():
+        now_ns = time.monotonic_ns()
+        protocol = connected_protocol(asyncio.get_running_loop(), now_ns)
+        protocol.data_received(b"x")
+        protocol._socket.received_ns = now_ns - 3600 * 10**9
+        protocol.data_received(b"y")
+        protocol._socket.close()
+        return now_ns, list(protocol._received_ns)
+
+    now_ns, stamps = asyncio.run(run())
+    assert stamps == [now_ns, now_ns]
+
+
+def test_a_stamp_is_read_from_what_the_kernel_sends_with_the_data(monkeypatch):
+    real = socket.socket.recvmsg
+
+    def stamped(self, size, ancillary_bytes=0, flags=0):
+        data, _, message_flags, address = real(self, size, ancillary_bytes, flags)
+        sent_ns = time.time_ns() - 5 * 10**9
+        stamp = struct.pack("@ll", *divmod(sent_ns, 10**9))
+        return data, [(socket.SOL_SOCKET, 35, stamp)], message_flags, address
+
+    if not hasattr(socket.socket, "recvmsg"):
+        pytest.skip("this platform has no recvmsg")
+    left, right = socket.socketpair()
+    with left, right:
+        reader = TimestampedSocket(left.family, left.type, left.proto, left.detach())
+        with reader:
+            right.sendall(b"hello")
+            monkeypatch.setattr(socket.socket, "recvmsg", stamped)
+            before_ns = time.monotonic_ns()
+            assert reader.recv(5) == b"hello"
+            after_ns = time.monotonic_ns()
+    busy_ns = 2 * 10**9
+    assert before_ns - busy_ns <= reader.received_ns + 5 * 10**9 <= after_ns + busy_ns

@@ -171,7 +171,6 @@ def _make_session(*, local: bool, through_proxy: bool) -> aiohttp.ClientSession:
         keepalive_timeout=_KEEP_ALIVE_S,
         ttl_dns_cache=_DNS_CACHE_S,
         resolver=None if through_proxy else _checked_resolver(local=local),
-        socket_factory=_make_socket,
         ssl=_trust(),
     )
     return aiohttp.ClientSession(
@@ -225,13 +224,6 @@ def _changed_at(path: str | None) -> int | None:
         return os.stat(path).st_mtime_ns if path else None
     except OSError:
         return None
-
-
-def _make_socket(address: Any) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return made
 
 
 def _checked_resolver(*, local: bool) -> Any:
