@@ -154,19 +154,15 @@ class StreamBody:
             with map_wire_errors(record, in_body=True):
                 data = await self._response.content.readany()
         if data:
-            arrived_ns = self._pop_arrival()
+            # Without a stamp (it came with the head, or from a cassette) it came now.
+            handler, since_ns = self._handler, record.headers_ns or 0
+            arrived_ns = handler.pop_arrival(since_ns) if handler is not None else None
+            arrived_ns = arrived_ns or time.monotonic_ns()
             record.bytes_in += len(data)
             record.last_byte_ns = arrived_ns
             if record.first_byte_ns is None:
                 record.first_byte_ns = arrived_ns
         return data
-
-    def _pop_arrival(self) -> int:
-        """When what was just read came; without a stamp (it came with the head) that is now."""
-        found = None
-        if self._handler is not None:
-            found = self._handler.pop_arrival(self._record.headers_ns or 0)
-        return found or time.monotonic_ns()
 
     def close(self) -> None:
         """Close at once; a body that has ended has already given its connection back."""

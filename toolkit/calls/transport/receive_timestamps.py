@@ -71,8 +71,9 @@ def _read_timestamp(ancillary: _Ancillary) -> int | None:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _TIMESTAMP and len(data) == _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack(data)
+            stamped_ns: int = seconds * 1_000_000_000 + nanoseconds
             wall_ns, now_ns = _read_clocks()
-            return now_ns - max(wall_ns - (seconds * 1_000_000_000 + nanoseconds), 0)
+            return now_ns - max(wall_ns - stamped_ns, 0)
     return None
 
 
