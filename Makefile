@@ -11,9 +11,10 @@ else
 BIN    := $(VENV)/bin
 endif
 
-# Test files are spread over the cores; what drives a browser runs alone, for it measures.
+# Tests are spread over one process more than there are cores (tests/conftest.py), and an idle one
+# takes over what another has not begun. What drives a browser runs alone, for it measures.
 PYTEST       := $(BIN)/python -m pytest
-SPREAD       := --numprocesses auto --dist loadfile
+SPREAD       := --numprocesses auto --dist worksteal
 PYTEST_FLAGS ?=
 
 # Tests start hundreds of processes; without bytecode each would compile every module again.
