@@ -1,13 +1,19 @@
-"""How well scorers read answers: precision and recall over a labelled set.
+"""How well scorers read answers: precision and recall over labelled sets.
 
-    python -m benchmarks.extraction [--tools FOLDER]
+    python -m benchmarks.extraction [--set FILE] [--tools FOLDER]
 
-`labelled_answers.jsonl` holds answers as models write them, each with what a careful reader says:
+Each line of a set is an answer as models write them, with what a careful reader says:
 `want` is 1 or 0 for a scorer that passes or fails, else the points or the winner that a judge
 gave, null where it gave none. Precision is the share of right ones among those that pass; recall
-the share that pass among those that should. With `--tools`, a folder with `inspect_ai` and
-`lm_eval` installed (`pip install --target FOLDER inspect_ai lm_eval`), their scorers read the same
-answers. Prints JSON.
+the share that pass among those that should.
+
+`labelled_answers.jsonl` grew beside the extractor and its tests. The answers of
+`labelled_answers_unseen.jsonl` were written and labelled without sight of the extractor, so that
+its first reading of them is independent; `unseen_first_reading.json` keeps those figures.
+
+With `--tools`, a folder with `inspect` and `lmeval` (virtual environments with `inspect_ai` and
+`lm_eval`) and `promptfoo` (an npm folder), the scorers of those tools read the same answers; a tool
+that is not there is named as missing. Prints JSON.
 """
 
 from __future__ import annotations
@@ -16,17 +22,12 @@ import argparse
 import asyncio
 import json
 import re
-import sys
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from toolkit.evals import scorers
-from toolkit.evals.dataset import Sample
-from toolkit.evals.extract.verdicts import read_points, read_winner
-from toolkit.evals.scorers import Answer, score
 
 SET = Path(__file__).with_name("labelled_answers.jsonl")
 Row = Mapping[str, Any]
@@ -34,13 +35,19 @@ Read = Callable[[Row], Any]
 _SCHEMA = {"type": "object", "required": ["answer"]}
 
 
-def read_set() -> list[dict[str, Any]]:
+def read_set(path: Path = SET) -> list[dict[str, Any]]:
     """The labelled answers."""
-    return [json.loads(line) for line in SET.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def ours() -> dict[str, Read]:
     """Our scorers by the name of the kind of answer."""
+    # Imported here, because the environments of the other tools do not have the toolkit.
+    from toolkit.evals import scorers
+    from toolkit.evals.dataset import Sample
+    from toolkit.evals.extract.verdicts import read_points, read_winner
+    from toolkit.evals.scorers import Answer, score
+
     made = {
         "numeric": scorers.numeric(),
         "choice": scorers.choice(letters="ABCD"),
@@ -138,20 +145,71 @@ def measure(rows: Sequence[Row], readers: Mapping[str, Read]) -> dict[str, Any]:
     return found
 
 
+def of_promptfoo(folder: Path, rows: Sequence[Row]) -> dict[str, Read]:
+    """promptfoo: `contains` for numbers, `equals`, and `contains-json` with the schema."""
+    asserted: dict[str, Callable[[Row], dict[str, Any]]] = {
+        "numeric": lambda row: {"type": "contains", "value": row["target"]},
+        "json": lambda _row: {"type": "contains-json", "value": _SCHEMA},
+        "exact": lambda row: {"type": "equals", "value": row["target"]},
+        "exact_normalized": lambda row: {"type": "equals", "value": row["target"]},
+    }
+    own = [row for row in rows if row["scorer"] in asserted]
+    asked = [{"answer": row["answer"], "assertion": asserted[row["scorer"]](row)} for row in own]
+    script = Path(__file__).with_name("extraction_promptfoo.mjs")
+    done = subprocess.run(
+        ["node", str(script), str(folder)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    scores = {
+        json.dumps(row): score for row, score in zip(own, json.loads(done.stdout), strict=True)
+    }
+    return dict.fromkeys(asserted, lambda row: scores[json.dumps(row)])
+
+
+def measure_elsewhere(tool: str, folder: Path, path: Path) -> Any:
+    """The figures of a Python tool, read in its own environment."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        return "not installed"
+    done = subprocess.run(
+        [str(python), "-m", "benchmarks.extraction", "--set", str(path.resolve()), "--only", tool],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    return json.loads(done.stdout) if done.returncode == 0 else done.stderr[-600:]
+
+
+def measure_promptfoo(folder: Path, rows: Sequence[Row]) -> Any:
+    """The figures of promptfoo's assertions."""
+    package = folder / "node_modules" / "promptfoo" / "package.json"
+    if not package.exists():
+        return "not installed"
+    number = json.loads(package.read_text("utf-8"))["version"]
+    return {"version": number, **measure(rows, of_promptfoo(folder, rows))}
+
+
 def main() -> None:
     """Read the set with every scorer that is at hand and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tools", type=Path, help="folder with inspect_ai and lm_eval")
-    tools = parser.parse_args().tools
-    if tools is not None:
-        sys.path.append(str(tools))
-    rows = read_set()
+    parser.add_argument("--set", type=Path, default=SET, help="file of labelled answers")
+    parser.add_argument("--tools", type=Path, help="folder with inspect, lmeval and promptfoo")
+    parser.add_argument("--only", choices=("inspect_ai", "lm_eval"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    rows = read_set(options.set)
+    if options.only:
+        readers = of_inspect() if options.only == "inspect_ai" else of_lm_eval()
+        print(json.dumps({"version": version(options.only), **measure(rows, readers)}))
+        return
     result: dict[str, Any] = {"answers": len(rows), "toolkit": measure(rows, ours())}
-    for name, make in (("inspect_ai", of_inspect), ("lm_eval", of_lm_eval)):
-        try:
-            result[name] = {"version": version(name), **measure(rows, make())}
-        except (ImportError, PackageNotFoundError) as error:
-            result[name] = f"not installed: {error}"
+    if options.tools is not None:
+        for tool, name in (("inspect_ai", "inspect"), ("lm_eval", "lmeval")):
+            result[tool] = measure_elsewhere(tool, options.tools / name, options.set)
+        result["promptfoo"] = measure_promptfoo(options.tools / "promptfoo", rows)
     print(json.dumps(result, indent=2))
 
 

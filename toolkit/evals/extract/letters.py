@@ -68,6 +68,7 @@ _DENIED_AFTER: Final = regex.compile(
     r"|[)\]]*(?:\s*(?:,|and|or|&)\s*[(\[]?\p{Lu}[)\]]?)*\s+(?:is|are|was|were|can\s+be)\s+"
     r"(?:both\s+|all\s+)?(?:excluded|eliminated|ruled\s+out|discarded|rejected|wrong|incorrect|not)\b"
     r"|[)\]*]*\s+(?:out|aside)\b"
+    r"|[)\].:*]*\s*[-–—:]?\s*(?:(?i:incorrect|wrong|false|falsch|faux|incorrecta?)\s*(?:[.,;]|$|\n|[-–—:]\s)|[❌✗✘])"
 )
 _DENIED_LINE: Final = regex.compile(
     rf"[\s>*#\-\"'(\[]*(?:(?:option|choice|answer)\s+)?\p{{L}}(?:{_DENIED_AFTER.pattern})", regex.I
@@ -78,7 +79,9 @@ _LETTER_LIST: Final = regex.compile(
 )
 _JUDGED: Final = regex.compile(
     r"(?<![\w'])[(\[]?(?P<letter>\p{Lu})[)\]]?(?:\s*[:?.=–—-]+|\s)\s*(?:is\s+)?"
-    r"(?P<verdict>(?P<right>yes|right|correct)|no|wrong|incorrect)(?=\s*(?:[.,;!]|$|[(\[]\p{Lu}[)\]]))",
+    r"(?P<verdict>(?P<right>yes|right|correct|true|richtig|korrekt|vrai|correcta?|certo|✅|✓|✔)"
+    r"|no|wrong|incorrect|false|falsch|faux|incorrecta?|errado|❌|✗|✘)"
+    r"(?:(?<=[✅✓✔❌✗✘])\ufe0f?|(?=\s*(?:[.,;!]|$|[(\[]\p{Lu}[)\]]|[-–—:]\s)))",
     regex.I | regex.M,
 )
 _DENIED_BEFORE: Final = regex.compile(r"\b(?:not|nor|neither|never)\s+$", regex.I)
@@ -102,6 +105,27 @@ _CORRECTED: Final = regex.compile(
     r"on second thought|let me|scratch that)\b",
     regex.I,
 )
+# "It's not B but C", in the languages that contrast in this way.
+_CONTRAST: Final = (
+    r"\b(?:not|nicht|pas|no|non|não|не)\s+(?:option\s+)?[(\[]?[A-Z][)\]]?\W{1,3}"
+    r"(?:but|sondern|mais|sino|ma|mas|а)\s+(?:rather\s+)?(?:option\s+)?[(\[]?"
+    r"|不是\s?[A-Z]\s?[,,]?\s?而是\s?"
+)
+_UNREAL: Final = regex.compile(
+    r"\b(?:if|unless|otherwise|had|were|wenn|falls|si|se)\b[^.!?\n]*$", regex.I
+)
+_CHECKED: Final = regex.compile(
+    r"(?m)^[\s>*+-]*(?:\[(?P<mark>[xX✓✔✅ ]?)\]|(?P<sign>[☑☒✅✔☐⬜]\ufe0f?))\s*[*(\[]*"
+    r"(?P<letter>[A-Z])(?!\w)"
+)
+_EMPTY: Final = " ☐⬜"
+# Words that name an option without choosing it: "Options A, C and D confuse the two".
+_NAMED: Final = regex.compile(
+    r"(?:options?|choices?|opción|opção|opzione|вариант)\s+[(\[]?", regex.I
+)
+_CHOSEN: Final = regex.compile(
+    r"[)\]]?\s*(?:$|[.,;:!)\n—–-]|(?:is|would\s+be|seems|must\s+be|es|est|ist|é|è|it\s+is)\b|because|since)"
+)
 _ALONE: Final = regex.compile(r"(?<!\w)\p{Lu}(?!\w)")
 
 
@@ -118,12 +142,8 @@ def find_choice(
     allowed = letters.upper()
     text = normalize_unicode(drop_reasoning(text)).strip()
     text = _ALONE.sub(lambda match: match[0].translate(_LOOKALIKES), text)
-    for boxed in reversed(find_boxed(text)):
-        found = _leading(strip_markup(boxed).strip(), allowed) or _bare(
-            strip_markup(boxed), allowed
-        )
-        if found:
-            return found
+    if marked := _find_checked(text, allowed) or _find_boxed(text, allowed):
+        return marked
     text = strip_markup(text.replace("\\boxed", "")).strip()
     if found := _bare(text, allowed):
         return found
@@ -143,6 +163,24 @@ def read_options(text: str) -> dict[str, str]:
     found = {match[1]: match[2] for match in pattern.finditer(text)}
     expected = ascii_uppercase[: len(found)]
     return found if len(found) > 1 and "".join(found) == expected else {}
+
+
+def _find_boxed(text: str, allowed: str) -> str | None:
+    r"""The option in the last `\boxed{...}` that holds one."""
+    for boxed in reversed(find_boxed(text)):
+        content = strip_markup(boxed)
+        if found := _leading(content.strip(), allowed) or _bare(content, allowed):
+            return found
+    return None
+
+
+def _find_checked(text: str, allowed: str) -> str | None:
+    """The one option that is ticked in a list of boxes: `- [ ] A`, `- [x] B`."""
+    boxes = [match for match in _CHECKED.finditer(text) if match["letter"] in allowed]
+    ticked = [
+        box["letter"] for box in boxes if (box["mark"] or box["sign"] or " ")[0] not in _EMPTY
+    ]
+    return ticked[0] if len(boxes) > 1 and len(ticked) == 1 else None
 
 
 def _bare(text: str, allowed: str) -> str | None:
@@ -193,14 +231,18 @@ def _find_stated(text: str, allowed: str) -> str:
         letter_at = _letter_at(text, match.end(), allowed, lower)
         if letter_at is None:
             letter_at = _letter_before(text, match, allowed, lower)
-        if letter_at is not None and not _is_denied(text, match.start(), letter_at):
-            found.append((letter_at, _with_second(text, letter_at, allowed)))
+        if letter_at is None or _is_denied(text, match.start(), letter_at):
+            continue
+        if found and _is_only_named(text, match, letter_at, found[-1][0]):
+            continue
+        found.append((letter_at, _with_second(text, letter_at, allowed)))
     for match in regex.finditer(
         rf"(?<![\w'.])[(\[]?(?P<letter>[{allowed}])[)\]]?(?![\w'])\W{{0,3}}"
         r"(?:是正?(?:确|確|对|對)|ist\s+(?:richtig|korrekt)\b|est\s+(?:correcte?|la\s+bonne)\b"
         r"|es\s+(?:la\s+)?correcta\b|"
-        r"(?:is|would be|seems(?: to be)?|appears to be)\s+(?:(?:the|most|clearly|definitely|"
-        r"indeed|therefore)\s+)*(?:right|correct|best|true|answer|appropriate|accurate)\b)"
+        r"(?:is|would be|seems(?: to be)?|appears to be)\s+(?:(?:the|most|more|far|much|clearly|"
+        r"definitely|indeed|therefore)\s+)*(?:right|correct|best|better|true|answer|appropriate|accurate|"
+        r"plausible|likely|probable|convincing|suitable|reasonable|preferable)\b(?!\s+than\b))"
         rf"|(?<![\w'.])(?P<works>[{allowed}])[)\]]?\s+(?:works|fits|holds|matches|wins|remains"
         r"|it\s+is(?!\s+not)|(?:is|was)\s+(?:(?:all|the\s+(?:only|last)\s+(?:one|option))\s+(?:that\s+is\s+)?)?"
         r"(?:left|remaining))\b",
@@ -209,8 +251,20 @@ def _find_stated(text: str, allowed: str) -> str:
         name = "letter" if match["letter"] else "works"
         if _NAME_BEFORE.search(text, max(match.start() - 14, 0), match.start()):
             continue
-        found.append((match.start(name), match[name]))
+        is_unreal = "would be" in match[0] and _UNREAL.search(text, 0, match.start())
+        if not (is_unreal and found):
+            found.append((match.start(name), match[name]))
+    for match in regex.finditer(rf"(?i:{_CONTRAST})(?P<letter>[{allowed}])(?!\w)", text):
+        found.append((match.start("letter"), match["letter"]))
     return max(found)[1] if found else ""
+
+
+def _is_only_named(text: str, match: regex.Match[str], letter_at: int, chosen_at: int) -> bool:
+    """Whether an option is talked about after another was chosen, without a word of correction."""
+    if not _NAMED.fullmatch(text, match.start(), letter_at):
+        return False
+    is_chosen = _CHOSEN.match(text, letter_at + 1) and match[0][:7].lower() != "options"
+    return not is_chosen and _CORRECTED.search(text, chosen_at, letter_at) is None
 
 
 def _is_contradicted(text: str) -> bool:

@@ -154,6 +154,11 @@ _SMALLER: Final = regex.compile(
     r"|(?<join>\s+and\s+)(?<words>[a-z]+(?:[\s-](?:and\s+)?[a-z]+){0,6})",
     regex.I,
 )
+_CENTS: Final = regex.compile(
+    r"\s?(?:dollars?|euros?|pounds?|bucks|€)\s*(?:,|and|und|et|y|e)?\s*(\d{1,2})\s?"
+    r"(?:cents?|pence|centimes?|céntimos?|centavos?|centesimi)\b",
+    regex.I,
+)
 _CJK_SMALLER: Final = regex.compile(r"\s?(?<digits>\d+)(?<words>[百千천万萬만]?)")
 
 
@@ -183,7 +188,9 @@ def follow_number(text: str, start: int, end: int, readings: Readings) -> tuple[
 def _follow_words(  # noqa: PLR0911 - one way to go on a line
     text: str, end: int, readings: Readings
 ) -> tuple[Readings, int]:
-    """Take in words after the digits: 3 and a half, 3 quarters, 3 dozen, 3 million."""
+    """Take in words after the digits: 3 and a half, 3 quarters, 3 dozen, 3 dollars 25 cents."""
+    if cents := _CENTS.match(text, end):
+        return tuple(value + Fraction(int(cents[1]), 100) for value in readings), cents.end()
     if added := match_added_fraction(text, end):
         readings, end = tuple(value + added[0] for value in readings), added[1]
     elif parts := match_denominator(text, end):

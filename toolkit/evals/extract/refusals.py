@@ -54,10 +54,26 @@ _TO_JUDGE: Final = regex.compile(
     rf"|{_OPENING}(?<helped>{_WITHOUT_SPACES})",
     regex.I,
 )
+_FACTS: Final = r"(?:information|data|context|details?)\b"
 _UNKNOWN: Final = regex.compile(
     rf"{_OPENING}(?:\bi\s+(?:do\s+not|don['’]t)\s+know\b|\bich\s+weiß\s+(?:es\s+)?nicht\b"
     r"|\bje\s+ne\s+sais\s+pas\b|\bno\s+lo\s+sé\b|\bnão\s+sei\b|\bnon\s+lo\s+so\b|\bя\s+не\s+знаю\b"
-    r"|我不知道|わかりません|모르겠)",
+    r"|我不知道|わかりません|모르겠"
+    # "... but it is about 5" answers after all.
+    r"|(?:(?:there\s+(?:is|are)\s+|there's\s+|(?:we|you|i)\s+have\s+)?(?:not\s+enough|insufficient|too\s+little)"
+    rf"\s+{_FACTS}"
+    r"|(?:there\s+(?:isn't|aren't)|(?:we|you|i)\s+(?:do\s+not|don't)\s+have|the\s+\w+\s+"
+    rf"(?:do(?:es)?\s+not|doesn't|don't)\s+(?:give|provide|contain|include|state))\s+(?:enough|sufficient)\s+{_FACTS}"
+    r"|(?:it|this|that|the\s+(?:exact\s+)?\w+)\s+(?:can\s?not|can't|could\s+not|couldn't)\s+be\s+"
+    r"(?:determined|calculated|computed|answered|known|solved|inferred)\b"
+    r"|it(?:'s|\s+is)\s+(?:not\s+possible|impossible)\s+to\s+(?:determine|say|tell|answer|calculate|know)\b"
+    r"|(?:es\s+(?:gibt|liegen)\s+)?(?:nicht\s+(?:genug|genügend)|zu\s+wenige?)\s+(?:informationen|angaben|daten)\b"
+    r"|(?:es|uns|mir)\s+fehlen\s+(?:informationen|angaben|daten)\b"
+    r"|(?:il\s+n'y\s+a\s+)?pas\s+assez\s+d['e]\s?(?:informations?|données)\b"
+    r"|no\s+hay\s+(?:suficiente|bastante)s?\s+(?:información|datos)\b"
+    r"|não\s+há\s+(?:informações|dados)\s+suficientes\b|non\s+ci\s+sono\s+(?:abbastanza|sufficienti)\b"
+    r"|(?:信息|条件|資訊)不足|情報が(?:足りません|不足)|정보가\s?(?:부족|충분하지))"
+    r"(?![^\n]*\b(?:but|however|though|aber|jedoch|mais|pero|mas|ma)\b))",
     regex.I,
 )
 _TO_ANSWER: Final = regex.compile(
@@ -77,7 +93,7 @@ def find_judge_refusal(text: str) -> regex.Match[str] | None:
 
 def declines_to_answer(text: str) -> bool:
     """Whether an answer begins by declining to answer."""
-    return _find(_TO_ANSWER, text) is not None or _UNKNOWN.match(text) is not None
+    return _find(_TO_ANSWER, text) is not None or _UNKNOWN.match(text.replace("’", "'")) is not None
 
 
 def _find(pattern: regex.Pattern[str], text: str) -> regex.Match[str] | None:

@@ -6,7 +6,7 @@ comparison accepts either; nothing else is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
@@ -62,7 +62,7 @@ _DECIMAL_COMMA_LANGUAGE: Final = regex.compile(
     regex.I,
 )
 _STATED: Final = regex.compile(
-    r"(?:(?:final|correct|my)\s+)?(?:answer|result|total|solution)\b"
+    r"(?:(?:final|correct|my)\s+)?(?<!\bto\s)(?:answer|result|total|solution)\b"
     r"(?:[^.\n:=]{0,60}?\b(?:is|are|equals?|(?:would|should|must|will)\s+be|comes?\s+to|was)\b"
     r"(?:\s+(?:approximately|about|roughly|exactly|therefore|thus))?\s*[:=]?|\s*[:=→])"
     r"|\b(?:Antwort|Ergebnis|Lösung)\b[^.\n:=]{0,40}?(?:\b(?:ist|lautet|beträgt)\b\s*:?|\s*[:=])"
@@ -80,9 +80,33 @@ _DENIED_BEFORE: Final = regex.compile(
 )
 # References in brackets, citations such as [1] after a word, and ordinals.
 _REFERENCE: Final = regex.compile(
-    r"\((?:see|cf\.?|from|by|in)\s[^()]*\)|(?<=[\p{L}\d.)])\s?\[\d{1,3}\]|\b\d+(?:st|nd|rd|th)\b",
+    r"\((?:see|cf\.?|from|by|in)\s[^()]*\)|(?<=[\p{L}\d.)\]])\s?\[\d{1,3}\]|\b\d+(?:st|nd|rd|th)\b",
     regex.I,
 )
+# The same value in another unit, after the value itself: "330 metres tall (1,083 ft)", "0.5 (50%)".
+_CONVERSION: Final = regex.compile(
+    r"(?<=\d[^\S\n]?(?:[\p{L}°%²³/]+[^\S\n]?){0,3})"
+    r"\((?:(?:≈|~|=|about|approximately|approx\.?|roughly|or|i\.e\.,?|ca\.?|etwa|environ)\s*)?"
+    r"[$€£¥]?\d[\d.,\u00a0\u202f]*\s?(?:[\p{L}°%²³/]+\s?){1,3}\)",
+    regex.I,
+)
+# "I first thought the answer was 24": what was held before is not the answer.
+_HELD_BEFORE: Final = regex.compile(
+    r"\b(?:(?:thought|assumed|guessed|believed|expected|said|wrote|figured|dachte|pensais|pensé|"
+    r"pensavo)\b(?:\s+that|,?\s+dass|\s+que|\s+che)?(?:\s+(?:the|my|die|das|la|le))?|"
+    r"initial|first|original|previous|earlier|wrong|incorrect|mistaken|tempting)\s+$",
+    regex.I,
+)
+# "The sum is 45 since 20 + 25 gives that": the reason follows what it is given for.
+_REASON: Final = regex.compile(
+    r"(?:\b(?:is|are|was|were|equals?|be|ist|sind|beträgt|est|sont|es|son|è|sono|é|são)\b|[=:])"
+    r"[^\w\n]{0,6}[\d.,\u00a0\u202f]*\d[^\w\s]{0,4}(?:\s+[^\W\d]+){0,3}?\s*[,(]?\s*"
+    r"(?P<reason>\b(?:since|because|weil|denn|parce\s+que|puisque|car|porque|ya\s+que|pois|perché|"
+    r"poiché|потому\s+что|так\s+как)\b(?![^\n]*\b(?:so|therefore|thus|hence|then|daher|also|donc|"
+    r"entonces|quindi|portanto)\b)[^\n]*)",
+    regex.I,
+)
+_PART: Final = regex.compile(r"\W*[([]?[a-h][)\].:]\s*[^\w\n]*[\d.,/]+[^\w\n]*", regex.I)
 _ITEM_MARK: Final = regex.compile(
     r"(?m)^\s*(?:(?:step|schritt|étape|paso|шаг)\s+(?P<step>\d{1,2})\s?[.):]|(?P<item>\d{1,2})[.)]\s+"
     r"(?=[^\W\d]))",
@@ -154,12 +178,14 @@ def _find_stated(  # noqa: PLR0911 - one place of an answer a line
     for marker in reversed(list(_STATED.finditer(tidy))):
         if _DENIED.match(tidy, marker.end()):  # "the answer is not 5; it is 6"
             continue
+        if _HELD_BEFORE.search(tidy, max(marker.start() - 40, 0), marker.start()):
+            continue
         if stated := _number_after(tidy, marker.end()):
             return stated
     called = [number for number in _find_all(tidy) if _CALLED_ANSWER.match(tidy, number.end)]
     if called:
         return called[-1]
-    if declines_to_answer(tidy):
+    if declines_to_answer(tidy) or _answers_parts(tidy):
         return None
     plain = _drop_references(tidy)
     numbers = _find_all(plain)
@@ -210,8 +236,21 @@ def _drop_references(text: str) -> str:
     marks = [int(mark["step"] or mark["item"]) for mark in _ITEM_MARK.finditer(text)]
     if len(marks) > 1 and marks == list(range(marks[0], marks[0] + len(marks))):
         text = _ITEM_MARK.sub(" ", text)
-    plain = _REFERENCE.sub(" ", _ITEM_MARK.sub(" ", text))
+    plain = _CONVERSION.sub(" ", _REFERENCE.sub(" ", _ITEM_MARK.sub(" ", text)))
+    if reason := _last(_REASON.finditer(plain)):
+        plain = plain[: reason.start("reason")] + plain[reason.end("reason") :]
     return plain if _find_all(plain) else text
+
+
+def _answers_parts(text: str) -> bool:
+    """Whether every line is the answer to another part of the question: "(a) 4", "(b) 9"."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return len(lines) > 1 and all(_PART.fullmatch(line) for line in lines)
+
+
+def _last(matches: Iterable[regex.Match[str]]) -> regex.Match[str] | None:
+    found = list(matches)
+    return found[-1] if found else None
 
 
 def _one_of(text: str, numbers: list[Number], at: int) -> Number:
@@ -221,8 +260,19 @@ def _one_of(text: str, numbers: list[Number], at: int) -> Number:
             continue
         one, other = numbers[left], numbers[right]
         if one.readings != other.readings and is_alternative(text, one.start, one.end, other.start):
-            return Number((), one.start, other.end)
+            readings = (*one.readings, *other.readings) if _is_restated(one, other) else ()
+            return Number(readings, one.start, other.end)
     return numbers[at]
+
+
+def _is_restated(one: Number, other: Number) -> bool:
+    """Whether two numbers are one value written in two ways: "3/8, or 37.5%"."""
+    if not one.readings or not other.readings:
+        return False
+    first, second = (
+        number.readings[0] / (100 if number.is_percent else 1) for number in (one, other)
+    )
+    return first != 0 and abs(first - second) <= abs(first) / 200
 
 
 def _find_all(text: str) -> list[Number]:

@@ -30,7 +30,7 @@ _SCORE_LABEL: Final = regex.compile(
     r"\b(?:final\s+|overall\s+|total\s+)?(?:scores?|ratings?|points|grade|verdict|"
     r"Bewertung|Punkte|Punktzahl|note|puntuación|puntaje|calificación|punteggio|pontuação|nota|"
     r"оценка|beoordeling|ocena|betyg|puan)(?!\w)"
-    r"(?:\s*\(\s*\d+\s*(?:-|–|to)\s*\d+\s*\)|\s+on\s+a\s+scale\s+(?:of|from)\s+\d+\s*(?:-|–|to)\s*\d+)?"
+    r"(?:\s*\(\s*(?:\d+\s*(?:-|–|to)|out\s+of|of|max(?:imum|\.)?:?|von|sur|de|/)\s*\d+\s*\)|\s+on\s+a\s+scale\s+(?:of|from)\s+\d+\s*(?:-|–|to)\s*\d+)?"
     r"(?:[\s:：=>#*_`|(\[{$]|[-–](?=\s)|\\boxed|\bis\b|\bof\b(?!\s*\d)|\bwould be\b)*"
     r"|(?:评分|得分|分数|スコア|点数|점수)[\s:：は은는]*",
     regex.I,
@@ -43,6 +43,11 @@ _BOUND: Final = regex.compile(
 )
 _OPEN_END: Final = regex.compile(
     r"\s?\+(?!\s?\d)|[\s,.–—-]*\b(?:no|wait|actually|sorry|correction)\b", regex.I
+)
+_SCALE: Final = regex.compile(
+    r"\bon\s+a\s+(?:scale\s+(?:of|from)\s+\d+\s*(?:-|–|to)\s*(?P<top>\d+)|(?P<top>\d+)-point\s+scale)"
+    r"[,:]?\s*",
+    regex.I,
 )
 _STARS: Final = regex.compile(r"[\s*]*((?:[★⭐]\ufe0f?)+)[☆\s]*\W*")
 _WINNER_LABEL: Final = regex.compile(
@@ -76,6 +81,26 @@ _CALLED: Final = regex.compile(
     r"(?:worse|inferior|weaker)(?<worse>))\b(?<aspect>\s+(?:in|on|at|for|regarding)\s)?",
     regex.I,
 )
+# Praise that decides between two answers; "more concise" or "more detailed" alone does not.
+_MORE: Final = regex.compile(
+    r"\b(?:answer|response|assistant|option|model|candidate)?[\s_]*(?<![A-Za-z])(?-i:(?<side>[AB]))\s+is\s+"
+    r"(?:clearly\s+|slightly\s+|much\s+|far\s+|overall\s+)*(?:(?<better>more)|(?<worse>less))\s+"
+    r"(?:helpful|accurate|correct|useful|informative|complete|comprehensive|convincing|reliable|"
+    r"thorough)\b(?!\s*(?:,|and|but)\s)",
+    regex.I,
+)
+_CALLED_ABROAD: Final = regex.compile(
+    r"\b(?:Antwort|réponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ)\s+(?-i:(?<side>[AB]))\s+"
+    r"(?:ist\s+(?:klar\s+|deutlich\s+|insgesamt\s+)?besser|est\s+(?:nettement\s+)?(?:la\s+)?meilleure|"
+    r"es\s+(?:la\s+)?mejor|é\s+(?:a\s+)?melhor|è\s+(?:la\s+)?migliore|is\s+beter|jest\s+lepsza|лучше)(?!\w)"
+    r"|(?:回答|答案|응답)\s?(?-i:(?<side>[AB]))\s?(?:更好|の方が(?:良い|よい|優れ)|[이가]\s더\s(?:좋|낫))",
+    regex.I,
+)
+_CONTRAST: Final = regex.compile(
+    r"\bnot\s+(?:answer\s+|response\s+)?[AB]\W{1,3}but\s+(?:rather\s+)?(?:answer\s+|response\s+)?"
+    r"(?-i:(?<side>[AB]))(?!\w)",
+    regex.I,
+)
 _EQUAL: Final = regex.compile(
     r"\b(?:it'?s|it is|call it|end in)\s+a\s+(?:tie|draw)\b|\bequally\s+good\b", regex.I
 )
@@ -83,7 +108,9 @@ _UNLABELLED: Final = regex.compile(
     r"(?<![\d.])-?\d+(?:\.\d+)?\s*(?:points?\s+)?(?:/|out\s+of)\s*\d+(?![\d/])"
     r"|(?<=\b(?:gets?|give it|give this|deserves|award|earns?)\s)\d+(?:\.\d+)?(?=\s+points?\b)"
     r"|(?<=\b(?:give|rate|grade|award|scored?)\s+(?:it|this|the\s+(?:answer|response))\s+(?:an?\s+)?)"
-    r"\d+(?:\.\d+)?(?=[\s.!]*$|\.\s)"
+    r"\d+(?:\.\d+)?(?=[\s.!]*$|\.\s|,?\s+(?:not|because|since|as|for)\b)"
+    r"|(?<=\b(?:deserves|merits|warrants|earns|gets|receives)\s+(?:an?\s+)?)\d+(?:\.\d+)?"
+    r"(?=[\s.!]*$|\.\s|,?\s+(?:not|because|since|as|for)\b)"
     r"|^\W*\d+(?:\.\d+)?\s+stars?\b",
     regex.I,
 )
@@ -94,6 +121,7 @@ _VERDICT_LINE: Final = regex.compile(
 )
 _CORRECTED: Final = regex.compile(
     r"\b(?:actually|correction|corrected|reconsider\w*|revis\w+|reflection|instead|wait|final\w*|"
+    r"re-?read\w*|re-?check\w*|hm+|oops|mistaken?|"
     r"on second thought|let me|update\w*|change\w*|should)\b",
     regex.I,
 )
@@ -132,6 +160,11 @@ def read_winner(text: str) -> Winner | None:
         # Two marks without a correction between them are no decision.
         is_one = len({side for _, side in marked}) == 1 or _CORRECTED.search(text)
         return max(marked)[1] if is_one else None
+    return _find_preferred(tidy) or _lone_side(text, tidy)
+
+
+def _find_preferred(tidy: str) -> Winner | None:
+    """The side that a label names, or that a sentence calls the better one."""
     found = _find_labelled(tidy)
     called = list(_CALLED.finditer(tidy))
     if len({_called_side(match) for match in called}) > 1:  # one in style, the other in accuracy
@@ -140,9 +173,17 @@ def read_winner(text: str) -> Winner | None:
         if aspects and not called and not found:
             return None
     found += [(match.start(), _called_side(match)) for match in called]
-    if not found and _EQUAL.search(tidy):
-        return "TIE"
-    return max(found)[1] if found else _lone_side(text, tidy)
+    found += [
+        (match.start(), _side(match["side"]))
+        for pattern in (_CALLED_ABROAD, _CONTRAST)
+        for match in pattern.finditer(tidy)
+    ]
+    if found:
+        return max(found)[1]
+    praised = {_called_side(match) for match in _MORE.finditer(tidy)}
+    if len(praised) == 1:
+        return praised.pop()
+    return "TIE" if _EQUAL.search(tidy) else None
 
 
 def _find_labelled(text: str) -> list[tuple[int, Winner]]:
@@ -157,7 +198,7 @@ def _find_labelled(text: str) -> list[tuple[int, Winner]]:
 
 def _called_side(match: regex.Match[str]) -> Winner:
     """Whom "A is better" or "A loses" calls the winner."""
-    side = _side(match["side"] or match["bare"])
+    side = _side(match["side"] or match.groupdict().get("bare") or "")
     if match["better"] is not None:
         return side
     return "B" if side == "A" else "A"
@@ -188,9 +229,12 @@ def _read_points(text: str, low: float, top: float) -> float | None:
     labelled = _find_points_line(tidy, labels)
     if labelled is not None:
         return _on_scale(*labelled, low, top)
-    stated = {match[0] for match in _UNLABELLED.finditer(tidy)}
+    scale = _SCALE.search(tidy)
+    stated = {match[0] for match in _UNLABELLED.finditer(_SCALE.sub(" ", tidy))}
     if len(stated) == 1:
         text = stated.pop()
+        if scale and text.replace(".", "", 1).isdigit():
+            text = f"{text}/{scale['top']}"
         number = _first_number(text)
         return None if number is None else _on_scale(text, number, low, top)
     if labels and not isinstance(given, str):
