@@ -6,6 +6,7 @@ import json
 import math
 import re
 from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,9 @@ TWO = [("q1", "a1"), ("q2", "a2")]
         ("trailing.csv", "input,target\nq1,a1,\nq2,a2,\n"),
         ("x.jsonl", '{"input":"q1","target":"a1"}\n\n{"input":"q2","target":"a2"}\n  \n'),
         ("x.ndjson", '{"input":"q1","target":"a1"}\n{"input":"q2","target":"a2"}'),
+        ("list.jsonl", '[{"input":"q1","target":"a1"},\n{"input":"q2","target":"a2"}]\n'),
+        ("commas.jsonl", '{"input":"q1","target":"a1"},\n{"input":"q2","target":"a2"},\n'),
+        ("tall.jsonl", '{\n"input":"q1",\n"target":"a1"\n}\n{\n"input":"q2",\n"target":"a2"}'),
         ("wrapped.json", '{"version": 1, "data":[{"input":"q1","target":"a1"},'
                          '{"input":"q2","target":"a2"}]}'),
         ("columns.json", '{"input":["q1","q2"],"target":["a1","a2"]}'),
@@ -161,3 +165,42 @@ def test_large_ids_and_unknown_columns_are_kept(tmp_path):
     )
     assert [s.sample_id for s in dataset] == ["9007199254740993", "9007199254740992"]
     assert dataset.samples[0].metadata == {"topic": "t"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("shift_jis", "東京はどこですか"),
+        ("gb18030", "北京在哪里"),
+        ("big5", "台北在哪裡"),
+        ("euc_kr", "서울은 어디입니까"),
+        ("cp1251", "Где Москва"),
+        ("cp1253", "Πού είναι"),
+    ],
+)
+def test_text_of_another_alphabet_is_refused_and_never_garbled(tmp_path, encoding, text):
+    content = f"input,target\n{text},x\n".encode(encoding)
+    with pytest.raises(InvalidInput, match="neither UTF-8"):
+        load(tmp_path, "x.csv", content)
+    assert load(tmp_path, "y.csv", content, encoding=encoding).samples[0].input == text
+
+
+def test_a_name_that_an_object_has_twice_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"row 1 .*'input' is there twice"):
+        load(tmp_path, "x.jsonl", '{"input":"a","input":"b","target":1}\n')
+
+
+def test_numbers_keep_their_own_digits(tmp_path):
+    long = Decimal("0.12345678901234567890123")
+    values = [Decimal("1.50"), Decimal("2.00"), long, np.float32(0.1), np.array([0.1, 2], "f4")]
+    rows = [{"input": str(n), "target": value} for n, value in enumerate(values)]
+    found = [sample.target for sample in Dataset.from_rows(rows)]
+    assert found == ["1.5", "2", str(long), "0.1", ("0.1", "2.0")]
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"input": ["q"], "target": np.array([0.1], "float32")}).to_parquet(path)
+    assert Dataset.from_file(path).samples[0].target == "0.1"
+
+
+def test_an_object_without_a_text_is_no_target():
+    with pytest.raises(InvalidInput, match="row 1, column 'target' holds a Python object"):
+        Dataset.from_rows([{"input": "q", "target": object()}])

@@ -47,13 +47,18 @@ def plain_value(value: Any, *, depth: int = 0) -> Any:
     return _plain_number(value) if isinstance(value, float | Decimal) else _plain(value, depth)
 
 
-def _plain_number(value: float | Decimal) -> int | float | None:
+def _plain_number(value: float | Decimal) -> int | float | str | None:
     if math.isinf(value):
         raise BadCell("is infinite")
     if math.isnan(value):
         return None
-    is_whole = isinstance(value, Decimal) and value == value.to_integral_value()
-    return int(value) if is_whole else float(value)
+    if not isinstance(value, Decimal):
+        return float(value)
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    # A decimal with more digits than a float can hold is kept as its text.
+    return number if Decimal(repr(number)) == value else str(value)
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -61,6 +66,11 @@ def _plain(value: Any, depth: int) -> Any:
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     native = getattr(value, "tolist", None)  # numpy's scalars and arrays
+    if str(getattr(value, "dtype", "")) in ("float16", "float32"):
+        # Their own digits: 0.1, and not 0.10000000149011612.
+        is_number = getattr(value, "ndim", 0) == 0
+        items = str(value) if is_number else [plain_value(v, depth=depth + 1) for v in value]
+        return _plain_number(float(items)) if isinstance(items, str) else items
     if callable(native):
         return plain_value(native(), depth=depth + 1)
     if isinstance(value, datetime):
@@ -68,7 +78,10 @@ def _plain(value: Any, depth: int) -> Any:
         return value.date().isoformat() if is_day else value.isoformat()
     if isinstance(value, date | time):
         return value.isoformat()
-    return _check_text(str(value))
+    text = str(value)
+    if text.startswith("<") and hex(id(value))[2:] in text:
+        raise BadCell(f"holds a Python object without a text of its own ({type(value).__name__})")
+    return _check_text(text)
 
 
 def _check_text(text: str) -> str:

@@ -7,6 +7,7 @@ the name of the file and the row, so that nothing is misread in silence.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
@@ -14,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from toolkit.errors import InvalidInput
 
@@ -23,6 +24,7 @@ MAX_FILE_BYTES: Final = 1_000_000_000
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _SNIFFED_ROWS: Final = 20
+_GAP: Final = re.compile(r"\s*(?:,\s*)?")
 _MAX_FIELD: Final = 2**31 - 1
 # The first bytes of files that people rename to .csv or upload by mistake.
 _SIGNATURES: Final = (
@@ -112,13 +114,23 @@ def decode(content: bytes, name: str, encoding: str | None = None) -> tuple[str,
             raise InvalidInput(f"{name} is not {chosen} text: {error}") from None
     if b"\x00" in content:
         raise InvalidInput(f"{name} is a binary file, not text")
-    try:
-        return content.decode("cp1252"), (f"{name} was read as Windows-1252, not UTF-8",)
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            f"{name} is neither UTF-8, UTF-16 nor Windows-1252 text",
-            hint='Name its encoding, for example `encoding="shift_jis"`, or save it as UTF-8.',
-        ) from None
+    if _looks_western(content):
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode("cp1252"), (f"{name} was read as Windows-1252, not UTF-8",)
+    raise InvalidInput(
+        f"{name} is neither UTF-8, UTF-16 nor Windows-1252 text",
+        hint='Name its encoding, for example `encoding="shift_jis"`, or save it as UTF-8.',
+    )
+
+
+def _looks_western(content: bytes) -> bool:
+    """Whether letters beyond ASCII are single ones within words, as in Western European text.
+
+    Chinese, Japanese, Korean, Cyrillic and Greek encodings write whole words in such bytes, and
+    Windows-1252 would make other characters of nearly all of them without an error.
+    """
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", content)]
+    return sum(run for run in runs if run > 2) * 4 < sum(runs)
 
 
 def _guess_wide(content: bytes) -> str | None:
@@ -202,19 +214,56 @@ def _read_header(cells: Sequence[str], name: str) -> list[str]:
 
 
 def _read_json_lines(text: str, name: str) -> Iterator[Row]:
-    number = 0
-    # Only line feeds end a line here: JSON may hold U+2028 and others as they are.
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        number += 1
-        row = _parse(content, f"{name}: row {number} (line {line})")
+    try:
+        values = _parse_lines(text, name)
+    except InvalidInput:
+        # One list, objects over several lines, or commas after them: all of it is still JSON.
+        found = _parse_sequence(text)
+        if found is None:
+            raise
+        values = found
+    only = values[0][1] if len(values) == 1 else None
+    if isinstance(only, list) and all(isinstance(row, dict) for row in only):
+        values = [(values[0][0], row) for row in only]
+    for number, (line, row) in enumerate(values, start=1):
         if not isinstance(row, dict):
             raise InvalidInput(
                 f"{name}: row {number} (line {line}) is {_kind(row)}, not an object",
                 hint='Each line is an object such as {"input": "...", "target": "..."}.',
             )
         yield row
+
+
+def _parse_lines(text: str, name: str) -> list[tuple[int, Any]]:
+    """The line number and value of every line that is not blank."""
+    values: list[tuple[int, Any]] = []
+    # Only line feeds end a line here: JSON may hold U+2028 and others as they are.
+    for line, content in enumerate(text.split("\n"), start=1):
+        if content.strip():
+            where = f"{name}: row {len(values) + 1} (line {line})"
+            values.append((line, _parse(content, where)))
+    return values
+
+
+def _parse_sequence(text: str) -> list[tuple[int, Any]] | None:
+    """The values of a text that are divided by white space or a comma; None where one is broken."""
+    decoder = json.JSONDecoder(parse_constant=_read_constant, object_pairs_hook=_read_object)
+    values: list[tuple[int, Any]] = []
+    at = line = 0
+    try:
+        while (start := _skip_gap(text, at)) < len(text):
+            line += text.count("\n", at, start)
+            value, at = decoder.raw_decode(text, start)
+            values.append((line + 1, value))
+            line += text.count("\n", start, at)
+    except (ValueError, RecursionError):
+        return None
+    return values
+
+
+def _skip_gap(text: str, at: int) -> int:
+    gap = _GAP.match(text, at)
+    return gap.end() if gap else at
 
 
 def _read_json(text: str, name: str) -> Iterator[Row]:
@@ -246,16 +295,25 @@ def _unwrap(content: dict[str, Any], name: str) -> list[Any]:
     )
 
 
-def _parse(text: str, where: str) -> Any:
-    def refuse(constant: str) -> NoReturn:
+def _read_constant(constant: str) -> None:
+    # pandas and Python write a missing number as NaN; an infinity is never a missing value.
+    if constant != "NaN":
         raise ValueError(f"{constant} is not JSON")
 
-    def read_constant(constant: str) -> None:
-        # pandas and Python write a missing number as NaN; an infinity is never a missing value.
-        return None if constant == "NaN" else refuse(constant)
 
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different; `json` would keep the last of equal ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {double!r} is there twice in one object")
+    return found
+
+
+def _parse(text: str, where: str) -> Any:
     try:
-        return json.loads(text, parse_constant=read_constant)
+        return json.loads(text, parse_constant=_read_constant, object_pairs_hook=_read_object)
     except (ValueError, RecursionError) as error:
         end = getattr(error, "pos", -1)
         is_cut = "Unterminated" in str(error) or end >= len(text.rstrip()) - 1
@@ -280,5 +338,10 @@ def _read_parquet(path: Path) -> list[Row]:
         first = str(error).splitlines()[0]
         raise InvalidInput(f"{path.name} is not a readable Parquet file: {first}") from None
     kept = [name for name in table.column_names if not name.startswith("__index_level_")]
-    rows: list[Row] = table.select(kept).to_pylist()
+    table = table.select(kept)
+    for place, field_ in enumerate(table.schema):
+        if pa.types.is_float32(field_.type):  # 0.1, and not 0.10000000149011612
+            column = table.column(place).cast(pa.string()).cast(pa.float64())
+            table = table.set_column(place, field_.name, column)
+    rows: list[Row] = table.to_pylist()
     return rows
