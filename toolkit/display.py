@@ -26,6 +26,7 @@ Row = Mapping[str, Cell]
 TEXT_CHARS: Final = 4_000
 """Longer texts are cut on a card; the object has the whole text."""
 TABLE_ROWS: Final = 60
+_LEAST_USD: Final = Decimal("0.000001")
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 _redactors: list[Callable[[str], str]] = []
@@ -166,8 +167,12 @@ def in_notebook() -> bool:
 
 
 def money(usd: Decimal | float | None) -> str | None:
-    """An amount in USD with its unit, or None."""
-    return None if usd is None else f"${usd:.6f}".rstrip("0").rstrip(".")
+    """An amount in USD with its unit, or None; a tiny one is not shown as nothing."""
+    if usd is None:
+        return None
+    if 0 < usd < _LEAST_USD:
+        return f"<${_LEAST_USD}"
+    return f"${usd:.6f}".rstrip("0").rstrip(".")
 
 
 def milliseconds(value: float | None) -> str | None:

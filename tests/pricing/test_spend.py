@@ -66,6 +66,27 @@ def test_every_grouping_has_the_same_total_and_tags_have_one_row_each(recorded):
         tk.spend("weather")
 
 
+def test_in_a_notebook_it_says_what_the_sums_leave_out(recorded):
+    shown = tk.spend("provider")
+    html, text = shown._repr_html_(), shown._repr_mimebundle_()["text/plain"]
+    for view in (html, text, shown._repr_markdown_()):
+        assert "Spend by provider" in view and "$0.4" in view
+        assert "1 answered without a known price" in view
+    assert "unknown" in tk.spend("model")._repr_html_(), "q/x has no price, and so no sum"
+    assert "$0.000001" in tk.spend("day", since="2026-11-21")._repr_html_()
+    assert "No live call" in tk.spend(since="2030-01-01")._repr_html_()
+    assert "several rows" in tk.spend("tag")._repr_html_()
+    assert type(shown[["provider", "calls"]]).__name__ == "DataFrame"
+    shown.columns = [f"<b>{name}" for name in shown.columns]
+    assert "<b>" not in shown._repr_html_() and "Spend by" not in shown._repr_html_()
+
+
+def test_names_on_the_view_are_text(home):
+    record(1, "0.1", provider="<script>", model="<script>/m")
+    for by in ("provider", "model", ["provider", "model"]):
+        assert "<script" not in tk.spend(by)._repr_html_()
+
+
 def test_calls_of_earlier_versions_count_with_their_reported_cost(home):
     record(1, None, cost_usd=Decimal("0.1"), cost_source=None, cost_reported_usd=Decimal("0.3"))
     frame = tk.spend("provider")

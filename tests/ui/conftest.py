@@ -52,7 +52,7 @@ def toolkit(mock: MockProvider) -> Toolkit:
 def recorded(toolkit: Toolkit, mock: MockProvider) -> Toolkit:
     """The same with calls in its ledger: good ones, a refused one, a board."""
     mock.default = Answer(text="The sky is blue.", reasoning="Think of light.")
-    start_board(toolkit, "Why is the sky blue?", ["mock/mock-small", "mock/mock-large"]).wait(30)
+    start_board(toolkit, "Why is the sky blue?", ["mock/mock-small", "mock/mock-large"]).wait(120)
     mock.enqueue("no such thing here", status=404)
     with contextlib.suppress(ToolkitError):
         toolkit.complete("mock/missing", "Hello")
@@ -65,7 +65,7 @@ def open_page() -> Callable[..., AppTest]:
     """Draw a page by its file name; `query` is the address's query."""
 
     def draw(name: str, **query: str | list[str]) -> AppTest:
-        app = AppTest.from_file(str(PAGES / "frame.py"), default_timeout=30)
+        app = AppTest.from_file(str(PAGES / "frame.py"), default_timeout=120)
         app.switch_page(f"{name}.py")
         for key, value in query.items():
             app.query_params[key] = value

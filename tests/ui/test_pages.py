@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.servers import Answer
+from toolkit.calls.attempt_spec import marked_source
 from toolkit.compare.board_history import votes_of
 from toolkit.errors import StoreCorrupt
 from toolkit.ui.compare.session import CompareState
@@ -96,6 +97,31 @@ def test_calls_lists_requests_with_prompt_and_answer_and_sums_them_up(recorded, 
     assert "Why is the sky blue?" in list(table["Prompt"])
     assert "The sky is blue." in list(table["Answer"])
     assert "time_bucket" in "".join(code.value for code in app.code)
+
+
+def test_the_demo_history_is_drawn_until_there_are_calls_of_ones_own(toolkit, open_page):
+    with marked_source("demo"):
+        for number in range(3):
+            toolkit.complete("mock/mock-small", f"Demo {number}", origin="demo")
+    app = open_page("calls")
+    assert not app.exception
+    assert "**3** requests" in words(app) and "Calls of the demo history" in words(app)
+    assert "list_contains(['demo'], source)" in "".join(code.value for code in app.code)
+    home = open_page("home")
+    assert "Compare two models now, no key needed" in labels(home)
+    assert "demo history" in " ".join(link.proto.label for link in home.get("page_link"))
+
+    toolkit.complete("mock/mock-small", "Mine")
+    app = open_page("calls")
+    assert "**1** request " in words(app) and "Calls of the demo history" not in words(app)
+    app = open_page("calls", source="demo")
+    assert "**3** requests" in words(app)
+    assert metrics(open_page("home"))["Requests"] == "1"
+
+    app.button(key="remove-demo").click().run()
+    assert not app.exception
+    assert list(toolkit.calls()["source"]) == ["live"]
+    assert "**1** request " in words(open_page("calls"))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def read_spend(
         InvalidInput: unknown grouping.
         StoreError: the database cannot be read.
     """
-    import pandas as pd
+    from toolkit.pricing.spend_table import SpendTable
 
     keys = [by] if isinstance(by, str) else list(dict.fromkeys(by))
     for key in keys:
@@ -89,7 +89,7 @@ def read_spend(
     if not keys:
         raise InvalidInput("spend needs at least one grouping", hint='Use by=["provider"].')
     rows = store.rows(*spend_by(keys, since, until))
-    return pd.DataFrame(rows, columns=[*keys, *COLUMNS])
+    return SpendTable(rows, columns=[*keys, *COLUMNS])
 
 
 def read_spent(store: Store, cap: Cap, since: datetime | None, until: datetime) -> Decimal:

@@ -168,8 +168,13 @@ def new_boards(since: datetime) -> Query:
 
 
 def any_call() -> Query:
-    """One row where anything was ever called."""
-    return Query("SELECT 1 AS found FROM calls LIMIT 1")
+    """One row where anything was ever called; the demo history does not count."""
+    return Query("SELECT 1 AS found FROM calls WHERE source IS DISTINCT FROM 'demo' LIMIT 1")
+
+
+def demo_call() -> Query:
+    """One row where there is a demo history."""
+    return Query("SELECT 1 AS found FROM calls WHERE source = 'demo' LIMIT 1")
 
 
 def find_models(text: str) -> Query:

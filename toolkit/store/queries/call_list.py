@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from toolkit.store.queries.filters import NO_MEASUREMENT, CallFilter
+from toolkit.store.queries.filters import LIVE, NO_MEASUREMENT, CallFilter
 from toolkit.store.queries.query import Query
 
 SPANS: Final[Mapping[str, timedelta]] = {
@@ -68,7 +68,7 @@ def requests(chosen: CallFilter, page: int = 1) -> Query:
 
 
 def summary(chosen: CallFilter) -> Query:
-    """Counts, spend, errors and TTFT of what is shown."""
+    """Counts, spend, errors and TTFT of what is shown; of live calls unless a source is chosen."""
     where, values = chosen.where()
     return Query(
         "SELECT count(*) AS attempts, count(*) FILTER (attempt = 1) AS requests,\n"
@@ -81,7 +81,7 @@ def summary(chosen: CallFilter) -> Query:
         "  quantile_cont(ttft_ms, 0.95) FILTER (status = 'ok') AS ttft_p95_ms,\n"
         "  count(ttft_ms) FILTER (status = 'ok') AS ttft_n,\n"
         "  min(started_at) AS first_at, max(started_at) AS last_at\n"
-        f"FROM calls\nWHERE source = 'live' AND {where}",
+        f"FROM calls\nWHERE {_counted(chosen)} AND {where}",
         values,
     )
 
@@ -90,9 +90,9 @@ def facets(chosen: CallFilter) -> Query:
     """How many calls of this stretch of time each value of each filter has."""
     where, values = everything_of(chosen).where()
     return Query(
-        "SELECT provider, model, origin, status, error_code, count(*) AS n\nFROM calls\n"
+        "SELECT provider, model, origin, source, status, error_code, count(*) AS n\nFROM calls\n"
         f"WHERE {where}\nGROUP BY GROUPING SETS (\n"
-        "  (provider), (model), (origin), (status), (error_code)\n)\nORDER BY n DESC",
+        "  (provider), (model), (origin), (source), (status), (error_code)\n)\nORDER BY n DESC",
         values,
     )
 
@@ -116,7 +116,7 @@ def by_time(chosen: CallFilter, bucket_s: int) -> Query:
         f"SELECT time_bucket(INTERVAL '{bucket_s:d} seconds', started_at) AS bucket_at,\n"
         f"  {bucket_s:d} AS bucket_s, count(*) AS n,\n"
         "  count(*) FILTER (status = 'error') AS failed\n"
-        f"FROM calls\nWHERE source = 'live' AND {where}\nGROUP BY 1 ORDER BY 1",
+        f"FROM calls\nWHERE {_counted(chosen)} AND {where}\nGROUP BY 1 ORDER BY 1",
         values,
     )
 
@@ -140,7 +140,7 @@ def latencies(chosen: CallFilter, column: str = "ttft_ms") -> Query:
     name = _checked(column)
     return Query(
         f"SELECT model, {name}\nFROM calls\n"
-        f"WHERE source = 'live' AND {name} IS NOT NULL AND {_asked(chosen)} AND {where}\n"
+        f"WHERE {_counted(chosen)} AND {name} IS NOT NULL AND {_asked(chosen)} AND {where}\n"
         f"ORDER BY started_at DESC LIMIT {SAMPLE_SHOWN}",
         values,
     )
@@ -155,7 +155,7 @@ def percentiles(chosen: CallFilter, bucket_s: int, column: str = "ttft_ms") -> Q
         f"  {bucket_s:d} AS bucket_s, count(*) AS n,\n"
         f"  quantile_cont({name}, 0.5) AS p50_ms, quantile_cont({name}, 0.95) AS p95_ms,\n"
         f"  max({name}) AS max_ms\nFROM calls\n"
-        f"WHERE source = 'live' AND {name} IS NOT NULL AND {_asked(chosen)} AND {where}\n"
+        f"WHERE {_counted(chosen)} AND {name} IS NOT NULL AND {_asked(chosen)} AND {where}\n"
         "GROUP BY 1\nORDER BY 1",
         values,
     )
@@ -168,7 +168,7 @@ def errors(chosen: CallFilter, bucket_s: int) -> Query:
         f"SELECT time_bucket(INTERVAL '{bucket_s:d} seconds', started_at) AS bucket_at,\n"
         f"  {bucket_s:d} AS bucket_s, coalesce(error_code, 'unknown') AS error_code,\n"
         f"  count(*) AS n\nFROM calls\n"
-        f"WHERE source = 'live' AND status = 'error' AND {_asked(chosen)} AND {where}\n"
+        f"WHERE {_counted(chosen)} AND status = 'error' AND {_asked(chosen)} AND {where}\n"
         "GROUP BY 1, 2, 3\nORDER BY 1, 3",
         values,
     )
@@ -177,6 +177,11 @@ def errors(chosen: CallFilter, bucket_s: int) -> Query:
 def _asked(chosen: CallFilter) -> str:
     """Health probes and load tests are in no statistics but their own."""
     return "true" if chosen.origin or chosen.origin_id else NO_MEASUREMENT
+
+
+def _counted(chosen: CallFilter) -> str:
+    """Live calls are counted; others only where their source is asked for, and then alone."""
+    return "true" if chosen.source else LIVE
 
 
 def how_many() -> Query:

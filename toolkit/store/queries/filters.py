@@ -61,6 +61,7 @@ class CallFilter:
         status: `ok`, `error` or `cancelled`.
         origin: what made the call.
         origin_id: the board, eval run, ... that the call belongs to.
+        source: `live`, `record`, `replay`, `cache` or `demo`.
         error_code: code of the error.
         tag: `key=value`, a tag that the call carries.
         since: the oldest moment, or how long ago; inclusive.
@@ -74,6 +75,7 @@ class CallFilter:
     status: Values = None
     origin: Values = None
     origin_id: str | None = None
+    source: Values = None
     error_code: Values = None
     tag: Values = None
     since: datetime | timedelta | None = None
@@ -85,7 +87,7 @@ class CallFilter:
         """Return the condition over `calls` with placeholders, and the values it binds."""
         terms: list[str] = []
         values: list[Any] = []
-        for column in ("provider", "status", "origin", "origin_id", "error_code"):
+        for column in ("provider", "status", "origin", "origin_id", "source", "error_code"):
             value: Values = getattr(self, column)
             if value is not None and value != ():
                 is_one = isinstance(value, str)
@@ -114,7 +116,7 @@ class CallFilter:
     def label(self) -> str:
         """What is selected, for the title of a chart; without the time span."""
         named = [_joined(self.model or self.provider) or "all models"]
-        chosen = (self.origin, self.status, self.error_code, self.tag)
+        chosen = (self.origin, self.source, self.status, self.error_code, self.tag)
         named += [_joined(value) for value in chosen if value]
         if self.origin_id:
             named.append(f"one {_joined(self.origin) or 'board'}")

@@ -28,10 +28,13 @@ _FACETS: Final[Mapping[str, tuple[str, str]]] = {
     "model": ("Model", ":material/deployed_code:"),
     "origin": ("Origin", ":material/route:"),
     "tag": ("Tag", ":material/sell:"),
+    "source": ("Source", ":material/input:"),
 }
 _COLUMNS: Final = (*_FACETS, "error_code")
 _KEYS: Final = {"status": "state", "error_code": "cause"}
 _MOST_VALUES: Final = 40
+LIVE_SOURCE: Final = "live"
+DEMO_SOURCE: Final = "demo"
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -96,7 +99,7 @@ def read_counts(reader: Reader, chosen: CallFilter) -> Counts:
     """How many calls each value of each filter has within the chosen time."""
     counts: dict[str, dict[str, int]] = {name: {} for name in _COLUMNS}
     for row in queries.facets(chosen).rows(reader):
-        for column in ("provider", "model", "origin", "status", "error_code"):
+        for column in ("provider", "model", "origin", "source", "status", "error_code"):
             if row[column] is not None:
                 counts[column][str(row[column])] = int(row["n"])
     counts["tag"] = {str(row["value"]): int(row["n"]) for row in queries.tags(chosen).rows(reader)}
@@ -106,15 +109,20 @@ def read_counts(reader: Reader, chosen: CallFilter) -> Counts:
 def chosen_facets(chosen: CallFilter, counts: Counts) -> CallFilter:
     """Draw one popover per filter, all in one on a phone, and return the whole filter."""
     values: dict[str, tuple[str, ...]] = {}
+    facets = dict(_FACETS)
+    if not counts["source"].keys() - {LIVE_SOURCE} and not _named("source"):
+        del facets["source"]  # a filter with one value chooses nothing
     if is_phone():
         with st.popover("Filter", icon=":material/filter_list:"):
-            for column, (title, _) in _FACETS.items():
+            for column, (title, _) in facets.items():
                 st.caption(title)
                 values |= _choices(column, title, counts)
     else:
-        for column, (title, icon) in _FACETS.items():
+        for column, (title, icon) in facets.items():
             with st.popover(_label(column, title), icon=icon, key=f"filter-{column}"):
                 values |= _choices(column, title, counts)
+    if not values.get("source") and set(counts["source"]) == {DEMO_SOURCE}:
+        values["source"] = (DEMO_SOURCE,)  # until there is a call of the user's own
     return replace(chosen, **values)  # type: ignore[arg-type]
 
 
@@ -186,7 +194,7 @@ _VIEWS: Final = NamedEntries(FILE, "view")
 # The filters in the address; the opened call and the page of the list are no part of a view.
 _BOUND: Final = ("text", "span")
 _OWN: Final = (
-    "state", "cause", "provider", "model", "origin", "tag", "board", "from", "to",
+    "state", "cause", "provider", "model", "origin", "source", "tag", "board", "from", "to",
 )  # fmt: skip
 
 View = Mapping[str, Sequence[str]]

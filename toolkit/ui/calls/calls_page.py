@@ -10,12 +10,14 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit import charts
+from toolkit.errors import ToolkitError
 from toolkit.files import csv_of
 from toolkit.store.queries import call_list as queries
 from toolkit.store.queries.filters import CallFilter
 from toolkit.toolkit import Toolkit
 from toolkit.ui.calls.call_detail import draw_request
 from toolkit.ui.calls.call_filters import (
+    DEMO_SOURCE,
     chosen_facets,
     chosen_time,
     clear_filters,
@@ -26,7 +28,7 @@ from toolkit.ui.calls.call_table import draw_requests, totals_sentence
 from toolkit.ui.compare.session import compare_state
 from toolkit.ui.components.chart_block import draw_bare, draw_sources
 from toolkit.ui.components.format import count
-from toolkit.ui.components.page_head import empty, page_head
+from toolkit.ui.components.page_head import empty, leave_notice, page_head
 from toolkit.ui.components.theme import is_phone
 from toolkit.ui.home.first_use import ask_two_models
 
@@ -107,6 +109,8 @@ def draw_calls(toolkit: Toolkit) -> None:
         draw_export(toolkit, chosen)
     if chosen.origin_id:
         _draw_board_note()
+    if chosen.source == (DEMO_SOURCE,):
+        _draw_demo_note(toolkit)
     if opened and is_phone():
         _draw_panel(toolkit, opened)
         return
@@ -201,3 +205,26 @@ def _draw_board_note() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Showing the calls of one board.", width="content")
         st.button("Show all", type="tertiary", on_click=lambda: st.query_params.pop("board", None))
+
+
+def _draw_demo_note(toolkit: Toolkit) -> None:
+    """Say that these calls are the demo's, and offer to remove them."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "Calls of the demo history. They count in no other figure, and "
+            "`toolkit demo --remove-history` removes them.",
+            width="content",
+        )
+        st.button("Remove the demo history", type="tertiary", on_click=_remove_demo,
+                  args=(toolkit,), key="remove-demo")  # fmt: skip
+
+
+def _remove_demo(toolkit: Toolkit) -> None:
+    st.session_state.pop("source", None)
+    st.query_params.pop("source", None)
+    try:
+        removed = toolkit.store.remove_demo()
+    except ToolkitError as error:
+        leave_notice(str(error))
+        return
+    leave_notice(f"{count(removed)} calls of the demo removed.")

@@ -76,7 +76,7 @@ class Tile:
     help: str
 
 
-def draw_first_start(toolkit: Toolkit) -> None:
+def draw_first_start(toolkit: Toolkit, *, has_demo: bool = False) -> None:
     """What this is, and one button to a real answer; then the next step."""
     with page_head("Home"):
         pass
@@ -87,6 +87,12 @@ def draw_first_start(toolkit: Toolkit) -> None:
     ask_two_models(toolkit, compare_state())
     st.caption("A small model runs on this machine's own processor; no data leaves it.")
     st.page_link("providers.py", label="Or add a provider and its key first", icon=":material/key:")
+    if has_demo:
+        st.page_link(
+            "calls.py",
+            label="A demo history is on the page Calls, with its charts",
+            icon=":material/bar_chart:",
+        )
 
 
 def draw_home(toolkit: Toolkit) -> None:
