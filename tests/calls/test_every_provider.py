@@ -333,7 +333,8 @@ async def call_both(by: Asking, kind: str, model: str) -> tuple[Any, Any, str]:
 
 
 def script(server: MockProvider, kind: str, model: str) -> None:
-    """Have the server answer once whole and once streamed."""
+    """Have the server answer once whole and once streamed, and nothing of an earlier test."""
+    server.forget()
     server.requests.clear()
     for stream in (False, True):
         body, media_type = answer(kind, model, stream=stream)
