@@ -12,12 +12,15 @@ import keyring
 import pytest
 import uvicorn
 
+from tests.api.every_api import gateway
 from tests.servers import MockProvider
 from toolkit.api.bearer_tokens import BearerTokens
 from toolkit.api.http_app import build_app
 from toolkit.api.http_server import open_socket, server_config
 from toolkit.keys import os_keyring
 from toolkit.toolkit import Toolkit, current
+
+__all__ = ["gateway"]  # a fixture for the tests of this folder
 
 
 @dataclass

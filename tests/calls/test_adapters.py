@@ -14,6 +14,7 @@ import pytest
 from tests.servers.mock_provider import MockProvider
 from toolkit.calls.adapters import OutgoingRequest, RequestNotBuilt, write_request
 from toolkit.calls.adapters.library import load
+from toolkit.calls.adapters.request import ContentNotTaken
 from toolkit.secret import Secret
 
 KEY = "sk-" + "k" * 40
@@ -256,6 +257,11 @@ def test_the_adapter_writes_what_acompletion_sends(provider: str) -> None:
                 try:
                     ours = write(provider, model, base_url, asked)
                 except RequestNotBuilt as refused:
+                    # Wanted: litellm leaves out a picture that a class has no place for.
+                    if isinstance(refused.reason, ContentNotTaken):
+                        assert PIXEL.partition(",")[2].encode() not in theirs.body
+                        compared += 1
+                        continue
                     problems.append(f"refused here: {refused}")
                     continue
                 compared += 1

@@ -218,21 +218,32 @@ def test_the_active_span_of_the_program_is_the_parent(home, provider, monkeypatc
 def test_a_provider_learns_the_trace_only_where_that_is_set(
     home, provider, monkeypatch, is_asked_for
 ):
+    kept = InMemorySpanExporter()
     program = TracerProvider()
+    program.add_span_processor(SimpleSpanProcessor(kept))
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", program)
+    monkeypatch.setenv("TOOLKIT_RETRY_INITIAL_S", "0")
     if is_asked_for:
         monkeypatch.setenv("TOOLKIT_OTLP_PROPAGATE", "1")
     toolkit = opened(home, provider)
+    provider.enqueue(status=500)
     with program.get_tracer("program").start_as_current_span("its own work") as work:
         toolkit.complete("mock/m", PROMPT)
         with toolkit.stream("mock/m", PROMPT) as stream:
             "".join(stream)
-    toolkit.complete("mock/m", PROMPT)  # no span is active
+    toolkit.complete("mock/m", PROMPT)  # no span is active: a trace of its own begins
     toolkit.close()
+    sent = [request.headers.get("traceparent", "") for request in provider.requests]
+    if not is_asked_for:
+        assert sent == ["", "", "", ""]
+        return
+    attempts = [span for span in kept.get_finished_spans() if span.name.startswith("attempt")]
+    names = [f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01" for span in attempts]
+    assert sent == names  # each attempt's own span, the first of a retried request included
+    assert len(set(names)) == 4
     context = work.get_span_context()
-    expected = f"00-{context.trace_id:032x}-{context.span_id:016x}-" if is_asked_for else ""
-    sent = [request.headers.get("traceparent", "")[:53] for request in provider.requests]
-    assert sent == [expected, expected, ""]
+    inside = [span.context.trace_id == context.trace_id for span in attempts]
+    assert inside == [True, True, True, False]
 
 
 def test_a_call_of_plain_litellm_code_is_a_span(lab, collector):
@@ -339,6 +350,23 @@ def test_recorded_calls_are_exported_as_spans(home, provider, tmp_path, suffix):
     assert [span.parent_id for span in spans] == [request.span_id] * 2 + [""]
     assert request.attributes["toolkit.request_id"] == reply.request_id
     assert request.attributes["gen_ai.usage.output_tokens"] == reply.usage.output_tokens
+    for span in spans:
+        server = (span.attributes["server.address"], span.attributes["server.port"])
+        assert server == ("127.0.0.1", provider.port)
+
+
+def test_calls_that_are_exported_later_have_the_spans_that_were_exported_live(
+    lab, collector, tmp_path
+):
+    lab.complete("mock/m", PROMPT)
+    lab.close()
+    file = tmp_path / "calls.pb"
+    assert run("calls", "export", str(file), "--otlp").returncode == 0
+    live, later = (
+        {(span.name, span.trace_id, span.span_id, span.parent_id) for span in spans}
+        for spans in (collector.spans(), spans_of(file.read_bytes()))
+    )
+    assert later and later <= live
 
 
 def test_content_is_in_the_file_when_asked_for(home, provider, tmp_path):

@@ -29,8 +29,11 @@ from toolkit.api.formats.model_request import ModelRequest
 from toolkit.api.formats.ollama_format import (
     OllamaBody,
     OllamaChatBody,
+    OllamaEmbedBody,
     OllamaFormat,
     OllamaGenerateBody,
+    OllamaShowBody,
+    ollama_vectors,
 )
 from toolkit.api.formats.response_events import ResponsesFormat
 from toolkit.api.formats.responses_format import ResponsesBody
@@ -75,14 +78,24 @@ def _add_models(router: APIRouter, calls: ModelCalls) -> None:
 
     @router.get("/v1/models/{model_id:path}", summary="One model")
     def show_model(model_id: str, token: BearerToken = _MAY_CALL) -> dict[str, Any]:
-        if token.may_call(model_id) and calls.can_call(model_id):
-            return _model_json(model_id)
-        near = [name for name in calls.similar_models(model_id) if token.may_call(name)]
-        meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise ModelNotFound(
-            f"there is no model {short(model_id)} that this token may call",
-            hint=f"{meant}GET /v1/models lists them. Names are `provider/model`.",
-        )
+        _require_callable(calls, model_id, token)
+        return _model_json(model_id)
+
+
+def _require_callable(calls: ModelCalls, name: str, token: BearerToken) -> None:
+    """Refuse a name under which this token can call nothing.
+
+    Raises:
+        ModelNotFound: the hint names similar ones.
+    """
+    if token.may_call(name) and calls.can_call(name):
+        return
+    near = [known for known in calls.similar_models(name) if token.may_call(known)]
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise ModelNotFound(
+        f"there is no model {short(name)} that this token may call",
+        hint=f"{meant}GET /v1/models lists them. Names are `provider/model`.",
+    )
 
 
 def _model_json(name: str) -> dict[str, Any]:
@@ -199,6 +212,9 @@ def _add_ollama(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/api/chat", summary="Chat (Ollama)", **_body(OllamaChatBody))
     async def ollama_chat(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, OllamaChatBody)
+        if (loaded := body.loaded()) is not None:
+            _require_callable(calls, body.model, token)
+            return json_response(loaded)
         return await calls.answer(
             translate(body.to_request), http, token, OllamaFormat(is_chat=True)
         )
@@ -206,6 +222,9 @@ def _add_ollama(router: APIRouter, calls: ModelCalls) -> None:
     @router.post("/api/generate", summary="Completion (Ollama)", **_body(OllamaGenerateBody))
     async def ollama_generate(http: Request, token: BearerToken = _MAY_CALL) -> Response:
         body = await read_body(http, token, OllamaGenerateBody)
+        if (loaded := body.loaded()) is not None:
+            _require_callable(calls, body.model, token)
+            return json_response(loaded)
         return await calls.answer(
             translate(body.to_request), http, token, OllamaFormat(is_chat=False)
         )
@@ -214,6 +233,24 @@ def _add_ollama(router: APIRouter, calls: ModelCalls) -> None:
     def ollama_tags(token: BearerToken = _MAY_CALL) -> dict[str, Any]:
         names = [name for name in calls.models() if token.may_call(name)]
         return {"models": [_ollama_model(name) for name in names]}
+
+    @router.post("/api/embed", summary="Vectors of texts (Ollama)", **_body(OllamaEmbedBody))
+    async def ollama_embed(http: Request, token: BearerToken = _MAY_CALL) -> Response:
+        body = await read_body(http, token, OllamaEmbedBody)
+        return await calls.embed(body.to_body(), http, token, ollama_vectors)
+
+    @router.post("/api/show", summary="One model (Ollama)", **_body(OllamaShowBody))
+    async def ollama_show(http: Request, token: BearerToken = _MAY_CALL) -> dict[str, Any]:
+        body = await read_body(http, token, OllamaShowBody)
+        name = body.model or body.name
+        _require_callable(calls, name, token)
+        abilities = await asyncio.to_thread(calls.abilities, name)
+        details = _ollama_model(name)["details"]
+        return {"details": details, "model_info": {}, "capabilities": ["completion", *abilities]}
+
+    @router.get("/api/ps", summary="Models in memory: none, providers keep them (Ollama)")
+    def ollama_ps(token: BearerToken = _MAY_CALL) -> dict[str, Any]:
+        return {"models": []}
 
     @router.get("/api/version", summary="Version (Ollama)")
     def ollama_version(token: BearerToken = _MAY_CALL) -> dict[str, str]:

@@ -40,7 +40,7 @@ _ENDPOINTS: Final = frozenset(
     (
         *("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings"),
         *("/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/health", "/metrics"),
-        *("/api/chat", "/api/generate", "/api/tags"),
+        *("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/ps"),
     )
 )
 

@@ -65,7 +65,7 @@ from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
     from toolkit.calls.client import ReplyStream
-    from toolkit.records import Reply
+    from toolkit.records import Embedding, Reply
     from toolkit.toolkit import Toolkit
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ _log = logging.getLogger("toolkit")
 
 _MAX_WAITING: Final = 256 * 1024  # characters of a stream that its client has not read yet
 _MODELS_TTL_S: Final = 5.0
+_ABILITIES: Final = {"tools": "tools", "vision": "vision", "reasoning": "thinking"}
 _THINKING_TYPES: Final = ("anthropic", "bedrock", "vertex_ai")
 
 
@@ -139,6 +140,15 @@ class ModelCalls:
     def similar_models(self, name: str) -> list[str]:
         """Models whose names are like that of one that cannot be called."""
         return similar_models(name, self.models())
+
+    def abilities(self, name: str) -> list[str]:
+        """What the catalog says that a model can do, in Ollama's words."""
+        model = (self.toolkit.chains.find(name) or (name,))[0]
+        try:
+            known = set(self.toolkit.catalog.capabilities(model))
+        except ToolkitError:
+            return []
+        return [theirs for ours, theirs in _ABILITIES.items() if ours in known]
 
     def takes_thinking(self, name: str) -> bool:
         """Whether the first model behind a name takes Anthropic's `thinking`."""
@@ -273,8 +283,14 @@ class ModelCalls:
         """End what is still under way for no client."""
         await self._shadow.aclose()
 
-    async def embed(self, body: EmbeddingBody, http: Request, token: BearerToken) -> Response:
-        """The vectors of texts.
+    async def embed(
+        self,
+        body: EmbeddingBody,
+        http: Request,
+        token: BearerToken,
+        write: Callable[[Embedding], dict[str, Any]] | None = None,
+    ) -> Response:
+        """The vectors of texts, in OpenAI's form or as `write` puts them.
 
         Raises:
             ToolkitError: as `answer`.
@@ -286,7 +302,8 @@ class ModelCalls:
         options.pop("on_unsupported")
         call = self.toolkit.aembed(body.model, texts, **request.params, **options)
         made = await unless_gone(http, asyncio.ensure_future(call))
-        return json_response(embeddings_json(made, body.encoding_format), reply_headers(made))
+        content = write(made) if write else embeddings_json(made, body.encoding_format)
+        return json_response(content, reply_headers(made))
 
     async def _options(
         self, request: ModelRequest, http: Request, token: BearerToken

@@ -54,7 +54,7 @@ class AttemptDeps:
     ledger: CallRecorder
     identities: Identities
     lag: LagMeter = field(default_factory=LagMeter)
-    trace_headers: Callable[[str], Mapping[str, str]] = lambda request_id: {}
+    trace_headers: Callable[[str, str], Mapping[str, str]] = lambda request_id, call_id: {}
 
 
 class Attempt:
@@ -167,7 +167,7 @@ class Attempt:
         record = self.record
         guard = Guard(self._tools.sessions, local=self.this.provider.is_local)
         headers = written.headers
-        if traced := self._tools.trace_headers(self.request.request_id):
+        if traced := self._tools.trace_headers(self.request.request_id, self.call_id):
             headers = {**traced, **headers}
         await guard.exchange(record, written.url, headers, written.body, written.method)
         if record.status is None or record.status >= 400:

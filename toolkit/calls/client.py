@@ -69,7 +69,8 @@ class Client:
         prepare: awaited with each model's name before it is resolved (a local server starts).
         find_limiter: keeps the rate limits elsewhere, for a process that shares them with others;
             None: in this client.
-        trace_headers: id of a request -> headers that name its trace to the provider.
+        trace_headers: ids of a request and of its attempt -> headers that name the attempt's
+            span to the provider.
         similar: models whose names are like that of one that does not exist; the hint names them.
     """
 
@@ -86,7 +87,7 @@ class Client:
         expand: Callable[[ChatRequest, bool], ChatRequest] = lambda request, keep_first: request,
         prepare: Callable[[str], Awaitable[None]] | None = None,
         find_limiter: Callable[[RateLimit], Limiter] | None = None,
-        trace_headers: Callable[[str], Mapping[str, str]] = lambda request_id: {},
+        trace_headers: Callable[[str, str], Mapping[str, str]] = lambda request_id, call_id: {},
         similar: Callable[[str], Sequence[str]] = lambda model: (),
     ) -> None:
         self._resolve = resolve

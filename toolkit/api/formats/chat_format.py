@@ -15,7 +15,9 @@ from toolkit.api.formats.model_request import (
     MAX_MESSAGES,
     ModelRequest,
     collect_labels,
+    messages_of_functions,
     model_params,
+    tools_of_functions,
 )
 from toolkit.api.formats.unsupported_parameters import UnsupportedPolicy
 from toolkit.calls.parsers.parsed_response import ToolDraft
@@ -74,11 +76,19 @@ class ChatBody(BaseModel):
             InvalidInput: a field is not the client's to set.
         """
         own = {"user", "metadata", "on_unsupported"}
-        fields = self.model_dump(exclude=own, exclude_none=True) | (self.model_extra or {})
+        extra = self.model_extra or {}
+        given = self.model_dump(exclude=own, exclude_none=True) | extra
+        fields = tools_of_functions(given)
+        # Some clients always send the field; providers refuse an empty list and a choice from it.
+        empty = [name for name in ("tools", "tool_choice") if name in fields]
+        empty = empty if fields.get("tools") == [] else []
+        params = model_params({k: v for k, v in fields.items() if k not in empty})
         return ModelRequest(
             model=self.model,
-            messages=self.messages,
-            params=model_params(fields),
+            messages=messages_of_functions(self.messages),
+            params=params,
+            left_out=tuple(empty),
+            has_functions=bool(extra.get("functions")),
             stream=bool(self.stream),
             with_usage=bool((self.stream_options or {}).get("include_usage")),
             labels=collect_labels(self.user, self.metadata),
@@ -97,11 +107,20 @@ class ChatFormat:
 
     def whole(self, reply: Reply) -> dict[str, Any]:
         """A whole reply as a `chat.completion`."""
-        return completion_json(reply)
+        body = completion_json(reply)
+        if self._request.has_functions:
+            body["choices"] = [_with_function_call(choice) for choice in body["choices"]]
+        return body
 
     def writer(self, call_id: str, model: str) -> ChunkWriter:
         """The writer of the chunks."""
-        return ChunkWriter(call_id, model, with_usage=self._request.with_usage)
+        request = self._request
+        return ChunkWriter(
+            call_id,
+            model,
+            with_usage=request.with_usage,
+            has_functions=request.has_functions,
+        )
 
 
 def usage_json(usage: Usage) -> dict[str, Any] | None:
@@ -145,6 +164,16 @@ def _choice(answer: Answer) -> dict[str, Any]:
         "finish_reason": answer.finish_reason,
         "logprobs": _logprobs(answer.logprobs),
     }
+
+
+def _with_function_call(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice whose tool call is a function call, of which an answer has one."""
+    message = dict(choice["message"])
+    calls = message.pop("tool_calls", None)
+    if not calls:
+        return dict(choice)
+    message["function_call"] = calls[0].get("function")
+    return {**choice, "message": message, "finish_reason": "function_call"}
 
 
 def _logprobs(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -196,7 +225,9 @@ def _image_url(part: Any) -> str:
 class ChunkWriter:
     """Writes the server-sent events of one streamed completion."""
 
-    def __init__(self, call_id: str, model: str, *, with_usage: bool = False) -> None:
+    def __init__(
+        self, call_id: str, model: str, *, with_usage: bool = False, has_functions: bool = False
+    ) -> None:
         self._head = {
             "id": f"chatcmpl-{call_id}",
             "object": "chat.completion.chunk",
@@ -204,6 +235,7 @@ class ChunkWriter:
             "model": model,
         }
         self._with_usage = with_usage
+        self._has_functions = has_functions
         self._positions: dict[int, int] = {}  # of tool calls, by the provider's index
         self._sent: dict[int, int] = {}  # how many parts of their arguments
 
@@ -222,6 +254,12 @@ class ChunkWriter:
     def _delta(
         self, delta: Mapping[str, Any], finish_reason: str | None = None, index: int = 0
     ) -> bytes:
+        if self._has_functions:
+            if calls := delta.get("tool_calls"):
+                one = [call["function"] for call in calls if call["index"] == 0]
+                delta = {"function_call": one[0]} if one else {}
+            if finish_reason == "tool_calls":
+                finish_reason = "function_call"
         choice = {"index": index, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
         return event({**self._head, "choices": [choice]})
 

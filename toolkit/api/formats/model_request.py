@@ -7,7 +7,7 @@ a key or a header, are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -106,6 +106,7 @@ class ModelRequest:
         labels: the client's own labels, kept with the call.
         on_unsupported: the policy for this request; None: the token's or the gateway's.
         left_out: fields of the body that no provider can be sent; a response header names them.
+        has_functions: whether tools were given as `functions`, and calls are answered so.
     """
 
     model: str
@@ -116,6 +117,7 @@ class ModelRequest:
     labels: dict[str, str] = field(default_factory=dict)
     on_unsupported: UnsupportedPolicy | None = None
     left_out: tuple[str, ...] = ()
+    has_functions: bool = False
 
     def without(self, names: list[str]) -> ModelRequest:
         """The request without some parameters, in `extra_body` as well."""
@@ -177,6 +179,38 @@ def model_params(fields: Mapping[str, Any]) -> dict[str, Any]:
     if extra:
         params["extra_body"] = extra
     return params
+
+
+def tools_of_functions(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with `functions` and `function_call`, OpenAI's first form of tools, as tools."""
+    made = dict(fields)
+    functions, choice = made.pop("functions", None), made.pop("function_call", None)
+    if functions:
+        tools = [{"type": "function", "function": function} for function in functions]
+        made["tools"] = [*(made.get("tools") or ()), *tools]
+        if isinstance(choice, Mapping):
+            made["tool_choice"] = {"type": "function", "function": dict(choice)}
+        elif choice:
+            made["tool_choice"] = choice
+    return made
+
+
+def messages_of_functions(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with function calls and their results as tool calls and theirs."""
+    made: list[dict[str, Any]] = []
+    call_id = ""
+    for at, message in enumerate(messages):
+        if message.get("function_call") and not message.get("tool_calls"):
+            call_id = f"call_{at}"
+            call = {"id": call_id, "type": "function", "function": message["function_call"]}
+            rest = {name: value for name, value in message.items() if name != "function_call"}
+            made.append({**rest, "tool_calls": [call]})
+        elif message.get("role") == "function" and call_id:
+            content = message.get("content")
+            made.append({"role": "tool", "tool_call_id": call_id, "content": content})
+        else:
+            made.append(dict(message))
+    return made
 
 
 def refuse_forbidden(name: str) -> None:

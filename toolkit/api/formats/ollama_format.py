@@ -10,13 +10,15 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from toolkit.api.formats.answer import answers_of
+from toolkit.api.formats.embeddings_format import EmbeddingBody, Text
 from toolkit.api.formats.error_format import ErrorFormat, body_of
 from toolkit.api.formats.messages_format import parse_input
 from toolkit.api.formats.model_request import MAX_MESSAGES, ModelRequest, model_params
+from toolkit.calls.chat_request import MAX_INPUTS
 from toolkit.calls.parsers.parsed_response import ToolDraft
 from toolkit.calls.parsers.stream_parser import Delta
-from toolkit.errors import ToolkitError
-from toolkit.records import Reply
+from toolkit.errors import InvalidInput, ToolkitError
+from toolkit.records import Embedding, Reply
 
 _OPTIONS: Final = {
     "num_predict": "max_tokens",
@@ -36,13 +38,30 @@ _NS: Final = 1_000_000  # nanoseconds in a millisecond
 class OllamaBody(BaseModel):
     """What the bodies of both endpoints have in common."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=512, examples=["local/smollm2-135m"])
     stream: bool | None = None
     format: str | dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     think: StrictBool | str | None = None
+    keep_alive: str | float | None = None
+
+    def _left_out(self) -> tuple[str, ...]:
+        """What steers Ollama's own server, or is not known, and so reaches no provider."""
+        given = {"keep_alive": self.keep_alive, **(self.model_extra or {})}
+        fields = [name for name, value in given.items() if value not in (None, False, "", [])]
+        options = [f"options.{name}" for name in self.options or () if name not in _OPTIONS]
+        return (*fields, *options)
+
+    def loaded(self) -> dict[str, Any] | None:
+        """The answer to a request that only loads or unloads the model; None for another one."""
+        return None
+
+    def _load_answer(self, empty: Mapping[str, Any]) -> dict[str, Any]:
+        reason = "unload" if self.keep_alive in (0, "0", "0s", "0m") else "load"
+        head = {"model": self.model, "created_at": datetime.now(UTC).isoformat()}
+        return {**head, **empty, "done": True, "done_reason": reason}
 
     def _request(self, messages: list[dict[str, Any]], tools: Any = None) -> ModelRequest:
         options = self.options or {}
@@ -66,14 +85,20 @@ class OllamaBody(BaseModel):
             params=model_params(fields),
             stream=self.stream is not False,
             with_usage=True,
+            left_out=self._left_out(),
         )
 
 
 class OllamaChatBody(OllamaBody):
     """The body of `POST /api/chat`."""
 
-    messages: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[dict[str, Any]] = Field(max_length=MAX_MESSAGES)
     tools: list[dict[str, Any]] | None = Field(None, max_length=512)
+
+    def loaded(self) -> dict[str, Any] | None:
+        """The answer to a request without messages, which only loads or unloads the model."""
+        empty = {"message": {"role": "assistant", "content": ""}}
+        return None if self.messages else self._load_answer(empty)
 
     def to_request(self) -> ModelRequest:
         """The request in the internal form.
@@ -81,11 +106,8 @@ class OllamaChatBody(OllamaBody):
         Raises:
             InvalidInput: a field is not the client's to set.
         """
-        messages: list[dict[str, Any]] = []
-        calls: list[str] = []
-        for message in self.messages:
-            messages.append(_message(message, calls))
-        return self._request(messages, self.tools)
+        calls = _Calls()
+        return self._request([_message(message, calls) for message in self.messages], self.tools)
 
 
 class OllamaGenerateBody(OllamaBody):
@@ -93,7 +115,12 @@ class OllamaGenerateBody(OllamaBody):
 
     prompt: str = ""
     system: str | None = None
+    suffix: str | None = None
     images: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=64)
+
+    def loaded(self) -> dict[str, Any] | None:
+        """The answer to a request without a prompt, which only loads or unloads the model."""
+        return None if self.prompt or self.images else self._load_answer({"response": ""})
 
     def to_request(self) -> ModelRequest:
         """The request in the internal form.
@@ -101,34 +128,60 @@ class OllamaGenerateBody(OllamaBody):
         Raises:
             InvalidInput: a field is not the client's to set.
         """
+        if self.suffix:
+            raise InvalidInput("`suffix` is not supported: a chat model cannot fill in the middle")
         system = [{"role": "system", "content": self.system}] if self.system else []
-        user = _message({"role": "user", "content": self.prompt, "images": self.images}, [])
-        return self._request([*system, user])
+        asked = {"role": "user", "content": self.prompt, "images": self.images}
+        return self._request([*system, _message(asked, _Calls())])
 
 
-def _message(message: Mapping[str, Any], calls: list[str]) -> dict[str, Any]:
-    """A message in OpenAI's form; `calls` are the ids given to tool calls so far."""
+class _Calls:
+    """The tool calls of a conversation: Ollama gives them no ids, and names their results."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._open: list[tuple[str, str | None]] = []
+
+    def add(self, given_id: str | None, name: str | None) -> str:
+        """The id of the next call."""
+        call_id = given_id or f"call_{self._count}"
+        self._count += 1
+        self._open.append((call_id, name))
+        return call_id
+
+    def close(self, name: str | None) -> str:
+        """The id of the first call without a result, of that name where there is one."""
+        named = [call for call in self._open if name is not None and call[1] == name]
+        found = next(iter(named or self._open), None)
+        if found is None:
+            return "call_0"
+        self._open.remove(found)
+        return found[0]
+
+
+def _message(message: Mapping[str, Any], calls: _Calls) -> dict[str, Any]:
+    """A message in OpenAI's form; `calls` gives ids to tool calls and their results."""
     role, text = message.get("role"), message.get("content") or ""
     if role == "tool":
-        call_id = message.get("tool_call_id") or (calls.pop(0) if calls else "call_0")
+        name = message.get("tool_name") or message.get("name")
+        call_id = message.get("tool_call_id") or calls.close(name)
         return {"role": "tool", "tool_call_id": call_id, "content": text}
     made: dict[str, Any] = {"role": role, "content": text}
     if images := message.get("images"):
         parts = [{"type": "image_url", "image_url": {"url": _data_url(i)}} for i in images]
         made["content"] = [{"type": "text", "text": text}, *parts]
     if found := message.get("tool_calls"):
-        made["tool_calls"] = [_tool_call(call, calls, i) for i, call in enumerate(found)]
+        made["tool_calls"] = [_tool_call(call, calls) for call in found]
         made["content"] = text or None
     return made
 
 
-def _tool_call(call: Mapping[str, Any], calls: list[str], index: int) -> dict[str, Any]:
+def _tool_call(call: Mapping[str, Any], calls: _Calls) -> dict[str, Any]:
     function = call.get("function") or {}
     arguments = function.get("arguments") or {}
     if not isinstance(arguments, str):
         arguments = orjson.dumps(arguments).decode()
-    call_id = call.get("id") or f"call_{index}"
-    calls.append(call_id)
+    call_id = calls.add(call.get("id"), function.get("name"))
     made = {"name": function.get("name"), "arguments": arguments}
     return {"id": call_id, "type": "function", "function": made}
 
@@ -139,6 +192,36 @@ def _data_url(image: str) -> str:
     kinds = {"/9j/": "jpeg", "iVBOR": "png", "R0lGO": "gif", "UklGR": "webp"}
     kind = next((kind for start, kind in kinds.items() if image.startswith(start)), "png")
     return f"data:image/{kind};base64,{image}"
+
+
+class OllamaEmbedBody(BaseModel):
+    """The body of `POST /api/embed`; what steers Ollama's own server is accepted and not used."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
+
+    model: str = Field(min_length=1, max_length=512, examples=["openai/text-embedding-3-small"])
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
+    dimensions: int | None = Field(None, ge=1, le=65_536)
+
+    def to_body(self) -> EmbeddingBody:
+        """The same request in the form of `POST /v1/embeddings`."""
+        return EmbeddingBody.model_validate(self.model_dump(exclude_none=True))
+
+
+class OllamaShowBody(BaseModel):
+    """The body of `POST /api/show`; older clients call the model `name`."""
+
+    model: str = Field("", max_length=512, examples=["local/smollm2-135m"])
+    name: str = Field("", max_length=512)
+
+
+def ollama_vectors(made: Embedding) -> dict[str, Any]:
+    """Vectors as Ollama lists them."""
+    return {
+        "model": made.model,
+        "embeddings": [list(vector) for vector in made.vectors],
+        "prompt_eval_count": made.usage.input_tokens or 0,
+    }
 
 
 class OllamaFormat:

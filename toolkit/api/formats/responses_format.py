@@ -162,7 +162,10 @@ def _tool_choice(choice: str | Mapping[str, Any] | None) -> Any:
     kind = choice.get("type")
     if kind in ("function", "custom"):
         return {"type": kind, kind: {"name": choice.get("name")}}
-    return choice.get("mode", "auto")  # a list of allowed tools
+    if kind == "allowed_tools":
+        tools = [_tool_choice(tool) for tool in choice.get("tools") or ()]
+        return {"type": kind, kind: {"mode": choice.get("mode", "auto"), "tools": tools}}
+    return choice.get("mode", "auto")
 
 
 # ---- items to messages --------------------------------------------------------------------------

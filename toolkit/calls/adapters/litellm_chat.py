@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from toolkit.calls.adapters.attachments import find_fetched
+from toolkit.calls.adapters.attachments import find_fetched, find_lost
+from toolkit.calls.adapters.conversation import only_allowed_tools, with_readable_calls
 from toolkit.calls.adapters.differences import (
     find_added,
     find_changed,
@@ -34,6 +35,7 @@ from toolkit.calls.adapters.reasoning_state import find_lost_redacted, in_order,
 from toolkit.calls.adapters.request import (
     NO_KEY,
     USER_AGENT,
+    ContentNotTaken,
     FetchedHere,
     HttpRequest,
     OutgoingRequest,
@@ -107,17 +109,21 @@ class _Writer:
         OpenAI-shaped API says that better itself, so such a parameter is sent after all.
         """
         request = self._request
-        given = {k: v for k, v in request.params.items() if k not in ACCOUNT_PARAMS}
+        given = {**(request.params.get("extra_body") or {}), **request.params}
+        given = {k: v for k, v in given.items() if k not in ACCOUNT_PARAMS}
         body, url, headers = self._write_with()
         left_out = find_left_out(self._style, given, body)
         if left_out and self._style == "openai":
             body, url, headers = self._write_with(allowed=left_out)
             left_out = find_left_out(self._style, given, body)
         url = _at_origin(url, request.base_url)
+        encoded = encode_body(body)
+        if lost := find_lost(self._style, request.messages, encoded):
+            raise RequestNotBuilt(ContentNotTaken(lost))
         return HttpRequest(
             url=url,
             headers=without_placeholder_key({"user-agent": USER_AGENT, **headers}),
-            body=encode_body(body),
+            body=encoded,
             style=self._style,
             left_out=tuple(left_out),
             added=tuple(find_added(self._style, given, request.messages, body)),
@@ -149,6 +155,7 @@ class _Writer:
 
         # litellm changes messages in place; the caller's stay as they are.
         messages = copy.deepcopy(in_order(self._style, self._request.messages))
+        messages = with_readable_calls(self._style, messages)
         messages = validate_and_fix_openai_messages(messages)
         messages = self._config.translate_developer_role_to_system_role(messages=messages)
         body, url, headers = self._transform(messages, self._map_params(messages, allowed))
@@ -163,7 +170,7 @@ class _Writer:
         # Copied, because litellm appends to the caller's own list of tools.
         params = {
             name: copy.deepcopy(value)
-            for name, value in request.params.items()
+            for name, value in only_allowed_tools(self._style, request.params).items()
             if name not in _OWN and name not in ACCOUNT_PARAMS
         }
         if self._style == "gemini" and params.get("service_tier") == "auto":

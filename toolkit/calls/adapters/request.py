@@ -147,6 +147,13 @@ class FetchedHere(ValueError):
         super().__init__(f"its API does not take the address {address[:200]}")
 
 
+class ContentNotTaken(ValueError):
+    """A picture, recording, video, file or tool that the provider's API has no place for."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"its API does not take {what} here")
+
+
 class NoEmbeddings(ValueError):
     """The provider's API has no embeddings."""
 

@@ -48,7 +48,7 @@ def write_chat(request: OutgoingRequest) -> HttpRequest:
     body: dict[str, Any] = {
         **(params.get("extra_body") or {}),
         "model": request.model_id.removeprefix(RESPONSES_PREFIX),
-        "input": [item for message in request.messages for item in _items(message)],
+        "input": list(_input_items(request.messages)),
     }
     left_out = []
     for name, value in params.items():
@@ -87,16 +87,28 @@ def _put(body: dict[str, Any], name: str, value: Any) -> None:
         body[_RENAMED.get(name, name)] = value
 
 
+def _input_items(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The input items of a conversation; results of custom tools have a type of their own."""
+    custom = {
+        call.get("id")
+        for message in messages
+        for call in message.get("tool_calls") or ()
+        if call.get("type") == "custom"
+    }
+    for message in messages:
+        if message.get("role") in ("tool", "function"):
+            call_id = message.get("tool_call_id") or message.get("name") or ""
+            yield {
+                "type": f"{'custom_tool' if call_id in custom else 'function'}_call_output",
+                "call_id": call_id,
+                "output": _tool_output(message.get("content")),
+            }
+        else:
+            yield from _items(message)
+
+
 def _items(message: Message) -> Iterator[dict[str, Any]]:
     """The input items that one message becomes."""
-    role = message.get("role")
-    if role in ("tool", "function"):
-        yield {
-            "type": "function_call_output",
-            "call_id": message.get("tool_call_id") or message.get("name") or "",
-            "output": _plain_text(message.get("content")),
-        }
-        return
     yield from _in_order(list(_turn_items(message)), message.get("item_order") or ())
 
 
@@ -106,7 +118,7 @@ def _turn_items(message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
         kept = {name: value for name, value in item.items() if name != "status"}
         yield str(item.get("id") or ""), kept
     content, role = message.get("content"), message.get("role")
-    if content:
+    if content or (content is not None and role != "assistant"):
         yield "text", {"role": role, "content": _content(str(role), content)}
     for call in message.get("tool_calls") or ():
         call_id = call.get("id") or ""
@@ -161,6 +173,15 @@ def _part(part: Any, text_type: str) -> Any:
     return part
 
 
+def _tool_output(content: Any) -> Any:
+    """A result as text, or as parts where it holds a picture or a file."""
+    if isinstance(content, list) and any(
+        isinstance(part, Mapping) and part.get("type") in ("image_url", "file") for part in content
+    ):
+        return _content("user", content)
+    return _plain_text(content)
+
+
 def _plain_text(content: Any) -> str:
     if isinstance(content, str) or content is None:
         return content or ""
@@ -169,15 +190,31 @@ def _plain_text(content: Any) -> str:
 
 
 def _tool(tool: Any) -> Any:
-    """A function without the object around it; any other tool as it is."""
+    """A function or custom tool without the object around it; any other tool as it is."""
     if isinstance(tool, Mapping) and isinstance(tool.get("function"), Mapping):
         return {"type": "function", "strict": None, **tool["function"]}
+    if isinstance(tool, Mapping) and isinstance(tool.get("custom"), Mapping):
+        custom = dict(tool["custom"])
+        if isinstance(form := custom.get("format"), Mapping) and "grammar" in form:
+            custom["format"] = {"type": "grammar", **form["grammar"]}
+        return {"type": "custom", **custom}
     return tool
 
 
 def _tool_choice(value: Any) -> Any:
+    """A choice without the objects around its names."""
+    if isinstance(value, Mapping) and isinstance(value.get("allowed_tools"), Mapping):
+        allowed = value["allowed_tools"]
+        tools = [_named(tool) for tool in allowed.get("tools") or ()]
+        return {"type": "allowed_tools", "mode": allowed.get("mode", "auto"), "tools": tools}
+    return _named(value)
+
+
+def _named(value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
         return {"type": "function", "name": value["function"].get("name")}
+    if isinstance(value, Mapping) and isinstance(value.get("custom"), Mapping):
+        return {"type": "custom", "name": value["custom"].get("name")}
     return value
 
 

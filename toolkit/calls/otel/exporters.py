@@ -11,7 +11,6 @@ import base64
 import json
 import logging
 import threading
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -31,13 +30,13 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     SimpleSpanProcessor,
     SpanExportResult,
 )
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NoOpTracer, Tracer
 
@@ -51,7 +50,7 @@ from toolkit.calls.otel.otel_variables import (
     names_service,
     wants_content,
 )
-from toolkit.calls.otel.spans import Measurements, RequestSpan, write_spans
+from toolkit.calls.otel.spans import Measurements, RequestSpan, SpanIds, write_spans
 from toolkit.records import CALL_COLUMNS, Call
 from toolkit.settings import Settings
 from toolkit.version import __version__
@@ -99,6 +98,9 @@ class Output:
         self, tracer: Tracer, meter: Meter, *, has_content: bool, opened: list[Any], reach: _Reach
     ) -> None:
         self._tracer = tracer
+        self._ids = SpanIds()
+        if isinstance(tracer, SdkTracer):  # this package's own, also of the program's provider
+            tracer.id_generator = self._ids
         self._measurements = Measurements(meter)
         self._has_content = has_content
         self._opened = opened
@@ -106,6 +108,7 @@ class Output:
 
     def write(self, span: RequestSpan, parent: Context | None) -> None:
         """Write one request; `parent` is the context in which it was made."""
+        self._ids.take(span)
         context = write_spans(self._tracer, span, parent=parent, has_content=self._has_content)
         self._measurements.observe(span, context)
 
@@ -277,17 +280,22 @@ def _warn_of_protocol() -> None:
 
 
 def encode_calls(
-    rows: Iterable[Mapping[str, Any]], *, as_json: bool, has_content: bool
+    rows: Iterable[Mapping[str, Any]],
+    servers: Mapping[str, tuple[str, int]],
+    *,
+    as_json: bool,
+    has_content: bool,
 ) -> Iterator[bytes]:
     """Encode recorded calls as OTLP export requests, each with a few hundred requests' spans.
 
     Args:
         rows: rows of `calls`; those of one request become one trace.
+        servers: name of a provider -> host and port, for those that are still known.
         as_json: OTLP's JSON encoding, else protobuf.
         has_content: whether prompts and answers are written, as far as the rows keep them.
     """
     for batch in _batches(rows):
-        message = encode_spans(_spans_of(batch, has_content=has_content))
+        message = encode_spans(_spans_of(batch, servers, has_content=has_content))
         if not as_json:
             yield message.SerializeToString()
             continue
@@ -313,8 +321,13 @@ def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[list[Call]]]:
         yield groups[at : at + _FILE_BATCH]
 
 
-def _spans_of(requests: Iterable[Sequence[Call]], *, has_content: bool) -> Sequence[ReadableSpan]:
-    ids = _RowIds()
+def _spans_of(
+    requests: Iterable[Sequence[Call]],
+    servers: Mapping[str, tuple[str, int]],
+    *,
+    has_content: bool,
+) -> Sequence[ReadableSpan]:
+    ids = SpanIds()
     kept = InMemorySpanExporter()
     provider = TracerProvider(
         sampler=ALWAYS_ON,
@@ -326,30 +339,10 @@ def _spans_of(requests: Iterable[Sequence[Call]], *, has_content: bool) -> Seque
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer(SCOPE, __version__)
     for attempts in requests:
-        ids.take(attempts)
-        write_spans(tracer, RequestSpan.of_rows(attempts), parent=None, has_content=has_content)
+        span = RequestSpan.of_rows(attempts, servers)
+        ids.take(span)
+        write_spans(tracer, span, parent=None, has_content=has_content)
     return kept.get_finished_spans()
-
-
-class _RowIds(IdGenerator):
-    """Ids made of the rows' own: the same rows give the same ids."""
-
-    def __init__(self) -> None:
-        self._trace_id = 0
-        self._span_ids: list[int] = []
-
-    def take(self, attempts: Sequence[Call]) -> None:
-        """Prepare the ids of one request: its own span's first, then those of its attempts."""
-        names = [attempts[0].request_id, *(call.call_id for call in attempts)]
-        digests = [uuid.uuid5(uuid.NAMESPACE_OID, name) for name in names]
-        self._trace_id = digests[0].int
-        self._span_ids = [digest.int & (2**64 - 1) or 1 for digest in digests][::-1]
-
-    def generate_trace_id(self) -> int:
-        return self._trace_id
-
-    def generate_span_id(self) -> int:
-        return self._span_ids.pop()
 
 
 def _with_hexadecimal_ids(content: Any) -> Any:

@@ -7,22 +7,27 @@ backend which sums tokens over spans counts them once.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from toolkit.records import Call, Message, Operation
 
 Attributes = dict[str, AttributeValue]
+
+_SPAN_ID_BITS: Final = 64
 
 # The names of the conventions where they differ from ours.
 _PROVIDER_NAMES: Final[Mapping[str, str]] = {
@@ -82,8 +87,12 @@ class RequestSpan:
     servers: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     @classmethod
-    def of_rows(cls, attempts: Sequence[Call]) -> RequestSpan:
-        """The span of a request of which only the rows are known."""
+    def of_rows(
+        cls,
+        attempts: Sequence[Call],
+        servers: Mapping[str, tuple[str, int]] = MappingProxyType({}),
+    ) -> RequestSpan:
+        """The span of a request of which only the rows are known, and where providers are."""
         last = attempts[-1]
         failed = None if last.status == "ok" else last.error_code or last.status
         return cls(
@@ -94,6 +103,7 @@ class RequestSpan:
             error_code=failed,
             started_ns=_nanoseconds(attempts[0].started_at),
             ended_ns=max(_attempt_end(call) for call in attempts),
+            servers=servers,
         )
 
     @property
@@ -120,6 +130,42 @@ class RequestSpan:
         """The attributes that name the server of a provider."""
         server = self.servers.get(provider)
         return {} if server is None else {"server.address": server[0], "server.port": server[1]}
+
+
+def trace_id_of(request_id: str) -> int:
+    """The id of the trace that a request begins where it is part of no other."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, request_id).int
+
+
+def span_id_of(name: str) -> int:
+    """The id of the span of a request or an attempt, made of the id of the one or the other.
+
+    A provider is told the span of an attempt before that span is written, and rows that are
+    exported later have the spans that were exported live.
+    """
+    return uuid.uuid5(uuid.NAMESPACE_OID, name).int & (2**_SPAN_ID_BITS - 1) or 1
+
+
+class SpanIds(IdGenerator):
+    """Gives spans the ids that their rows stand for."""
+
+    def __init__(self) -> None:
+        self._trace_id = 0
+        self._span_ids: list[int] = []
+
+    def take(self, span: RequestSpan) -> None:
+        """Prepare the ids of one request: its own span's first, then those of its attempts."""
+        names = [span.request_id, *(call.call_id for call in span.attempts)]
+        self._trace_id = trace_id_of(span.request_id)
+        self._span_ids = [span_id_of(name) for name in names][::-1]
+
+    def generate_trace_id(self) -> int:
+        """The trace of a request that is part of no other."""
+        return self._trace_id
+
+    def generate_span_id(self) -> int:
+        """The next span of the request that was taken."""
+        return self._span_ids.pop()
 
 
 def write_spans(

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -150,20 +150,42 @@ class Tracing:
         finally:
             context.detach(token)
 
-    def headers_for(self, request_id: str) -> Mapping[str, str]:
-        """The headers that name the trace of a request to its provider, if that is set.
+    def headers_for(self, request_id: str, call_id: str) -> Mapping[str, str]:
+        """The headers that name the span of an attempt to its provider, if that is set.
 
-        They name the span that was active where the request was made: its own spans are written
-        after it has ended.
+        The span is written after the request has ended, and has its id of the attempt's.
         """
         noted = self._open.get(request_id) if self._settings.otlp_propagate else None
         if noted is None:
             return {}
+        from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+        from toolkit.calls.otel.spans import span_id_of, trace_id_of
+
+        parent = trace.get_current_span(noted.parent).get_span_context()
+        is_part = parent.is_valid  # of a trace that began elsewhere
+        flags = parent.trace_flags if is_part else trace.TraceFlags(trace.TraceFlags.SAMPLED)
+        own = trace.SpanContext(
+            parent.trace_id if is_part else trace_id_of(request_id),
+            span_id_of(call_id),
+            is_remote=False,
+            trace_flags=flags,
+            trace_state=parent.trace_state,
+        )
         headers: dict[str, str] = {}
-        TraceContextTextMapPropagator().inject(headers, noted.parent)  # no baggage
+        context = trace.set_span_in_context(trace.NonRecordingSpan(own))
+        TraceContextTextMapPropagator().inject(headers, context)  # no baggage
         return headers
+
+    def servers_of(self, providers: Iterable[str]) -> Mapping[str, tuple[str, int]]:
+        """Host and port of the server of each provider, as far as they are known."""
+        servers = {}
+        for name in set(providers):
+            with suppress(ToolkitError):  # its entry is not valid any more
+                if (server := self._find_server(name)) is not None:
+                    servers[name] = server
+        return servers
 
     def flush(self) -> None:
         """Write and send what has been observed."""
@@ -205,17 +227,10 @@ class Tracing:
         while (finished := self._waiting.get()) is not None:
             try:
                 span, parent = finished
-                self._require_output().write(self._with_servers(span), parent)
+                servers = self.servers_of(call.provider for call in span.attempts)
+                self._require_output().write(replace(span, servers=servers), parent)
             except Exception as error:  # noqa: BLE001 - OpenTelemetry's trouble is not the call's
                 self._warn_once(f"a span could not be written ({type(error).__name__}: {error})")
-
-    def _with_servers(self, span: RequestSpan) -> RequestSpan:
-        servers = {}
-        for name in {call.provider for call in span.attempts}:
-            with suppress(ToolkitError):  # its entry is not valid any more
-                if (server := self._find_server(name)) is not None:
-                    servers[name] = server
-        return replace(span, servers=servers)
 
     def _require_output(self) -> Output:
         if self._output is None:

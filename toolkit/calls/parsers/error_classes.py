@@ -269,6 +269,8 @@ def _is_empty(reading: ParsedResponse, *, is_stream: bool) -> bool:
 _REFUSED_HINTS: Final = {
     "UnsupportedParams": 'Leave the parameter out, or set `on_unsupported="drop"`.',
     "NoEmbeddings": "Use a provider that serves an embedding model.",
+    "ArgumentsNotObject": "Leave the call and its result out of the conversation, or send `{}`.",
+    "ContentNotTaken": "Leave it out, or call a model whose API takes it.",
     "FetchedHere": "Give the picture or file itself, as a `data:` address in base64.",
 }
 

@@ -159,8 +159,9 @@ def export(  # noqa: PLR0913, PLR0917 - each option is a flag of its own
     which = _filter(provider, model, status, origin, since)
     with opened_toolkit() as toolkit:
         rows = list_calls(toolkit.store, which, limit=2**53)
+        servers = toolkit.tracing.servers_of(row["provider"] for row in rows) if otlp else {}
     if otlp:
-        write_otlp(file, rows[::-1], has_content=content)
+        write_otlp(file, rows[::-1], servers, has_content=content)
     else:
         write_rows(file, rows[::-1], escape_cells=not raw_cells)
     if as_json:
@@ -286,8 +287,16 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]], *, escape_cells: b
             write(stream, rows)
 
 
-def write_otlp(file: Path, rows: Sequence[Mapping[str, Any]], *, has_content: bool) -> None:
+def write_otlp(
+    file: Path,
+    rows: Sequence[Mapping[str, Any]],
+    servers: Mapping[str, tuple[str, int]],
+    *,
+    has_content: bool,
+) -> None:
     """Write recorded calls as OTLP spans: JSON, JSON lines (one request each) or protobuf.
+
+    `servers` has the host and port of the providers that are still known.
 
     Raises:
         InvalidInput: the extension is not supported, the package for it is missing, or the file
@@ -309,7 +318,7 @@ def write_otlp(file: Path, rows: Sequence[Mapping[str, Any]], *, has_content: bo
     from toolkit.calls.otel.exporters import encode_calls, merge
 
     is_json = kind != ".pb"
-    requests = list(encode_calls(rows, as_json=is_json, has_content=has_content))
+    requests = list(encode_calls(rows, servers, as_json=is_json, has_content=has_content))
     with _replaced(file) as stream:
         if kind == ".jsonl":
             stream.write(b"".join(request + b"\n" for request in requests))
