@@ -172,11 +172,18 @@ class Guard:
 
 
 def _with_version(scope: Scope) -> Scope:
-    """The scope of a gateway path under `/v1`, also where the client's base URL lacks it."""
-    path: str = scope["path"]
-    if path.startswith(_GATEWAY_WITHOUT_V1) or (path == "/models" or path.startswith("/models/")):
-        return {**scope, "path": f"/v1{path}", "raw_path": f"/v1{path}".encode()}
-    return scope
+    """The scope of a gateway path under one `/v1`, whatever the client's base URL ends in.
+
+    Without `/v1`, with it in a client that adds its own, or with a slash at the end of the path: a
+    redirect would lose the body.
+    """
+    given: str = scope["path"]
+    path = given.rstrip("/") or "/"
+    if path.startswith("/v1/v1/"):
+        path = path.removeprefix("/v1")
+    elif path.startswith((*_GATEWAY_WITHOUT_V1, "/models/")) or path == "/models":
+        path = f"/v1{path}"
+    return scope if path == given else {**scope, "path": path, "raw_path": path.encode()}
 
 
 def _host_name(host: str) -> str:
@@ -261,6 +268,10 @@ async def _read_body(
 async def _check_body(body: bytes, headers: Headers, form: ErrorFormat) -> JSONResponse | None:
     if not body:
         return None
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        problem = f"send the body without `Content-Encoding: {encoding[:40]}`, as it is"
+        return refuse(415, "ENCODING_NOT_SUPPORTED", problem, form)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and form != "ollama":  # curl's default, in Ollama's own examples
         problem = "send the body as `Content-Type: application/json`"
