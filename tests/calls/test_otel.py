@@ -238,8 +238,10 @@ def test_a_provider_learns_the_trace_only_where_that_is_set(
         assert sent == ["", "", "", ""]
         return
     attempts = [span for span in kept.get_finished_spans() if span.name.startswith("attempt")]
-    names = [f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01" for span in attempts]
-    assert sent == names  # each attempt's own span, the first of a retried request included
+    names = [f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-" for span in attempts]
+    # Each attempt's own span, the first of a retried request included.
+    assert [header[:-2] for header in sent] == names
+    assert all(int(header[-2:], 16) & 1 for header in sent)  # sampled
     assert len(set(names)) == 4
     context = work.get_span_context()
     inside = [span.context.trace_id == context.trace_id for span in attempts]

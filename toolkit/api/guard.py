@@ -71,6 +71,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         scope = _with_version(scope)
+        if scope.get("http_version") == "1.0":
+            send = _in_one_piece(send)
         send = _counting(send, scope["path"], self._count)
         headers = Headers(scope=scope)
         form = error_format(scope["path"])
@@ -225,6 +227,30 @@ def _counting(send: Send, path: str, count: Callable[[str, int], None]) -> Send:
         await send(message)
 
     return send_and_count
+
+
+def _in_one_piece(send: Send) -> Send:
+    """Holds an answer back until it is whole: uvicorn would send chunks, unknown to HTTP/1.0."""
+    held: list[Message] = []
+
+    async def send_whole(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            held.append(message)
+            return
+        if message["type"] != "http.response.body" or not held:
+            await send(message)
+            return
+        held.append(message)
+        if message.get("more_body", False):
+            return
+        start, *parts = held
+        held.clear()
+        body = b"".join(part.get("body", b"") for part in parts)
+        MutableHeaders(scope=start)["content-length"] = str(len(body))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return send_whole
 
 
 def _with_cors(send: Send, origin: str) -> Send:
