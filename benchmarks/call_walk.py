@@ -62,7 +62,7 @@ class Walk:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as home, MockProvider() as server:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, MockProvider() as server:
         os.environ["TOOLKIT_HOME"] = home
         walk = Walk()
         import toolkit as tk

@@ -91,6 +91,16 @@ def test_a_template_is_filled_once_and_strictly():
         fill("{{ river }}", sample.variables, row="s1")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["{{ city | upper }}", "{{ city[0] }}", "{{ city * 1000000000 }}", "{{ city", "{{-city-}}"],
+)
+def test_an_expression_over_a_variable_is_refused_and_never_sent_as_it_is(text):
+    with pytest.raises(InvalidInput, match="only a name is filled in"):
+        fill(f"Say: {text}", {"city": "Bonn"}, row="s1")
+    assert fill("Vue: {{ town | upper }}", {"city": "Bonn"}, row="s1") == "Vue: {{ town | upper }}"
+
+
 def test_a_missing_value_is_a_missing_variable():
     sample = Sample(sample_id="s1", input="q", metadata={"river": None})
     with pytest.raises(InvalidInput, match="river"):

@@ -185,7 +185,7 @@ def math(*, timeout_s: float = 5.0) -> AsyncScorer:
 
     The answer is the last `\boxed{...}`, else what is stated, else its last formula. Symbolic
     equality is decided by sympy in a process of its own, with limits of time and memory; it needs
-    `pip install 'llm-provider-toolkit[math]'`.
+    `pip install 'llm-provider-toolkit[eval]'`.
 
     Args:
         timeout_s: for one comparison.

@@ -12,6 +12,9 @@ from toolkit.records import Message
 
 _VARIABLE: Final = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}")
 
+# Filters, indexes and sums of other template languages, and braces that are not closed.
+_EXPRESSION: Final = re.compile(r"\{\{[-\s]*([A-Za-z_]\w*)(?![\w.]*\s*\}\})[^{}\n]*\}{0,2}")
+
 
 def find_variables(text: str) -> tuple[str, ...]:
     """The names in `{{ ... }}`, in order, each once."""
@@ -27,8 +30,14 @@ def fill(text: str, variables: Mapping[str, Any], *, row: str) -> str:
         row: what to call the row in an error.
 
     Raises:
-        InvalidInput: a variable is missing.
+        InvalidInput: a variable is missing, or part of an expression.
     """
+    for found in _EXPRESSION.finditer(text):
+        if found[1] in variables:
+            raise InvalidInput(
+                f"the prompt has {found[0]!r}, but only a name is filled in: {{{{ {found[1]} }}}}",
+                hint="Give a column that holds the finished value, or use a function as solver.",
+            )
     return _VARIABLE.sub(lambda match: str(_require(match[1], variables, row)), text)
 
 

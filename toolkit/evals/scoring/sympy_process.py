@@ -1,13 +1,16 @@
 """Symbolic equality, decided by sympy in a process of its own.
 
 sympy may take minutes or gigabytes over a short expression, and cannot be interrupted. So it runs
-in a worker that is killed when a comparison takes too long, and started again for the next.
+in a worker that is killed when a comparison takes too long, and started again for the next. Where
+the system can, the worker's processor time is limited: on a busy machine a short comparison waits
+long, which says nothing about it. Waiting has a limit too, a larger one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -18,7 +21,9 @@ from typing import Final
 from toolkit.errors import InvalidInput
 from toolkit.evals.bounded import TookTooLong, call_bounded
 
-_START_S: Final = 30.0
+_START_S: Final = 120.0
+_WAITS_PER_SECOND: Final = 12.0 if hasattr(signal, "setitimer") else 1.0
+"""How much longer than its limit a comparison may wait for a processor."""
 
 
 class _Worker:
@@ -32,10 +37,11 @@ class _Worker:
         """Whether the answer equals one of the targets."""
         with self._lock:
             process = self._running()
-            timer = threading.Timer(timeout_s, process.kill)
+            timer = threading.Timer(timeout_s * _WAITS_PER_SECOND, process.kill)
             timer.start()
             try:
-                request = json.dumps({"answer": answer, "targets": list(targets)})
+                asked = {"answer": answer, "targets": list(targets), "cpu_s": timeout_s}
+                request = json.dumps(asked)
                 found = json.loads(self._exchange(process, request) or "{}")
             except (OSError, ValueError):
                 found = {}
@@ -100,7 +106,7 @@ def require_sympy() -> None:
     if find_spec("sympy") is None:
         raise InvalidInput(
             "the scorer 'math' needs sympy",
-            hint="Install it: pip install 'llm-provider-toolkit[math]'.",
+            hint="Install it: pip install 'llm-provider-toolkit[eval]'.",
         )
 
 
