@@ -526,6 +526,68 @@ def test_a_client_with_a_network_stack_of_its_own_is_refused(provider, monkeypat
     assert pycurl.Curl is pytest.fail
 
 
+def test_a_client_in_c_is_refused_under_any_name_and_when_imported_late(
+    provider, monkeypatch, tmp_path
+):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    (tmp_path / "primp.py").write_text("def Client(): raise SystemExit('it connects')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "primp", raising=False)
+    pycurl, user = types.ModuleType("pycurl"), types.ModuleType("user_of_pycurl")
+    pycurl.Curl = user.OurCurl = pytest.fail
+    monkeypatch.setitem(sys.modules, "pycurl", pycurl)
+    monkeypatch.setitem(sys.modules, "user_of_pycurl", user)
+    with (
+        pytest.raises(CassetteMissing),
+        cassette("closed/case", mode="replay", secrets=()),
+    ):
+        with pytest.raises(CassetteMissing, match="through pycurl"):
+            user.OurCurl()
+        import primp
+
+        with pytest.raises(CassetteMissing, match="through primp"):
+            primp.Client()
+    assert user.OurCurl is pytest.fail
+    with pytest.raises(SystemExit, match="it connects"):
+        primp.Client()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda url: subprocess.run(["curl", url], check=False),
+        lambda url: subprocess.run(f"cd . && curl -s {url}", shell=True, check=False),
+        lambda url: subprocess.run(["bash", "-c", f"wget {url}"], check=False),
+        lambda url: os.system(f"curl {url}"),
+        lambda url: asyncio.run(asyncio.create_subprocess_exec("/usr/bin/curl", url)),
+    ],
+)
+def test_a_program_that_speaks_http_is_not_started(start, provider, sink):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    with (
+        pytest.raises(CassetteMissing, match="through (curl|wget)"),
+        cassette("closed/case", mode="replay", secrets=()),
+    ):
+        start(f"http://127.0.0.1:{sink.port}/")
+
+
+def test_other_programs_and_allowed_hosts_can_be_started(provider):
+    with cassette("closed/case", mode="record", secrets=()):
+        by_httpx(provider.base_url, 1)
+    allowed = ("docs.example.com",)
+    with cassette("closed/case", mode="replay", secrets=(), allow_hosts=allowed):
+        by_httpx(provider.base_url, 1)
+        done = subprocess.run(
+            [sys.executable, "-c", "print('curl http://x')"], capture_output=True, check=True
+        )
+        assert done.stdout.strip() == b"curl http://x"
+        command = ["curl", "--version", "--url", "https://docs.example.com"]
+        with contextlib.suppress(FileNotFoundError):
+            subprocess.run(command, capture_output=True, check=False)
+
+
 def test_a_server_of_the_test_can_start_in_replay(provider):
     with cassette("closed/case", mode="record", secrets=()):
         by_httpx(provider.base_url, 1)

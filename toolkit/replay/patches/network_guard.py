@@ -5,19 +5,27 @@ library, a name look-up) is refused here, so that a replay fails closed. Unix so
 
 There are three ways to the network, each with its guard: Python's own sockets, which report to
 audit hooks; event loops that open sockets in C (uvloop, and the proactor of Windows); and clients
-with a network stack of their own (libcurl, gRPC). A program started by `subprocess` is another
-process with its own sockets and is not guarded.
+with a network stack of their own (libcurl, gRPC), whether they are imported before the replay or
+during it. A program started by `subprocess` is another process with its own sockets: HTTP clients
+such as curl are refused by their name, others are not guarded.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from toolkit.replay.patches.patch import installed
 
 if TYPE_CHECKING:
     from toolkit.replay.patches.patch import Patch, Session
@@ -31,12 +39,20 @@ _NATIVE_CLIENTS: Final = (
     ("curl_cffi", "AsyncCurl", "add_handle"),
     ("pycurl", "", "Curl"),
     ("pycurl", "", "CurlMulti"),
+    ("primp", "", "Client"),
+    ("primp", "", "AsyncClient"),
+    ("tls_client", "", "Session"),
     ("grpc", "", "insecure_channel"),
     ("grpc", "", "secure_channel"),
     ("grpc.aio", "", "insecure_channel"),
     ("grpc.aio", "", "secure_channel"),
 )
 """Module, class (empty: the module itself) and attribute by which a client in C is reached."""
+
+_NATIVE_MODULES: Final = frozenset(module for module, _, _ in _NATIVE_CLIENTS)
+_PROGRAMS: Final = frozenset({"curl", "wget", "http", "https", "xh", "aria2c"})
+_IN_SHELL: Final = re.compile(rf"(?:^|[\s;&|(`/])({'|'.join(sorted(_PROGRAMS))})(?=\s)")
+_STARTING: Final = ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.system")
 
 _guards: list[_Guard] = []
 _is_hooked = False
@@ -59,26 +75,32 @@ class guarded:
 
     def __init__(self, cassette: Session) -> None:
         self._guard = _Guard(cassette)
+        self._late = _LateClients(cassette)
 
     def __enter__(self) -> None:
         global _is_hooked
         _guards.append(self._guard)
+        sys.meta_path.insert(0, self._late)
         if not _is_hooked:
             sys.addaudithook(_audit)
             _is_hooked = True
 
     def __exit__(self, *_: object) -> None:
         _guards.remove(self._guard)
+        sys.meta_path.remove(self._late)
+        self._late.restore()
 
 
 _thread = threading.local()
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _guards or not event.startswith("socket."):
+    if not _guards or not event.startswith(("socket.", "subprocess.", "os.")):
         return
     for guard in _guards:
-        if event in _SENDING:
+        if event in _STARTING:
+            guard.check_program(arguments)
+        elif event in _SENDING:
             guard.check_socket(arguments[0], arguments[1])
         elif event in _RESOLVING:
             guard.check_name(arguments[0])
@@ -107,6 +129,20 @@ class _Guard:
         known = (*_NO_LOOKUP, socket.gethostname(), *self._cassette.allowed_hosts)
         if name not in known and not _is_address(name):
             self._cassette.refuse_connection(name, None)
+
+    def check_program(self, arguments: tuple[Any, ...]) -> None:
+        """Refuse to start an HTTP client, by itself or in a shell."""
+        first, *rest = arguments
+        given = rest[0] if rest else first
+        words = [_text(word) for word in given] if isinstance(given, list | tuple) else []
+        program = os.path.basename(words[0] if words else _text(first))
+        command = _text(given) if not words else words[-1] if "-c" in words[:-1] else ""
+        found = _IN_SHELL.search(command)
+        name = program.removesuffix(".exe")
+        client = name if name in _PROGRAMS else found[1] if found else None
+        line = " ".join(words) or command
+        if client and not any(host in line for host in self._cassette.allowed_hosts):
+            self._cassette.refuse_client(client)
 
     def connecting_overlapped(self, real: Any) -> Callable[..., Any]:
         def connect(proactor: Any, sock: socket.socket, address: Any) -> Any:
@@ -172,13 +208,66 @@ def _event_loop_patches(guard: _Guard) -> Iterator[Patch]:
         yield loop, "getaddrinfo", guard.resolving_in_c(loop.getaddrinfo)
 
 
-def _native_client_patches(cassette: Session) -> Iterator[Patch]:
+def _native_client_patches(
+    cassette: Session, modules: Sequence[str] = tuple(_NATIVE_MODULES)
+) -> Iterator[Patch]:
     """Refuse the clients in C that the program has imported by now; importing them is costly."""
+    refusals: dict[int, Callable[..., NoReturn]] = {}
     for module_name, class_name, attribute in _NATIVE_CLIENTS:
-        module = sys.modules.get(module_name)
+        module = sys.modules.get(module_name) if module_name in modules else None
         owner = getattr(module, class_name, None) if class_name else module
-        if hasattr(owner, attribute):
-            yield owner, attribute, _refusing(cassette, module_name)
+        if not hasattr(owner, attribute):
+            continue
+        refuse = _refusing(cassette, module_name)
+        if class_name:
+            yield owner, attribute, refuse
+        else:
+            refusals[id(getattr(owner, attribute))] = refuse
+    if refusals:  # also where a module holds it by a name of its own: `from pycurl import Curl`
+        for held in list(sys.modules.values()):
+            for name, value in list(getattr(held, "__dict__", {}).items()):
+                if id(value) in refusals:
+                    yield held, name, refusals[id(value)]
+
+
+class _LateClients:
+    """An importer that refuses the clients in C that are imported during the replay.
+
+    It finds no modules itself; it adds the refusal to what the other importers find.
+    """
+
+    def __init__(self, cassette: Session) -> None:
+        self._cassette = cassette
+        self._patched = ExitStack()
+        self._finding = threading.local()
+
+    def find_spec(
+        self, name: str, _path: object = None, _target: object = None
+    ) -> ModuleSpec | None:
+        """What the other importers find, for a client in C; nothing for other modules."""
+        if name not in _NATIVE_MODULES or getattr(self._finding, "name", None) == name:
+            return None
+        self._finding.name = name
+        try:
+            spec = find_spec(name)
+        finally:
+            self._finding.name = None
+        if spec is None or spec.loader is None:
+            return spec
+        real = spec.loader.exec_module
+
+        def execute(module: ModuleType) -> None:
+            real(module)
+            patches = _native_client_patches(self._cassette, (name,))
+            self._patched.enter_context(installed(patches))
+
+        # The loader is one object for this import, so no other import is concerned.
+        vars(spec.loader)["exec_module"] = execute
+        return spec
+
+    def restore(self) -> None:
+        """Take the refusals out again."""
+        self._patched.close()
 
 
 def _refusing(cassette: Session, client: str) -> Callable[..., NoReturn]:
@@ -186,6 +275,10 @@ def _refusing(cassette: Session, client: str) -> Callable[..., NoReturn]:
         cassette.refuse_client(client)
 
     return refuse
+
+
+def _text(word: object) -> str:
+    return os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word)
 
 
 def _is_address(name: str) -> bool:
