@@ -567,7 +567,7 @@ def test_a_program_that_speaks_http_is_not_started(start, provider, sink):
     with cassette("closed/case", mode="record", secrets=()):
         by_httpx(provider.base_url, 1)
     with (
-        pytest.raises(CassetteMissing, match="through (curl|wget)"),
+        pytest.raises(CassetteMissing, match=r"through (curl|wget)"),
         cassette("closed/case", mode="replay", secrets=()),
     ):
         start(f"http://127.0.0.1:{sink.port}/")
