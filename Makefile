@@ -100,12 +100,15 @@ fuzz-readers: $(DEV) ## Coverage-guided fuzzing of readers, 10 minutes each (nee
 sbom: $(READY) ## List the dependencies and their licences as CycloneDX, into sbom.cdx.json.
 	$(BIN)/python docs/sbom.py --output sbom.cdx.json
 
-lock: ## Resolve the dependencies again and write both lock files (needs uv).
-	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	  --all-extras --no-header --no-annotate --group build -o requirements.lock
-	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	  --all-extras --no-header --no-annotate --group build --group dev \
-	  -c requirements.lock -o requirements-dev.lock
+# Every extra but `ray`, which has a lock of its own: the checkout must install everywhere.
+EXTRAS := $(foreach extra,aws local notebook eval shared otel,--extra $(extra))
+COMPILE := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+           --no-header --no-annotate
+
+lock: ## Resolve the dependencies again and write the lock files (needs uv).
+	$(COMPILE) $(EXTRAS) --group build -o requirements.lock
+	$(COMPILE) $(EXTRAS) --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra ray -c requirements.lock -o requirements-ray.lock
 
 clean: ## Remove the virtual environment and every cache; the home folder stays.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

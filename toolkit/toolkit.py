@@ -346,6 +346,7 @@ class Toolkit:
             embed=self.aembed,
             capabilities_of=lambda model: self.catalog.capabilities(model),
             worker_command=_EVAL_WORKER,
+            open_worker=open_eval_worker,
         )
 
     @cached_property
@@ -528,18 +529,25 @@ class Toolkit:
             self.store.close()
 
 
+def open_eval_worker(
+    settings: Settings, find_limiter: Callable[[RateLimit], Limiter]
+) -> tuple[EvalDependencies, Callable[[], None]]:
+    """Open the toolkit in a worker of an evaluation; also returns what closes it.
+
+    Args:
+        settings: of its home folder.
+        find_limiter: the rate limits, which the run's process keeps.
+    """
+    toolkit = Toolkit(settings=settings)
+    toolkit._find_limiter = find_limiter
+    return toolkit._eval_dependencies, toolkit.close
+
+
 def run_eval_worker() -> None:
     """Be a worker process of an evaluation until the run's process closes standard input."""
-    from toolkit.evals.running.worker import serve
+    from toolkit.evals.running.worker import serve_pipes
 
-    def open_dependencies(
-        settings: Settings, find_limiter: Callable[[RateLimit], Limiter]
-    ) -> tuple[EvalDependencies, Callable[[], None]]:
-        toolkit = Toolkit(settings=settings)
-        toolkit._find_limiter = find_limiter
-        return toolkit._eval_dependencies, toolkit.close
-
-    serve(open_dependencies)
+    serve_pipes(open_eval_worker)
 
 
 def _take_key(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ class EvalOptions(TypedDict, total=False):
         params: model parameters for all solvers.
         cap_usd: maximum cost of the run, USD.
         concurrency: maximum concurrent calls per provider.
-        workers: local processes that perform the samples; 1: this process alone.
+        workers: processes that perform the samples; 1: this process alone.
+        backend: where those are: `local` (default), `ray` for the Ray cluster that `RAY_ADDRESS`
+            names or this machine belongs to, `ray:HOST:PORT` or `ray://HOST:PORT` for another.
         seed: shuffles the samples.
         reuse: use answers of earlier runs with the same data, models and solvers.
         cache: use earlier answers to identical requests.
@@ -54,6 +57,7 @@ class EvalOptions(TypedDict, total=False):
     cap_usd: float | None
     concurrency: int | None
     workers: int
+    backend: str
     seed: int | None
     reuse: bool
     cache: bool
@@ -61,9 +65,11 @@ class EvalOptions(TypedDict, total=False):
     thresholds: Sequence[Mapping[str, Any]]
 
 
+RAY: Final = re.compile(r"ray(?::(?P<address>(?!//).+))?|(?P<client>ray://.+)")
 OPTIONS: Final = tuple(EvalOptions.__annotations__)
 _PLAIN: Final = (
-    *("epochs", "cap_usd", "concurrency", "workers", "seed", "reuse", "cache", "thresholds"),
+    *("epochs", "cap_usd", "concurrency", "workers", "backend"),
+    *("seed", "reuse", "cache", "thresholds"),
 )
 
 
@@ -115,6 +121,7 @@ def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ev
     scorers = read_scorers(given, default=default)
     _check_cap(options.get("cap_usd"))
     _read_count(options.get("workers", 1), "workers")
+    _check_backend(options.get("backend"))
     # Whatever can be wrong with the data is found here, before the first call is paid for.
     check_prompts(solvers, dataset)
     check_targets(scorers, dataset)
@@ -132,6 +139,15 @@ def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ev
         config=config,
         tags={str(k): str(v) for k, v in (options.get("tags") or {}).items()},
     )
+
+
+def _check_backend(backend: object) -> None:
+    is_known = isinstance(backend, str) and (backend == "local" or RAY.fullmatch(backend))
+    if backend is not None and not is_known:
+        raise InvalidInput(
+            f"{backend!r} is not a backend",
+            hint="Use local, ray, ray:HOST:PORT or ray://HOST:PORT.",
+        )
 
 
 def read_file(path: Path, store: Store) -> tuple[Dataset, Any, dict[str, Any]]:

@@ -19,12 +19,11 @@ from toolkit.evals.running.job import (
     EvalJob,
     OnProgress,
     as_run,
-    dataset_path,
     read_json,
-    with_real_status,
 )
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import config_of_rows, find_done
+from toolkit.evals.running.run_files import dataset_path, with_real_status
 from toolkit.store.queries import evals as queries
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ class Evaluation:
             solvers, scorers: given again where they were functions.
             retry_errors: also repeat calls that failed.
             on_progress: called with the progress.
-            changes: a new `cap_usd` or `concurrency`.
+            changes: a new `cap_usd`, `concurrency`, `workers` or `backend`.
         """
         known = self.get(run)
         config = self._config_of(known, solvers=solvers, scorers=scorers, **changes)

@@ -23,7 +23,7 @@ from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals.dataset import Dataset, Sample
 from toolkit.evals.running.plan import Task
 from toolkit.evals.running.worker_messages import Setup
-from toolkit.evals.running.worker_pool import WorkerPool
+from toolkit.evals.running.worker_pool import LocalLauncher, WorkerPool
 from toolkit.evals.solvers import Solver
 from toolkit.toolkit import Toolkit, current
 
@@ -115,7 +115,7 @@ def test_workers_that_keep_ending_end_the_run(toolkit: Toolkit, tmp_path: Path) 
     command = (sys.executable, "-c", "raise SystemExit(3)")
 
     async def perform() -> None:
-        async with WorkerPool(2, command, setup, toolkit.client) as pool:
+        async with WorkerPool(2, LocalLauncher(command), setup, toolkit.client) as pool:
             await pool.perform(task, False, lambda was_limited: None)
 
     with pytest.raises(ToolkitError, match=r"keep ending \(last exit code: 3"):

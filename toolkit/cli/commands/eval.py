@@ -35,7 +35,13 @@ add_file_commands(app)
 RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Local processes that share the samples."),
+    typer.Option("--workers", min=1, help="Processes that share the samples."),
+]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backend", help="Where workers are: local, ray, ray:HOST:PORT or ray://HOST:PORT."
+    ),
 ]
 
 _RUNS = (
@@ -106,7 +112,7 @@ def init(
 
 
 @app.command("run")
-def run_file(
+def run_file(  # noqa: PLR0913, PLR0917 - one option per choice
     file: Annotated[
         Path, typer.Argument(help="Eval config (.toml), or a dataset together with --model.")
     ],
@@ -119,6 +125,7 @@ def run_file(
     ] = None,
     cap: Annotated[float | None, typer.Option(min=0, help="Maximum cost of the run, USD.")] = None,
     workers: WorkersOption = None,
+    backend: BackendOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the cost confirmation.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -132,6 +139,8 @@ def run_file(
             options["cap_usd"] = cap
         if workers is not None:
             options["workers"] = workers
+        if backend is not None:
+            options["backend"] = backend
         if scorer:
             options["scorers"] = [_read_scorer(text) for text in scorer]
         estimates = [
@@ -152,6 +161,7 @@ def resume(
     run: RunArgument,
     cap: Annotated[float | None, typer.Option(min=0, help="New maximum cost, USD.")] = None,
     workers: WorkersOption = None,
+    backend: BackendOption = None,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Also repeat calls that failed.")
     ] = False,
@@ -166,6 +176,7 @@ def resume(
                 on_progress=on_progress,
                 cap_usd=cap,
                 workers=workers,
+                backend=backend,
             )
         _show(ended, as_json=as_json)
     _leave(ended)

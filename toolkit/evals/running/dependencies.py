@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from toolkit.calls.client import Client
+    from toolkit.calls.policy.rate_limiter import Limiter, RateLimit
     from toolkit.calls.sync_calls import Portal
     from toolkit.pricing.budget import Budgets
     from toolkit.pricing.price_cache import PriceCache
@@ -47,9 +48,20 @@ class EvalDependencies(RunDependencies):
     Attributes:
         embed: vectors of texts, by an embedding model.
         capabilities_of: what the catalog says that a model can do.
-        worker_command: starts a worker process, which calls `toolkit.evals.running.worker.serve`.
+        worker_command: starts a worker process, which calls
+            `toolkit.evals.running.worker.serve_pipes`.
+        open_worker: opens the toolkit in a worker that is not started by that command; a function
+            that can be imported there.
     """
 
     embed: Callable[..., Awaitable[Embedding]]
     capabilities_of: Callable[[str], Sequence[str]]
     worker_command: Sequence[str]
+    open_worker: OpenWorker
+
+
+OpenWorker: TypeAlias = (
+    "Callable[[Settings, Callable[[RateLimit], Limiter]], "
+    "tuple[EvalDependencies, Callable[[], None]]]"
+)
+"""Opens the toolkit of a home with rate limits kept elsewhere; also returns what closes it."""

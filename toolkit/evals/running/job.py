@@ -10,15 +10,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
 
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import InvalidInput
-from toolkit.evals.config import EvalConfig
-from toolkit.evals.dataset import Dataset
+from toolkit.evals.config import RAY, EvalConfig
 from toolkit.evals.eval_run import EvalRun, judge_thresholds
 from toolkit.evals.results.summary import (
     compare_sides,
@@ -32,9 +30,14 @@ from toolkit.evals.running.dependencies import EvalDependencies
 from toolkit.evals.running.eval_runner import Runner, RunnerDeps
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import find_answers, find_reusable
+from toolkit.evals.running.run_files import dataset_path, keep_dataset, run_lock
 from toolkit.evals.running.worker_messages import Setup
-from toolkit.evals.running.worker_pool import WorkerPool, scorers_by_reference
-from toolkit.files import FileLock, is_locked
+from toolkit.evals.running.worker_pool import (
+    Launcher,
+    LocalLauncher,
+    WorkerPool,
+    scorers_by_reference,
+)
 from toolkit.pricing.budget import Cap
 from toolkit.records import ChatRequest, Message, Receipt, Reply, Timing, Usage
 from toolkit.store.queries import evals as queries
@@ -172,7 +175,7 @@ class EvalJob:
 
     async def _run(self, done: frozenset[Key]) -> EvalRun:
         plan, store = self._config.plan, self._deps.store
-        await asyncio.to_thread(_keep_dataset, self._deps, plan.dataset)
+        await asyncio.to_thread(keep_dataset, self._deps, plan.dataset)
         if self._facts is not None:
             self._spent = await asyncio.to_thread(queries.spent_usd, store, self._run_id)
         pool = await asyncio.to_thread(self._prepare_workers)
@@ -217,15 +220,16 @@ class EvalJob:
         return as_run(row, self._deps.store)
 
     def _prepare_workers(self) -> WorkerPool | None:
-        """The worker processes that the run asks for; None: it stays in this process."""
+        """The workers that the run asks for; None: it stays in this process."""
         config, deps, plan = self._config, self._deps, self._config.plan
-        count = int(config.get("workers", 1))
-        if count == 1:
+        count, launcher = int(config.get("workers", 1)), self._launcher()
+        if count == 1 and isinstance(launcher, LocalLauncher):
             return None
+        path = dataset_path(deps.settings.home, plan.dataset.digest)
         setup = Setup(
             run_id=self._run_id,
             settings=deps.settings,
-            dataset=(dataset_path(deps.settings.home, plan.dataset.digest), plan.dataset.name),
+            dataset=(path, plan.dataset.name),
             models=plan.models,
             solvers=plan.solvers,
             scorers=scorers_by_reference(config),
@@ -233,8 +237,17 @@ class EvalJob:
             seed=plan.seed,
             cap_usd=self._cap_usd,
             cached_models=self._cached_models,
+            samples=None if isinstance(launcher, LocalLauncher) else path.read_bytes(),
         )
-        return WorkerPool(count, deps.worker_command, setup, deps.client())
+        return WorkerPool(count, launcher, setup, deps.client())
+
+    def _launcher(self) -> Launcher:
+        backend = RAY.fullmatch(self._config.get("backend", "local"))
+        if backend is None:
+            return LocalLauncher(self._deps.worker_command)
+        from toolkit.evals.running.ray_workers import RayLauncher
+
+        return RayLauncher(backend["address"] or backend["client"] or "", self._deps.open_worker)
 
     @property
     def _cap_usd(self) -> Decimal | None:
@@ -362,44 +375,3 @@ def as_run(row: Mapping[str, Any], store: Store) -> EvalRun:
 def read_json(value: Any) -> Any:
     """The value of a JSON column; an empty mapping for none."""
     return (json.loads(value) if isinstance(value, str) else value) or {}
-
-
-def run_lock(home: Path, run_id: str) -> FileLock:
-    """The lock that the process of a run holds while it lives: without it, the run has ended."""
-    return FileLock(home / "runs" / f"{run_id}.lock", remove=True)
-
-
-def with_real_status(row: Mapping[str, Any], home: Path) -> dict[str, Any]:
-    """The row of a run, whose status is `interrupted` where its process ended without a word."""
-    is_lost = row["status"] == "running" and not is_locked(home / "runs" / f"{row['run_id']}.lock")
-    return {**row, "status": "interrupted" if is_lost else row["status"]}
-
-
-def dataset_path(home: Path, digest: str) -> Path:
-    """Where the samples of this digest are kept."""
-    return home / "datasets" / f"{digest}.jsonl"
-
-
-def _keep_dataset(deps: EvalDependencies, dataset: Dataset) -> None:
-    """Store the samples in the home folder, so that the run can be resumed from anywhere."""
-    path, now = dataset_path(deps.settings.home, dataset.digest), datetime.now(UTC)
-    if path.is_file():
-        return
-    deps.settings.make_home()
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    dataset.write(path)
-    path.chmod(0o600)
-    columns: Sequence[str] = sorted({key for sample in dataset for key in sample.metadata})
-    deps.store.append(
-        "datasets",
-        {
-            "dataset_id": dataset.digest,
-            "name": dataset.name,
-            "path": str(path),
-            "sha256": dataset.digest,
-            "samples": len(dataset),
-            "columns": ["id", "input", "target", *columns],
-            "created_at": now,
-            "updated_at": now,
-        },
-    )

@@ -1,6 +1,6 @@
 """A worker process of an evaluation: the ordinary runner, fed with tasks by the run's process.
 
-It ends when its standard input ends, so it never outlives the process that started it.
+It ends when its channel ends, so it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -8,20 +8,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from toolkit.calls.policy.rate_limiter import RateLimit, Reservation
 from toolkit.errors import ToolkitError
 from toolkit.evals.dataset import Dataset
-from toolkit.evals.running.dependencies import EvalDependencies
+from toolkit.evals.running.dependencies import EvalDependencies, OpenWorker
 from toolkit.evals.running.eval_runner import Runner, RunnerDeps
 from toolkit.evals.running.job import EvalClient
 from toolkit.evals.running.plan import Key, Plan, Task
+from toolkit.evals.running.run_files import dataset_path, lock_path
 from toolkit.evals.running.worker_messages import (
     Channel,
     Failed,
@@ -29,6 +32,7 @@ from toolkit.evals.running.worker_messages import (
     Paced,
     Perform,
     Performed,
+    PipeChannel,
     Refused,
     Released,
     Setup,
@@ -37,28 +41,36 @@ from toolkit.evals.running.worker_messages import (
     UsedTokens,
 )
 from toolkit.evals.scoring.scoring import read_scorers
+from toolkit.files import write_atomic
 from toolkit.settings import Settings
 
 T = TypeVar("T")
 _ROUNDING_S: Final = 0.001
 
-FindLimiter = Callable[[RateLimit], "SharedLimiter"]
-OpenDependencies = Callable[[Settings, FindLimiter], tuple[EvalDependencies, Callable[[], None]]]
-"""Opens the toolkit of a home with rate limits kept elsewhere; also returns what closes it."""
 
-
-def serve(open_dependencies: OpenDependencies) -> None:
+def serve_pipes(open_dependencies: OpenWorker) -> None:
     """Perform tasks until standard input ends."""
     # A user's function may print: that must not end up among the messages.
-    channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
+    channel = PipeChannel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
+    serve(channel, open_dependencies)
+
+
+def serve(channel: Channel, open_dependencies: OpenWorker) -> None:
+    """Perform the tasks of a channel until it ends."""
     try:
-        sys.path[:] = channel.receive()
+        paths: list[str] = channel.receive()
+        sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
         setup: Setup = channel.receive()
     except EOFError:
         return
     except Exception as error:  # noqa: BLE001 - the import of a user's module may raise anything
         channel.send(Failed(None, _cannot_start(error)))
+        return
+    try:
+        setup = adapt_to_machine(setup)
+    except ToolkitError as error:
+        channel.send(Failed(None, error))
         return
     worker = _Worker(channel, setup)
     deps, close = open_dependencies(setup.settings, worker.find_limiter)
@@ -67,6 +79,40 @@ def serve(open_dependencies: OpenDependencies) -> None:
             asyncio.run(worker.run(deps))
     finally:
         close()
+
+
+def adapt_to_machine(setup: Setup) -> Setup:
+    """The setup as it applies on this machine, which may not be that of the run.
+
+    The lock file of the run says whether this is the home folder of the run. Elsewhere the home
+    folder of this machine is used, whose database must be the one that the run writes to.
+
+    Raises:
+        ToolkitError: the rows would end up in another database, or a cap could not be kept.
+    """
+    home = setup.settings.home
+    if setup.samples is None or lock_path(home, setup.run_id).exists():
+        return setup
+    settings = Settings()
+    if not settings.is_store_shared or settings.store != setup.settings.store:
+        raise ToolkitError(
+            f"the worker on {platform.node()} does not have the database of the run",
+            hint="Workers on other machines need the run's shared database: set `store` to the "
+            "same quack: or ducklake: URL on all of them (see docs/sharing.md).",
+        )
+    if setup.cap_usd is not None:
+        raise ToolkitError(
+            "the cap of a run is kept in its home folder, which workers on other machines do not "
+            "have",
+            hint="Leave out `cap_usd`, or send the calls through a gateway whose token has a "
+            "budget.",
+        )
+    path = dataset_path(settings.home, setup.dataset[0].stem)
+    if not path.is_file():
+        settings.make_home()
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(path, setup.samples)
+    return replace(setup, settings=settings, dataset=(path, setup.dataset[1]))
 
 
 def _cannot_start(error: Exception) -> ToolkitError:

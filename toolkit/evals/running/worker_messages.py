@@ -1,4 +1,4 @@
-"""What a run and its worker processes send each other: pickled records over two pipes.
+"""What a run and its worker processes send each other: pickled records, mostly over two pipes.
 
 Both ends are our own processes and the pipes have no name, so pickle reads nothing foreign. Each
 record is preceded by its length; the end of the pipe is the end of the other process.
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from toolkit.calls.policy.rate_limiter import RateLimit
 from toolkit.errors import ToolkitError
@@ -37,6 +37,7 @@ class Setup:
         epochs, seed: of the plan.
         cap_usd: of the run, or None.
         cached_models: reuse earlier answers of these models to identical requests.
+        samples: content of the dataset's file, for workers that may be on another machine.
     """
 
     run_id: str
@@ -49,6 +50,7 @@ class Setup:
     seed: int | None
     cap_usd: Decimal | None
     cached_models: Sequence[str]
+    samples: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,26 @@ FromWorker = Performed | Failed | Pace | UsedTokens | Unpaced | Refused
 ToWorker = Perform | Paced | Released
 
 
-class Channel:
-    """One end of the two pipes.
+class Channel(Protocol):
+    """One end of the connection between a run and a worker."""
+
+    def send(self, message: object) -> None:
+        """Send one record.
+
+        Raises:
+            OSError: the other process has ended.
+        """
+
+    def receive(self) -> Any:
+        """Wait for the next record.
+
+        Raises:
+            EOFError: the other process has ended.
+        """
+
+
+class PipeChannel:
+    """One end of two pipes.
 
     Args:
         incoming, outgoing: binary pipes.

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from toolkit.calls.attempt_spec import current_source
 from toolkit.calls.client import Client
@@ -35,6 +35,7 @@ from toolkit.evals.running.worker_messages import (
     Paced,
     Perform,
     Performed,
+    PipeChannel,
     Refused,
     Released,
     Setup,
@@ -50,12 +51,47 @@ class WorkerLost(Exception):
     """A worker process ended with tasks in progress."""
 
 
-class _Worker:
-    """One worker process as the pool sees it."""
+class WorkerLink(Channel, Protocol):
+    """One started worker: the messages to and from it, and its end."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+
+    def close(self) -> None:
+        """Tell it that nothing more will be sent."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; False where the time runs out first."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Launcher(Protocol):
+    """Starts workers, here or on a cluster."""
+
+    def start(self) -> WorkerLink:
+        """Start one worker.
+
+        Raises:
+            ToolkitError: none can be started.
+        """
+
+    def close(self) -> None:
+        """Close what starting them has opened."""
+
+
+class WorkerProcess(PipeChannel):
+    """A worker in a process of this machine.
+
+    Args:
+        command: starts it.
+    """
 
     def __init__(self, command: Sequence[str]) -> None:
         is_windows = sys.platform == "win32"
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own module
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
             list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,9 +99,52 @@ class _Worker:
             start_new_session=not is_windows,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if is_windows else 0,
         )
-        if self.process.stdin is None or self.process.stdout is None:
+        if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a process started with pipes has none")
-        self.channel: Channel = Channel(self.process.stdout, self.process.stdin)
+        super().__init__(self._process.stdout, self._process.stdin)
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; False where the time runs out first."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+class LocalLauncher:
+    """Starts workers as processes of this machine.
+
+    Args:
+        command: starts one, which then calls `toolkit.evals.running.worker.serve_pipes`.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+
+    def start(self) -> WorkerProcess:
+        """Start one worker."""
+        return WorkerProcess(self._command)
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class _Worker:
+    """One worker as the pool sees it."""
+
+    def __init__(self, link: WorkerLink) -> None:
+        self.link: WorkerLink = link
         self.tasks: dict[int, asyncio.Future[Performed]] = {}
         self.pacing: dict[int, asyncio.Task[None]] = {}
         self.admitted: dict[int, Reservation] = {}
@@ -77,14 +156,14 @@ class WorkerPool:
     """The workers of one run; use it in an `async with` block.
 
     Args:
-        count: how many processes.
-        command: starts one, which then calls `toolkit.evals.running.worker.serve`.
+        count: how many workers.
+        launcher: starts each.
         setup: what each is given first.
         client: keeps the rate limits.
     """
 
-    def __init__(self, count: int, command: Sequence[str], setup: Setup, client: Client) -> None:
-        self._count, self._command, self._setup, self._client = count, command, setup, client
+    def __init__(self, count: int, launcher: Launcher, setup: Setup, client: Client) -> None:
+        self._count, self._launcher, self._setup, self._client = count, launcher, setup, client
         self._workers: list[_Worker] = []
         self._number = 0
         self._losses = 0
@@ -92,9 +171,8 @@ class WorkerPool:
         self._starting = threading.Lock()
 
     @property
-    def process_ids(self) -> list[int]:
-        """The ids of the processes that are alive."""
-        return [worker.process.pid for worker in self._workers if worker.is_live]
+    def _live(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.is_live]
 
     async def __aenter__(self) -> WorkerPool:
         self._loop = asyncio.get_running_loop()
@@ -106,7 +184,7 @@ class WorkerPool:
             for pacing in worker.pacing.values():
                 pacing.cancel()
             with suppress(OSError):
-                worker.channel.close()
+                worker.link.close()
         await asyncio.shield(asyncio.to_thread(self._wait_for_ends))
 
     async def perform(self, task: Task, is_last: bool, note: Note) -> Outcome:
@@ -136,32 +214,31 @@ class WorkerPool:
     async def _send(self, task: Task, *, is_last: bool) -> Performed:
         if self._failure is not None:
             raise self._failure
-        if len(self.process_ids) < self._count:
+        if len(self._live) < self._count:
             await asyncio.to_thread(self._start_missing)
-        live = [worker for worker in self._workers if worker.is_live]
-        if not live:
+        if not self._live:
             raise WorkerLost
-        worker = min(live, key=lambda worker: len(worker.tasks))
+        worker = min(self._live, key=lambda worker: len(worker.tasks))
         self._number += 1
         number = self._number
         performed: asyncio.Future[Performed] = self._loop.create_future()
         worker.tasks[number] = performed
         try:
             with suppress(OSError):  # its end is on the way
-                worker.channel.send(Perform(number, task.key, is_last))
+                worker.link.send(Perform(number, task.key, is_last))
             return await performed
         finally:
             worker.tasks.pop(number, None)
 
     def _start_missing(self) -> None:
-        """Start processes until there are as many as wanted, each read by a thread."""
+        """Start workers until there are as many as wanted, each read by a thread."""
         with self._starting:
-            while len(self.process_ids) < self._count:
-                worker = _Worker(self._command)
+            while len(self._live) < self._count:
+                worker = _Worker(self._launcher.start())
                 self._workers.append(worker)
                 with suppress(OSError):
-                    worker.channel.send(list(sys.path))
-                    worker.channel.send(self._setup)
+                    worker.link.send(list(sys.path))
+                    worker.link.send(self._setup)
                 threading.Thread(
                     target=self._receive, args=(worker,), daemon=True, name="toolkit-eval-worker"
                 ).start()
@@ -170,11 +247,10 @@ class WorkerPool:
         with suppress(RuntimeError):  # the loop was closed under the run
             while True:
                 try:
-                    message: FromWorker = worker.channel.receive()
+                    message: FromWorker = worker.link.receive()
                 except EOFError:
                     # Its output ends shortly before it does; the exit code is there afterwards.
-                    with suppress(subprocess.TimeoutExpired):
-                        worker.process.wait(_END_S)
+                    worker.link.wait(_END_S)
                     self._loop.call_soon_threadsafe(self._lose, worker)
                     return
                 self._loop.call_soon_threadsafe(self._handle, worker, message)
@@ -219,7 +295,7 @@ class WorkerPool:
             if worker.is_refused:
                 worker.is_refused = False
                 with suppress(OSError):
-                    worker.channel.send(Released(may_retry))
+                    worker.link.send(Released(may_retry))
 
     async def _pace(self, worker: _Worker, message: Pace) -> None:
         """Let one request of a worker pass the rate limit."""
@@ -238,14 +314,14 @@ class WorkerPool:
         finally:
             worker.pacing.pop(message.number, None)
         with suppress(OSError):
-            worker.channel.send(Paced(message.number, waited_ms, error))
+            worker.link.send(Paced(message.number, waited_ms, error))
 
     def _lose(self, worker: _Worker) -> None:
         """A worker has ended: its tasks go to the others."""
         worker.is_live = False
         for pacing in worker.pacing.values():
             pacing.cancel()
-        if worker.tasks or worker.process.poll() not in (0, None):
+        if worker.tasks or worker.link.exit_code not in (0, None):
             self._losses += 1
         for number in list(worker.tasks):
             self._settle(worker, number, WorkerLost())
@@ -259,16 +335,14 @@ class WorkerPool:
                 self._settle(worker, number, error)
 
     def _exit_code(self) -> int | None:
-        codes = [worker.process.poll() for worker in self._workers if not worker.is_live]
+        codes = [worker.link.exit_code for worker in self._workers if not worker.is_live]
         return codes[-1] if codes else None
 
     def _wait_for_ends(self) -> None:
         for worker in self._workers:
-            try:
-                worker.process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+            if not worker.link.wait(_END_S):
+                worker.link.kill()
+        self._launcher.close()
 
 
 def scorers_by_reference(config: EvalConfig) -> list[Any]:
