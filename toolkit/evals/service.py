@@ -23,7 +23,7 @@ from toolkit.evals.running.job import (
 )
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import config_of_rows, find_done
-from toolkit.evals.running.run_files import dataset_path, with_real_status
+from toolkit.evals.running.run_folder import dataset_path, with_real_status
 from toolkit.store.queries import evals as queries
 
 if TYPE_CHECKING:

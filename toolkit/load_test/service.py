@@ -19,7 +19,7 @@ from toolkit.display import Card, Shown, money
 from toolkit.errors import InvalidInput
 from toolkit.evals.config import find_dataset
 from toolkit.evals.running.dependencies import RunDependencies
-from toolkit.evals.running.run_files import run_lock, with_real_status
+from toolkit.evals.running.run_folder import run_lock, with_real_status
 from toolkit.load_test.load_config import (
     LoadTestConfig,
     LoadTestOptions,

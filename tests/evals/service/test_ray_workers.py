@@ -28,7 +28,7 @@ from tests.evals.service.test_workers import by_side, rows_of
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.evals.dataset import Dataset, Sample
-from toolkit.evals.running.run_files import dataset_path, run_lock
+from toolkit.evals.running.run_folder import dataset_path, run_lock
 from toolkit.evals.running.worker import adapt_to_machine
 from toolkit.evals.running.worker_messages import Setup
 from toolkit.settings import Settings

@@ -7,7 +7,6 @@ reaches a cluster can run programs on it unless it was started with `RAY_AUTH_MO
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 import re
 import socket
@@ -198,7 +197,7 @@ class RayLauncher:
         if self._ray.is_initialized():
             return
         try:
-            _require_answer(self._address or os.environ.get("RAY_ADDRESS", ""))
+            _require_answer(self._address)
             # "auto" is RAY_ADDRESS or a cluster of this machine; it never starts one.
             self._ray.init(address=self._address or "auto", logging_level="warning")
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:

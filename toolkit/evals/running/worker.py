@@ -21,10 +21,10 @@ from toolkit.calls.policy.rate_limiter import RateLimit, Reservation
 from toolkit.errors import ToolkitError
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.running.dependencies import EvalDependencies, OpenWorker
+from toolkit.evals.running.eval_client import EvalClient
 from toolkit.evals.running.eval_runner import Runner, RunnerDeps
-from toolkit.evals.running.job import EvalClient
 from toolkit.evals.running.plan import Key, Plan, Task
-from toolkit.evals.running.run_files import dataset_path, lock_path
+from toolkit.evals.running.run_folder import dataset_path, lock_path
 from toolkit.evals.running.worker_messages import (
     Channel,
     Failed,
