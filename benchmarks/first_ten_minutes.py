@@ -49,8 +49,10 @@ try:
             reply = client.execute_interactive(
                 "".join(cell["source"]), timeout=300, output_hook=lambda message: None
             )
-            if reply["content"]["status"] != "ok":
-                sys.exit(reply["content"]["ename"] + ": " + reply["content"]["evalue"])
+            content = reply["content"]
+            if content["status"] != "ok":
+                print("".join(cell["source"]), *content.get("traceback", ()), sep="\\n")
+                sys.exit(f"{content['status']}: {content.get('ename')}: {content.get('evalue')}")
 finally:
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -148,7 +150,7 @@ def timed(
     if done.returncode == expect and says in text:
         steps[name] = {"seconds": round(seconds, 1), "ok": True}
     else:
-        steps[name] = _failed(seconds, done.stderr or done.stdout)
+        steps[name] = _failed(seconds, f"{done.stdout[-2_000:]}\n{done.stderr[-600:]}")
 
 
 def can_cut_off() -> bool:
@@ -189,7 +191,7 @@ def _answers(url: str) -> bool:
 
 
 def _failed(seconds: float, text: str) -> dict[str, Any]:
-    return {"seconds": round(seconds, 1), "ok": False, "error": text.strip()[-600:]}
+    return {"seconds": round(seconds, 1), "ok": False, "error": text.strip()[-2_600:]}
 
 
 def _environment(folder: Path) -> dict[str, str]:

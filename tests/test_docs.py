@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import toolkit as tk
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -33,6 +35,16 @@ def test_the_table_of_providers_is_produced_from_the_present_code():
     """Run `python docs/generate.py` after changing a preset, a type or an adapter."""
     page = (ROOT / "docs" / "providers.md").read_text("utf-8")
     assert page == _generator().rendered_providers(), "run `python docs/generate.py`"
+
+
+def test_every_public_name_has_an_example():
+    """`tests/test_doc_snippets.py` runs them."""
+    page = (ROOT / "docs" / "examples.md").read_text("utf-8")
+    reference = _generator().markdown_page()
+    for name in tk.__all__:
+        assert re.search(rf"tk\.{name}\b", page), name
+        is_named = re.search(rf"^### tk\.{name}\b|`tk\.{name}`", reference, flags=re.MULTILINE)
+        assert is_named or name == "__version__", name
 
 
 def test_every_setting_is_explained():
