@@ -6,7 +6,10 @@ import pytest
 
 from tests.cli.shell import run, run_json
 from tests.servers import Answer, MockProvider
+from toolkit.compare.board_history import as_panes, panes_of
+from toolkit.compare.board_rows import append_votes
 from toolkit.compare.new_board import start_board
+from toolkit.compare.vote import judge
 from toolkit.toolkit import current
 
 
@@ -58,6 +61,26 @@ def test_votes_make_the_leaderboard(board):
     assert rows[0]["low"] <= rows[0]["rating"] <= rows[0]["high"]
     assert "mock/large" in run("board", "leaderboard").stdout
     assert run_json("board", "list")[0]["votes"] == 2
+
+
+def test_the_leaderboard_counts_the_votes_of_a_tag_of_judges_or_controlled_for_length(board):
+    run("board", "vote", board, "2", "--note", "#short and clear")
+    run("board", "vote", board, "1")
+    panes = as_panes(panes_of(current().store, board))
+    append_votes(current().store, judge(board, panes, 0, voter="mock/judge"))
+    current().close()
+
+    def wins(*options: str) -> dict[str, int]:
+        rows = run_json("board", "leaderboard", *options)
+        return {row["model"]: row["wins"] for row in rows}
+
+    assert wins() == {"mock/small": 1, "mock/large": 1}  # people only
+    assert wins("--tag", "#Short") == {"mock/small": 0, "mock/large": 1}
+    assert wins("--voters", "judges") == {"mock/small": 1, "mock/large": 0}
+    assert sum(wins("--voters", "both").values()) == 3
+    controlled = run("board", "leaderboard", "--control")
+    assert "twice as long" in controlled.stderr and "mock/small" in controlled.stdout
+    assert "no vote between" in run("board", "leaderboard", "--tag", "none").stderr.lower()
 
 
 @pytest.mark.parametrize(

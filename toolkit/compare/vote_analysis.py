@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from toolkit.compare.ranking import MIDDLE, SPREAD, games_of, groups_of, tally_of
 from toolkit.stats.paired_comparison import PairedFit, expected_gain, fit_pairs
@@ -22,6 +22,7 @@ _POINTS: Final = SPREAD / math.log(10)
 _MOST_MODELS: Final = 40
 _TWICE: Final = 1 / 3  # the length covariate of an answer twice as long as the other
 Votes = Iterable[Mapping[str, Any]]
+Voters = Literal["people", "judges", "both"]
 
 
 def tags_of(note: str | None) -> list[str]:
@@ -39,6 +40,15 @@ def with_tags(votes: Votes, tags: Sequence[str]) -> list[Mapping[str, Any]]:
     """The votes that carry at least one of these tags; all of them where none is named."""
     wanted = set(tags)
     return [vote for vote in votes if not wanted or wanted & set(tags_of(vote["note"]))]
+
+
+def of_voters(votes: Votes, voters: Voters) -> list[Mapping[str, Any]]:
+    """The votes of people, of model judges, or of both."""
+    return [
+        vote
+        for vote in votes
+        if voters == "both" or (vote["voter"] is None) == (voters == "people")
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,22 @@ class ControlledRatings:
     length: Effect
     position: Effect
     left_out: int
+
+    @property
+    def sentence(self) -> str:
+        """What length and position are worth, and how many votes could not be used."""
+        parts = [
+            f"An answer twice as long is worth {_points(self.length)}, the left position "
+            f"{_points(self.position)} (95 % intervals); the ratings above are without both."
+        ]
+        if self.left_out:
+            votes = "1 vote is" if self.left_out == 1 else f"{self.left_out:,} votes are"
+            parts.append(f"{votes} left out, because an answer was not recorded.")
+        return " ".join(parts)
+
+
+def _points(effect: Effect) -> str:
+    return f"{effect.points:+.0f} points [{effect.low:+.0f}, {effect.high:+.0f}]"
 
 
 def controlled_leaderboard(votes: Votes, *, confidence: float = 0.95) -> ControlledRatings:

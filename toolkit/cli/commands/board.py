@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -105,33 +105,69 @@ def vote(
 
 
 @app.command()
-def leaderboard(as_json: JsonFlag = False) -> None:
+def leaderboard(
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", "-t", help="Count only votes with this tag; may be repeated."),
+    ] = None,
+    voters: Annotated[
+        Literal["people", "judges", "both"],
+        typer.Option(help="Count the votes of people, of model judges, or of both."),
+    ] = "people",
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control", help="Rate as for answers of equal length, with neither side preferred."
+        ),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Rank models by the votes: Bradley-Terry ratings with 95 % intervals."""
     from toolkit.compare.board_history import votes_of
     from toolkit.compare.ranking import leaderboard as rank
+    from toolkit.compare.vote_analysis import controlled_leaderboard, of_voters, with_tags
+    from toolkit.store.queries.boards import vote_rows_with_lengths
 
+    tags = [name.lstrip("#").lower() for name in tag or ()]
     with opened_toolkit() as toolkit:
-        rows = rank(votes_of(toolkit.store)).to_dict("records")
-    columns = (
-        Column("rank", "Rank", count, is_number=True),
-        Column("model", "Model"),
-        Column("rating", "Rating", "{:.0f}".format, is_number=True),
-        Column("low", "Low", "{:.0f}".format, is_number=True),
-        Column("high", "High", "{:.0f}".format, is_number=True),
-        Column("votes", "Votes", count, is_number=True),
-        Column("wins", "Won", count, is_number=True),
-        Column("losses", "Lost", count, is_number=True),
-        Column("ties", "Tied", count, is_number=True),
-    )
-    empty = "No votes between different models yet. `toolkit board vote BOARD PANE` casts one."
+        every = (vote_rows_with_lengths if control else votes_of)(toolkit.store)
+    votes = with_tags(of_voters(every, voters), tags)
+    controlled = controlled_leaderboard(votes) if control else None
+    rows = (controlled.table if controlled else rank(votes)).to_dict("records")
     show_rows(
-        [{str(k): v for k, v in row.items()} for row in rows], columns, as_json=as_json, empty=empty
+        [{str(k): v for k, v in row.items()} for row in rows],
+        _RATINGS,
+        as_json=as_json,
+        empty=_no_ratings(has_votes=bool(every)),
     )
-    if not as_json and len({row["group"] for row in rows}) > 1:
+    if as_json or not rows:
+        return
+    if controlled is not None:
+        notice(controlled.sentence)
+    if len({row["group"] for row in rows}) > 1:
         notice(
             "Some of these models were never compared with each other, directly or through other "
             "models; ranks of different groups are not comparable."
         )
+
+
+_RATINGS = (
+    Column("rank", "Rank", count, is_number=True),
+    Column("model", "Model"),
+    Column("rating", "Rating", "{:.0f}".format, is_number=True),
+    Column("low", "Low", "{:.0f}".format, is_number=True),
+    Column("high", "High", "{:.0f}".format, is_number=True),
+    Column("votes", "Votes", count, is_number=True),
+    Column("wins", "Won", count, is_number=True),
+    Column("losses", "Lost", count, is_number=True),
+    Column("ties", "Tied", count, is_number=True),
+)
+
+
+def _no_ratings(*, has_votes: bool) -> str:
+    if has_votes:
+        return "No vote between different models matches; choose other --voters or tags."
+    return "No votes between different models yet. `toolkit board vote BOARD PANE` casts one."
 
 
 def _title(row: dict[str, Any]) -> str:

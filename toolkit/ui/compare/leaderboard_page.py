@@ -16,12 +16,11 @@ from toolkit.compare.model_judge import agreement_with_people
 from toolkit.compare.ranking import leaderboard
 from toolkit.compare.vote import Preferences, read_preferences
 from toolkit.compare.vote_analysis import (
-    ControlledRatings,
-    Effect,
     NextPair,
     controlled_leaderboard,
     count_tags,
     next_pairs,
+    of_voters,
     pareto_front,
     with_tags,
 )
@@ -57,9 +56,7 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     read = vote_rows_with_lengths if is_controlled else vote_rows
     every: list[Mapping[str, Any]] = list(read(toolkit.store))
     voter = st.session_state.get("voter") or st.query_params.get("voter") or "people"
-    of_voter = [
-        vote for vote in every if voter == "both" or (vote["voter"] is None) == (voter == "people")
-    ]
+    of_voter = of_voters(every, voter)
     votes = with_tags(of_voter, st.query_params.get_all("tag"))
     controlled = controlled_leaderboard(votes) if is_controlled else None
     table = controlled.table if controlled else leaderboard(votes)
@@ -82,7 +79,7 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     with left:
         _draw_ratings(rows)
         if controlled is not None:
-            _draw_effects(controlled)
+            st.caption(controlled.sentence)
         draw_tradeoff(rows, measured)
     with right:
         draw_next_pair(toolkit, votes)
@@ -128,24 +125,6 @@ def _with_facts(
     ]
     fronts = pareto_front(made)
     return [{**row, "is_front": is_front} for row, is_front in zip(made, fronts, strict=True)]
-
-
-def _draw_effects(controlled: ControlledRatings) -> None:
-    length, position = controlled.length, controlled.position
-    parts = [
-        f"An answer twice as long is worth {_points(length)}, the left position "
-        f"{_points(position)} (95 % intervals); the ratings above are without both."
-    ]
-    if controlled.left_out == 1:
-        parts.append("One vote is left out, because its answers were not recorded.")
-    elif controlled.left_out:
-        number = count(controlled.left_out)
-        parts.append(f"{number} votes are left out, because their answers were not recorded.")
-    st.caption(" ".join(parts))
-
-
-def _points(effect: Effect) -> str:
-    return f"{effect.points:+.0f} points [{effect.low:+.0f}, {effect.high:+.0f}]"
 
 
 def _sentence(
