@@ -121,12 +121,14 @@ def test_errors_are_stacked_by_class_and_only_vermilion_means_nothing_more_than_
         {
             "bucket_at": [START] * 8,
             "bucket_s": [60] * 8,
-            "error_code": [f"E{i}" for i in range(8)],
+            "error_code": ["RATE_LIMIT_EXCEEDED", *(f"E{i}" for i in range(1, 8))],
             "n": range(8, 0, -1),
         }
     )
     figure = charts.errors_over_time(rows, of="all models")
-    assert [trace.name for trace in figure.data] == ["E0", "E1", "E2", "E3", "E4", "E5", "others"]
+    assert [trace.name for trace in figure.data] == [
+        "rate limited", "e1", "e2", "e3", "e4", "e5", "others",
+    ]  # fmt: skip
     assert sum(sum(trace.y) for trace in figure.data) == 36
     assert figure.layout.barmode == "stack"
 

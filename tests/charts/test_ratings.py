@@ -36,6 +36,19 @@ def test_a_point_for_each_known_model_and_the_front_apart() -> None:
     assert {0.5, 1.0, 2.0} <= set(figure.layout.xaxis.tickvals)
 
 
+def test_labels_of_near_points_are_put_at_different_sides() -> None:
+    near = pd.concat([ratings()] * 2, ignore_index=True).head(3)
+    near = near.assign(model=["p/one", "p/two", "p/three"], rating=[900.0, 901.0, 1300.0],
+                       usd_per_thousand=[0.30, 0.31, 3.0], is_front=True)  # fmt: skip
+    places = rating_tradeoff(near).data[0].textposition
+    assert places[0] != places[1]
+
+
+def test_a_label_replaces_name_and_ttft() -> None:
+    front, other = rating_tradeoff(ratings().assign(label=["fast", "good", "3", "4"])).data
+    assert (list(front.text), list(other.text)) == (["fast", "good"], ["3"])
+
+
 def test_without_a_known_model_the_chart_says_so() -> None:
     none = rating_tradeoff(ratings().assign(p50_ms=None))
     assert "no rated model" in none.layout.annotations[0].text

@@ -65,19 +65,19 @@ def test_a_page_without_runs_says_what_to_do(home: Any, open_page: Any) -> None:
     assert not app.exception and not app.error
     assert "tk.evaluate" in words(app) and "toolkit eval import" in words(app)
     assert not app.button(key="eval-estimate").disabled, "the built-in model needs no choice"
-    assert not [f for f in app.dataframe if "state" in f.value.columns]
+    assert not [f for f in app.dataframe if "State" in f.value.columns]
 
 
 def test_the_newest_run_is_shown_with_its_matrix(evaluated: Toolkit, open_page: Any) -> None:
     app = open_page("evals")
     assert not app.exception and not app.error
-    assert list(table(app, "state")["run"]) == ["first", "before"]
+    assert list(table(app, "State")["Run"]) == ["first", "before"]
     assert "39 of 40 answers, 1 failed (TIMEOUT 1)." in words(app)
     matrix = table(app, "sample")
     assert len(matrix) == 20
     assert list(matrix.columns) == ["sample", "mock/a", "mock/b", "input", "target"]
     assert matrix["mock/a"][4] == "✓ 1 · yes · 105 ms · $0.00100"
-    assert matrix["mock/b"][19] == "✕ failed · TIMEOUT"
+    assert matrix["mock/b"][19] == "✕ failed · timeout"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_a_cap_left_out_is_told_in_cell_story_and_filter(home: Any, open_pa
     toolkit.store.append_many("eval_samples", [row(1), failed(2), skipped(3)])
     app = open_page("evals", filter="skipped", sample="q3")
     assert not app.exception and list(table(app, "sample")["sample"]) == ["q3"]
-    assert table(app, "sample")["mock/a"][0] == "⏸ skipped · BUDGET_EXCEEDED"
+    assert table(app, "sample")["mock/a"][0] == "⏸ skipped · over the budget"
     assert "⏸ BUDGET_EXCEEDED: raise the cap" in words(app)
 
 

@@ -1,4 +1,4 @@
-"""How latency and errors went: percentiles and error classes by time, gaps drawn as gaps."""
+"""How latency and errors went: percentiles and causes of failures by time, gaps drawn as gaps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from toolkit.charts.numbers import count, duration
 from toolkit.charts.palette import BLUE, CATEGORIES, GREY, ORANGE, QUIET, RED
+from toolkit.charts.states import cause_of
 from toolkit.charts.style import new_figure, plain, say
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ def percentiles_over_time(buckets: pd.DataFrame, *, of: str, metric: str = "TTFT
 
 
 def errors_over_time(buckets: pd.DataFrame, *, of: str) -> go.Figure:
-    """Failed attempts by time, stacked by error class; the six most frequent, the rest `others`.
+    """Failed attempts by time, stacked by cause; the six most frequent, the rest `others`.
 
     Args:
         buckets: `bucket_at` (UTC), `error_code`, `n`, `bucket_s`.
         of: what is drawn.
     """
     total = int(buckets["n"].sum()) if len(buckets) else 0
-    title = f"Failed attempts by error class, {plain(of)}, n = {count(total)}"
+    title = f"Failed attempts by cause, {plain(of)}, n = {count(total)}"
     figure = new_figure(title, x="time, UTC", y="failed attempts")
     if not total:
         return say(figure, "no failed attempt")
@@ -66,7 +67,8 @@ def errors_over_time(buckets: pd.DataFrame, *, of: str) -> go.Figure:
         own = named[named["error_code"] == code].groupby("bucket_at")["n"].sum()
         if len(own):
             colour = CATEGORIES[index] if code != "others" else GREY
-            figure.add_trace(_stack(str(code), own, width_ms, colour))
+            name = code if code == "others" else cause_of(str(code))
+            figure.add_trace(_stack(str(name), own, width_ms, colour))
     figure.update_layout(barmode="stack", bargap=0.1)
     highest = int(buckets.groupby("bucket_at")["n"].sum().max())
     figure.update_yaxes(rangemode="tozero", dtick=max(1, round(highest / 5)))

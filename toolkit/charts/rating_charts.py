@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -15,7 +15,10 @@ from toolkit.charts.style import error_bars, new_figure, plain, say
 if TYPE_CHECKING:
     import pandas as pd
 
-_NEAR_X, _NEAR_Y = 0.25, 0.15  # of the chart; labels of points this near would overlap
+_PLOT_PX: Final = (560.0, 220.0)  # about, on a wide page
+_CHARACTER_PX: Final = 6.0
+_PLACES: Final = ("top center", "bottom center", "middle right", "middle left",
+                  "top right", "top left", "bottom right", "bottom left")  # fmt: skip
 _NEEDED: Final = ["rating", "usd_per_thousand", "p50_ms"]
 
 
@@ -27,7 +30,7 @@ def rating_tradeoff(ratings: pd.DataFrame) -> go.Figure:
 
     Args:
         ratings: rows with `model`, `rating`, `low`, `high`, `votes`, `usd_per_thousand`, `p50_ms`
-            (TTFT) and `is_front`.
+            (TTFT) and `is_front`; where there is a `label`, it replaces name and TTFT.
     """
     known = ratings.dropna(subset=_NEEDED) if len(ratings) else ratings
     known = known[known["usd_per_thousand"].astype(float) > 0]  # a log axis has no zero
@@ -73,22 +76,52 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _label_places(known: pd.DataFrame) -> dict[str, str]:
-    """Above a point, or below where the label of its left neighbour is already above."""
-    rows = known.sort_values("usd_per_thousand")
-    width = math.log10(rows["usd_per_thousand"].max() / rows["usd_per_thousand"].min()) or 1.0
-    height = float(rows["rating"].max() - rows["rating"].min()) or 1.0
+    """For each model the place beside its point where its label covers the least."""
+    costs = [math.log10(float(value)) for value in known["usd_per_thousand"]]
+    ratings = [float(value) for value in known["rating"]]
+    xs, ys = _spread(costs, _PLOT_PX[0]), _spread(ratings, _PLOT_PX[1])
+    taken = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in zip(xs, ys, strict=True)]
     places: dict[str, str] = {}
-    before: list[tuple[float, float, str]] = []
-    for row in rows.to_dict("records"):
-        x, y = math.log10(row["usd_per_thousand"]) / width, float(row["rating"]) / height
-        near = {place for at, up, place in before if x - at < _NEAR_X and abs(y - up) < _NEAR_Y}
-        place = "bottom center" if near == {"top center"} else "top center"
-        places[str(row["model"])] = place
-        before.append((x, y, place))
+    rows = sorted(zip(xs, ys, known.to_dict("records"), strict=True), key=lambda point: point[:2])
+    for x, y, row in rows:
+        width = _CHARACTER_PX * len(_label(row))
+        boxes = {place: _label_box(x, y, width, place) for place in _PLACES}
+        best = min(_PLACES, key=lambda place: sum(boxes[place].shared(box) for box in taken))
+        places[str(row["model"])] = best
+        taken.append(boxes[best])
     return places
 
 
+class _Box(NamedTuple):
+    """A rectangle of the plot, in pixels."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def shared(self, other: _Box) -> float:
+        """The area that both cover."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        high = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(wide, 0.0) * max(high, 0.0)
+
+
+def _label_box(x: float, y: float, width: float, place: str) -> _Box:
+    upright, _, side = place.partition(" ")
+    left = {"center": x - width / 2, "right": x + 8, "left": x - 8 - width}[side]
+    bottom = {"top": y + 8.0, "middle": y - 7.0, "bottom": y - 22.0}[upright]
+    return _Box(left, bottom, left + width, bottom + 14)
+
+
+def _spread(values: Sequence[float], pixels: float) -> list[float]:
+    low, high = min(values), max(values)
+    return [(value - low) / ((high - low) or 1.0) * pixels for value in values]
+
+
 def _label(row: Mapping[Hashable, Any]) -> str:
+    if row.get("label"):
+        return plain(row["label"])
     name = str(row["model"]).rpartition("/")[2]
     return f"{plain(name)} · {duration(float(row['p50_ms']))}"
 

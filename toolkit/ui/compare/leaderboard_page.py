@@ -17,6 +17,7 @@ from toolkit.compare.ranking import leaderboard
 from toolkit.compare.vote import Preferences, read_preferences
 from toolkit.compare.vote_analysis import (
     NextPair,
+    Voters,
     controlled_leaderboard,
     count_tags,
     next_pairs,
@@ -47,7 +48,7 @@ from toolkit.ui.components.theme import is_phone
 from toolkit.ui.home.first_use import ask_two_models
 
 FEW_VOTES: Final = 5
-_VOTERS: Final = ("people", "judges", "both")
+_VOTERS: Final[tuple[Voters, ...]] = ("people", "judges", "both")
 
 
 def draw_leaderboard(toolkit: Toolkit) -> None:
@@ -55,8 +56,8 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     is_controlled = st.query_params.get("control") == "true"
     read = vote_rows_with_lengths if is_controlled else vote_rows
     every: list[Mapping[str, Any]] = list(read(toolkit.store))
-    voter = st.session_state.get("voter") or st.query_params.get("voter") or "people"
-    of_voter = of_voters(every, voter)
+    voter = st.session_state.get("voter") or st.query_params.get("voter")
+    of_voter = of_voters(every, next((name for name in _VOTERS if name == voter), "people"))
     votes = with_tags(of_voter, st.query_params.get_all("tag"))
     controlled = controlled_leaderboard(votes) if is_controlled else None
     table = controlled.table if controlled else leaderboard(votes)
@@ -318,6 +319,11 @@ def _gain(pair: NextPair) -> str:
     return f"Expected information: {pair.bits:.2f} bits; {votes}."
 
 
+def short_label(number: int, row: Mapping[str, Any]) -> str:
+    """The name of a model of the Pareto front; of another one its line in the table of wins."""
+    return str(row["model"]).rpartition("/")[2] if row["is_front"] else str(number)
+
+
 def draw_tradeoff(rows: Sequence[Mapping[str, Any]], measured: Query) -> None:
     """Rating against cost and TTFT, with the models that no other one beats."""
     import pandas as pd
@@ -334,10 +340,12 @@ def draw_tradeoff(rows: Sequence[Mapping[str, Any]], measured: Query) -> None:
         "tk.charts.rating_tradeoff(ratings)"
     )
     sql = f"{votes.text};\n\n{measured.text}"
-    figure = rating_tradeoff(pd.DataFrame(list(rows)))
-    if is_phone():  # the labels would cover each other; the front is what the chart is for
-        figure.update_traces(mode="markers", selector={"name": "another model is better"})
-    draw_chart(figure, key="tradeoff", sql=sql, python=python)
+    drawn = pd.DataFrame(list(rows))
+    if is_phone():  # names of all points would cover each other
+        drawn["label"] = [short_label(number, row) for number, row in enumerate(rows, 1)]
+    draw_chart(rating_tradeoff(drawn), key="tradeoff", sql=sql, python=python)
+    if is_phone():
+        st.caption("A number is the line of the model in the table of wins below.")
     st.caption(
         "Filled: no other model is at least as good in rating, cost and TTFT at once (the Pareto "
         "front). Cost and TTFT are those of your own calls of the last 7 days; the text beside a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.charts.states import run_state
+from toolkit.charts.states import call_state
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.results.matrix import AnswerCell
 from toolkit.evals.results.run_results import cell_score
@@ -15,11 +15,6 @@ from toolkit.ui.components.text import visible
 
 _CELL_CHARS: Final = 80
 _NOISE: Final = 1e-9
-
-
-def state_of(run: Mapping[str, Any]) -> str:
-    """A run's state, with a shape."""
-    return run_state(str(run["status"])).label
 
 
 def sentence_of(run: Mapping[str, Any]) -> str:
@@ -80,7 +75,7 @@ def say_cell(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     if not cell:
         return "not run"
     first = next((shown for shown in cell if shown.status == "ok"), cell[0])
-    text = first.output if first.status == "ok" else f"{first.error_code}"
+    text = first.output if first.status == "ok" else call_state("error", first.error_code).word
     facts = [_judged(cell, scorer), _rated(cell, scorer), _short(text or "")]
     times = [shown.duration_ms for shown in cell if shown.duration_ms is not None]
     if times:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
+from toolkit.charts.states import State
 from toolkit.evals.results.cell_values import say_value
 from toolkit.evals.results.matrix import Matrix, SampleRow
 from toolkit.evals.results.run_results import FILTERS, Filter, keep_samples
 from toolkit.ui.components.format import count
+from toolkit.ui.components.table import ROW_PX, Column, draw_table
 from toolkit.ui.components.text import visible
 from toolkit.ui.evals.eval_labels import say_cell
 
@@ -25,49 +27,59 @@ def choose_scorer(scorers: Sequence[str]) -> str | None:
     """Whose scores are shown; in the address."""
     if not scorers:
         return None
-    chosen = st.selectbox("Scorer", list(scorers), key="scorer", bind="query-params")
+    chosen = st.selectbox("Scorer", list(scorers), key="scorer", bind="query-params",
+                          label_visibility="collapsed", width=220)  # fmt: skip
     return chosen or scorers[0]
 
 
-def choose_filter(key: str = "filter") -> Filter:
-    """Which samples are shown; in the address under `key`."""
-    chosen = st.segmented_control(
-        "Samples", list(FILTERS), key=key, default="all", bind="query-params", help=_HELP
-    )
-    return chosen or "all"
+def draw_samples(
+    matrix: Matrix, scorer: str | None, *, filter_key: str, key: str, opened: str | None = None
+) -> str | None:
+    """The filter, in the address under `filter_key`, and the samples that it keeps.
 
-
-def draw_matrix(matrix: Matrix, scorer: str | None, chosen: Filter, key: str) -> str | None:
-    """The lines that the filter keeps; returns the sample that was chosen."""
-    kept = keep_samples(matrix, chosen, scorer)
-    total = len(matrix.samples)
-    st.caption(f"{count(len(kept))} of {count(total)} samples. Select a row for its details.")
+    Returns:
+        The sample that was chosen, or None.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chosen: Filter = st.segmented_control(
+            "Samples", list(FILTERS), key=filter_key, default="all", bind="query-params",
+            label_visibility="collapsed",
+        ) or "all"  # fmt: skip
+        kept = keep_samples(matrix, chosen, scorer)
+        total = len(matrix.samples)
+        st.caption(
+            f"{count(len(kept))} of {count(total)} samples. Select one for its details.", help=_HELP
+        )
     if not kept:
         return None
-    event = st.dataframe(
-        _columns(matrix, kept[:MOST_LINES], scorer),
-        hide_index=True,
-        height=min(36 * (len(kept) + 1) + 4, 460),
-        key=key,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={"sample": st.column_config.TextColumn(pinned=True)},
+    shown = kept[:MOST_LINES]
+    ids = [sample.sample_id for sample in shown]
+    columns = _columns(matrix, shown, scorer)
+    picked = draw_table(
+        columns,
+        key=f"{key}-{chosen}",
+        opens=list(columns),
+        height=min(ROW_PX * len(shown) + 38, 460),
+        opened=ids.index(opened) if opened in ids else None,
         alt="Samples by model and variant",
     )
     if len(kept) > MOST_LINES:
         st.caption(f"The first {count(MOST_LINES)} are listed; an export has all.")
-    picked = event["selection"]["rows"]
-    return kept[picked[0]].sample_id if picked else None
+    return None if picked is None else ids[picked]
 
 
-def _columns(
-    matrix: Matrix, kept: Sequence[SampleRow], scorer: str | None
-) -> Mapping[str, Sequence[Any]]:
-    columns: dict[str, list[str]] = {"sample": [sample.sample_id for sample in kept]}
+def _columns(matrix: Matrix, kept: Sequence[SampleRow], scorer: str | None) -> Mapping[str, Column]:
+    columns = {"sample": Column([sample.sample_id for sample in kept], 110, "name", on_phone=True)}
     for side in matrix.sides:
-        columns[matrix.names[side] or "answer"] = [
-            say_cell(sample.cells.get(side, ()), scorer) for sample in kept
-        ]
-    columns["input"] = [visible(say_value(sample.input))[:200] for sample in kept]
-    columns["target"] = [visible(say_value(sample.target))[:200] for sample in kept]
+        cells = [_cell(say_cell(sample.cells.get(side, ()), scorer)) for sample in kept]
+        columns[matrix.names[side] or "answer"] = Column(cells, None, "state", on_phone=True)
+    for name in ("input", "target"):
+        values = [visible(say_value(getattr(sample, name)))[:200] for sample in kept]
+        columns[name] = Column(values, on_phone=True)
     return columns
+
+
+def _cell(text: str) -> State | str:
+    """A cell; one that did not pass is in the colour of what is broken."""
+    symbol, _, rest = text.partition(" ")
+    return State(symbol, rest, "red") if symbol == "✕" else text

@@ -8,15 +8,17 @@ from typing import Any, Final
 
 import streamlit as st
 
+from toolkit.charts.states import run_state
 from toolkit.errors import ToolkitError
 from toolkit.evals.results.cell_values import as_value
 from toolkit.evals.running.plan import Progress
 from toolkit.store.queries.eval_pages import one_run
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
-from toolkit.ui.components.format import ago, as_utc, count, money
-from toolkit.ui.components.text import own
-from toolkit.ui.evals.eval_labels import best_of, left_words, say_left, sentence_of, state_of
+from toolkit.ui.components.format import UNKNOWN, ago, as_utc, count, money
+from toolkit.ui.components.table import ROW_PX, Column, draw_table
+from toolkit.ui.components.text import own, plain
+from toolkit.ui.evals.eval_labels import best_of, left_words, say_left, sentence_of
 from toolkit.ui.evals.run_data import run_name
 
 _START: Final = """import toolkit as tk
@@ -39,33 +41,49 @@ def draw_nothing() -> None:
     st.code("toolkit eval import results.json", language="bash", wrap_lines=True)
 
 
+def runs_sentence(runs: Sequence[Mapping[str, Any]]) -> str:
+    """How many runs there are, and what the newest came to."""
+    if not runs:
+        return ""
+    newest, going = runs[0], sum(run["status"] == "running" for run in runs)
+    noun = "run" if len(runs) == 1 else "runs"
+    running = f", {count(going)} of them running" if going else ""
+    best = best_of(newest)
+    score = "" if best == UNKNOWN else f"; best score of the newest: {plain(best)}"
+    return f"**{count(len(runs))} {noun}**{running}{score}."
+
+
 def draw_runs(runs: Sequence[Mapping[str, Any]]) -> str:
     """The runs, newest first; returns the id of the one that was chosen, else of the newest."""
-    event = st.dataframe(
+    ids = [str(run["run_id"]) for run in runs]
+    wanted = st.query_params.get("run", "")
+    picked = draw_table(
         {
-            "run": [run_name(run) for run in runs],
-            "when": [ago(run["started_at"]) for run in runs],
-            "state": [state_of(run) for run in runs],
-            "best score": [best_of(run) for run in runs],
-            "answers": [f"{count(run['done'] or 0)} of {count(run['samples'])}" for run in runs],
-            "failed": [count(run["errors"] or 0) for run in runs],
-            "cost": [money(run["cost_usd"]) for run in runs],
-            "models": [", ".join(run["models"] or ()) for run in runs],
-            "data": [str(run["dataset"] or "") for run in runs],
+            "Run": Column([run_name(run) for run in runs], 190, "name", on_phone=True),
+            "State": Column([run_state(str(run["status"])) for run in runs], 100, "state",
+                            on_phone=True),
+            "When": Column([ago(run["started_at"]) for run in runs], 90),
+            "Best score": Column([best_of(run) for run in runs], 240, on_phone=True),
+            "Answers": Column([_answers(run) for run in runs], 100, "right"),
+            "Failed": Column([run["errors"] or 0 for run in runs], 60, "number"),
+            "Cost": Column([run["cost_usd"] for run in runs], 80, "money"),
+            "Models": Column([", ".join(run["models"] or ()) for run in runs]),
+            "Data": Column([str(run["dataset"] or "") for run in runs]),
         },
-        hide_index=True,
-        height=min(36 * (len(runs) + 1) + 4, 240),
         # The choice is a line's number; with one more run, the number would be that of another run.
-        key=f"runs-{len(runs)}-{runs[0]['run_id']}",
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={"run": st.column_config.TextColumn(pinned=True)},
+        key=f"runs-{len(runs)}-{ids[0]}",
+        opens=("Run", "State", "When", "Best score", "Models", "Data"),
+        height=min(ROW_PX * len(runs) + 38, 240),
+        opened=ids.index(wanted) if wanted in ids else 0,
         alt="Evaluations, newest first",
-    )
-    picked = event["selection"]["rows"]
-    wanted = str(runs[picked[0]]["run_id"]) if picked else st.query_params.get("run", "")
-    known = {str(run["run_id"]) for run in runs}
-    return wanted if wanted in known else str(runs[0]["run_id"])
+    )  # fmt: skip
+    if picked is not None:
+        return ids[picked]
+    return wanted if wanted in ids else ids[0]
+
+
+def _answers(run: Mapping[str, Any]) -> str:
+    return f"{count(run['done'] or 0)} of {count(run['samples'])}"
 
 
 LOOK_EVERY_S: Final = 1.0

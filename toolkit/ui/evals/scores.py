@@ -26,7 +26,7 @@ from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import UNKNOWN, count, duration, duration_column, money
 from toolkit.ui.components.text import own, plain, show_text
 from toolkit.ui.evals.eval_labels import say_score
-from toolkit.ui.evals.matrix_table import choose_filter, draw_matrix
+from toolkit.ui.evals.matrix_table import draw_samples
 from toolkit.ui.evals.run_data import run_name
 
 
@@ -86,7 +86,7 @@ def _draw_both(
     if not matrix.samples:
         st.caption("The two runs have no samples in common.")
         return
-    draw_matrix(matrix, scorer, choose_filter("both"), key="both-matrix")
+    draw_samples(matrix, scorer, filter_key="both", key="both-matrix")
 
 
 def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:

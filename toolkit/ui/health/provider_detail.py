@@ -165,7 +165,7 @@ def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
         st.caption(f"You made no calls in the last {wanted.span}.")
         _draw_incidents(incidents, wanted.now)
         return
-    left, middle, right = st.columns((38, 25, 37), gap="medium")
+    left, middle, right = st.columns((35, 32, 33), gap="medium")
     with left:
         figure = charts.health_latency(rows, *events, of=wanted.of, ends=wanted.ends)
         figure.update_layout(height=240)
@@ -176,6 +176,7 @@ def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
         if len(failures):
             figure = charts.health_errors(failures, *events, of=wanted.of, ends=wanted.ends)
             figure.update_layout(height=240)
+            figure.update_xaxes(nticks=4)
             draw_figure(figure, key="now-errors")
             code = _code("health_errors", failed, marks, wanted)
             draw_sources(key="now-errors", sql=failed.text, python=code)

@@ -12,10 +12,10 @@ from toolkit.ui.components.error_card import errors_shown
 from toolkit.ui.components.format import ago
 from toolkit.ui.components.page_head import page_head
 from toolkit.ui.components.text import plain
-from toolkit.ui.evals.matrix_table import choose_filter, choose_scorer, draw_matrix
+from toolkit.ui.evals.matrix_table import choose_scorer, draw_samples
 from toolkit.ui.evals.new_run import draw_start
 from toolkit.ui.evals.run_data import run_name, scored_by
-from toolkit.ui.evals.run_list import draw_nothing, draw_runs, draw_state
+from toolkit.ui.evals.run_list import draw_nothing, draw_runs, draw_state, runs_sentence
 from toolkit.ui.evals.scores import draw_other_run, draw_scores, draw_story
 
 toolkit: Toolkit = current()
@@ -42,31 +42,40 @@ def sample_panel(run_id: str, sample_id: str) -> None:
 def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     """One run: what it came to, its matrix, its scores, and another beside it."""
     run_id = str(run["run_id"])
-    st.subheader(plain(f"{run_name(run)}, {ago(run['started_at'])}"), anchor=False)
-    draw_state(toolkit, run)
     with toolkit.store.reading() as reader:
         rows = rows_of(run_id).rows(reader)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(plain(f"{run_name(run)}, {ago(run['started_at'])}"), anchor=False)
+        scorer = choose_scorer(scored_by(rows))
+    draw_state(toolkit, run)
     if not rows:
         if run["status"] != "running":
             st.caption("No answer is recorded for it.")
         return
-    scorer = choose_scorer(scored_by(rows))
     answers, scores, against = st.tabs(
         ["Answers", "Scores", "Compare with another run"], key="tab", bind="query-params"
     )
-    wanted = None
     if answers.open:
         with answers:
-            chosen = draw_matrix(read_matrix(rows), scorer, choose_filter(), key="matrix")
-            wanted = chosen or st.query_params.get("sample")
+            opened = st.query_params.get("sample")
+            chosen = draw_samples(
+                read_matrix(rows),
+                scorer,
+                filter_key="filter",
+                key=f"matrix-{run_id}",
+                opened=opened,
+            )
+            # A closed panel leaves its cell chosen; only another choice opens one again.
+            if chosen and chosen != st.session_state.get("chosen-sample"):
+                st.query_params["sample"] = chosen
+            st.session_state["chosen-sample"] = chosen
     if scores.open:
         with scores:
             draw_scores(run, rows, scorer)
     if against.open:
         with against:
             draw_other_run(toolkit, run, runs, scorer)
-    if wanted:
-        st.query_params["sample"] = wanted
+    if wanted := st.query_params.get("sample"):
         sample_panel(run_id, wanted)
 
 
@@ -74,6 +83,8 @@ def draw_evals() -> None:
     """The whole page."""
     with toolkit.store.reading() as reader:
         runs = list_runs().rows(reader)
+    with page_head("Evals", runs_sentence(runs)):
+        pass
     draw_start(toolkit, is_first=not runs)
     if not runs:
         draw_nothing()
@@ -83,7 +94,5 @@ def draw_evals() -> None:
     draw_run(next(run for run in runs if str(run["run_id"]) == chosen), runs)
 
 
-with page_head("Evals"):
-    pass
 with errors_shown():
     draw_evals()
