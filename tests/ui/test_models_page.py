@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,24 @@ def test_a_models_panel_shows_facts_with_sources_history_and_its_switch(
     assert "input $0.5 → $1" in words(app).replace("\\", "")
     app.toggle[0].set_value(False).run()
     assert synced.catalog.show("acme/alpha")["is_enabled"] is False
+
+
+def test_the_same_open_model_is_shown_with_price_and_latency_of_each_provider(
+    synced: Toolkit, open_page: Any
+) -> None:
+    now = datetime.now(UTC)
+    of_call = {"request_id": "r", "attempt": 1, "attempt_kind": "first", "origin": "api", "seq": 1,
+               "source": "live", "status": "ok", "started_at": now}  # fmt: skip
+    for name, ttft_ms in (("acme/alpha", 120.0), ("other/org/alpha", 480.0)):
+        facts = {"provider": name.partition("/")[0], "model": name, "ttft_ms": ttft_ms}
+        synced.store.append("calls", {**of_call, "call_id": name, "request_id": name, **facts})
+    app = open_page("models", model="acme/alpha")
+    assert not app.exception
+    (same,) = (f.value for f in app.dataframe if "$/M in" in f.value and "Provider" not in f.value)
+    assert list(same["Model"]) == ["acme/alpha", "other/org/alpha"]
+    assert list(same["$/M out"]) == [2.0, 0.5]
+    assert [round(ms, -1) for ms in same["TTFT ms"]] == [120, 480]
+    assert list(same["calls, 7 d"]) == [1, 1]
 
 
 def test_a_panel_of_a_model_that_is_not_there_is_a_card_not_a_traceback(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from toolkit.charts.states import call_state
 from toolkit.store.queries.app_pages import last_calls
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_figure
-from toolkit.ui.components.format import ago, count, duration, money, price, rate
+from toolkit.ui.components.format import ago, count, money, price
+from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain, show_text
 from toolkit.ui.models.model_rows import read_models
 
@@ -26,13 +28,13 @@ def draw_model(toolkit: Toolkit, model: str) -> None:
     """
     found = toolkit.catalog.show(model)
     _head(toolkit, found)
+    _draw_elsewhere(toolkit, found)
     _facts(found)
     _draw_probe(toolkit, found)
     history = toolkit.catalog.price_history(model)
     if len(history) and history["valid_from"].nunique() > 1:
         draw_figure(price_steps(history, model), key="price-steps")
     _calls(toolkit, found)
-    _elsewhere(found)
     _changes(found)
     if found["description"]:
         with st.expander("Description"):
@@ -76,6 +78,9 @@ def _facts(found: Mapping[str, Any]) -> None:
         for name, said in found["claims"].items()
     ]
     st.markdown("**Facts and their sources**")
+    if not rows:
+        st.caption("No listing describes this model further.")
+        return
     st.dataframe(rows, hide_index=True, key="model-facts", alt="Facts by source")
 
 
@@ -145,32 +150,48 @@ def _calls(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
     if not calls:
         st.caption("No calls yet.")
         return
-    rows = [
+    draw_table(
         {
-            "when": ago(call["started_at"]),
-            "state": call_state(call["status"], call["error_code"]).label,
-            "TTFT": duration(call["ttft_ms"], "ms"),
-            "speed": rate(call["output_tps"]),
-            "cost": money(call["cost_usd"]),
-        }
-        for call in calls
-    ]
-    st.dataframe(rows, hide_index=True, key="model-calls", alt="Last calls")
+            "When": Column([ago(call["started_at"]) for call in calls], 90, on_phone=True),
+            "State": Column([call_state(call["status"], call["error_code"]) for call in calls],
+                            130, "state", on_phone=True),
+            "TTFT ms": Column([call["ttft_ms"] for call in calls], 70, "number", on_phone=True),
+            "tok/s": Column([call["output_tps"] for call in calls], 60, "number", style="%.0f"),
+            "Cost": Column([call["cost_usd"] for call in calls], 90, "money", on_phone=True),
+        },
+        key="model-calls",
+        alt="Last calls",
+    )  # fmt: skip
 
 
-def _elsewhere(found: Mapping[str, Any]) -> None:
+def _draw_elsewhere(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
+    """The same open model at every provider: its price, and what your own calls measured."""
     if not found["elsewhere"]:
         return
-    rows = [
+    names = [str(found["model"]), *(str(row["model"]) for row in found["elsewhere"])]
+    overview = read_models(toolkit, str(toolkit.settings.home))
+    of_name = {row["model"]: row for row in overview.to_dict("records")}
+    rows = [of_name.get(name, {}) for name in names]
+
+    def numbers(field: str) -> list[float | None]:
+        values = [row.get(field) for row in rows]
+        return [None if value is None or math.isnan(value) else float(value) for value in values]
+
+    st.markdown("**The same model by provider**")
+    draw_table(
         {
-            "model": row["model"],
-            "context": count(row["context_window"]),
-            "$/M in / out": price(row["input_usd_per_mtok"], row["output_usd_per_mtok"]),
-        }
-        for row in found["elsewhere"]
-    ]
-    st.markdown("**The same model elsewhere**")
-    st.dataframe(rows, hide_index=True, key="model-elsewhere", alt="Other providers")
+            "Model": Column(names, 170, on_phone=True),
+            "$/M in": Column(numbers("input_usd_per_mtok"), 56, "number", style="%.2f"),
+            "$/M out": Column(numbers("output_usd_per_mtok"), 60, "number", style="%.2f",
+                              on_phone=True),
+            "TTFT ms": Column(numbers("ttft_ms"), 62, "number", "Median of your own calls",
+                              on_phone=True),
+            "tok/s": Column(numbers("output_tps"), 50, "number", style="%.0f", on_phone=True),
+            "calls, 7 d": Column(numbers("calls"), 66, "number"),
+        },
+        key="model-elsewhere",
+        alt="Price and latency of the same model at each provider",
+    )  # fmt: skip
 
 
 def _changes(found: Mapping[str, Any]) -> None:

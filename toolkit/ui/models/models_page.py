@@ -334,22 +334,22 @@ def draw_models(toolkit: Toolkit, models: pd.DataFrame, *, is_beside: bool) -> s
         read_models.clear()
 
     columns = {
-        "Model": Column([str(name) for name in models["model_id"]], 200, on_phone=True),
-        "Provider": Column(list(models["provider"]), 92),
-        "On": Column(["✓ on" if on else "turn on" for on in enabled], 60, "button",
+        "Model": Column([str(name) for name in models["model_id"]], 182, on_phone=True),
+        "Provider": Column(list(models["provider"]), 84),
+        "On": Column(["✓ on" if on else "turn on" for on in enabled], 56, "button",
                      on_phone=True, press=switch),
-        "calls, 7 d": Column(list(models["calls"]), 70, "number"),
-        "Last answer": Column([ago(known(when)) for when in models["answered_at"]], 82),
+        "calls, 7 d": Column(list(models["calls"]), 66, "number"),
+        "Last answer": Column([ago(known(when)) for when in models["answered_at"]], 80),
         "TTFT ms": Column(_numbers(models["ttft_ms"]), 66, "number",
                           "p50 of your own calls", on_phone=True),
         "tok/s": Column(_numbers(models["output_tps"]), 52, "number", style="%.0f"),
-        "Context": Column(_numbers(models["context_window"]), 78, "number"),
+        "Context": Column(_numbers(models["context_window"]), 74, "number"),
         "$/M in": Column(_numbers(models["input_usd_per_mtok"]), 62, "number", style="%.2f"),
         "$/M out": Column(_numbers(models["output_usd_per_mtok"]), 66, "number",
                           style="%.2f", on_phone=True),
-        "Can": Column([capabilities(can) for can in models["capabilities"]], 196, "tags"),
-        "Added": Column([_date(when) for when in models["first_seen_at"]], 78),
-        "Note": Column([_note(row) for row in models.to_dict("records")], 96),
+        "Can": Column([capabilities(can) for can in models["capabilities"]], 204, "tags"),
+        "Added": Column([_date(when) for when in models["first_seen_at"]], 74),
+        "Note": Column([_note(row) for row in models.to_dict("records")], 106),
     }  # fmt: skip
     if is_beside:
         wanted = ("Model", "Provider", "On", "calls, 7 d", "TTFT ms", "$/M out", "Note")

@@ -55,7 +55,7 @@ def _draw_list(settings: Sequence[Setting], *, is_beside: bool) -> None:
         "Value": Column([one.value for one in settings], 170, on_phone=True),
         "Default": Column([one.default for one in settings], 120),
         "From": Column([one.source for one in settings], 100),
-        "Meaning": Column([one.meaning for one in settings], 560),
+        "Meaning": Column([one.meaning.replace("`", "") for one in settings], 560),
     }
     if is_beside:
         columns["Meaning"].width = 300
