@@ -18,11 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from uuid_utils import uuid7
 
+from tests.servers import Answer, MockProvider
 from toolkit.evals.results.summary import summarize
 from toolkit.providers.registry import Registry
 from toolkit.records import Call
 from toolkit.settings import Settings
 from toolkit.store.store import Store
+from toolkit.toolkit import Toolkit
 
 CLOSED_PORT: Final = "http://127.0.0.1:8999/v1"
 # model, calls a day, TTFT ms, tokens/s, context, USD per million in and out, capabilities
@@ -93,6 +95,19 @@ def fill(home: Path, *, days: int = 21, seed: int = 7) -> None:
         store.append_many(table, rows)
     store.ingest()
     store.close()
+    _measure_load(settings)
+
+
+def _measure_load(settings: Settings) -> None:
+    """A real load test of a scripted server, which is gone afterwards."""
+    answer = Answer(text=" ".join(PROMPTS[1]), content_delay_s=0.12, chunk_delay_s=0.01)
+    with MockProvider(answer) as server:
+        Registry(settings).add("vllm", base_url=server.base_url, is_local=True, auto_sync=False)
+        toolkit = Toolkit(settings=settings)
+        toolkit.load_tests.run(
+            "vllm/qwen3-8b", concurrency=(1, 2, 4, 8), requests=24, warmup=2, name="one server"
+        )
+        toolkit.close()
 
 
 def _calls(rng: random.Random, now: datetime, days: int) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ PAGES: Final = {
     "home": "",
     "leaderboard": "leaderboard",
     "evals": "evals",
+    "load": "load",
     "health": "health",
     "calls": "calls?span=24+h",
     "spend": "spend",
