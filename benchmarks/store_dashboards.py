@@ -150,7 +150,7 @@ def questions(toolkit: Toolkit, now: datetime) -> Mapping[str, Mapping[str, Ques
             "day_of_calls": run(health.day_of_calls(now)),
             "uptime_90d": run(health.uptime(now)),
             "last_successes": run(health.last_successes(now)),
-            "headroom": lambda: read_headroom(store),
+            "headroom": lambda: read_headroom(store, now),
             "models": lambda: toolkit.health.model_states(PROVIDERS[0]),
             "latency_90d": run(health.latency(one, quarter)),
             "errors_90d": run(health.errors(one, quarter)),
