@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import html
 import itertools
 import json
+import time
+import zlib
 from urllib.parse import quote
 
 import pytest
@@ -35,12 +39,29 @@ FORMS = {
     "base64 url-safe": lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
     "basic auth": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
     "url": lambda key: quote(key, safe=""),
+    "url twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "url, every byte": lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
+    "url twice, every byte": lambda key: "".join(f"%25{byte:02X}" for byte in key.encode()),
     "json": json.dumps,
+    "json twice": lambda key: json.dumps(json.dumps(key)),
+    "json, every byte": lambda key: "".join(f"\\u{byte:04x}" for byte in key.encode()),
+    "HTML": html.escape,
+    "HTML, decimal": lambda key: "".join(f"&#{byte};" for byte in key.encode()),
+    "HTML, hex": lambda key: "".join(f"&#x{byte:X};" for byte in key.encode()),
+    "escaped bytes": lambda key: "".join(f"\\x{byte:02x}" for byte in key.encode()),
+    "hex with spaces": lambda key: key.encode().hex(" "),
+    "hex with colons": lambda key: key.encode().hex(":").upper(),
+    "with spaces": " ".join,
+    "base32": lambda key: base64.b32encode(key.encode()).decode(),
+    "base32 within": lambda key: base64.b32encode(f"key={key}".encode()).decode(),
+    "UTF-16": lambda key: key.encode("utf-16-le").decode("latin-1"),
+    "UTF-16, big end first": lambda key: key.encode("utf-16-be").decode("latin-1"),
     "cut at the end": lambda key: key[: len(key) * 3 // 4 + 1],
     "cut at the front": lambda key: key[len(key) // 4 :],
 }
 # What may remain of a form: the ends of base64 belong to the bytes around the key as well.
-LEFT_OVER = {"basic auth": 12, "base64": 4, "base64 url-safe": 4, "json": 2}
+LEFT_OVER = {"basic auth": 12, "base64": 4, "base64 url-safe": 4, "json": 2, "json twice": 6}
+LEFT_OVER |= {"base32": 8, "base32 within": 16, "UTF-16, big end first": 1}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -53,6 +74,23 @@ def test_every_form_is_removed(key, form):
     assert "[redacted]" in redacted
     kept = redacted.removeprefix("before ").removesuffix(" after").replace("[redacted]", "")
     assert len(kept) <= LEFT_OVER.get(form, 0), kept
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_key_in_compressed_base64_is_removed(pack, encode):
+    body = json.dumps({"headers": {"authorization": f"Bearer {KEYS[0]}"}, "more": "text " * 20})
+    packed = encode(pack(body.encode())).decode()
+    assert SecretMatcher([KEYS[0]]).redact(f"body={packed}&n=1") == "body=[redacted]&n=1"
+    other = encode(pack(body.replace(KEYS[0], "other").encode())).decode()
+    assert SecretMatcher([KEYS[0]]).redact(f"body={other}&n=1") == f"body={other}&n=1"
+
+
+def test_what_unpacks_to_much_is_unpacked_in_part():
+    bomb = base64.b64encode(gzip.compress(bytes(30_000_000), mtime=0)).decode()
+    began = time.process_time()
+    assert SecretMatcher([KEYS[0]]).redact(" ".join([bomb] * 50)).count("H4sI") == 50
+    assert time.process_time() - began < 5, "whole, it would take a minute"
 
 
 def in_pieces(text: str, sizes: list[int]) -> list[str]:

@@ -4,18 +4,22 @@
 came from outside (a provider's error body, an exception) before it is shown or stored.
 `SecretMatcher` finds every written form of a secret, for redaction of rows and for
 `toolkit scan`: a provider that echoes a key can do so in any encoding, in another case, in
-reverse or cut. Matching is on bytes and by substring search: a hundred searches through a row
-of 2 KB cost 30 microseconds.
+reverse or cut. Matching is on bytes and by substring search: the forms of one secret cost 20
+microseconds in a row of 2 KB.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
+import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -132,6 +136,24 @@ _MIN_CUT_CHARS: Final = 20
 _SEARCHED: Final = 256
 _SHORT_CHARS: Final = 64
 _GRAM: Final = 4
+# Base64 of gzip and zlib begins so; what a small text may become when it is unpacked is bounded.
+_PACKED_HEADS: Final = (b"H4sI", b"eJ")
+_PACKED: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])(?:H4sI|eJ)[A-Za-z0-9+/_-]{20,}={0,2}")
+_MAX_UNPACKED: Final = 16
+_MAX_UNPACKED_BYTES: Final = 64 * 1024
+# Every byte of a text in a notation of its own, and a byte that each has.
+_SPELLINGS: Final[tuple[tuple[bytes, Callable[[int], str]], ...]] = (
+    (b"&", lambda byte: f"&#{byte};"),
+    (b"&", lambda byte: f"&#x{byte:x};"),
+    (b"\\", lambda byte: f"\\u{byte:04x}"),
+    (b"\\", lambda byte: f"\\x{byte:02x}"),
+    # The same within JSON, where rows are searched; UTF-16 has a NUL beside each ASCII character.
+    (b"\\", lambda byte: f"\\\\u{byte:04x}"),
+    (b"\\", lambda byte: f"\\\\x{byte:02x}"),
+    (b"\\", lambda byte: f"{chr(byte)}\\u0000"),
+    (b"%", lambda byte: f"%{byte:02x}"),
+    (b"%", lambda byte: f"%25{byte:02x}"),
+)
 # What every shape of a key begins with or contains; a text without any of them needs no pattern.
 _SHAPE_HINTS: Final = (
     *("sk-", "AIza", "gsk_", "xai-", "pplx-", "fw_", "hf_", "AKIA", "ASIA"),
@@ -147,11 +169,13 @@ class WrittenForm:
         whole: the form as bytes, in lower case where case does not matter.
         probe: a part of it that is in every cut form of three quarters of it, or all of it.
         is_any_case: whether it is looked for in any case.
+        mark: it is only looked for in a text that has this byte (none: in every text).
     """
 
     whole: bytes
     probe: bytes
     is_any_case: bool
+    mark: bytes = b""
 
 
 class SecretMatcher:
@@ -170,18 +194,35 @@ class SecretMatcher:
         by_length = sorted(forms, key=lambda form: len(form.whole), reverse=True)
         self.forms: tuple[WrittenForm, ...] = tuple(by_length)
         self._starts = frozenset(form.probe[:_GRAM] for form in forms)
+        self._by_mark: dict[bytes, list[WrittenForm]] = {}
+        for written in by_length:
+            self._by_mark.setdefault(written.mark, []).append(written)
 
     def spans(self, content: bytes) -> list[tuple[int, int]]:
         """Return where secrets stand, in order and without overlaps."""
         if not self.forms or (len(content) <= _SHORT_CHARS and not self._may_have_one(content)):
             return []
+        found = self._occurrences(content)
+        if any(head in content for head in _PACKED_HEADS):
+            found += self._packed_spans(content)
+        return _merged(found)
+
+    def _occurrences(self, content: bytes) -> list[tuple[int, int]]:
         lower = content.lower()  # of bytes: ASCII only, so that offsets stay
         found = [
-            span
-            for form in self.forms
-            for span in _occurrences(lower if form.is_any_case else content, form)
+            (form, searched)
+            for mark, forms in self._by_mark.items()
+            if mark in lower
+            for form in forms
+            if form.probe in (searched := lower if form.is_any_case else content)
         ]
-        return _merged(found)
+        return [span for form, searched in found for span in _occurrences(searched, form)]
+
+    def _packed_spans(self, content: bytes) -> Iterator[tuple[int, int]]:
+        """Where base64 of compressed bytes stands that holds a secret when it is unpacked."""
+        for token in islice(_PACKED.finditer(content), _MAX_UNPACKED):
+            if self._occurrences(_unpacked(token[0])):
+                yield token.span()
 
     def _may_have_one(self, content: bytes) -> bool:
         """Whether a short text has the beginning of a probe: a few look-ups, not a search each."""
@@ -247,22 +288,45 @@ def redact_shapes(text: str) -> str:
 @lru_cache(maxsize=1024)
 def _forms(value: str) -> tuple[WrittenForm, ...]:
     raw = value.encode("utf-8", "surrogatepass")
-    plain = {
-        raw,
-        value[::-1].encode("utf-8", "surrogatepass"),
-        value.encode("utf-16-le", "surrogatepass"),
-    }
-    written = {quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
-    written |= {json.dumps(value, ensure_ascii=False)[1:-1], raw.hex()}
-    plain |= {text.encode("utf-8", "surrogatepass") for text in written}
+    utf_16 = value.encode("utf-16-le", "surrogatepass")
+    plain = {raw, value[::-1].encode("utf-8", "surrogatepass"), utf_16}
+    plain.add(utf_16.decode("latin-1").encode())
+    url, escaped = quote(value, safe=""), json.dumps(value)[1:-1]
+    written = {url, quote(url, safe=""), quote_plus(value), escaped, json.dumps(escaped)[1:-1]}
+    written |= {json.dumps(value, ensure_ascii=False)[1:-1], raw.hex(), html.escape(value)}
+    written |= {raw.hex(" "), raw.hex(":"), " ".join(value)}
+    plain |= {text.encode("utf-8", "surrogatepass") for text in written} | _base32_forms(raw)
     forms = [_form(form.lower(), is_any_case=True) for form in plain]
+    forms += [
+        _form("".join(map(spell, raw)).lower().encode(), is_any_case=True, mark=mark)
+        for mark, spell in _SPELLINGS
+    ]
     return tuple(forms + [_form(form, is_any_case=False) for form in _base64_forms(raw)])
 
 
-def _form(whole: bytes, *, is_any_case: bool) -> WrittenForm:
+def _form(whole: bytes, *, is_any_case: bool, mark: bytes = b"") -> WrittenForm:
     size = len(whole)
     probe = whole[size // 4 : size - size // 4] if size >= _MIN_CUT_CHARS else whole
-    return WrittenForm(whole, probe, is_any_case)
+    return WrittenForm(whole, probe, is_any_case, mark)
+
+
+def _base32_forms(raw: bytes) -> set[bytes]:
+    """Base32 of any text around the secret: what its own bytes alone decide, at each offset."""
+    forms = set()
+    for lead in range(5):
+        packed = base64.b32encode(bytes(lead) + raw)
+        forms.add(packed[-(-lead * 8 // 5) : (lead + len(raw)) * 8 // 5])
+    return {form for form in forms if len(form) >= MIN_CHARS}
+
+
+def _unpacked(token: bytes) -> bytes:
+    """Return what base64 of gzip or zlib holds, as far as it can be read."""
+    digits = token.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        packed = binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(packed, _MAX_UNPACKED_BYTES)
+    except (binascii.Error, zlib.error):
+        return b""
 
 
 def _base64_forms(raw: bytes) -> set[bytes]:
