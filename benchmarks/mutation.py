@@ -3,22 +3,29 @@
     python -m benchmarks.mutation [--mutants 60] [--only PACKAGE] [--seed 1] [--output FILE]
 
 A mutant is the checkout with one small change: a comparison turned round or moved by one, `and`
-for `or`, a `not` left out, a constant changed, a value that is not returned. Each runs the quick
-tests of its package, one process at a time; a mutant that no test notices is printed with its
-line. Which mutants are taken depends on the seed and the code alone.
+for `or`, a `not` left out, a constant changed, a value that is not returned. Which mutants are
+taken depends on the seed and the code alone. First the quick tests of the package run once, and
+note which of them reach which line; then each mutant runs those that reach its line, the quickest
+first, until one fails. A mutant that none of them notices, or that none reaches, is printed with
+its line. Mutants run one at a time, each in a fork of a process that has read the slow libraries
+already (Linux and macOS only).
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import json
+import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +44,13 @@ QUICK_TESTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _COPIED: Final = ("toolkit", "tests", "benchmarks", "cassettes", "app.py", "pyproject.toml")
 _TIMEOUT_S: Final = 600
+_LIBRARIES: Final = ("pytest", "httpx", "numpy", "pandas", "duckdb", "litellm")
+_LITELLM: Final = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"}
+_QUICK: Final = ("-m", "not slow and not browser", "-q", "-p", "no:cacheprovider")
+_MOST_TESTS: Final = 60
+_CONTROLS: Final = 3
+Reached = Mapping[str, Mapping[int, Sequence[str]]]
+"""Of each file, the tests that reach a line, the quickest first."""
 _COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.Eq: "!=",
     ast.NotEq: "==",
@@ -152,35 +166,118 @@ def choose(package: str, count: int, seed: int) -> list[Mutant]:
     return random.Random(f"{seed}-{package}").sample(found, min(count, len(found)))
 
 
-def check(package: str, mutants: Sequence[Mutant], copy: Path) -> Iterator[dict[str, Any]]:
-    """Make each change in the copy of the checkout and run the quick tests of the package."""
+def reach(package: str, copy: Path) -> Reached:
+    """Run the quick tests of a package without any change, and note which reach which line.
+
+    Raises:
+        SystemExit: one of them fails.
+    """
+    from coverage import CoverageData
+
+    report = copy / "tests-of-lines"
+    options = [f"--cov={copy / 'toolkit' / package}", "--cov-context=test", "--cov-report="]
+    command = [sys.executable, "-m", "pytest", *_QUICK, *options, *QUICK_TESTS[package]]
+    environment = {**os.environ, **_paths(copy), "COVERAGE_FILE": str(report)}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False)
+    if done.returncode:
+        tail = done.stdout.decode(errors="replace")[-1500:]
+        sys.exit(f"the quick tests of {package} fail without any change:\n{tail}")
+    durations = json.loads((copy / "tests" / "durations.json").read_text("utf-8"))
+
+    def seconds(test: str) -> float:
+        cases, total = durations.get(test.partition("[")[0], (1, 0.0))
+        return float(total / max(cases, 1))
+
+    data = CoverageData(str(report))
+    data.read()
+    reached: dict[str, dict[int, list[str]]] = {}
+    for name in data.measured_files():
+        lines = data.contexts_by_lineno(name)
+        reached[Path(name).relative_to(copy).as_posix()] = {
+            line: sorted({c.rpartition("|")[0] for c in contexts if c}, key=seconds)
+            for line, contexts in lines.items()
+        }
+    return reached
+
+
+def tests_of(mutant: Mutant, reached: Reached) -> Sequence[str]:
+    """The tests that reach the statement of a mutant: of what runs at import, those of the file."""
+    lines = reached.get(mutant.file, {})
+    begin = next((n for n in range(mutant.line, 0, -1) if n in lines), None)
+    if begin is None:
+        return ()
+    if tests := lines[begin]:
+        return tests[:_MOST_TESTS]
+    is_at_import = (Path(ROOT) / mutant.file).read_text("utf-8").splitlines()[begin - 1][:1] != " "
+    everything = [test for tests in lines.values() for test in tests] if is_at_import else []
+    return list(dict.fromkeys(everything))[:_MOST_TESTS]
+
+
+def check(mutants: Sequence[Mutant], reached: Reached, copy: Path) -> Iterator[dict[str, Any]]:
+    """Make each change in the copy of the checkout and run the tests that reach it."""
     for mutant in mutants:
         path = copy / mutant.file
         source = path.read_text("utf-8")
+        tests = tests_of(mutant, reached)
         path.write_text(source[: mutant.begin] + mutant.new + source[mutant.end :], "utf-8")
         try:
-            is_noticed = not _passes(copy, QUICK_TESTS[package])
+            is_noticed = bool(tests) and not _passes(copy, tests)
         finally:
             path.write_text(source, "utf-8")
-        yield {"package": package, "is_noticed": is_noticed, **asdict(mutant)}
+        package = mutant.file.split("/")[1]
+        yield {"package": package, "tests": len(tests), "is_noticed": is_noticed, **asdict(mutant)}
+
+
+def _paths(copy: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _passes(copy: Path, tests: Sequence[str]) -> bool:
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    quick = ["-m", "not slow and not browser", "-x", "-q", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *quick, *tests]
+    """Whether the tests pass in a fork of this process; a mutant that never ends does not."""
+    process = os.fork()
+    if process == 0:
+        _run_in_fork(copy, tests)
+    until = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < until:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.05)
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return False
+
+
+def _run_in_fork(copy: Path, tests: Sequence[str]) -> None:
+    code = 1
     try:
-        done = subprocess.run(
-            command,
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return False  # a mutant that never ends is noticed
-    return done.returncode == 0
+        os.setpgid(0, 0)
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(silent, stream)
+        os.chdir(copy)
+        os.environ.update(_paths(copy))
+        sys.path[:] = [str(copy), *(p for p in sys.path if p and Path(p).resolve() != ROOT)]
+        for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+            del sys.modules[name]
+        import pytest
+
+        # What was read before the fork cannot be rewritten for better messages: nobody reads them.
+        ignored = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+        code = pytest.main([*_QUICK, *ignored, "-x", *tests])
+    finally:
+        os._exit(int(code))
+
+
+def interval(killed: int, mutants: int) -> tuple[float, float]:
+    """The 95 % interval of a share, after Wilson."""
+    if not mutants:
+        return 0.0, 1.0
+    z, share = 1.959964, killed / mutants
+    middle = share + z * z / (2 * mutants)
+    reach = z * math.sqrt(share * (1 - share) / mutants + z * z / (4 * mutants**2))
+    low, high = ((middle + sign * reach) / (1 + z * z / mutants) for sign in (-1, 1))
+    return round(low, 3), round(high, 3)
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
@@ -188,7 +285,13 @@ def summarize(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     packages = {}
     for name in dict.fromkeys(row["package"] for row in rows):
         own = [row["is_noticed"] for row in rows if row["package"] == name]
-        packages[name] = {"mutants": len(own), "killed": sum(own)}
+        killed, score = sum(own), round(sum(own) / len(own), 3)
+        packages[name] = {
+            "mutants": len(own),
+            "killed": killed,
+            "score": score,
+            "interval_95": interval(killed, len(own)),
+        }
     return {
         "seed": seed,
         "mutants": len(rows),
@@ -206,6 +309,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="Write the result to this file, too.")
     options = parser.parse_args()
+    os.environ.update(_LITELLM)
+    for library in _LIBRARIES:
+        importlib.import_module(library)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -216,9 +322,12 @@ def main() -> None:
             else:
                 shutil.copy2(ROOT / name, copy / name)
         for package in options.only or QUICK_TESTS:
-            if not _passes(copy, QUICK_TESTS[package]):
-                sys.exit(f"the quick tests of {package} fail without any change")
-            for row in check(package, choose(package, options.mutants, options.seed), copy):
+            chosen = choose(package, options.mutants, options.seed)
+            reached = reach(package, copy)
+            for mutant in chosen[:_CONTROLS]:
+                if (tests := tests_of(mutant, reached)) and not _passes(copy, tests):
+                    sys.exit(f"{len(tests)} tests of {package} fail in a fork without any change")
+            for row in check(chosen, reached, copy):
                 rows.append(row)
                 mark = "noticed" if row["is_noticed"] else "SURVIVED"
                 what = f"{row['file']}:{row['line']}: {row['old']!r} -> {row['new']!r}"

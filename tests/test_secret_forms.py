@@ -39,10 +39,15 @@ FORMS = {
     "base64 url-safe": lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
     "basic auth": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
     "url": lambda key: quote(key, safe=""),
+    "json": json.dumps,
+    "cut at the end": lambda key: key[: len(key) * 3 // 4 + 1],
+    "cut at the front": lambda key: key[len(key) // 4 :],
+}
+# No provider is known to write these; the gateway's and the pages' tests ask for `FORMS` only.
+RARE_FORMS = {
     "url twice": lambda key: quote(quote(key, safe=""), safe=""),
     "url, every byte": lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
     "url twice, every byte": lambda key: "".join(f"%25{byte:02X}" for byte in key.encode()),
-    "json": json.dumps,
     "json twice": lambda key: json.dumps(json.dumps(key)),
     "json, every byte": lambda key: "".join(f"\\u{byte:04x}" for byte in key.encode()),
     "HTML": html.escape,
@@ -56,18 +61,17 @@ FORMS = {
     "base32 within": lambda key: base64.b32encode(f"key={key}".encode()).decode(),
     "UTF-16": lambda key: key.encode("utf-16-le").decode("latin-1"),
     "UTF-16, big end first": lambda key: key.encode("utf-16-be").decode("latin-1"),
-    "cut at the end": lambda key: key[: len(key) * 3 // 4 + 1],
-    "cut at the front": lambda key: key[len(key) // 4 :],
 }
+ALL_FORMS = FORMS | RARE_FORMS
 # What may remain of a form: the ends of base64 belong to the bytes around the key as well.
 LEFT_OVER = {"basic auth": 12, "base64": 4, "base64 url-safe": 4, "json": 2, "json twice": 6}
 LEFT_OVER |= {"base32": 8, "base32 within": 16, "UTF-16, big end first": 1}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALL_FORMS)
 @pytest.mark.parametrize("key", KEYS)
 def test_every_form_is_removed(key, form):
-    written = FORMS[form](key)
+    written = ALL_FORMS[form](key)
     text = f"before {written} after"
     redacted = SecretMatcher([key]).redact(text)
     assert redacted.startswith("before ") and redacted.endswith(" after")
@@ -106,11 +110,16 @@ def in_pieces(text: str, sizes: list[int]) -> list[str]:
 @pytest.mark.parametrize(
     ("key", "form"),
     # A short key is found as a whole only.
-    [*itertools.product(KEYS, FORMS), ("short-key", "raw"), ("short-key", "hex")],
+    [
+        *itertools.product(KEYS[:1], ALL_FORMS),
+        *itertools.product(KEYS[1:], FORMS),
+        ("short-key", "raw"),
+        ("short-key", "hex"),
+    ],
 )
 def test_every_form_is_removed_from_a_text_that_comes_in_pieces(key, form, sizes):
     Secret(key).reveal()
-    written = FORMS[form](key)
+    written = ALL_FORMS[form](key)
     redactor = StreamRedactor()
     pieces = [redactor.feed(piece) for piece in in_pieces(f"before {written} after", sizes)]
     text = "".join([*pieces, redactor.finish()])
@@ -161,11 +170,12 @@ def store(home):
     opened.close()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, "rare"])
 def test_no_column_of_any_row_keeps_a_key_that_was_used(store, home, form):
     key = "tk-" + form.replace(" ", "-") + "-Qw3rty" * 5
     Secret(key).reveal()
-    written = FORMS[form](key)
+    forms = RARE_FORMS.values() if form == "rare" else [FORMS[form]]
+    written = " | ".join(write(key) for write in forms)
     store.append(
         "calls",
         call_row(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from toolkit import charts, errors
     from toolkit.calls.client import ReplyStream
-    from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
+    from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions, ToolkitOptions
     from toolkit.calls.sync_calls import SyncReplyStream
     from toolkit.catalog.parsing import Moment
     from toolkit.catalog.service import Catalog
@@ -57,9 +57,13 @@ if TYPE_CHECKING:
     settings: Settings
 
 
-def _toolkit() -> Toolkit:
+def _toolkit(options: ToolkitOptions | None = None) -> Toolkit:
+    """The toolkit of the current home folder; the key among the options becomes a `Secret`."""
+    from toolkit.calls.options import conceal_key
     from toolkit.toolkit import current
 
+    if options is not None:
+        conceal_key(options)
     return current()
 
 
@@ -79,14 +83,14 @@ def complete(model: str, prompt: str | Sequence[Message], **options: Unpack[Call
     Raises:
         toolkit.errors.ToolkitError: the failure, with its provider and what to do.
     """
-    return _toolkit().complete(model, prompt, **options)
+    return _toolkit(options).complete(model, prompt, **options)
 
 
 async def acomplete(
     model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
 ) -> Reply:
     """Do the same as `complete`, for use with `await`."""
-    return await _toolkit().acomplete(model, prompt, **options)
+    return await _toolkit(options).acomplete(model, prompt, **options)
 
 
 def stream(
@@ -100,14 +104,14 @@ def stream(
         An iterator of text pieces (`str`); its `reply` is complete after the last one.
         Use it in a `with` block, or read it to the end, so that the stream is closed.
     """
-    return _toolkit().stream(model, prompt, **options)
+    return _toolkit(options).stream(model, prompt, **options)
 
 
 def astream(
     model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
 ) -> ReplyStream:
     """Do the same as `stream`, for `async for`."""
-    return _toolkit().astream(model, prompt, **options)
+    return _toolkit(options).astream(model, prompt, **options)
 
 
 def embed(model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embedding:
@@ -125,14 +129,14 @@ def embed(model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions
         toolkit.errors.ToolkitError: the failure. An answer with missing vectors, different lengths
             or NaN values is an error.
     """
-    return _toolkit().embed(model, texts, **options)
+    return _toolkit(options).embed(model, texts, **options)
 
 
 async def aembed(
     model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]
 ) -> Embedding:
     """Do the same as `embed`, for use with `await`."""
-    return await _toolkit().aembed(model, texts, **options)
+    return await _toolkit(options).aembed(model, texts, **options)
 
 
 def compare(
@@ -150,7 +154,7 @@ def compare(
         The `Board`: `panes`, `frame()` (one row per pane), `figure()` and `vote()`.
         A failed pane contains its error; the others are complete.
     """
-    return _toolkit().compare(prompt, models, **options)
+    return _toolkit(options).compare(prompt, models, **options)
 
 
 def evaluate(
@@ -239,7 +243,7 @@ def estimate(
     Raises:
         toolkit.errors.ToolkitError: there is no such provider, or an option is not valid.
     """
-    return _toolkit().estimate(model, prompt, **options)
+    return _toolkit(options).estimate(model, prompt, **options)
 
 
 def spend(

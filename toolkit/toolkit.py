@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property
@@ -16,15 +16,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
+from toolkit.calls.options import conceal_key
 from toolkit.display import redact_cards
-from toolkit.secret import current_matcher
+from toolkit.secret import Secret, current_matcher
 from toolkit.settings import Settings, home_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.calls.client import Client, ReplyStream
-    from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions
+    from toolkit.calls.options import CallOptions, CompareOptions, EmbedOptions, ToolkitOptions
     from toolkit.calls.otel.tracing import Tracing
     from toolkit.calls.policy.chains import FailoverChains
     from toolkit.calls.policy.rate_limiter import Limiter, RateLimit
@@ -366,6 +367,7 @@ class Toolkit:
         self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
     ) -> Reply:
         """See `toolkit.complete`."""
+        conceal_key(options)
         return self.portal.run(self.acomplete(model, prompt, **options))
 
     async def acomplete(
@@ -381,6 +383,7 @@ class Toolkit:
         self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
     ) -> SyncReplyStream:
         """See `toolkit.stream`."""
+        conceal_key(options)
         return self.portal.iterate(lambda: self.astream(model, prompt, **options))
 
     def astream(
@@ -397,6 +400,7 @@ class Toolkit:
         self, model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]
     ) -> Embedding:
         """See `toolkit.embed`."""
+        conceal_key(options)
         return self.portal.run(self.aembed(model, texts, **options))
 
     async def aembed(
@@ -454,6 +458,7 @@ class Toolkit:
         """See `toolkit.compare`."""
         from toolkit.compare.new_board import start_board
 
+        conceal_key(options)
         return start_board(self, prompt, models, options).wait()
 
     def regress(
@@ -550,9 +555,10 @@ def run_eval_worker() -> None:
     serve_pipes(open_eval_worker)
 
 
-def _take_key(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+def _take_key(options: ToolkitOptions) -> tuple[dict[str, Any], Secret | None]:
     """The options without the explicit key, and the key."""
-    rest = dict(options)
+    conceal_key(options)
+    rest: dict[str, Any] = {**options}
     return rest, rest.pop("api_key", None)
 
 

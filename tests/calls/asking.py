@@ -56,10 +56,10 @@ class Asking:
             record=self.record or self.calls.append,
         )
 
-    def _key_for(self, provider: Provider, explicit: str | None) -> ResolvedKey | None:
+    def _key_for(self, provider: Provider, explicit: Secret | None) -> ResolvedKey | None:
         if explicit is None and self.key is None:
             return None
-        secret = Secret(explicit or self.key or "")
+        secret = explicit or Secret(self.key or "")
         return ResolvedKey(secret=secret, source="argument", name="default", fingerprint="f" * 8)
 
     def request(

@@ -16,6 +16,7 @@ from toolkit.errors import CallError, KeyRequired
 from toolkit.keys.service import ResolvedKey
 from toolkit.providers.provider import Provider
 from toolkit.records import AttemptKind, Call, ChatRequest, Source, Status
+from toolkit.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class AttemptSpec:
 
 
 K = TypeVar("K")
-KeyFor = Callable[["Provider", str | None], K | None]
+KeyFor = Callable[["Provider", Secret | None], K | None]
 
 STAND_IN_KEY: Final = "stand-in-key-of-an-offline-replay"
 """Used in replay where there is no key: nobody is called, so a test needs none."""
@@ -98,7 +99,7 @@ def marked_source(source: Source) -> Iterator[None]:
 def keyless_in_replay(key_for: KeyFor[K]) -> KeyFor[K]:
     """`key_for`, which in replay gives a stand-in where a key is needed and there is none."""
 
-    def find_key(provider: Provider, explicit: str | None) -> K | None:
+    def find_key(provider: Provider, explicit: Secret | None) -> K | None:
         is_replay = current_source() == "replay"
         try:
             found = key_for(provider, explicit)
@@ -107,7 +108,7 @@ def keyless_in_replay(key_for: KeyFor[K]) -> KeyFor[K]:
                 raise
             found = None
         if found is None and is_replay and provider.needs_key:
-            return key_for(provider, STAND_IN_KEY)
+            return key_for(provider, Secret(STAND_IN_KEY))
         return found
 
     return find_key

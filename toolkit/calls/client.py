@@ -19,10 +19,12 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.calls.adapters import warm
@@ -39,9 +41,10 @@ from toolkit.calls.recorder import CallRecorder
 from toolkit.calls.reply_stream import ReplyStream
 from toolkit.calls.stream_buffer import Answering, Progress
 from toolkit.calls.transport.connections import Sessions
-from toolkit.errors import BudgetExceeded, ModelNotFound, ProviderNotFound, ToolkitError
+from toolkit.errors import BudgetExceeded, CallError, ModelNotFound, ProviderNotFound, ToolkitError
 from toolkit.pricing.price import Prices, PricesFor
 from toolkit.records import Call, ChatRequest, Embedding, Reply
+from toolkit.secret import Secret
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ class Client:
         self,
         settings: Settings,
         resolve: Callable[[str], tuple[Provider, str]],
-        key_for: Callable[[Provider, str | None], ResolvedKey | None],
+        key_for: Callable[[Provider, Secret | None], ResolvedKey | None],
         record: Callable[[Call], None],
         *,
         prices_for: PricesFor = lambda provider, model_id, at: Prices(),
@@ -106,7 +109,7 @@ class Client:
             trace_headers=trace_headers,
         )
 
-    async def complete(self, request: ChatRequest, api_key: str | None = None) -> Reply:
+    async def complete(self, request: ChatRequest, api_key: Secret | None = None) -> Reply:
         """Send a request and wait for the whole reply.
 
         Raises:
@@ -114,10 +117,10 @@ class Client:
         """
         async with self._suggesting(request.model):
             run, made = await self._enter(request, api_key), list[Attempt]()
-            with run.passing(lambda: _rows(made)):
+            with _cleared_frames(), run.passing(lambda: _rows(made)):
                 return run.finish(await self._with_policy(run, api_key, Attempt.run, made))
 
-    async def embed(self, request: ChatRequest, api_key: str | None = None) -> Embedding:
+    async def embed(self, request: ChatRequest, api_key: Secret | None = None) -> Embedding:
         """Request the vectors of the request's `inputs`; its `operation` is `embeddings`.
 
         Raises:
@@ -125,14 +128,14 @@ class Client:
         """
         return Embedding.of(await self.complete(request, api_key))
 
-    def stream(self, request: ChatRequest, api_key: str | None = None) -> ReplyStream:
+    def stream(self, request: ChatRequest, api_key: Secret | None = None) -> ReplyStream:
         """Request a stream; it starts with the first `await` on it (or at once in a loop)."""
         return ReplyStream(request, lambda: self._open(request, api_key))
 
-    async def _open(self, request: ChatRequest, api_key: str | None) -> OpenStream:
+    async def _open(self, request: ChatRequest, api_key: Secret | None) -> OpenStream:
         async with self._suggesting(request.model):
             run, made = await self._enter(request, api_key), list[Attempt]()
-            with run.passing(lambda: _rows(made)):
+            with _cleared_frames(), run.passing(lambda: _rows(made)):
                 return OpenStream(await self._with_policy(run, api_key, Attempt.open, made), run)
 
     @asynccontextmanager
@@ -150,7 +153,7 @@ class Client:
                 error.hint = f"Did you mean {' or '.join(near)}? {rest}"
             raise
 
-    async def _enter(self, request: ChatRequest, api_key: str | None) -> PipelineRun:
+    async def _enter(self, request: ChatRequest, api_key: Secret | None) -> PipelineRun:
         """Prepare every model of the chain, then run the processors."""
         request = self._expand(request, api_key is not None)
         if self._prepare is not None:
@@ -161,7 +164,7 @@ class Client:
     async def _with_policy(
         self,
         run: PipelineRun,
-        api_key: str | None,
+        api_key: Secret | None,
         act: Callable[[Attempt], Awaitable[T]],
         made: list[Attempt],
     ) -> T:
@@ -193,6 +196,20 @@ class Client:
     async def aclose(self) -> None:
         """Close the running loop's connections."""
         await self._sessions.aclose()
+
+
+@contextmanager
+def _cleared_frames() -> Iterator[None]:
+    """Clear the variables of the frames that the error of a call has passed.
+
+    A traceback that shows local variables would show the provider's words as they came: headers
+    and body before their redaction.
+    """
+    try:
+        yield
+    except CallError as error:
+        clear_frames(error.__traceback__)
+        raise
 
 
 def _rows(made: Sequence[Attempt]) -> Sequence[Call]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from toolkit.records import OnUnsupported, Origin
+from toolkit.secret import Secret
 
 
 class ToolkitOptions(TypedDict, total=False):
@@ -37,7 +38,7 @@ class ToolkitOptions(TypedDict, total=False):
     retry_initial_s: float
     retry_max_s: float
     retry_factor: float
-    api_key: str
+    api_key: str | Secret
     origin: Origin
     origin_id: str
     on_unsupported: OnUnsupported
@@ -148,3 +149,12 @@ class CompareOptions(CallOptions, total=False):
 
 TOOLKIT_OPTIONS: Final = frozenset(ToolkitOptions.__annotations__)
 MODEL_PARAMETERS: Final = frozenset(CallOptions.__annotations__) - TOOLKIT_OPTIONS - {"system"}
+
+
+def conceal_key(options: ToolkitOptions) -> None:
+    """Make the explicit key of a call a `Secret`, in place.
+
+    Every public function does so first: a traceback that shows local variables shows `options`.
+    """
+    if isinstance(options.get("api_key"), str):
+        options["api_key"] = Secret(str(options["api_key"]))

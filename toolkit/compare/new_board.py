@@ -184,7 +184,7 @@ class RunningBoard:
         pane = run.live.snapshot()
         options = {**pane.params, "origin": "compare", "origin_id": self.board_id}
         if run.key is not None:
-            options["api_key"] = run.key.reveal()
+            options["api_key"] = run.key
         run.stream = self._toolkit.astream(pane.model, self._messages(run), **options)
         try:
             async for delta in run.stream.deltas():
@@ -313,7 +313,7 @@ def start_board(
         branch=branch,
         store=toolkit.store,
     )
-    secrets = [Secret(key) if key else None for key in keys]
+    secrets = [Secret(key) if key and isinstance(key, str) else key or None for key in keys]
     running = RunningBoard(toolkit, board, shared, secrets, histories)
     running.start()
     return running

@@ -106,7 +106,11 @@ class Keys(Shown):
     # ---- the active key -----------------------------------------------------------------------
 
     def resolve(
-        self, provider: Provider | str, explicit: str | None = None, *, name: str | None = None
+        self,
+        provider: Provider | str,
+        explicit: str | Secret | None = None,
+        *,
+        name: str | None = None,
     ) -> ResolvedKey | None:
         """Find the active key of a provider, or None.
 
@@ -123,8 +127,9 @@ class Keys(Shown):
         if isinstance(provider, str):
             provider = self._registry.require(provider)
         if explicit is not None:
-            self._given[Secret(explicit)] = None
-            return self._resolved(provider, Secret(explicit), "argument", "argument")
+            given = Secret(explicit) if isinstance(explicit, str) else explicit
+            self._given[given] = None
+            return self._resolved(provider, given, "argument", "argument")
         if name is None and (tokens := self.tokens.find(provider.name, provider.origin)):
             return self._resolved(provider, tokens.get(), "token", "token source")
         places = list(find_places(self.stores, provider, name))

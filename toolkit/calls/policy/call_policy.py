@@ -30,6 +30,7 @@ from toolkit.errors import (
 )
 from toolkit.pricing.token_estimate import estimate_request_tokens
 from toolkit.records import AttemptKind, Call, ChatRequest
+from toolkit.secret import Secret
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class _Run:
 
     request: ChatRequest
     total_at: float
-    api_key: str | None
+    api_key: Secret | None
     is_last: bool = True
     calls: tuple[Call, ...] = ()
 
@@ -115,7 +116,7 @@ class Policy:
     def __init__(
         self,
         settings: Settings,
-        key_for: Callable[[Provider, str | None], ResolvedKey | None],
+        key_for: Callable[[Provider, Secret | None], ResolvedKey | None],
         window_of: Callable[[Target], int | None] = lambda target: None,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -141,7 +142,7 @@ class Policy:
         request: ChatRequest,
         chain: Sequence[Target],
         act: Callable[[AttemptSpec], Awaitable[T]],
-        api_key: str | None = None,
+        api_key: Secret | None = None,
     ) -> T:
         """Try the targets of a chain in order until one answers.
 
