@@ -37,6 +37,8 @@ async def read_delays(door: Door, delays: list[float]) -> None:
         arrived_ns = time.monotonic_ns()
         whole += data
         delays += [(arrived_ns - int(stamp)) / 1e6 for stamp in _STAMP.findall(data)]
+        if b"[DONE]" in data:
+            break
     writer.close()
     if b"[DONE]" not in whole:
         raise RuntimeError(f"a stream did not end well: {whole[-300:]!r}")

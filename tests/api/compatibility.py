@@ -501,8 +501,10 @@ What asks the provider was tried three times, with one that has OpenAI's API (ch
 that has Anthropic's and one that has Gemini's; embeddings with OpenAI's alone.
 "–" was not tested, because the client has no such feature or does not show it.
 
-aider and guidellm are not among them: aider pins more than 100 packages, guidellm needs torch and
-datasets. They send the chat completions and text completions that are tested here.
+Two are not among them for their size. aider pins more than 100 packages; aider 0.86.2 was run by hand
+(`aider --model openai/PROVIDER/MODEL --openai-api-base http://127.0.0.1:8601/v1 --message ...`) in
+front of each of the three APIs: it counted tokens and applied the edit in each answer. guidellm needs
+torch and datasets, and was not run; it sends the chat and text completions that are tested here.
 
 {table}
 

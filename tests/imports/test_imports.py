@@ -248,6 +248,26 @@ def test_answers_of_evaluation_tools(name, tool, calls):
     assert json.loads(rows[0]["messages"])[0]["role"] in ("system", "user")
 
 
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [
+        # As Inspect 0.3 writes it for OpenAI's prompt_tokens of 21, of which 5 were cached.
+        ({"input_tokens": 16, "input_tokens_cache_read": 5, "total_tokens": 28}, 21),
+        ({"input_tokens": 21, "input_tokens_cache_read": 5, "total_tokens": 28}, 21),
+        ({"input_tokens": 21, "total_tokens": 28}, 21),
+    ],
+)
+def test_cached_input_of_inspect_is_input(tmp_path, used, expected):
+    log = json.loads((EVALS / "inspect-ten-questions.json").read_text("utf-8"))
+    for sample in log["samples"]:
+        for name in sample["model_usage"]:
+            sample["model_usage"][name] = {**used, "output_tokens": 7}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log))
+    answered = [row for row in imported(path) if not pd.isna(row["input_tokens"])]
+    assert {(row["input_tokens"], row["output_tokens"]) for row in answered} == {(expected, 7)}
+
+
 def test_a_file_imported_twice_is_imported_once(llm_log):
     first = run_json("calls", "import", str(llm_log))
     second = run_json("calls", "import", str(llm_log))

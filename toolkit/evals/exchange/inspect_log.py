@@ -154,11 +154,16 @@ def _completion(output: Mapping[str, Any]) -> str | None:
 
 
 def _usage(sample: Mapping[str, Any], model: str) -> dict[str, int | None]:
+    """The tokens of a sample; input that was read from or written to a cache is input, too.
+
+    Inspect counts it apart for most providers; its total says whether it did.
+    """
     used = (sample.get("model_usage") or {}).get(model) or {}
-    return {
-        "input_tokens": used.get("input_tokens"),
-        "output_tokens": used.get("output_tokens"),
-    }
+    given, output = used.get("input_tokens"), used.get("output_tokens")
+    cached = sum(used.get(f"input_tokens_cache_{name}") or 0 for name in ("read", "write"))
+    if given is not None and given + (output or 0) + cached == used.get("total_tokens"):
+        given += cached
+    return {"input_tokens": given, "output_tokens": output}
 
 
 def _time(text: str | None) -> datetime | None:
