@@ -139,6 +139,26 @@ def test_spend_logs_of_litellm(tmp_path, form):
     assert SPEND["api_key"] not in everything and "ann" not in everything
 
 
+def test_prompts_and_answers_where_newer_versions_of_litellm_keep_them(tmp_path):
+    asked = {"model": "fast", "messages": [{"role": "user", "content": "From the body"}]}
+    chat = {**SPEND, "messages": "{}", "proxy_server_request": json.dumps(asked)}
+    item = {"type": "message", "content": [{"type": "output_text", "text": "Said"}]}
+    response = {
+        **chat,
+        "request_id": "resp_1",
+        "startTime": "2026-01-05T12:00:00Z",
+        "call_type": "aresponses",
+        "response": json.dumps({"output": [{"type": "reasoning", "summary": []}, item]}),
+        "proxy_server_request": json.dumps({"model": "fast", "input": "Asked"}),
+    }
+    path = tmp_path / "spend.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (chat, response)))
+    first, second = imported(path)
+    assert json.loads(first["messages"]) == asked["messages"]
+    assert json.loads(second["messages"]) == [{"role": "user", "content": "Asked"}]
+    assert (first["output_text"], second["output_text"]) == ("Hello", "Said")
+
+
 def test_what_was_not_understood_is_reported(tmp_path):
     report = run_json("calls", "import", str(write_spend(tmp_path, "json")))
     assert report["imported"] == 2

@@ -89,7 +89,7 @@ def _read_row(row: Mapping[str, Any], found: Findings) -> ImportedCall | None:
         cost_usd=find_money(row.get("spend")),
         duration_ms=_since(begun, row.get("endTime")),
         ttft_ms=_first_token(begun, row),
-        messages=_messages(_decoded(row.get("messages"))),
+        messages=_messages(row),
         output_text=_answer_text(answer),
         finish_reason=_finish_reason(answer),
         tags=_tags(row),
@@ -118,8 +118,15 @@ def _first_token(begun: datetime, row: Mapping[str, Any]) -> float | None:
     return None if moment == row.get("endTime") else _since(begun, moment)
 
 
-def _messages(value: Any) -> list[Mapping[str, Any]] | None:
-    items = value if isinstance(value, list) else []
+def _messages(row: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+    """The conversation; newer versions keep it only in the body that the proxy received."""
+    body = _decoded(row.get("proxy_server_request")) or {}
+    asked = body.get("input") if isinstance(body, Mapping) else None
+    if isinstance(asked, str):
+        return [{"role": "user", "content": asked}]
+    own = _decoded(row.get("messages"))
+    items = own or (isinstance(body, Mapping) and body.get("messages")) or asked
+    items = items if isinstance(items, list) else []
     return [item for item in items if isinstance(item, Mapping)] or None
 
 
@@ -131,7 +138,16 @@ def _choice(answer: Any) -> Mapping[str, Any]:
 
 def _answer_text(answer: Any) -> str | None:
     content = (_choice(answer).get("message") or {}).get("content")
-    return content if isinstance(content, str) else None
+    if isinstance(content, str):
+        return content
+    output = answer.get("output") if isinstance(answer, Mapping) else None
+    texts = [  # of the Responses API
+        str(part.get("text") or "")
+        for item in (output if isinstance(output, list) else ())
+        for part in item.get("content") or ()
+        if part.get("type") == "output_text"
+    ]
+    return "".join(texts) or None
 
 
 def _finish_reason(answer: Any) -> str | None:
