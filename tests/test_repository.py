@@ -21,6 +21,13 @@ def test_locks_carry_hashes_and_no_address():
         assert all("--hash=sha256:" in block for block in blocks)
 
 
+def test_the_lock_without_test_tools_has_what_notebooks_draw_figures_with():
+    """Without nbformat plotly raises an error where a figure is the result of a cell."""
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    for name in ("ipykernel", "nbformat", "plotly", "tqdm"):
+        assert f"\n{name}==" in text
+
+
 def test_no_address_of_a_registry_and_no_private_path_in_any_tracked_file():
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
