@@ -12,7 +12,7 @@ import keyring
 import pytest
 import uvicorn
 
-from tests.api.every_api import gateway
+from tests.api.every_api import gateway, running_gateway
 from tests.servers import MockProvider
 from toolkit.api.bearer_tokens import BearerTokens
 from toolkit.api.http_app import build_app
@@ -20,7 +20,7 @@ from toolkit.api.http_server import open_socket, server_config
 from toolkit.keys import os_keyring
 from toolkit.toolkit import Toolkit, current
 
-__all__ = ["gateway"]  # a fixture for the tests of this folder
+__all__ = ["gateway", "running_gateway"]  # fixtures for the tests of this folder
 
 
 @dataclass

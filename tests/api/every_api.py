@@ -42,6 +42,7 @@ class Gateway:
     url: str
     token: str
     provider: MockProvider
+    toolkit: Toolkit
 
     @cached_property
     def openai(self) -> openai.OpenAI:
@@ -57,7 +58,7 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with pytest.MonkeyPatch.context() as patch, MockProvider() as provider:
         for name in [name for name in os.environ if name.startswith(("TOOLKIT_", "AWS_"))]:
             patch.delenv(name)
@@ -86,10 +87,19 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        yield Gateway(f"http://127.0.0.1:{listening.getsockname()[1]}", token, provider)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield Gateway(url, token, provider, toolkit)
         server.should_exit = True
         thread.join(20)
         toolkit.close()
+
+
+@pytest.fixture
+def gateway(running_gateway: Gateway) -> Gateway:
+    """The gateway of the test's file, without what earlier tests have scripted and broken."""
+    running_gateway.provider.forget()
+    running_gateway.toolkit.client._policy._gate._breakers.clear()
+    return running_gateway
 
 
 def model_of(api: str) -> str:
