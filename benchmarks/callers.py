@@ -1,12 +1,16 @@
-"""The two sides of the call benchmarks: our client with its journal, and bare litellm."""
+"""The sides of the call benchmarks: our client with its journal, bare litellm, HTTP alone."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+
+import aiohttp
+import httpx
+import orjson
 
 from toolkit.calls.adapters.library import load
 from toolkit.calls.chat_request import build_request
@@ -90,9 +94,65 @@ class Callers:
             pass
         litellm.disable_streaming_logging = True
 
+    @property
+    def chat_url(self) -> str:
+        """Where both sides send the request."""
+        return f"{self._base_url}/chat/completions"
+
     def close(self) -> None:
         self._portal.close()
         self._store.close()
+
+
+class RawCallers:
+    """The same request by the HTTP libraries alone: no guards, no measurements, no row."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, client: httpx.AsyncClient) -> None:
+        self._url, self._session, self._client = url, session, client
+        self._headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+
+    def _body(self, *, stream: bool) -> bytes:
+        more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        return orjson.dumps({"model": "m", "messages": MESSAGES, **more})
+
+    async def by_aiohttp(self) -> Any:
+        body = self._body(stream=False)
+        async with self._session.post(self._url, data=body, headers=self._headers) as response:
+            return orjson.loads(await response.read())
+
+    async def by_aiohttp_streamed(self) -> None:
+        body = self._body(stream=True)
+        async with self._session.post(self._url, data=body, headers=self._headers) as response:
+            async for line in response.content:
+                _decode_line(line)
+
+    async def by_httpx(self) -> Any:
+        body = self._body(stream=False)
+        response = await self._client.post(self._url, content=body, headers=self._headers)
+        return orjson.loads(response.content)
+
+    async def by_httpx_streamed(self) -> None:
+        body, headers = self._body(stream=True), self._headers
+        sent = self._client.stream("POST", self._url, content=body, headers=headers)
+        async with sent as response:
+            async for line in response.aiter_lines():
+                _decode_line(line.encode())
+
+
+def _decode_line(line: bytes) -> None:
+    if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
+        orjson.loads(line[6:])
+
+
+@contextlib.asynccontextmanager
+async def open_raw_callers(callers: Callers) -> AsyncIterator[RawCallers]:
+    """The HTTP libraries, each with its own pool of connections."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        httpx.AsyncClient(limits=limits, timeout=60) as client,
+    ):
+        yield RawCallers(callers.chat_url, session, client)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class Asking:
     key: str | None = KEY
     calls: list[Call] = field(default_factory=list)
     record: Callable[[Call], None] | None = None
+    processors: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         self.client = Client(
@@ -54,6 +55,7 @@ class Asking:
             resolve=lambda model: (self.provider, model.split("/", 1)[1]),
             key_for=self._key_for,
             record=self.record or self.calls.append,
+            processors=self.processors,
         )
 
     def _key_for(self, provider: Provider, explicit: Secret | None) -> ResolvedKey | None:

@@ -23,7 +23,13 @@ from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser
 from toolkit.calls.parsers.parsed_response import ParsedResponse, ResponseParser
-from toolkit.calls.parsers.stream_parser import Delta, StreamParser, choose_reader, read_body
+from toolkit.calls.parsers.stream_parser import (
+    Delta,
+    Offer,
+    StreamParser,
+    choose_reader,
+    read_body,
+)
 from toolkit.calls.recorder import AttemptResult, CallRecorder
 from toolkit.calls.transport.exchange_record import (
     AnswerRefused,
@@ -121,10 +127,13 @@ class Attempt:
                 self._require_sound()
         return self
 
-    async def deltas(self) -> AsyncGenerator[list[Delta]]:
+    async def deltas(self, offer: Offer | None = None) -> AsyncGenerator[list[Delta]]:
         """The pieces of an opened stream, in the batches in which they arrived.
 
         After the last one the row is written and `reply` is set.
+
+        Args:
+            offer: gets each batch when it arrives; those that it takes are not yielded.
 
         Raises:
             CallError: the stream broke; `partial_text` holds what came.
@@ -134,7 +143,7 @@ class Attempt:
         with self._closing():
             while batch:
                 yield batch
-                batch = await listener.next()
+                batch = await listener.next(offer)
             self._require_sound()
             if self.record.closed_ns is None:
                 self.record.closed_ns = time.monotonic_ns()

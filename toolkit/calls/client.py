@@ -32,7 +32,7 @@ from toolkit.calls.adapters.identities import Identities
 from toolkit.calls.attempt import Attempt, AttemptDeps
 from toolkit.calls.attempt_spec import AttemptSpec
 from toolkit.calls.parsers.parsed_response import ToolDraft
-from toolkit.calls.parsers.stream_parser import Delta
+from toolkit.calls.parsers.stream_parser import Delta, Offer
 from toolkit.calls.pipeline import Pipeline, PipelineRun
 from toolkit.calls.policy.admission import BreakerState
 from toolkit.calls.policy.call_policy import Policy, Target
@@ -217,6 +217,47 @@ def _rows(made: Sequence[Attempt]) -> Sequence[Call]:
     return made[-1].calls if made else ()
 
 
+class TextWatch:
+    """Shows the text of a stream to the processors that want to see it."""
+
+    def __init__(self, run: PipelineRun) -> None:
+        self._run = run
+        self._hooks = run.find_text_hooks()
+        self._refusal: Exception | None = None
+        self._is_shown = False
+
+    def show(self, batch: list[Delta]) -> None:
+        """Show one batch, unless it was shown when it was offered.
+
+        Raises:
+            ToolkitError: a processor ends the stream.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        is_shown, self._is_shown = self._is_shown, False
+        if self._hooks and not is_shown:
+            text = "".join(delta.text for delta in batch)
+            for hook in self._hooks:
+                hook(self._run.request, text)
+
+    def wrap(self, offer: Offer | None) -> Offer | None:
+        """`offer`, which shows each batch first; what a processor raises is raised by `show`."""
+        if offer is None or not self._hooks:
+            return offer
+
+        def offer_shown(batch: list[Delta]) -> bool:
+            try:
+                self.show(batch)
+            except Exception as error:  # noqa: BLE001 - raised by `show`, where the stream is read
+                self._refusal = error
+                return False
+            is_taken = offer(batch)
+            self._is_shown = not is_taken
+            return is_taken
+
+        return offer_shown
+
+
 class OpenStream:
     """A stream whose first piece has come, and its way back through the pipeline."""
 
@@ -240,19 +281,18 @@ class OpenStream:
         """Have the row say that its later times are the reader's."""
         self._attempt.reading.flags.add("held_back")
 
-    async def deltas(self) -> AsyncGenerator[list[Delta]]:
-        """The pieces, in the batches in which they arrived; `reply` is there after the last."""
-        attempt = self._attempt
+    async def deltas(self, offer: Offer | None = None) -> AsyncGenerator[list[Delta]]:
+        """The pieces, in the batches in which they arrived; `reply` is there after the last.
+
+        A processor that reads the text of a stream gets each batch before the next one is read.
+        """
+        attempt, watch = self._attempt, TextWatch(self._run)
         with self._run.passing(lambda: attempt.calls):
-            hooks = self._run.find_text_hooks()
             try:
-                async with aclosing(attempt.deltas()) as batches:
+                async with aclosing(attempt.deltas(watch.wrap(offer))) as batches:
                     async for batch in batches:
                         yield batch
-                        if hooks:
-                            text = "".join(delta.text for delta in batch)
-                            for hook in hooks:
-                                hook(self._run.request, text)
+                        watch.show(batch)
             except BudgetExceeded as error:
                 error.attempts = tuple(attempt.calls)
                 error.partial_text = "".join(attempt.reading.text)

@@ -78,8 +78,9 @@ class ReplyStream:
         return self
 
     async def __anext__(self) -> str:
+        feed = self._feed
         while True:
-            delta = await self._next()
+            delta = feed.take() if feed.pieces else await self._next()
             if delta is None:
                 raise StopAsyncIteration
             if delta.kind == "text" and delta.text:
@@ -181,7 +182,7 @@ async def _pump(open_attempt: Callable[[], Awaitable[Source]], feed: StreamBuffe
     try:
         attempt = await open_attempt()
         feed.answering, feed.tools = attempt.answering, attempt.tools
-        async with contextlib.aclosing(attempt.deltas()) as batches:
+        async with contextlib.aclosing(attempt.deltas(feed.offer)) as batches:
             async for batch in batches:
                 feed.put(batch)
                 if feed.is_full:

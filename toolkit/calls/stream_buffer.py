@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from toolkit.calls.parsers.parsed_response import ToolDraft
-from toolkit.calls.parsers.stream_parser import Delta
+from toolkit.calls.parsers.stream_parser import Delta, Offer
 from toolkit.records import Reply
 
 
@@ -32,8 +32,8 @@ class Source(Protocol):
     def note_held_back(self) -> None:
         """From here on the reader makes the pace, and no longer the provider."""
 
-    def deltas(self) -> AsyncGenerator[list[Delta]]:
-        """The pieces, in the batches in which they arrived."""
+    def deltas(self, offer: Offer | None = None) -> AsyncGenerator[list[Delta]]:
+        """The pieces, in the batches in which they arrived, without those that `offer` took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +114,23 @@ class StreamBuffer:
             self.listener(batch)
             return
         self.pieces.extend(batch)
-        self.waiting += sum(len(delta.text) for delta in batch)
+        self.waiting += _count_chars(batch)
         self._wake()
+
+    def offer(self, batch: list[Delta]) -> bool:
+        """Take one batch as `put` does, if it may wait for the reader."""
+        most = self.most_waiting
+        if most is not None and self.waiting + _count_chars(batch) > most:
+            return False
+        self.put(batch)
+        return True
 
     def take(self) -> Delta:
         """Give the oldest piece to the reader."""
         delta = self.pieces.popleft()
         self.waiting -= len(delta.text)
-        self._room.set()
+        if self.most_waiting is not None:
+            self._room.set()
         return delta
 
     @property
@@ -155,6 +164,10 @@ class StreamBuffer:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _count_chars(batch: list[Delta]) -> int:
+    return len(batch[0].text) if len(batch) == 1 else sum(len(delta.text) for delta in batch)
 
 
 def progress_of(feed: StreamBuffer) -> Progress:

@@ -56,6 +56,8 @@ class EventSplitter:
         """
         if self._at_start and chunk:
             chunk = self._strip_bom(chunk)
+        if self._is_one_event(chunk):
+            return [Event(None, chunk[6:-2])]
         if b"\n" not in chunk and b"\r" not in chunk:
             self._keep(chunk)
             return []
@@ -85,6 +87,16 @@ class EventSplitter:
             self._take(line, events)
         self._take(b"", events)
         return events
+
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """Whether a chunk is one event with one line of data, as most chunks are."""
+        return (
+            chunk.endswith(b"\n\n")
+            and chunk.startswith(b"data: ")
+            and chunk.count(b"\n") == 2
+            and not (self._tail or self._data or self._name is not None or b"\r" in chunk)
+            and len(chunk) <= self.max_bytes
+        )
 
     def _strip_bom(self, chunk: bytes) -> bytes:
         # The mark itself may be split: wait until three bytes are there.

@@ -7,11 +7,12 @@ an error, never returned.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -77,6 +78,10 @@ class Delta(NamedTuple):
     at_ms: float
 
 
+Offer = Callable[[list[Delta]], bool]
+"""Gets a batch of pieces and returns whether it has taken them."""
+
+
 class StreamParser:
     """Reads one stream to its proper end.
 
@@ -113,6 +118,9 @@ class StreamParser:
         self._sent_ns = record.sent_ns or record.opened_ns
         self._over = False
         self._goes_on = False  # content came after a finish reason: it does not mean the end
+        self._offer: Offer | None = None
+        self._wake: asyncio.Future[list[Delta]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.reading: ParsedResponse = self._reader.reading
         self.stamps_ns: list[int] = []
         self.first_answer_ns: int | None = None
@@ -124,8 +132,13 @@ class StreamParser:
         is_ndjson = isinstance(self._reader, OllamaParser)
         return LineSplitter(most) if is_ndjson else EventSplitter(most)
 
-    async def next(self) -> list[Delta]:
+    async def next(self, offer: Offer | None = None) -> list[Delta]:
         """The pieces that arrive next; an empty list at the proper end of the stream.
+
+        Args:
+            offer: gets the pieces in the callback of the event loop in which they arrive, because
+                waking a task for each of them costs more than reading it. What it does not take,
+                and the last pieces, are returned.
 
         Raises:
             WireFailure: `stream_stall`, `deadline`, `stream_cut`, `stream_truncated`,
@@ -135,9 +148,61 @@ class StreamParser:
         if self.stamps_ns:  # while the reader wanted nothing more, the silence was ours
             self._received_at = time.monotonic()
         while not self._over:
+            if offer is not None and self.stamps_ns and self._whole is None:
+                if deltas := await self._offer_arriving(offer):
+                    return deltas
+                if self._over:
+                    break
             if deltas := await self._step():
                 return deltas
         return []
+
+    async def _offer_arriving(self, offer: Offer) -> list[Delta]:
+        """Offer what arrives until something else is to be done; return what was not taken."""
+        self._offer, self._wake = offer, asyncio.get_running_loop().create_future()
+        try:
+            if not self._body.listen(self._read_arrived):
+                return []
+            self._watch()
+            self._read_arrived()
+            return await self._wake
+        except WireFailure as failure:
+            return self._forgive(failure)
+        finally:
+            self._body.listen(None)
+            self._wake = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _read_arrived(self) -> None:
+        """Read and offer what has come; wake the task at the end, and whenever that fails."""
+        wake, offer = self._wake, self._offer
+        if wake is None or offer is None or wake.done():
+            return
+        try:
+            while (data := self._body.read_arrived()) is not None:
+                deltas = self._take(data)
+                if self._over or (deltas and not offer(deltas)):
+                    wake.set_result(deltas)
+                    return
+            if self._body.has_ended:
+                wake.set_result([])
+            elif self.reading.finish is not None:
+                self._watch()  # after the finish, less silence is allowed
+        except Exception as error:  # noqa: BLE001 - the task raises it
+            wake.set_exception(error)
+
+    def _watch(self) -> None:
+        """Wake the task when the silence is too long; `_read` then raises what it means."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._wake is None or self._wake.done():
+            return
+        left_s = self._find_wait_until() - time.monotonic()
+        if left_s <= 0:
+            self._wake.set_result([])
+        else:
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._watch)
 
     async def _step(self) -> list[Delta]:
         try:
@@ -155,19 +220,23 @@ class StreamParser:
 
     async def _read(self) -> bytes:
         """Read on; a silence longer than allowed is a failure, keep-alives are silence."""
-        record = self._record
-        deadlines, now = record.deadlines, time.monotonic()
+        record, until = self._record, self._find_wait_until()
+        wait_s = until - time.monotonic()
+        try:
+            return await self._body.read(max(wait_s, 0.0))
+        except TimeoutError:
+            is_total = record.deadlines.total_at <= until
+            cause = "deadline" if is_total else "stream_stall"
+            raise record.fail(cause, f"nothing for {max(wait_s, 0):.1f} s") from None
+
+    def _find_wait_until(self) -> float:
+        """How long the next event is waited for, a moment of `time.monotonic`."""
+        deadlines = self._record.deadlines
         if self.stamps_ns or self.reading.finish is not None:
             until = self._received_at + min(deadlines.chunk_s, self._longest_silence_s())
         else:
             until = self._sent_ns / 1e9 + deadlines.first_token_s
-        wait_s = min(until, deadlines.total_at) - now
-        try:
-            return await self._body.read(max(wait_s, 0.0))
-        except TimeoutError:
-            is_total = deadlines.total_at <= until
-            cause = "deadline" if is_total else "stream_stall"
-            raise record.fail(cause, f"nothing for {max(wait_s, 0):.1f} s") from None
+        return min(until, deadlines.total_at)
 
     def _longest_silence_s(self) -> float:
         """How long a silence may last: a finished answer is not waited for."""

@@ -12,7 +12,7 @@ import statistics
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,6 +47,16 @@ class StreamedBody(Protocol):
 
     async def read(self, wait_s: float) -> bytes:
         """The next bytes of the body; `b""` at its end."""
+
+    def listen(self, on_arrival: Callable[[], None] | None) -> bool:
+        """Call `on_arrival` whenever something has come; return whether this body can."""
+
+    def read_arrived(self) -> bytes | None:
+        """What has come and was not read; None where that is nothing, or the end of the body."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come, or the connection is broken; `read` says which."""
 
     async def drain(self) -> None:
         """Read on to the end of the HTTP body for a moment, then close."""

@@ -13,7 +13,7 @@ import ipaddress
 import ssl
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -154,15 +154,53 @@ class StreamBody:
             with map_wire_errors(record, in_body=True):
                 data = await self._response.content.readany()
         if data:
-            # Without a stamp (it came with the head, or from a cassette) it came now.
-            handler, since_ns = self._handler, record.headers_ns or 0
-            arrived_ns = handler.pop_arrival(since_ns) if handler is not None else None
-            arrived_ns = arrived_ns or time.monotonic_ns()
-            record.bytes_in += len(data)
-            record.last_byte_ns = arrived_ns
-            if record.first_byte_ns is None:
-                record.first_byte_ns = arrived_ns
+            self._note_arrival(len(data))
         return data
+
+    def _note_arrival(self, size: int) -> None:
+        """Note when what was just read came."""
+        record, handler = self._record, self._handler
+        # Without a stamp (it came with the head, or from a cassette) it came now.
+        arrived_ns = handler.pop_arrival(record.headers_ns or 0) if handler is not None else None
+        arrived_ns = arrived_ns or time.monotonic_ns()
+        record.bytes_in += size
+        record.last_byte_ns = arrived_ns
+        if record.first_byte_ns is None:
+            record.first_byte_ns = arrived_ns
+
+    def listen(self, on_arrival: Callable[[], None] | None) -> bool:
+        """Call `on_arrival` whenever something has come, until None is given.
+
+        Returns:
+            Whether this body can; one from a cassette has no connection.
+        """
+        if self._handler is None:
+            return False
+        self._handler.on_arrival = on_arrival
+        return True
+
+    def read_arrived(self) -> bytes | None:
+        """What has come and was not read; None where that is nothing, or the end of the body.
+
+        Raises:
+            WireFailure: a bound was passed, or the compression is broken.
+        """
+        while not self._at_end:
+            if (body := next(self._pending, None)) is not None:
+                return body
+            content = self._response.content
+            if content.total_bytes == self._record.bytes_in or content.exception() is not None:
+                break
+            data = content.read_nowait()
+            self._note_arrival(len(data))
+            self._pending = self._decoder.feed(data)
+        return None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come, or the connection is broken; `read` says which."""
+        content = self._response.content
+        return self._at_end or content.at_eof() or content.exception() is not None
 
     def close(self) -> None:
         """Close at once; a body that has ended has already given its connection back."""
@@ -370,7 +408,7 @@ class Plain:
         """Count and pass on."""
         self._size += len(data)
         _require_size(self._record, self._size, "is larger than")
-        yield data
+        return iter((data,))
 
     def finish(self) -> None:
         """Nothing is held back."""
