@@ -74,7 +74,7 @@ def draw_runs(runs: Sequence[Mapping[str, Any]]) -> str:
         key=f"runs-{len(runs)}-{ids[0]}",
         opens=("Run", "State", "When", "Best score", "Models", "Data"),
         height=min(ROW_PX * len(runs) + 38, 240),
-        opened=ids.index(wanted) if wanted in ids else 0,
+        opened=ids.index(wanted) if wanted in ids else None,
         alt="Evaluations, newest first",
     )  # fmt: skip
     if picked is not None:
