@@ -14,7 +14,6 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from toolkit.calls.adapters.attachments import find_fetched, find_lost
-from toolkit.calls.adapters.conversation import only_allowed_tools, with_readable_calls
 from toolkit.calls.adapters.differences import (
     find_added,
     find_changed,
@@ -46,6 +45,7 @@ from toolkit.calls.adapters.request import (
     require_model_params,
     without_placeholder_key,
 )
+from toolkit.calls.adapters.tool_forms import only_allowed_tools, with_readable_calls
 from toolkit.calls.parsers.parsed_response import Style as ApiStyle
 
 # litellm's name for our own types.
