@@ -152,7 +152,9 @@ class Soak:
         """Ask the gateway and open the app until the time is over."""
         token = self._token()
         began, sampled = time.monotonic(), 0.0
-        with httpx.Client(timeout=60, trust_env=False) as client:
+        # Not as long as the servers keep an idle connection (5 s): both would end it at once.
+        limits = httpx.Limits(keepalive_expiry=2)
+        with httpx.Client(timeout=60, trust_env=False, limits=limits) as client:
             while (at_s := time.monotonic() - began) < self._seconds:
                 if at_s - sampled >= _SAMPLE_S:
                     sampled = at_s
