@@ -484,3 +484,16 @@ class _PublicModule(ModuleType):
 
 
 sys.modules[__name__].__class__ = _PublicModule
+
+if "IPython" in sys.modules:  # in a notebook, Tab inside the brackets lists the options
+    from toolkit.display import spell_out_options
+
+    spell_out_options(
+        {
+            "CallOptions": (complete, acomplete, stream, astream, estimate),
+            "CompareOptions": (compare,),
+            "EmbedOptions": (embed, aembed),
+            "EvalOptions": (evaluate,),
+            "LoadTestOptions": (load_test,),
+        }
+    )

@@ -7,6 +7,7 @@ is fenced, and no card holds a script, a link or an image.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -309,3 +310,30 @@ class ProgressBar:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
+
+
+_OPTIONS: Final = {
+    "CallOptions": "toolkit.calls.options",
+    "CompareOptions": "toolkit.calls.options",
+    "EmbedOptions": "toolkit.calls.options",
+    "EvalOptions": "toolkit.evals.config",
+    "LoadTestOptions": "toolkit.load_test.load_config",
+}
+
+
+def spell_out_options(functions: Mapping[str, Sequence[Callable[..., object]]]) -> None:
+    """Give functions a signature that names every option, which notebooks complete from.
+
+    Args:
+        functions: the functions that take each group of options as `**options`.
+    """
+    for kind, targets in functions.items():
+        options = getattr(importlib.import_module(_OPTIONS[kind]), kind)
+        for target in targets:
+            signature = inspect.signature(target)
+            fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+            names = [name for name in options.__annotations__ if name not in signature.parameters]
+            named = [
+                inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in names
+            ]
+            vars(target)["__signature__"] = signature.replace(parameters=[*fixed, *named])

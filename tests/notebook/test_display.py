@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
@@ -85,3 +87,24 @@ def test_sql_takes_parameters_by_place_and_by_name(home):
     assert tk.sql("SELECT $n + 1 AS x", {"n": 41})["x"][0] == 42
     with pytest.raises(tk.errors.StoreError):
         tk.sql("SELECT $n AS x", {"m": 41})
+
+
+def test_options_are_completed_inside_the_brackets():
+    """In a process of its own: the options are listed where IPython runs at the import."""
+    code = (
+        "import inspect, IPython, toolkit as tk\n"
+        "for name, option in (('complete', 'timeout_s'), ('stream', 'temperature'),\n"
+        "                     ('compare', 'panes'), ('embed', 'dimensions'),\n"
+        "                     ('evaluate', 'scorers'), ('load_test', 'concurrency')):\n"
+        "    assert option in inspect.signature(getattr(tk, name)).parameters, name\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.user_ns['tk'] = tk\n"
+        "line = \"tk.complete('a/b', 'x', tempera\"\n"
+        "from IPython.core.completer import provisionalcompleter\n"
+        "with provisionalcompleter():  # what Jupyter asks\n"
+        "    found = [one.text for one in shell.Completer.completions(line, len(line))]\n"
+        "assert 'temperature=' in found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
