@@ -62,7 +62,7 @@ def _toolkit(options: ToolkitOptions | None = None) -> Toolkit:
     from toolkit.calls.options import conceal_key
     from toolkit.toolkit import current
 
-    if options is not None:
+    if options is not None and "api_key" in options:
         conceal_key(options)
     return current()
 

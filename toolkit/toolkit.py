@@ -367,7 +367,8 @@ class Toolkit:
         self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
     ) -> Reply:
         """See `toolkit.complete`."""
-        conceal_key(options)
+        if "api_key" in options:
+            conceal_key(options)
         return self.portal.run(self.acomplete(model, prompt, **options))
 
     async def acomplete(
@@ -383,7 +384,8 @@ class Toolkit:
         self, model: str, prompt: str | Sequence[Message], **options: Unpack[CallOptions]
     ) -> SyncReplyStream:
         """See `toolkit.stream`."""
-        conceal_key(options)
+        if "api_key" in options:
+            conceal_key(options)
         return self.portal.iterate(lambda: self.astream(model, prompt, **options))
 
     def astream(
@@ -400,7 +402,8 @@ class Toolkit:
         self, model: str, texts: str | Sequence[str], **options: Unpack[EmbedOptions]
     ) -> Embedding:
         """See `toolkit.embed`."""
-        conceal_key(options)
+        if "api_key" in options:
+            conceal_key(options)
         return self.portal.run(self.aembed(model, texts, **options))
 
     async def aembed(
@@ -458,7 +461,8 @@ class Toolkit:
         """See `toolkit.compare`."""
         from toolkit.compare.new_board import start_board
 
-        conceal_key(options)
+        if "api_key" in options:
+            conceal_key(options)
         return start_board(self, prompt, models, options).wait()
 
     def regress(
@@ -557,7 +561,8 @@ def run_eval_worker() -> None:
 
 def _take_key(options: ToolkitOptions) -> tuple[dict[str, Any], Secret | None]:
     """The options without the explicit key, and the key."""
-    conceal_key(options)
+    if "api_key" in options:
+        conceal_key(options)
     rest: dict[str, Any] = {**options}
     return rest, rest.pop("api_key", None)
 

@@ -238,9 +238,9 @@ async def read_whole(response: aiohttp.ClientResponse, record: WireRecord) -> by
     deadlines = record.deadlines
     try:
         while True:
-            left_s = deadlines.left_s()
+            left_s = deadlines.total_at - time.monotonic()
             try:
-                data = await body.read(min(deadlines.chunk_s, left_s))
+                data = await body.read(max(0.0, min(deadlines.chunk_s, left_s)))
             except TimeoutError:
                 cause = "deadline" if deadlines.left_s() <= 0 else "timeout_read"
                 raise record.fail(cause, "the body did not arrive in time") from None
