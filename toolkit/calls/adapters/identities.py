@@ -13,24 +13,33 @@ import base64
 import configparser
 import hashlib
 import json
+import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+import httpx
+
 from toolkit.calls.adapters.key_exchange import TokenRequest, find_sap_request, write_exchange
 from toolkit.calls.adapters.request import HttpRequest
+from toolkit.calls.adapters.token_renewal import PAUSE_S, Token, TokenRenewals, leeway_of
 from toolkit.calls.http_client import open_http
-from toolkit.errors import AuthenticationFailed, KeyRequired
+from toolkit.errors import AuthenticationFailed, CallError, KeyRequired
 from toolkit.keys.service import ResolvedKey
-from toolkit.providers.provider import Provider
+from toolkit.providers.provider import Provider, origin_of
 from toolkit.secret import Secret, redact
 from toolkit.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.")
 # The name of the AWS service that is part of a signature, for each provider type.
@@ -76,13 +85,20 @@ class AwsSigner:
     """Signs requests with the credentials of AWS's own chain (SigV4).
 
     Args:
-        credentials: of botocore; those that end are renewed by botocore itself.
+        credentials: of botocore, which renews those that end.
         region: region of the service.
         service: AWS's name of the service.
+        provider: name of the provider, for errors.
     """
 
-    def __init__(self, credentials: Any, region: str, service: str = "bedrock") -> None:
+    def __init__(
+        self, credentials: Any, region: str, service: str = "bedrock", provider: str = ""
+    ) -> None:
         self._credentials, self._region, self._service = credentials, region, service
+        self._provider = provider
+        self._lock = threading.Lock()  # requests are signed on several threads
+        self._frozen: Any = None
+        self._ends_at = self._renew_at = 0.0
 
     def sign(self, request: HttpRequest) -> HttpRequest:
         """The request with AWS's signature headers."""
@@ -97,10 +113,50 @@ class AwsSigner:
             # Only these are signed: a proxy may change others on the way.
             headers={k: v for k, v in unsigned.items() if k == "content-type"},
         )
-        credentials = self._credentials.get_frozen_credentials()
-        SigV4Auth(credentials, self._service, self._region).add_auth(signed)
+        SigV4Auth(self._current(), self._service, self._region).add_auth(signed)
         added = {name.lower(): str(value) for name, value in signed.headers.items()}
         return replace(request, headers={**unsigned, **added})
+
+    def _current(self) -> Any:
+        """The credentials of this moment, renewed by botocore where that is due.
+
+        botocore renews during the last 15 minutes, and fails in the last 10 where it cannot:
+        credentials that last for less would be fetched for each request, and those that can
+        still be used would be refused.
+
+        Raises:
+            KeyRequired: the credentials have ended and were not renewed.
+        """
+        with self._lock:
+            now = time.time()
+            if self._frozen is not None and now < min(self._renew_at, self._ends_at):
+                return self._frozen
+            try:
+                self._frozen = self._credentials.get_frozen_credentials()
+            except Exception as error:  # noqa: BLE001 - of botocore and of many services
+                if self._frozen is None or self._ends_at <= now:
+                    raise _unusable_aws(self._provider, error) from None
+                self._renew_at = now + PAUSE_S
+                _log.warning(
+                    "AWS credentials were not renewed; the old ones are used for another %d s: %s",
+                    self._ends_at - now,
+                    str(error)[:200],
+                )
+                return self._frozen
+            # Without an end of their own they are asked for each time, which costs nothing.
+            end = getattr(self._credentials, "_expiry_time", None)
+            self._ends_at = end.timestamp() if isinstance(end, datetime) else 0.0
+            self._renew_at = self._ends_at - leeway_of(self._ends_at - now)
+            return self._frozen
+
+
+def _unusable_aws(provider: str, error: Exception) -> KeyRequired:
+    return KeyRequired(
+        f"the AWS credentials for {provider} cannot be used: {str(error)[:200]}",
+        provider=provider or None,
+        cause="token_source",
+        hint="Check them with `aws sts get-caller-identity`, or set an API key.",
+    )
 
 
 def _find_aws_signer(provider: Provider, service: str) -> AwsSigner | None:
@@ -110,26 +166,20 @@ def _find_aws_signer(provider: Provider, service: str) -> AwsSigner | None:
         KeyRequired: there are credentials, and they cannot be used.
     """
     try:
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
         from botocore.session import Session  # type: ignore[import-untyped]
     except ImportError:
         return None
     session = Session()
     try:
         credentials = session.get_credentials()
-    except BotoCoreError as error:
-        raise KeyRequired(
-            f"the AWS credentials for {provider.name} cannot be used: {str(error)[:200]}",
-            provider=provider.name,
-            cause="token_source",
-            hint="Check them with `aws sts get-caller-identity`, or set an API key.",
-        ) from None
+    except Exception as error:  # noqa: BLE001 - of botocore and of many services
+        raise _unusable_aws(provider.name, error) from None
     if credentials is None:
         return None
     named = provider.params.get("aws_region_name")
     found = _REGION.search(provider.base_url)
     region = named or (found[1] if found else None) or session.get_config_variable("region")
-    return AwsSigner(credentials, str(region or "us-east-1"), service)
+    return AwsSigner(credentials, str(region or "us-east-1"), service, provider.name)
 
 
 class OracleSigner:
@@ -218,7 +268,8 @@ def _read_oracle_profile() -> dict[str, str]:
     return dict(parser.items(profile))
 
 
-_LEEWAY_S: Final = 300.0
+# Where a token service does not say how long a token lasts.
+_UNKNOWN_LIFE_S: Final = 300.0
 _GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _GOOGLE_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 _AZURE_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
@@ -234,19 +285,14 @@ CLOUDS: Final[Mapping[str, str]] = {
 """Types that take an access token in place of a key, and whose token service gives it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    secret: Secret
-    ends_at: float
-
-
 class Identities:
     """The identities of one client, with the tokens in use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._tokens: dict[str, _Token] = {}
+        self._tokens = TokenRenewals()
         self._signers: dict[str, RequestSigner] = {}
+        self._finding_signer = threading.Lock()
 
     async def find_token(self, provider: Provider) -> ResolvedKey | None:
         """The access token for a provider, fetched or renewed where that is due.
@@ -260,13 +306,10 @@ class Identities:
         kind = CLOUDS.get(provider.type)
         if kind is None:
             return None
-        if not self._is_fresh(kind):
-            request = await asyncio.to_thread(_FINDERS[kind])
-            if request is None:
-                return None
-            self._tokens[kind] = await self._fetch(request, provider)
-        secret = self._tokens[kind].secret
-        return ResolvedKey(secret=secret, source="token", name=kind, fingerprint="identity")
+        token = await self._tokens.get(kind, partial(self._find, kind, provider))
+        if token is None:
+            return None
+        return ResolvedKey(secret=token.secret, source="token", name=kind, fingerprint="identity")
 
     async def exchange(self, provider: Provider, key: ResolvedKey) -> ResolvedKey:
         """The key, or the access token that the provider's token service gives for it.
@@ -279,60 +322,96 @@ class Identities:
             return key
         digest = hashlib.sha256(key.secret.reveal().encode()).hexdigest()
         name = f"{request.url} {digest}"
-        if not self._is_fresh(name):
-            self._tokens[name] = await self._fetch(request, provider, for_key=True)
-        return replace(key, secret=self._tokens[name].secret)
+        token = await self._tokens.get(name, partial(self._fetch, request, provider, for_key=True))
+        return key if token is None else replace(key, secret=token.secret)
 
     async def find_signer(self, provider: Provider) -> RequestSigner | None:
         """What signs a provider's requests, or None where it has no such identity."""
         if not can_sign(provider.type):
             return None
-        name = f"{provider.type} {provider.base_url}"
-        signer = self._signers.get(name)
-        if signer is None:
-            signer = await asyncio.to_thread(find_signer, provider)
-            if signer is not None:
+        signer = self._signers.get(_signer_name(provider))
+        return signer or await asyncio.to_thread(self._find_signer_once, provider)
+
+    def _find_signer_once(self, provider: Provider) -> RequestSigner | None:
+        """Find a provider's signer, once for all calls that wait for it."""
+        name = _signer_name(provider)
+        with self._finding_signer:
+            signer = self._signers.get(name)
+            if signer is None and (signer := find_signer(provider)) is not None:
                 self._signers[name] = signer
         return signer
 
-    def _is_fresh(self, kind: str) -> bool:
-        token = self._tokens.get(kind)
-        return token is not None and token.ends_at - time.time() > _LEEWAY_S
+    async def _find(self, kind: str, provider: Provider) -> Token | None:
+        """A token for the credentials of a cloud's own tools, or None without any."""
+        try:
+            request = await asyncio.to_thread(_FINDERS[kind])
+        except (OSError, ValueError, TypeError) as error:
+            raise KeyRequired(
+                f"the credentials for {provider.name} cannot be used: "
+                f"{type(error).__name__} while reading {_CREDENTIALS[kind]}",
+                provider=provider.name,
+                cause="token_source",
+                hint=f"Check {_CREDENTIALS[kind]}, or set an API key.",
+            ) from None
+        return None if request is None else await self._fetch(request, provider)
 
     async def _fetch(
         self, request: TokenRequest, provider: Provider, *, for_key: bool = False
-    ) -> _Token:
-        is_local = urlsplit(request.url).hostname in ("127.0.0.1", "localhost", "::1")
-        async with open_http(self._settings, local=is_local) as http:
-            response = await http.post(
-                request.url, data=dict(request.form), headers=dict(request.headers)
+    ) -> Token:
+        try:
+            is_local = urlsplit(request.url).hostname in ("127.0.0.1", "localhost", "::1")
+            async with open_http(self._settings, local=is_local) as http:
+                response = await http.post(
+                    request.url, data=dict(request.form), headers=dict(request.headers)
+                )
+        except CallError as error:
+            error.provider = provider.name
+            error.message = f"no access token for {provider.name}: {error.message}"
+            error.hint = (
+                f"Check whether the token service {origin_of(request.url)} can be reached from "
+                "here; its address comes from the credentials or from their variables."
             )
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            raise KeyRequired(
+                f"no access token for {provider.name}: the credentials name a token service whose "
+                "address is no URL",
+                provider=provider.name,
+                cause="token_source",
+                hint="Correct its address in the credentials or in their variables.",
+            ) from None
         answer = _as_mapping(response.content)
         secret = answer.get("access_token")
         if response.status_code >= 400 or not isinstance(secret, str):
-            reason = answer.get("error_description") or answer.get("error") or ""
+            reason = str(answer.get("error_description") or answer.get("error") or "")
             # The service's words may repeat what was posted.
             secrets = [Secret(value) for value in request.form.values() if len(value) >= 12]
-            problem = (
-                f"no access token for {provider.name}: the token service answered "
-                f"{response.status_code} {redact(str(reason), secrets)[:200]}".rstrip()
-            )
-            if for_key:
-                raise AuthenticationFailed(
-                    problem,
-                    provider=provider.name,
-                    status=response.status_code,
-                    cause="token_source",
-                    hint=f"Check the key of {provider.name}, and whether it may be exchanged for "
-                    "a token.",
-                )
-            raise KeyRequired(
-                problem,
-                provider=provider.name,
-                cause="token_source",
-                hint="Check the credentials of the cloud provider's tools, or set an API key.",
-            )
-        return _Token(Secret(secret), _end_of(answer))
+            said = f"{response.status_code} {redact(reason, secrets)[:200]}".rstrip()
+            raise _refusal(provider, response.status_code, said, for_key=for_key)
+        ends_at = _end_of(answer)
+        leeway_s = leeway_of(ends_at - time.time())
+        return Token(Secret(secret), ends_at, ends_at - leeway_s)
+
+
+def _refusal(
+    provider: Provider, status: int, said: str, *, for_key: bool
+) -> AuthenticationFailed | KeyRequired:
+    """The error for a token service that gave no token."""
+    problem = f"no access token for {provider.name}: the token service answered {said}"
+    if for_key:
+        return AuthenticationFailed(
+            problem,
+            provider=provider.name,
+            status=status,
+            cause="token_source",
+            hint=f"Check the key of {provider.name}, and whether it may be exchanged for a token.",
+        )
+    return KeyRequired(
+        problem,
+        provider=provider.name,
+        cause="token_source",
+        hint="Check the credentials of the cloud provider's tools, or set an API key.",
+    )
 
 
 def _end_of(answer: Mapping[str, Any]) -> float:
@@ -344,7 +423,11 @@ def _end_of(answer: Mapping[str, Any]) -> float:
             value = int(value)
         if isinstance(value, int | float) and value > 0:
             return start + value * unit_s
-    return now + _LEEWAY_S
+    return now + _UNKNOWN_LIFE_S
+
+
+def _signer_name(provider: Provider) -> str:
+    return f"{provider.type} {provider.base_url}"
 
 
 def _google_request() -> TokenRequest | None:
@@ -390,7 +473,7 @@ def _sign_assertion(values: Mapping[str, Any], audience: str) -> str:
     signed = b".".join(_encode(json.dumps(part).encode()) for part in (header, claims))
     key = load_pem_private_key(str(values.get("private_key")).encode(), password=None)
     if not isinstance(key, RSAPrivateKey):
-        raise KeyRequired("the private key of the service account is not an RSA key")
+        raise ValueError("the private key of the service account is not an RSA key")
     signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
     return b".".join((signed, _encode(signature))).decode()
 
@@ -417,6 +500,11 @@ _FINDERS: Final[Mapping[str, Callable[[], TokenRequest | None]]] = {
     "azure": _azure_request,
     "google": _google_request,
     "sap": find_sap_request,
+}
+_CREDENTIALS: Final[Mapping[str, str]] = {
+    "azure": "the file that AZURE_FEDERATED_TOKEN_FILE names",
+    "google": "the file that GOOGLE_APPLICATION_CREDENTIALS names, or that of gcloud",
+    "sap": "AICORE_SERVICE_KEY",
 }
 
 
