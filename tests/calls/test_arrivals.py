@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 import time
 
 import pytest
+import trustme
 
 from tests.calls.asking import Asking, make_provider
 from tests.servers import Answer, MockProvider
@@ -92,15 +94,18 @@ kernel_stamps = pytest.mark.skipif(
 class SlowServer(threading.Thread):
     """Sends one event of a stream when it is told to, and notes the time before and after."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.base_url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
+        self.listener, self.tls = socket.create_server(("127.0.0.1", 0)), tls
+        scheme = "http" if tls is None else "https"
+        self.base_url = f"{scheme}://127.0.0.1:{self.listener.getsockname()[1]}/v1"
         self.go, self.gone = threading.Event(), threading.Event()
         self.before_ns = 0
 
     def run(self) -> None:
         connection = self.listener.accept()[0]
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_side=True)
         with self.listener, connection:
             connection.recv(65536)
             head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -112,9 +117,23 @@ class SlowServer(threading.Thread):
             connection.recv(1)
 
 
+@pytest.fixture
+def tls(monkeypatch, tmp_path):
+    """The certificate of a server on this machine, which the client trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
 @kernel_stamps
-def test_what_comes_while_the_event_loop_is_blocked_keeps_the_moment_in_which_it_came():
-    server = SlowServer()
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "tls"])
+def test_what_comes_while_the_event_loop_is_blocked_keeps_the_moment_in_which_it_came(
+    tls, is_secure
+):
+    server = SlowServer(tls if is_secure else None)
     server.start()
 
     async def run():
@@ -134,6 +153,36 @@ def test_what_comes_while_the_event_loop_is_blocked_keeps_the_moment_in_which_it
     record, blocked_until_ns = asyncio.run(run())
     # Two clocks are read one after the other, and the machine may be busy with something else.
     assert server.before_ns - 50_000_000 <= record.last_byte_ns < blocked_until_ns - 50_000_000
+
+
+@pytest.mark.parametrize(("limit", "data"), [(0, b"hello, wo"), (5, b"hello"), (99, b"hello, wo")])
+def test_what_tls_reads_into_a_buffer_is_what_a_plain_socket_reads(limit, data):
+    """TLS reads with `recv_into`, which keeps the rules of `socket.recv_into`."""
+    left, right = socket.socketpair()
+    with left, right, TimestampedSocket(left.family, left.type, left.proto, left.detach()) as ours:
+        buffer = bytearray(9)
+        right.sendall(b"hello, world")
+        assert ours.recv_into(memoryview(buffer), min(limit, 9)) == len(data)
+        assert bytes(buffer[: len(data)]) == data
+        assert buffer[len(data) :] == bytes(9 - len(data))
+        right.close()
+        assert ours.recv(3) and ours.recv_into(buffer) in range(10)
+
+
+@kernel_stamps
+def test_what_is_read_into_a_buffer_has_the_stamp_of_the_kernel():
+    with socket.create_server(("127.0.0.1", 0)) as listener, TimestampedSocket() as reader:
+        reader.request_timestamps()
+        reader.connect(listener.getsockname())
+        with listener.accept()[0] as writer:
+            before_ns = time.monotonic_ns()
+            writer.sendall(b"x")
+            buffer = bytearray(4)
+            assert reader.recv_into(buffer) == 1 and buffer == b"x\0\0\0"
+            stamp_ns, after_ns = reader.received_ns, time.monotonic_ns()
+        # Two clocks are read one after the other, and the machine may be busy.
+        assert before_ns - 50_000_000 <= stamp_ns <= after_ns
+        assert reader.recv_into(buffer) == 0, "the end of the connection"
 
 
 def connected_protocol(loop, received_ns):
