@@ -10,6 +10,8 @@ import importlib
 import inspect
 import re
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,9 +19,13 @@ from urllib.parse import urlsplit
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+from http_reference import http_page  # noqa: E402
 from python_reference import NOTE, markdown_page  # noqa: E402
 
 FOLDER: Final = ROOT / "docs" / "reference"
+EXAMPLES: Final[dict[str, dict[str, str]]] = tomllib.loads(
+    (ROOT / "docs" / "reference_examples.toml").read_text("utf-8")
+)
 
 
 def errors_page() -> str:
@@ -47,13 +53,15 @@ def settings_page() -> str:
         NOTE,
         "Set them in `settings.toml` of the home folder, or as `TOOLKIT_*` variables. Arguments\n"
         "of `Settings(...)` come first, then variables, then the file.\n\n",
-        "| setting | variable | default | meaning |\n|---|---|---|---|\n",
+        "| setting | variable | default | meaning | example |\n|---|---|---|---|---|\n",
     ]
     for name, field in settings.model_fields.items():
         default = "" if field.default_factory or field.is_required() else repr(field.default)
         default = default.replace("SecretStr('')", "''").replace("|", "\\|")
         meaning = meanings.get(name, "").replace("|", "\\|")
-        parts.append(f"| `{name}` | `TOOLKIT_{name.upper()}` | `{default}` | {meaning} |\n")
+        variable = f"TOOLKIT_{name.upper()}"
+        example = EXAMPLES["settings"].get(name, "")
+        parts.append(f"| `{name}` | `{variable}` | `{default}` | {meaning} | `{example}` |\n")
     return "".join(parts)
 
 
@@ -73,26 +81,46 @@ def _attributes(text: str) -> dict[str, str]:
 
 
 def command_page() -> str:
-    """Every command with its options, from the command line's own help."""
-    typer_main = importlib.import_module("typer.main")
+    """Every command with its options, from the command line's own help, and an example."""
     table = importlib.import_module("toolkit.cli.command_table")
     parts = ["# Command line\n\n", NOTE, "`toolkit COMMAND [OPTIONS]`\n"]
     for command in table.COMMANDS:
-        app = importlib.import_module(command.module).app
         parts.append(f"\n## toolkit {command.name}\n\n{command.help}.\n")
-        group = typer_main.get_command(app)
-        commands = getattr(group, "commands", None) or {"": group}
-        for name, item in commands.items():
-            title = f"toolkit {command.name} {name}".strip()
-            parts.append(f"\n### {title}\n\n" if name else "\n")
-            parts.append(inspect.cleandoc(item.help or "").replace("\b", "") + "\n\n")
-            parts.append("| option | meaning |\n|---|---|\n")
-            for param in item.params:
-                shown = ", ".join(f"`{o}`" for o in (*param.opts, *param.secondary_opts))
-                meaning = (getattr(param, "help", "") or "").replace("|", "\\|")
-                if shown != "`--help`, `-h`":
-                    parts.append(f"| {shown} | {meaning} |\n")
+        for name, item in commands_of(command):
+            title = f"### toolkit {name}\n\n" if name != command.name else ""
+            parts.append(f"\n{title}{inspect.cleandoc(item.help or '')}\n\n".replace("\b", ""))
+            parts.append(_options(item))
+            if example := EXAMPLES["commands"].get(name, "").strip():
+                parts.append(f"\n```sh\n{example}\n```\n")
     return "".join(parts)
+
+
+def commands_of(command: Any) -> Iterator[tuple[str, Any]]:
+    """Every command that can be called below one of the table, with its name in full."""
+    get_command = importlib.import_module("typer.main").get_command
+    yield from _commands_below(
+        command.name, get_command(importlib.import_module(command.module).app)
+    )
+
+
+def _commands_below(name: str, item: Any) -> Iterator[tuple[str, Any]]:
+    below = getattr(item, "commands", None)
+    if not below or item.invoke_without_command:
+        yield name, item
+    for part, command in (below or {}).items():
+        if not command.hidden:
+            yield from _commands_below(f"{name} {part}", command)
+
+
+def _options(item: Any) -> str:
+    """The arguments and options of a command as a table."""
+    rows = []
+    for param in item.params:
+        shown = ", ".join(f"`{o}`" for o in (*param.opts, *param.secondary_opts))
+        meaning = (getattr(param, "help", "") or "").replace("|", "\\|")
+        if shown != "`--help`, `-h`":
+            rows.append(f"| {shown} | {meaning} |\n")
+    return f"| option | meaning |\n|---|---|\n{''.join(rows)}" if rows else ""
 
 
 def tables_page() -> str:
@@ -109,6 +137,7 @@ def tables_page() -> str:
         parts.append(f"\n## {table}\n\n{meaning}\n\n| column | type | meaning |\n|---|---|---|\n")
         for name, kind, text in columns:
             parts.append(f"| `{name}` | {kind} | {text} |\n")
+        parts.append(f"\n```sql\n{EXAMPLES['tables'].get(table, '')}\n```\n")
     return "".join(parts)
 
 
@@ -320,6 +349,7 @@ PAGES: Final = {
     "errors.md": errors_page,
     "settings.md": settings_page,
     "cli.md": command_page,
+    "http.md": lambda: http_page(EXAMPLES["routes"]),
 }
 
 
