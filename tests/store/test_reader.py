@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 
 import duckdb
@@ -171,6 +172,86 @@ def shared(tmp_path_factory):
     opened.ingest()
     yield opened
     opened.close()
+
+
+MADE = [
+    ("repeat('ab', 3)", "ababab"),
+    ("repeat([1, 2], 2)", [1, 2, 1, 2]),
+    ("repeat('ab'::BLOB, 2)", b"abab"),
+    ("repeat(NULL, 2)", None),
+    ("lpad('x', 3, 'y') || rpad('x', 3, 'y')", "yyxxyy"),
+    ("bitstring('101'::BIT, 5)::VARCHAR", "00101"),
+    ("range(3)", [0, 1, 2]),
+    ("range(10, 0, -3)", [10, 7, 4, 1]),
+    ("generate_series(1, 3)", [1, 2, 3]),
+    ("len(range(DATE '2026-01-01', DATE '2026-01-04', INTERVAL 1 DAY))", 3),
+    ("(SELECT count(*) FROM range(1000000))", 1_000_000),
+    ("list_transform(range(3), x -> repeat('a', x))", ["", "a", "aa"]),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), MADE)
+def test_functions_that_make_values_work_as_ever(shared, expression, expected):
+    assert shared.user_arrow(f"SELECT {expression} AS made")["made"].to_pylist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "length(repeat('x', 4000000000))",
+        "length(repeat('x', 3000000000 + input_tokens))",
+        "repeat(repeat('x', 9000), 9000)",
+        "len(repeat([1, 2, 3], 1000000000))",
+        *("lpad('x', 2000000000, 'y')", "rpad('x', 2000000000, 'y')"),
+        *("bitstring('1', 2000000000)", "list_sum(range(300000000))", "range(0, 300000000, 1)"),
+        *("generate_series(300000000, 0, -1)", "list_transform([300000000], x -> range(x))"),
+    ],
+)
+def test_no_function_makes_a_value_of_any_size(shared, expression):
+    """DuckDB neither counts such a value as memory nor stops while it makes it."""
+    with pytest.raises(StoreError, match="may make no value of more than"):
+        shared.user_frame(f"SELECT {expression} FROM (SELECT 1::BIGINT AS input_tokens)")
+
+
+@pytest.mark.parametrize("name", ["system.main.repeat", "main.repeat", "system.repeat"])
+def test_a_bounded_function_cannot_be_reached_by_its_full_name(shared, name):
+    with pytest.raises(StoreError, match="repeat is not allowed"):
+        shared.user_frame(f"SELECT {name}('x', 3)")
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT " + "abs(" * 900 + "1" + ")" * 900, "nested"),
+        ("SELECT " + "[" * 900 + "]" * 900, "nested"),
+        ("SELECT '" + "x" * reader_module.USER_SQL_LENGTH + "'", "more than 1,000,000 characters"),
+        ("SELECT '\ud800'", "character 9 of the query is half of a surrogate pair"),
+    ],
+)
+def test_a_text_that_cannot_be_parsed_is_a_clear_error(shared, sql, reason):
+    with pytest.raises(StoreError, match=reason):
+        shared.user_frame(sql)
+
+
+def test_a_result_of_large_values_is_given_up_early(shared, monkeypatch):
+    monkeypatch.setattr(reader_module, "USER_SQL_BYTES", 50_000_000)
+    sizes = []
+    require_bounds = reader_module._require_bounds
+    monkeypatch.setattr(
+        reader_module,
+        "_require_bounds",
+        lambda rows, size, deadline: (sizes.append(size), require_bounds(rows, size, deadline)),
+    )
+    with pytest.raises(StoreError, match="more than 5,000,000 rows"):
+        shared.user_frame("SELECT repeat('x', 9000) FROM range(100000)")
+    assert max(sizes) < 150_000_000, "the first pieces are small"
+
+
+def test_why_pandas_cannot_be_imported_is_shown(shared, monkeypatch):
+    """DuckDB says "not installed", whatever the reason."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="import of pandas halted"):
+        shared.frame("SELECT 1")
 
 
 @pytest.mark.parametrize("sql", READABLE)

@@ -32,8 +32,13 @@ USER_SQL_MEMORY: Final = "1GB"
 # DuckDB's limit ends where pandas begins: `repeat(1, 1e11)` took 123 s and 5.3 GB here.
 USER_SQL_ROWS: Final = 5_000_000
 USER_SQL_BYTES: Final = 1024 * 1024 * 1024
-_CHUNK_VECTORS: Final = 50
-_ARROW_ROWS: Final = 100_000
+USER_SQL_LENGTH: Final = 1_000_000
+"""Longest text of a query, characters: 50 MB of it took DuckDB's parser 13 s."""
+
+# A piece of a result is built before its size is known, so pieces stay small. DuckDB's vectors have
+# 2048 rows.
+_MOST_VECTORS: Final = 8
+_ARROW_ROWS: Final = 16_384
 
 _PREFIX: Final = "pending_"
 # Table functions that change the engine's state or run unchecked text.
@@ -43,6 +48,27 @@ _REFUSED_FUNCTIONS: Final = frozenset(
     | {"query", "query_table", "json_execute_serialized_sql", "read_duckdb"}
     | {"arrow_scan", "arrow_scan_dumb", "pandas_scan", "python_map_function"}
 )
+# One call of these makes a value of any size, which DuckDB neither counts as memory nor interrupts:
+# `length(repeat('x', 4000000000))` took 44 s and 4 GB.
+_MOST_MADE: Final = 10_000
+_BOUNDED_FUNCTIONS: Final = {
+    "repeat": "(s, n) AS CASE WHEN n > {most} // greatest(length(s::VARCHAR), 1) THEN {refusal} "
+    "ELSE system.main.repeat(s, n) END",
+    "lpad": "(s, n, c) AS CASE WHEN n > {most} THEN {refusal} ELSE system.main.lpad(s, n, c) END",
+    "rpad": "(s, n, c) AS CASE WHEN n > {most} THEN {refusal} ELSE system.main.rpad(s, n, c) END",
+    "bitstring": "(s, n) AS CASE WHEN n > {most} THEN {refusal} "
+    "ELSE system.main.bitstring(s, n) END",
+    # Of two times the difference is no number: it becomes NULL, and so does the comparison.
+    **{
+        name: f"(a) AS CASE WHEN a > {{most}} THEN {{refusal}} ELSE system.main.{name}(a) END, "
+        f"(a, b) AS CASE WHEN b::HUGEINT - a::HUGEINT > {{most}} THEN {{refusal}} "
+        f"ELSE system.main.{name}(a, b) END, "
+        f"(a, b, c) AS CASE WHEN TRY_CAST((b - a)::VARCHAR AS HUGEINT) "
+        f"// TRY_CAST(c::VARCHAR AS HUGEINT) > {{most}} THEN {{refusal}} "
+        f"ELSE system.main.{name}(a, b, c) END"
+        for name in ("range", "generate_series")
+    },
+}
 
 
 Run = Callable[[str, Sequence[Any]], "duckdb.DuckDBPyConnection"]
@@ -168,10 +194,21 @@ def reading_locked_down(
     pending = PendingEntries(journal)
     with database.open_separately(wait_s, pending.remember) as connection:
         _lay_over(connection, journal, pending)
+        _bound_functions(connection)
+        # By default so many rows are made ahead that values of 10 KB take a gigabyte.
+        connection.execute("SET streaming_buffer_size = '64KB'")
         connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield LockedDownReader(connection)
+
+
+def _bound_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put macros of the same names before the functions that make values of any size."""
+    for name, body in _BOUNDED_FUNCTIONS.items():
+        refusal = f"error('{name} may make no value of more than {_MOST_MADE:,} parts here')"
+        bounded = body.format(most=_MOST_MADE, refusal=refusal)
+        connection.execute(f"CREATE TEMP MACRO {name}{bounded}")
 
 
 class PendingEntries:
@@ -245,6 +282,7 @@ def require_one_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """
     import duckdb
 
+    _require_plain_text(sql)
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise StoreError(
@@ -254,27 +292,59 @@ def require_one_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         )
     refused = [
         name
-        for name in _functions_of(connection, sql)
-        if name in _REFUSED_FUNCTIONS or name.startswith(_REFUSED_PREFIXES)
+        for name, is_qualified in _functions_of(connection, sql)
+        if name in _REFUSED_FUNCTIONS
+        or name.startswith(_REFUSED_PREFIXES)
+        or (is_qualified and name in _BOUNDED_FUNCTIONS)
     ]
     if refused:
         raise StoreError(f"{', '.join(sorted(refused))} is not allowed here", cause="not_allowed")
 
 
-def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
-    """Names of all functions in a statement, from DuckDB's own parse of it."""
+def _require_plain_text(sql: str) -> None:
+    """Refuse a text that takes the parser too long, or that is no text in UTF-8.
+
+    Raises:
+        StoreError: which of both.
+    """
+    if len(sql) > USER_SQL_LENGTH:
+        raise StoreError(
+            f"the query has more than {USER_SQL_LENGTH:,} characters",
+            hint="Select with a condition or a join instead of a list of values.",
+            cause="too_large",
+        )
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            f"character {error.start + 1} of the query is half of a surrogate pair", cause="sql"
+        ) from None
+
+
+def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[str, bool]]:
+    """All functions in a statement, from DuckDB's own parse of it.
+
+    Returns:
+        Names, and whether each was written with its schema.
+
+    Raises:
+        StoreError: the statement is nested too deeply.
+    """
     import json
 
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
-    tree = json.loads(found[0]) if found else {}
-    names: set[str] = set()
+    try:
+        tree = json.loads(found[0]) if found else {}
+    except RecursionError:
+        raise StoreError("the query is nested too deeply", cause="too_large") from None
+    names: set[tuple[str, bool]] = set()
     todo = [tree]
     while todo:
         node = todo.pop()
         if isinstance(node, dict):
             name = node.get("function_name")
             if isinstance(name, str):
-                names.add(name.lower())
+                names.add((name.lower(), bool(node.get("schema"))))
             todo.extend(node.values())
         elif isinstance(node, list):
             todo.extend(node)
@@ -290,6 +360,9 @@ def _frame(result: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         category=DeprecationWarning,
         module=r"toolkit\.store\.reader",
     )
+    # DuckDB reports whatever happens while it imports pandas as "not installed".
+    import pandas  # noqa: F401
+
     return result.df()
 
 
@@ -304,7 +377,7 @@ def _bounded_frame(result: duckdb.DuckDBPyConnection, timeout_s: float) -> pd.Da
     deadline = time.monotonic() + timeout_s
     chunks: list[pd.DataFrame] = []
     rows = size = 0
-    while chunk := _next_chunk(result, is_first=not chunks):
+    while chunk := _next_chunk(result, len(chunks)):
         chunks.append(chunk[0])
         rows += len(chunk[0])
         size += int(chunk[0].memory_usage(index=False, deep=True).sum())
@@ -368,10 +441,10 @@ def _require_bounds(rows: int, size: int, deadline: float) -> None:
         raise too_slow()
 
 
-def _next_chunk(result: duckdb.DuckDBPyConnection, *, is_first: bool) -> list[pd.DataFrame]:
+def _next_chunk(result: duckdb.DuckDBPyConnection, fetched: int) -> list[pd.DataFrame]:
     """The next rows; an empty list at the end, but a result without rows has its columns."""
-    chunk = result.fetch_df_chunk(_CHUNK_VECTORS)
-    return [chunk] if is_first or len(chunk) else []
+    chunk = result.fetch_df_chunk(min(fetched + 1, _MOST_VECTORS))
+    return [chunk] if not fetched or len(chunk) else []
 
 
 def too_slow() -> StoreError:
