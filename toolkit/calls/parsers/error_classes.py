@@ -200,6 +200,7 @@ _FAILED_FINISHES: Final[Mapping[str, Meaning]] = {
     "malformed_response": MALFORMED,
     "malformed_model_output": MALFORMED,
     "malformed_tool_use": MALFORMED,
+    "malformed_tool_call": MALFORMED,
     "unexpected_tool_call": MALFORMED,
     "too_many_tool_calls": MALFORMED,
     "no_image": MALFORMED,
@@ -210,7 +211,7 @@ _FAILED_FINISHES: Final[Mapping[str, Meaning]] = {
 
 def find_failure(finish: str) -> Meaning | None:
     """What a finish reason means that says the answer failed; None for every other one."""
-    return _FAILED_FINISHES.get(finish.lower())
+    return _FAILED_FINISHES.get(finish.lower().replace("-", "_"))
 
 
 def reading_error(  # noqa: PLR0911 - one check after the other, the first that applies counts

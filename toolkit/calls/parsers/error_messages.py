@@ -256,6 +256,16 @@ def find_error(value: Any) -> ProviderWords | None:
     )
 
 
+def find_flat_failure(value: Mapping[str, Any]) -> ProviderWords | None:
+    """An error that is the event itself, as vLLM and FastAPI send it inside a stream, or None.
+
+    A message alone may be a notice; it is an error where it is called one, or has such a status.
+    """
+    words = _find_flat_error(value)
+    is_named = "error" in (value.get("object"), value.get("type")) or "detail" in value
+    return words if words is not None and (is_named or (words.status or 0) >= 400) else None
+
+
 def _find_flat_error(value: Mapping[str, Any]) -> ProviderWords | None:
     """`{"message": ..., "code": ...}` and `{"detail": ...}`, without an answer beside them."""
     is_error = value.get("object") == "error" or value.get("type") == "error"

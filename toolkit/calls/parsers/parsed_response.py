@@ -425,7 +425,9 @@ def name_set(names: str) -> frozenset[str]:
 
 def normalize_finish(finish: str) -> str:
     """A finish reason in OpenAI's terms, or the provider's own where it is none of them."""
-    return _FINISH_REASONS.get(finish) or _FINISH_REASONS.get(finish.lower(), finish)
+    if (known := _FINISH_REASONS.get(finish)) is not None:
+        return known
+    return _FINISH_REASONS.get(finish.lower().replace("-", "_"), finish)
 
 
 def join_base64(pieces: Sequence[str]) -> str | None:

@@ -129,7 +129,11 @@ class EventSplitter:
                 events.append(Event(self._name, b"\n".join(self._data)))
             self._name, self._data = None, []
         elif line.startswith(b"data:"):
-            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            data = line[6:] if line[5:6] == b" " else line[5:]
+            if self._data and self._begins_another(data):
+                events.append(Event(self._name, b"\n".join(self._data)))
+                self._data = []
+            self._data.append(data)
         elif line.startswith(b"event:"):
             self._name = line[6:].removeprefix(b" ").decode("utf-8", "replace")
         elif line.startswith(b":"):
@@ -138,6 +142,14 @@ class EventSplitter:
             events.append(Event("error", line[6:].strip()))
         elif not line.startswith((b"id:", b"retry:")) and len(self.foreign) < _MAX_FOREIGN:
             self.foreign += line[:_MAX_FOREIGN] + b"\n"
+
+    def _begins_another(self, data: bytes) -> bool:
+        """Whether a line of data begins an event of its own, with no empty line before it.
+
+        In one JSON text, no line that ends with a brace is followed by one that begins with a
+        brace or a bracket. Some servers leave the empty lines out.
+        """
+        return self._data[-1].rstrip().endswith(b"}") and data.lstrip().startswith((b"{", b"["))
 
 
 class LineSplitter:

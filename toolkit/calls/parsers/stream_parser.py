@@ -39,6 +39,7 @@ from toolkit.calls.transport.exchange_record import (
 _BODY_STARTS: Final = b'{[<"0123456789ntf-'
 _QUIET: Final = ("ping",)
 _IN_EVENTS: Final = (b"data:", b"event:", b":", b"id:", b"retry:")
+_END_MARK_BYTES: Final = 12
 _END_MARKS: Final = re.compile(rb"(?:\s*data:\s*\[DONE\])+\s*\Z")
 # After every choice has its finish reason, usage and the end mark follow at once, or never.
 _AFTER_FINISH_S: Final = 3.0
@@ -272,7 +273,7 @@ class StreamParser:
             detail = f"over {self._most_events:,} events; {describe_limit('max_stream_events')}"
             raise self._record.fail("too_large", detail)
         data = event.data.strip()
-        if data == b"[DONE]":
+        if len(data) < _END_MARK_BYTES and _is_end_mark(data):
             if self._events == 1:
                 raise self._record.fail("stream_truncated", "the end mark came before any answer")
             self._complete(stamp_ns, deltas)
@@ -296,9 +297,13 @@ class StreamParser:
         try:
             value, had_surrogates = decode_json(data, whole=True)
         except BadJson as error:
+            if name == "error":  # in plain words
+                return {"message": data[:1000].decode("utf-8", "replace")}
             raise self._record.fail("stream_error", str(error)) from None
         if had_surrogates:
             self.reading.flags.add("lone_surrogate")
+        if isinstance(value, list) and len(value) == 1:  # as Gemini sends its errors
+            value = value[0]
         if not isinstance(value, dict):
             if name == "error":
                 return {"message": str(value)[:1000]}
@@ -380,6 +385,11 @@ class StreamParser:
         return deltas
 
 
+def _is_end_mark(data: bytes) -> bool:
+    """Whether the data of an event are `[DONE]`, as some gateways spell it."""
+    return data.strip(b'"').upper() in (b"[DONE]", b"DONE")
+
+
 def read_body(body: bytes, reader: ResponseParser) -> list[Piece]:
     """Read a whole body and return its pieces.
 
@@ -428,7 +438,7 @@ def _read_events(body: bytes, reader: ResponseParser) -> None:
     is_marked = False
     for event in (*splitter.feed(body), *splitter.finish()):
         data = event.data.strip()
-        is_marked = is_marked or data == b"[DONE]"
+        is_marked = is_marked or _is_end_mark(data)
         if is_marked or not data or data == b"null" or event.name in _QUIET:
             continue
         try:

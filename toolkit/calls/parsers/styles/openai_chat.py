@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from toolkit.calls.parsers.error_messages import find_error
+from toolkit.calls.parsers.error_messages import find_error, find_flat_failure
 from toolkit.calls.parsers.parsed_response import (
     AudioDraft,
     ChoiceDraft,
@@ -33,7 +33,7 @@ _BODY: Final = name_set(
 _CHOICE: Final = name_set(
     "index delta message finish_reason logprobs error text native_finish_reason stop_reason "
     "content_filter_results content_filter_result content_filter_offsets seed token_ids "
-    "matched_stop hidden_states routed_experts"
+    "matched_stop hidden_states routed_experts usage"
 )
 _MESSAGE: Final = name_set(
     "role content refusal reasoning reasoning_content reasoning_text thinking "
@@ -49,6 +49,8 @@ _PLAIN_BODY: Final = name_set(
 _PLAIN_CHOICE: Final = name_set("index delta finish_reason logprobs")
 # Members of the message that some provider needs back in the next turn.
 _CARRIED: Final = ("thinking_blocks", "reasoning_encrypted", "thought_signature", "extra_content")
+# Null as a text, in every chunk before the last one.
+_NOT_FINISHED: Final = ("null", "None")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 
 
@@ -92,6 +94,9 @@ class OpenAIChatParser(ResponseParser):
                 return ()
         text = self._find_plain_text(value)
         if text is None:
+            if "choices" not in value and (words := find_flat_failure(value)) is not None:
+                self.reading.error = words
+                return ()
             return self._take(value, "delta")
         self.reading.text.append(text)
         return (("text", text),)
@@ -219,8 +224,10 @@ class OpenAIChatParser(ResponseParser):
             reading.note_unread("choices[].", choice, _CHOICE)
         if choice.get("error"):
             reading.error = find_error(choice)
-        if finish := choice.get("finish_reason"):
+        if (finish := choice.get("finish_reason")) and finish not in _NOT_FINISHED:
             draft.finish = reading.as_label(finish, "choices[].finish_reason") or draft.finish
+        if type(choice.get("usage")) is dict:  # Moonshot, in the last chunk
+            read_usage(reading, choice)
         if logprobs := choice.get("logprobs"):
             self._read_logprobs(draft, logprobs)
         message = choice.get(part)
@@ -296,6 +303,8 @@ class OpenAIChatParser(ResponseParser):
         if details := message.get("reasoning_details"):
             described = self._read_details(details)
             thought = thought or described
+        if thought is None and (blocks := message.get("thinking_blocks")):
+            thought = _read_blocks(blocks, draft)
         if thought:
             draft.reasoning.append(thought)
             yield "reasoning", thought
@@ -393,8 +402,8 @@ class OpenAIChatParser(ResponseParser):
         self, part: Mapping[str, Any], draft: ChoiceDraft, path: str
     ) -> Iterator[Piece]:
         reading, kind = self.reading, part.get("type")
-        if kind == "thinking":
-            inner = part.get("thinking")
+        if kind in ("thinking", "reasoning"):
+            inner = part.get("thinking") or part.get("reasoning") or part.get("text")
             parts = inner if isinstance(inner, list) else [{"text": inner}]
             texts = (p.get("text") for p in parts if isinstance(p, dict))
             thought = "".join(reading.as_text(text, f"{path}[].thinking") for text in texts)
@@ -456,6 +465,19 @@ class OpenAIChatParser(ResponseParser):
                 self.reading.parts.append(Part(type="citation", url=source))
             elif isinstance(source, dict):
                 self.reading.parts.append(_read_annotation(source))
+
+
+def _read_blocks(blocks: Any, draft: ChoiceDraft) -> str:
+    """The text of Anthropic's blocks of thinking, as gateways pass them on."""
+    texts = []
+    for block in blocks if isinstance(blocks, list) else ():
+        text = block.get("thinking") if isinstance(block, dict) else None
+        if not isinstance(text, str):
+            continue
+        # A block with its signature may close a stream and repeat what came in pieces.
+        if not (block.get("signature") and text and text == "".join(draft.reasoning)):
+            texts.append(text)
+    return "".join(texts)
 
 
 def _number(choice: Any) -> int:

@@ -1,4 +1,4 @@
-"""Reasoning that a model writes into its text, between `<think>` and `</think>`."""
+"""Reasoning that a model writes into its text, between `<think>` and `</think>` or the like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import Final
 
 from toolkit.calls.parsers.parsed_response import Piece
 
-_TAGS: Final = (("<think>", "</think>"), ("<thinking>", "</thinking>"))
+_TAGS: Final = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),  # Gemini behind OpenAI's API
+    ("<seed:think>", "</seed:think>"),  # ByteDance Seed
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("◁think▷", "◁/think▷"),  # Kimi
+)
 
 
 class ThinkTags:
