@@ -220,6 +220,9 @@ class Budgets:
             self.reservations.set_base(cap.key, period, spent, until)
             if read_at is None:
                 self.reservations.forget_before({cap.key: period})
+                # A clock that is set back returns to a period of which the file has nothing now.
+                for read in [read for read in self._read_at if read[0] == cap.key]:
+                    del self._read_at[read]
             self._read_at[cap.key, period] = time.monotonic()
 
     def require_left(self, cap: Cap) -> None:
