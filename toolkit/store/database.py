@@ -158,11 +158,20 @@ class Database:
         except StoreLocked:
             before_copy()
             copy = self._take_copy()
-            if copy is None:
-                self._upgrade_if_old(wait_s)
-                return stack.enter_context(live(wait_s, _OWN_WAIT_S))
-            self._kept_until = time.monotonic() + _KEPT_S
+            if copy is not None and (connection := self._open_copy(stack, copy)) is not None:
+                self._kept_until = time.monotonic() + _KEPT_S
+                return connection
+            self._upgrade_if_old(wait_s)
+            return stack.enter_context(live(wait_s, _OWN_WAIT_S))
+
+    def _open_copy(self, stack: ExitStack, copy: Path) -> duckdb.DuckDBPyConnection | None:
+        """Open a copy; None where an older version of the toolkit keeps the file."""
+        try:
             return stack.enter_context(self._copied(copy))
+        except StoreError as error:
+            if error.cause != OLD_SCHEMA:
+                raise
+            return None
 
     def _take_copy(self) -> Path | None:
         # The lock is kept while copying: no thread of this process may open the file meanwhile,
