@@ -61,6 +61,13 @@ _DISGUISES: Final = tuple(
 )
 # Deprecated, and still routed within sites; Python says that it is global.
 _SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
+# All IPv6 addresses of hosts: global unicast, unique local, site-local and loopback (RFC 4291).
+# Python calls every other one global that no registry entry names.
+_HOSTS_V6: Final = tuple(
+    ipaddress.ip_network(net) for net in ("2000::/3", "fc00::/7", "fec0::/10", "::1/128")
+)
+# No hosts: relays of 6to4 (RFC 7526), documentation (RFC 9637).
+_NO_HOSTS: Final = tuple(ipaddress.ip_network(net) for net in ("192.88.99.0/24", "3fff::/20"))
 _CARRIER: Final = ipaddress.ip_network("100.64.0.0/10")
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 
@@ -287,7 +294,13 @@ def _always_refused(address: IPAddress) -> tuple[str, str] | None:
             "is not the address of a host",
         ),
         (hides_ipv4, "disguised_ip", "embeds an IPv4 address"),
-        (is_v4 and address.is_reserved, "reserved", "is a reserved address"),
+        (
+            (is_v4 and address.is_reserved)
+            or any(address in net for net in _NO_HOSTS)
+            or not (is_v4 or any(address in net for net in _HOSTS_V6)),
+            "reserved",
+            "is a reserved address",
+        ),
     )
     return next(((cause, f"{address} {words}") for holds, cause, words in reasons if holds), None)
 
