@@ -32,7 +32,7 @@ import urllib3
 
 import toolkit as tk
 from tests.servers.mock_provider import MockProvider
-from toolkit.errors import CassetteMissing, KeyRequired
+from toolkit.errors import CassetteError, CassetteMissing, KeyRequired
 from toolkit.replay.cassettes.exchange import canonical_body
 from toolkit.replay.cassettes.open_cassette import cassette
 
@@ -341,6 +341,61 @@ def test_a_client_is_recorded_and_replayed_and_refused(client, provider, sink):
     with pytest.raises(CassetteMissing), cassette("closed/case", mode="replay", secrets=()):
         client(f"http://127.0.0.1:{sink.port}/v1", 2)
     assert len(provider.requests) == count
+
+
+def by_a_socket(provider: MockProvider) -> None:
+    """What a client with an HTTP of its own does, niquests for example."""
+    with socket.create_connection(("127.0.0.1", provider.port)) as sock:
+        sock.sendall(b"GET /v1/models HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
+        assert b"200" in sock.recv(4096)
+
+
+def by_asyncio(provider: MockProvider) -> None:
+    async def go() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", provider.port)
+        writer.close()
+
+    asyncio.run(go())
+
+
+def by_uvloop(provider: MockProvider) -> None:
+    async def go() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", provider.port)
+        writer.close()
+
+    on_uvloop(go())
+
+
+@pytest.mark.parametrize("act", [by_a_socket, by_asyncio, by_uvloop])
+def test_a_client_that_cannot_be_recorded_is_reported(act, provider):
+    where = f"127.0.0.1:{provider.port}"
+    with (
+        pytest.warns(UserWarning, match=f"closed/other: .*not recorded: {where}") as caught,
+        cassette("closed/other", mode="record", secrets=()),
+    ):
+        act(provider)
+        act(provider)
+        by_httpx(provider.base_url, 1)
+        by_requests(provider.base_url, 2)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_a_recording_of_nothing_names_the_client_that_cannot_be_recorded(provider):
+    with (
+        pytest.raises(CassetteError, match="nothing was recorded") as error,
+        cassette("closed/other", mode="record", secrets=()),
+    ):
+        by_a_socket(provider)
+    assert f"127.0.0.1:{provider.port}" in error.value.hint
+
+
+def test_an_allowed_host_is_no_reason_to_warn(provider):
+    """Warnings are errors in these tests."""
+    hosts = ["127.0.0.1"]
+    with cassette("closed/other", mode="record", secrets=(), allow_hosts=hosts):
+        by_a_socket(provider)
+        by_httpx(provider.base_url, 1)
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)

@@ -28,7 +28,12 @@ from toolkit.replay.cassettes.exchange import Exchange, decompress_request
 from toolkit.replay.patches.http_client_patch import build_http_client_patches
 from toolkit.replay.cassettes.leaks import find_cassette_leaks
 from toolkit.replay.cassettes.recording_lock import recording_lock
-from toolkit.replay.patches.network_guard import build_guard_patches, guarded
+from toolkit.replay.patches.network_guard import (
+    Watch,
+    build_guard_patches,
+    build_watch_patches,
+    guarded,
+)
 from toolkit.replay.patches.patch import Mode, Patch, installed
 from toolkit.replay.cassettes.request_index import RequestIndex
 from toolkit.replay.cassettes.scrub import Scrubber
@@ -113,6 +118,7 @@ class OpenCassette:
         self._index = RequestIndex(())
         self._recorders: list[ExchangeRecorder] = []
         self._opened_ns = 0
+        self._watch = Watch(self)
         self._stack = ExitStack()
         self._is_discarded = False
         self._is_child = False
@@ -154,8 +160,7 @@ class OpenCassette:
     def _install(self, stack: ExitStack) -> None:
         stack.enter_context(_variable(_LITELLM_OFFLINE, "True"))
         stack.enter_context(installed(self._patches()))
-        if self.mode == "replay":
-            stack.enter_context(guarded(self))
+        stack.enter_context(guarded(self) if self.mode == "replay" else self._watch)
         stack.enter_context(followed_through_forks(self))
         stack.enter_context(marked_source("replay" if self.mode == "replay" else "record"))
         self.is_open = True
@@ -169,8 +174,8 @@ class OpenCassette:
         yield build_aiohttp_patch(self)
         yield from build_http_client_patches(self)
         yield from build_process_patches(self)
-        if self.mode == "replay":
-            yield from build_guard_patches(self)
+        is_replay = self.mode == "replay"
+        yield from build_guard_patches(self) if is_replay else build_watch_patches(self._watch)
 
     def _close(self) -> None:
         self.is_open = False
@@ -188,6 +193,7 @@ class OpenCassette:
                 self._stack.callback(self._shared.remove)
             if self.mode == "record" and is_whole and not self._is_discarded:
                 self._write(self._recorded())
+                self._watch.warn(self.name)
         if self.misses and error is None:
             raise self._missing(self.misses[0])
 
@@ -202,7 +208,9 @@ class OpenCassette:
         if not exchanges:
             raise CassetteError(
                 f"nothing was recorded into {self.name}: no answer came over HTTP",
-                hint="Mocked or cached answers produce no traffic, and a refused connection has "
+                hint=f"Instead, {missing}"
+                if (missing := self._watch.describe())
+                else "Mocked or cached answers produce no traffic, and a refused connection has "
                 "no answer.",
             )
         content = CassetteFile(tuple(exchanges), {**_origin_facts(), "name": self.name, **self.metadata})

@@ -20,6 +20,7 @@ from vcr.stubs.aiohttp_stubs import build_response
 
 from toolkit.errors import CassetteError
 from toolkit.replay.cassettes.exchange import Exchange
+from toolkit.replay.patches.patch import recorded_connections
 
 if TYPE_CHECKING:
     from toolkit.replay.cassettes.recording import ExchangeRecorder
@@ -52,7 +53,8 @@ def _patched(cassette: Session, real: Any) -> Any:
             await _raise_for_status(self, kwargs.get("raise_for_status"), response)
             return response
         recorder = cassette.start_recording(asked)
-        response = await real(self, method, url, **kwargs)
+        with recorded_connections():
+            response = await real(self, method, url, **kwargs)
         head = [(str(name), value) for name, value in response.headers.items()]
         recorder.keep_head(response.status, response.reason or "", head, plain=self.auto_decompress)
         response.content = _Pulled(_teeing(response.content, recorder))

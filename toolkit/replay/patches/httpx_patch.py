@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from toolkit.replay.cassettes.exchange import Exchange
+from toolkit.replay.patches.patch import recorded_connections
 
 if TYPE_CHECKING:
     from toolkit.replay.cassettes.recording import ExchangeRecorder
@@ -62,7 +63,8 @@ class _LibraryPatches:
             if answer is not None:
                 return self._respond(answer)
             recorder = self._cassette.start_recording(asked)
-            response = await real(transport, request)
+            with recorded_connections():
+                response = await real(transport, request)
             _record_head(recorder, response)
             response.stream = self._async_recorded(response.stream, recorder, self._library)
             return response
@@ -77,7 +79,8 @@ class _LibraryPatches:
             if answer is not None:
                 return self._respond(answer)
             recorder = self._cassette.start_recording(asked)
-            response = real(transport, request)
+            with recorded_connections():
+                response = real(transport, request)
             _record_head(recorder, response)
             response.stream = self._recorded(response.stream, recorder, self._library)
             return response

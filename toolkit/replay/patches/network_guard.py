@@ -8,15 +8,20 @@ audit hooks; event loops that open sockets in C (uvloop, and the proactor of Win
 with a network stack of their own (libcurl, gRPC), whether they are imported before the replay or
 during it. A program started by `subprocess` is another process with its own sockets: HTTP clients
 such as curl are refused by their name, others are not guarded.
+
+While a cassette is recorded, the same ways are watched: what a client other than the patched ones
+sends is missing from the recording, so the connection is noted and the user warned at the end.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -25,7 +30,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from toolkit.replay.patches.patch import installed
+from toolkit.replay.patches.patch import installed, is_recorded_connection
 
 if TYPE_CHECKING:
     from toolkit.replay.patches.patch import Patch, Session
@@ -66,6 +71,12 @@ def build_guard_patches(cassette: Session) -> Iterator[Patch]:
     yield from _native_client_patches(cassette)
 
 
+def build_watch_patches(watch: Watch) -> Iterator[Patch]:
+    """The patches for a recording."""
+    yield socket, "socketpair", watch.pairing(socket.socketpair)
+    yield from _event_loop_patches(watch)
+
+
 class guarded:
     """Refuse connections through Python's sockets while the block runs.
 
@@ -78,12 +89,8 @@ class guarded:
         self._late = _LateClients(cassette)
 
     def __enter__(self) -> None:
-        global _is_hooked
-        _guards.append(self._guard)
+        _add_guard(self._guard)
         sys.meta_path.insert(0, self._late)
-        if not _is_hooked:
-            sys.addaudithook(_audit)
-            _is_hooked = True
 
     def __exit__(self, *_: object) -> None:
         _guards.remove(self._guard)
@@ -92,6 +99,14 @@ class guarded:
 
 
 _thread = threading.local()
+
+
+def _add_guard(guard: _Guard) -> None:
+    global _is_hooked
+    _guards.append(guard)
+    if not _is_hooked:
+        sys.addaudithook(_audit)
+        _is_hooked = True
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -120,7 +135,15 @@ class _Guard:
         """Refuse a host and port unless the test allows them."""
         allowed = self._cassette.allowed_hosts
         if host not in allowed and f"{host}:{port}" not in allowed:
-            self._cassette.refuse_connection(host, port)
+            self.on_connection(host, port)
+
+    def on_connection(self, host: str, port: int) -> None:
+        """Refuse a connection that the test does not allow."""
+        self._cassette.refuse_connection(host, port)
+
+    def on_client(self, client: str) -> None:
+        """Refuse a program that speaks HTTP."""
+        self._cassette.refuse_client(client)
 
     def check_name(self, host: Any) -> None:
         """Refuse to look a name up; an address needs no look-up."""
@@ -142,7 +165,7 @@ class _Guard:
         client = name if name in _PROGRAMS else found[1] if found else None
         line = " ".join(words) or command
         if client and not any(host in line for host in self._cassette.allowed_hosts):
-            self._cassette.refuse_client(client)
+            self.on_client(client)
 
     def connecting_overlapped(self, real: Any) -> Callable[..., Any]:
         def connect(proactor: Any, sock: socket.socket, address: Any) -> Any:
@@ -192,6 +215,57 @@ class _Guard:
                 _thread.is_pairing = False
 
         return socketpair
+
+
+class Watch(_Guard):
+    """Notes what is sent past the patched libraries during a recording, and lets it through."""
+
+    def __init__(self, cassette: Session) -> None:
+        super().__init__(cassette)
+        self._found: dict[str, None] = {}  # in order, each once
+
+    def __enter__(self) -> None:
+        _add_guard(self)
+
+    def __exit__(self, *_: object) -> None:
+        _guards.remove(self)
+
+    def check_name(self, host: Any) -> None:
+        """Do nothing: a name that is looked up is not yet a request."""
+
+    def on_connection(self, host: str, port: int) -> None:
+        """Note a connection unless a patch records it."""
+        if not is_recorded_connection() and not _is_in_http_client():
+            self._found[f"{host}:{port}"] = None
+
+    def on_client(self, client: str) -> None:
+        """Note a program that speaks HTTP."""
+        self._found[client] = None
+
+    def describe(self) -> str:
+        """What is missing from the recording; empty if nothing is."""
+        if not self._found:
+            return ""
+        return (
+            f"traffic of another HTTP client was not recorded: {', '.join(self._found)}. Use one "
+            "that speaks HTTP through httpx, aiohttp, requests, urllib3 or http.client, or list "
+            "the host in `allow_hosts`, because a replay refuses it."
+        )
+
+    def warn(self, name: str) -> None:
+        """Warn of what is missing from the recording of this name."""
+        if missing := self.describe():
+            warnings.warn(f"{name}: {missing}", stacklevel=3)
+
+
+def _is_in_http_client() -> bool:
+    """Whether a connection of `http.client`, whose traffic is recorded, is being made."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if isinstance(frame.f_locals.get("self"), http.client.HTTPConnection):
+            return True
+    return False
 
 
 def _event_loop_patches(guard: _Guard) -> Iterator[Patch]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import Any, Literal, NoReturn, Protocol
+from contextvars import ContextVar
+from typing import Any, Final, Literal, NoReturn, Protocol
 
 from toolkit.replay.cassettes.exchange import Exchange
 from toolkit.replay.cassettes.recording import ExchangeRecorder
@@ -16,6 +17,9 @@ from toolkit.replay.cassettes.recording import ExchangeRecorder
 Mode = Literal["auto", "replay", "record"]
 Patch = tuple[Any, str, Any]
 """A class or module, the name of its attribute, and what replaces it."""
+
+
+_is_recorded: Final[ContextVar[bool]] = ContextVar("is_recorded", default=False)
 
 
 class Session(Protocol):
@@ -64,3 +68,18 @@ def installed(patches: Iterable[Patch]) -> Iterator[None]:
             else:  # it was inherited
                 stack.callback(delattr, owner, name)
         yield
+
+
+@contextlib.contextmanager
+def recorded_connections() -> Iterator[None]:
+    """Mark connections made in the block, also in tasks started there, as those of a patch."""
+    token = _is_recorded.set(True)
+    try:
+        yield
+    finally:
+        _is_recorded.reset(token)
+
+
+def is_recorded_connection() -> bool:
+    """Whether a patched library makes the connection that is being made."""
+    return _is_recorded.get()
