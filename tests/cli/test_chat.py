@@ -120,6 +120,40 @@ def test_an_image_file_goes_as_a_data_url(provider, tmp_path):
     assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
 
 
+def test_the_content_of_an_image_says_of_which_type_it_is(provider, tmp_path):
+    """Providers refuse a PNG that is declared to be a JPEG."""
+    (tmp_path / "dot.jpg").write_bytes(PNG)
+    run_json("chat", "What is this?", "-m", "mock/mock-model", "--image", "dot.jpg")
+    _, image = provider.requests[-1].json["messages"][-1]["content"]
+    assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", PNG[:4]])
+def test_a_file_without_an_image_is_refused_before_any_call(provider, tmp_path, content):
+    (tmp_path / "dot.png").write_bytes(content)
+    done = run("chat", "What is this?", "-m", "mock/mock-model", "--image", "dot.png")
+    assert done.returncode == 2
+    assert "contains no image" in done.stderr
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('{"town": "Oslo"}', None),
+        ('{"town": 4}', "4 is not of type 'string'"),
+        ("Oslo", "invalid JSON"),
+    ],
+)
+def test_an_answer_that_does_not_follow_the_schema_is_reported(provider, answer, said):
+    schema = '{"type": "object", "properties": {"town": {"type": "string"}}}'
+    provider.enqueue(answer)
+    done = run("chat", "Where?", "-m", "mock/mock-model", "--schema", schema)
+    assert done.returncode == 0
+    assert ("does not follow the schema" in done.stderr) is (said is not None)
+    assert said is None or said in done.stderr
+
+
 def test_a_schema_file_becomes_the_response_format(provider, tmp_path):
     schema = {"type": "object", "properties": {"town": {"type": "string"}}}
     (tmp_path / "town.json").write_text(json.dumps(schema))
@@ -199,6 +233,12 @@ def test_many_prompts_to_many_models_are_a_matrix(provider, tmp_path):
     [
         (["Hi", "--image", "missing.png"], "cannot be read"),
         (["Hi", "--schema", "missing.json"], "cannot be read"),
+        (["Hi", "--schema", "[1]"], "not a JSON schema"),
+        (["Hi", "--schema", '{"type": "objekt"}'], "not valid"),
+        (["Hi", "--template", "Say it."], "has no `{text}`"),
+        (["Hi", "--temperature", "-1"], "--temperature"),
+        (["Hi", "--temperature", "nan"], "--temperature"),
+        (["Hi", "--max-tokens", "0"], "--max-tokens"),
         (["Hi", "-c"], "no earlier conversation"),
         ([], "no prompt"),
         (["-f", "missing.txt"], "cannot be read"),

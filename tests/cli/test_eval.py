@@ -13,6 +13,7 @@ from tests.cli.shell import run, run_json
 from tests.servers.dialects import Answer
 from tests.servers.mock_provider import MockProvider
 from toolkit.cli.commands.eval import _is_worse
+from toolkit.toolkit import Toolkit
 
 FILE = """
 dataset = "data.jsonl"
@@ -87,6 +88,43 @@ def test_a_run_from_a_file_is_listed_shown_resumed_and_compared(file: Path) -> N
     assert {entry["difference"] for entry in found} == {0.0}
     shown = run("eval", "show", again["run_id"])
     assert "terse" in shown.stdout and "24 of 24 answers" in shown.stdout
+
+
+def test_a_run_without_its_process_is_shown_as_far_as_it_came(file: Path) -> None:
+    """Every command says that the process is gone, and how to continue."""
+    done = run_json("eval", "run", str(file))
+    with Toolkit() as toolkit:
+        facts = dict(toolkit.evaluation.get("first").facts)
+        lost = {"status": "running", "summary": {}, "ended_at": None, "samples": 30, "done": 2}
+        lost["config"] = json.loads(facts["config"])
+        toolkit.store.append("eval_runs", {**facts, **lost})
+    commands = (["show"], ["export"], ["report", "--html", "r.html"], ["rescore", "-s", "exact"])
+    for command, *options in commands:
+        shown = run("eval", command, "first", *options)
+        assert shown.returncode == 0, shown.stderr
+        assert f"toolkit eval resume {done['run_id']}" in shown.stderr, command
+    compared = run("eval", "compare", "first", "first")
+    assert compared.returncode == 0
+    assert compared.stderr.count("toolkit eval resume") == 1
+    shown = run("eval", "show", "first")
+    assert "interrupted: 24 of 30 answers, 6 not asked yet" in shown.stdout
+    assert "exact" in shown.stdout
+    assert run_json("eval", "list")[0]["done"] == 24
+    assert not run_json("eval", "show", "first")["passed"]
+
+
+def test_sql_that_fails_is_wrong_usage(file: Path) -> None:
+    file.write_text(FILE.replace('"data.jsonl"', '{sql = "SELECT input FROM nothing"}', 1))
+    done = run("eval", "run", str(file))
+    assert done.returncode == 2
+    assert "the SQL of the dataset failed" in done.stderr and "nothing" in done.stderr
+
+
+def test_each_comparison_names_its_scorer_where_there_are_several(file: Path) -> None:
+    """One entry per scorer: which of them is better by so much?"""
+    file.write_text(FILE.replace(', "mock/mock-small"', "", 1))
+    sentence = run_json("eval", "run", str(file))["summary"]["sentence"]
+    assert ". exact: " in sentence and ". fuzzy: " in sentence
 
 
 def test_a_missed_threshold_has_exit_code_1(file: Path) -> None:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from toolkit.errors import InvalidInput
+from toolkit.errors import InvalidInput, StoreError
 from toolkit.evals.dataset import Dataset
 from toolkit.evals.running.plan import Plan
 from toolkit.evals.scoring.score import AnyScorer
@@ -18,6 +18,8 @@ from toolkit.evals.scoring.scoring import check_targets, describe_scorers, read_
 from toolkit.evals.solvers import Solver, SolverFunction, check_prompts, read_solvers
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from toolkit.store.store import Store
 
 DatasetLike = Any
@@ -184,7 +186,7 @@ def find_dataset(given: Any, store: Store, folder: Path | None = None) -> Datase
     if isinstance(given, Mapping):
         columns = dict(given)
         if "sql" in columns:
-            return Dataset.from_frame(store.user_frame(columns.pop("sql")), **columns)
+            return Dataset.from_frame(_read_sql(store, columns.pop("sql")), **columns)
         if "path" in columns:
             return Dataset.from_file((folder or Path()) / columns.pop("path"), **columns)
     if any(hasattr(given, name) for name in ("to_dict", "to_dicts", "to_pylist")):
@@ -195,6 +197,21 @@ def find_dataset(given: Any, store: Store, folder: Path | None = None) -> Datase
         f"a {type(given).__name__} is not a dataset",
         hint="Use a Dataset, a file, a bundled name, a DataFrame, or a list of rows.",
     )
+
+
+def _read_sql(store: Store, sql: Any) -> pd.DataFrame:
+    """The rows of a SELECT over the store."""
+    if not isinstance(sql, str):
+        raise InvalidInput(f"the SQL of the dataset is {sql!r}, not a text")
+    try:
+        return store.user_frame(sql)
+    except StoreError as error:
+        if type(error) is not StoreError:  # the store itself cannot be used
+            raise
+        raise InvalidInput(
+            f"the SQL of the dataset failed: {error.message}",
+            hint="Try it with `toolkit store sql`; it has to be one SELECT.",
+        ) from None
 
 
 def _read_models(models: Any) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from toolkit.evals.running.job import (
     OnProgress,
     as_run,
     read_json,
+    summarize_run,
 )
 from toolkit.evals.running.plan import Key, Progress
 from toolkit.evals.running.reuse import config_of_rows, find_done
@@ -190,8 +191,14 @@ class Evaluation:
 
     def recent(self, limit: int) -> Sequence[Mapping[str, Any]]:
         """The same as plain rows."""
-        home = self._deps.settings.home
-        return [with_real_status(row, home) for row in queries.run_rows(self._deps.store, limit)]
+        store, home = self._deps.store, self._deps.settings.home
+        rows = [with_real_status(row, home) for row in queries.run_rows(store, limit)]
+        lost = [row["run_id"] for row in rows if row["status"] == "interrupted"]
+        kept = queries.count_done(store, lost) if lost else {}
+        return [
+            {**row, "done": kept.get(row["run_id"], 0)} if row["run_id"] in lost else row
+            for row in rows
+        ]
 
     def get(self, run: str) -> EvalRun:
         """Find a run by its id, a prefix of its id, or its name (the newest of that name).
@@ -207,9 +214,18 @@ class Evaluation:
             raise InvalidInput(
                 f"{len(rows)} runs begin with {run!r}", hint="Give a longer prefix of the id."
             )
-        return as_run(
-            with_real_status((named or rows)[0], self._deps.settings.home), self._deps.store
-        )
+        row = with_real_status((named or rows)[0], self._deps.settings.home)
+        return as_run(self._with_summary(row), self._deps.store)
+
+    def _with_summary(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row of a run; if its process ended without writing a summary, one of its answers."""
+        if row["status"] != "interrupted":
+            return row
+        thresholds = read_json(row["config"]).get("thresholds", ())
+        planned = int(row["samples"] or 0)
+        summary = summarize_run(self._deps.store, row["run_id"], planned, thresholds)
+        done = summary["answers"] + summary["failed"]
+        return {**row, "summary": summary, "done": done, "errors": summary["failed"]}
 
     def compare(self, a: str, b: str, scorer: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Run B against run A; see `EvalRun.compare`."""

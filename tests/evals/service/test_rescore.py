@@ -51,6 +51,26 @@ def test_judging_again_adds_what_the_judge_costs(
     assert again.facts["cost_usd"] == spent > run.facts["cost_usd"]
 
 
+def test_an_unfinished_run_keeps_its_scorers_when_it_is_scored_by_another(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not asked yet is scored by all of them; one of the same name is replaced."""
+    price(toolkit, 0.01, monkeypatch)
+    scorers = ["exact", {"type": "regex", "pattern": "^X"}]
+    one = {"max_tokens": 1}
+    stopped = toolkit.evaluation.run(
+        data(4), "mock/mock-model", scorers=scorers, cap_usd=0.025, concurrency=1, params=one
+    )
+    assert stopped.status == "stopped"
+    added = ["fuzzy", {"type": "regex", "pattern": "^P"}]
+    toolkit.evaluation.rescore(stopped.run_id, added)
+    run = toolkit.evaluation.resume(stopped.run_id, cap_usd=10.0)
+    assert run.status == "done"
+    frame = run.frame()
+    counts = frame[frame["score"] == 1.0].groupby("scorer").size().to_dict()
+    assert counts == {"exact": 4, "fuzzy": 4, "regex": 4}
+
+
 @pytest.mark.parametrize("name", ["inspect-ten-questions.eval", "promptfoo-towns.json"])
 def test_an_imported_run_is_scored_again_and_cannot_be_asked_again(
     toolkit: Toolkit, server: MockProvider, name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import mimetypes
+import re
 import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
@@ -38,6 +39,15 @@ app: typer.Typer = new_app("Send a prompt to one model, or to several side by si
 _NOT_PARAMS: Final = frozenset(
     {"api_key", "blind", "fallbacks", "origin", "origin_id", "panes", "system", "tags", "timeout_s"}
 )
+_IMAGE_HINT: Final = "Use a .png, .jpg, .gif or .webp file."
+_SIGNATURES: Final = {
+    "image/png": rb"\x89PNG\r\n\x1a\n.",
+    "image/jpeg": rb"\xff\xd8\xff",
+    "image/gif": rb"GIF8[79]a",
+    "image/webp": rb"(?s:RIFF....WEBP)",
+}
+"""How a file of each type begins."""
+
 _MAX_IMAGE_BYTES: Final = 20_000_000  # more than any provider takes
 
 
@@ -54,7 +64,7 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
         ),
     ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Sampling temperature.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Max output tokens.")] = None,
     param: Annotated[
         list[str] | None,
@@ -115,7 +125,11 @@ def chat(  # noqa: PLR0913 - the options of a command are its interface
         elif len(models) > 1:
             _chat_side_by_side(toolkit, conversation, models, options, as_json=as_json)
         else:
-            _chat_alone(toolkit, conversation, models[0], options, stream=stream, as_json=as_json)
+            reply = _chat_alone(
+                toolkit, conversation, models[0], options, stream=stream, as_json=as_json
+            )
+            if schema is not None:
+                _warn_of_mismatch(options["response_format"], reply.text)
 
 
 def _build_conversation(
@@ -158,27 +172,57 @@ def _image_url(given: str) -> str:
     path = Path(given).expanduser()
     kind = mimetypes.guess_type(path.name)[0] or ""
     if not kind.startswith("image/"):
-        raise InvalidInput(f"{given} is not an image file", hint="Use .png, .jpg, .gif or .webp.")
+        raise InvalidInput(f"{given} is not an image file", hint=_IMAGE_HINT)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{given} cannot be read: {error.strerror}") from None
     if len(data) > _MAX_IMAGE_BYTES:
         raise InvalidInput(f"{given} is larger than 20 MB", hint="Scale the image down.")
+    # Providers refuse an image whose type differs from the declared one, so the content decides.
+    found = next((name for name, start in _SIGNATURES.items() if re.match(start, data)), None)
+    if found is None and (kind in _SIGNATURES or not data):
+        raise InvalidInput(f"{given} contains no image", hint=_IMAGE_HINT)
+    kind = found or kind
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _read_schema(given: str) -> dict[str, Any]:
     """The request for JSON of a schema, which is a file or the JSON itself."""
-    is_inline = given.lstrip().startswith("{")
+    is_inline = given.lstrip().startswith(("{", "["))
+    what = "the schema" if is_inline else given
     try:
         schema = json.loads(given if is_inline else _read_text(Path(given)))
     except ValueError as error:
-        what = "the schema" if is_inline else given
         raise InvalidInput(f"{what} is not valid JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise InvalidInput(
+            f"{what} is not a JSON schema, which is an object",
+            hint='For example {"type": "object", "properties": {"city": {"type": "string"}}}.',
+        )
+    _check_schema(schema)
     stem = "answer" if is_inline else Path(given).stem
     name = "".join(c if c.isalnum() or c in "_-" else "_" for c in stem)[:64]
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+
+
+def _check_schema(schema: dict[str, Any]) -> None:
+    """Refuse a schema that is not valid."""
+    from toolkit.evals.scorers import json_schema
+
+    json_schema(schema)
+
+
+def _warn_of_mismatch(asked: Mapping[str, Any], text: str) -> None:
+    """Say why an answer does not follow the requested schema: not every provider enforces it."""
+    from toolkit.evals.dataset import Sample
+    from toolkit.evals.scorers import json_schema
+    from toolkit.evals.scoring.score import Answer, Score
+
+    answer = Answer(sample=Sample(sample_id="1", input=""), text=text)
+    score = json_schema(asked["json_schema"]["schema"])(answer)
+    if isinstance(score, Score) and score.value != 1:
+        notice(f"The answer does not follow the schema: {score.reason}")
 
 
 def _read_text(path: Path) -> str:
@@ -193,7 +237,13 @@ def _fill(template: str | None, text: str) -> str:
     """The prompt in its template, which is a file or the text itself."""
     if template is None:
         return text
-    form = template if "{text}" in template else _read_text(Path(template))
+    is_text = "{text}" in template
+    if not is_text and not Path(template).expanduser().is_file():
+        raise InvalidInput(
+            f"the template {template!r} has no `{{text}}`, and is no file",
+            hint="Put {text} where the prompt goes, or name a file that has it.",
+        )
+    form = template if is_text else _read_text(Path(template))
     if "{text}" not in form:
         raise InvalidInput(
             f"{template} has no `{{text}}`", hint="Put {text} where the prompt goes."
@@ -309,7 +359,7 @@ def _chat_alone(
     *,
     stream: bool,
     as_json: bool,
-) -> None:
+) -> Reply:
     if stream:
         reply = _read_stream(toolkit, conversation, model, options, is_quiet=as_json)
     else:
@@ -320,6 +370,7 @@ def _chat_alone(
         print_json(reply_facts(reply))
     else:
         notice(_footer(reply))
+    return reply
 
 
 def _read_stream(

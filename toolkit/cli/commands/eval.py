@@ -20,7 +20,7 @@ from toolkit.cli.output import (
     show_rows,
 )
 from toolkit.cli.spinner import status_line
-from toolkit.cli.views.eval_files import add_file_commands
+from toolkit.cli.views.eval_files import add_file_commands, how_to_resume, warn_if_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,11 @@ def rescore(
     run: RunArgument,
     scorer: Annotated[
         list[str],
-        typer.Option(help='Scorer by name, or as JSON: \'{"type": "regex", "pattern": "^P"}\'.'),
+        typer.Option(
+            "--scorer",
+            "-s",
+            help='Scorer by name, or as JSON: \'{"type": "regex", "pattern": "^P"}\'.',
+        ),
     ],
     as_json: JsonFlag = False,
 ) -> None:
@@ -208,7 +212,7 @@ def list_runs(
         show_rows(rows, _RUNS, as_json=as_json, empty="No runs yet.")
     lost = [row for row in rows if row["status"] == "interrupted"]
     if lost and not as_json:
-        notice(_how_to_resume(lost[0]["run_id"]))
+        notice(how_to_resume(lost[0]["run_id"]))
 
 
 @app.command("show")
@@ -254,7 +258,10 @@ def compare_runs(
 ) -> None:
     """Compare run B with run A on the samples that both have."""
     with opened_toolkit() as toolkit:
-        found = toolkit.evaluation.compare(a, b, scorer)
+        runs = [toolkit.evaluation.get(name) for name in (a, b)]
+        found = runs[0].compare(runs[1], scorer)
+    for run in {run.run_id: run for run in runs}.values():
+        warn_if_lost(run)
     if as_json:
         print_json([dict(entry) for entry in found])
     else:
@@ -373,8 +380,7 @@ def _show(run: EvalRun, *, as_json: bool) -> None:
         facts = {k: v for k, v in run.facts.items() if k not in ("config", "summary", "params")}
         print_json({**facts, "passed": run.passed, "summary": run.summary})
         return
-    if run.status == "interrupted":
-        notice(_how_to_resume(run.run_id))
+    warn_if_lost(run)
     if not run.summary:
         notice("The run has no summary yet.")
         return
@@ -414,13 +420,6 @@ def _print_call(call: Mapping[str, Any]) -> None:
     if call["tool_calls"]:
         print(f"[assistant calls] {say_value(call['tool_calls'])}")
     print(f"[assistant] {call['output_text'] or call['error_message'] or ''}\n")
-
-
-def _how_to_resume(run_id: str) -> str:
-    return (
-        f"The process of run {run_id} ended before the run did. Finished answers are kept; "
-        f"continue with: toolkit eval resume {run_id}"
-    )
 
 
 def _leave(run: EvalRun) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from toolkit.errors import InvalidInput
 from toolkit.evals.exchange.run_files import Format, read_file, write_run
 from toolkit.files import write_atomic
 from toolkit.store.queries.evals import find_run_name
+
+if TYPE_CHECKING:
+    from toolkit.evals.eval_run import EvalRun
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, a prefix of it, or name.")]
 
@@ -85,9 +88,24 @@ def report_run(
     _write(html, content, run_id, as_json=as_json)
 
 
+def warn_if_lost(run: EvalRun) -> None:
+    """Say that the run's process ended before the run did, and how to continue."""
+    if run.status == "interrupted":
+        notice(how_to_resume(run.run_id))
+
+
+def how_to_resume(run_id: str) -> str:
+    """What is left of a run whose process ended, and the command that continues it."""
+    return (
+        f"The process of run {run_id} ended before the run did. Finished answers are kept; "
+        f"continue with: toolkit eval resume {run_id}"
+    )
+
+
 def _render(run: str, format: Format, *, escape: bool = True) -> tuple[bytes, str]:
     with opened_toolkit() as toolkit:
         found = toolkit.evaluation.get(run)
+        warn_if_lost(found)
         return write_run(found.facts, found.rows(), format, escape=escape), found.run_id
 
 

@@ -113,12 +113,15 @@ class EvalJob:
         for task, solved in found:
             await runner.adopt(task, solved, revision)
         facts = self._facts or {}
+        asked = self._config.config["scorers"]
+        if facts["status"] != "done":  # resuming it scores what is missing by all of its scorers
+            asked = _add_scorers(read_json(facts["config"]).get("scorers", ()), asked)
         costs = [usd for usd in (facts["cost_usd"], runner.cost_usd) if usd is not None]
         row = {
             **facts,
             "summary": self._summarize(runner, int(facts["samples"])),
             "scorers": list(self._config.scorers),
-            "config": {**read_json(facts["config"]), "scorers": self._config.config["scorers"]},
+            "config": {**read_json(facts["config"]), "scorers": asked},
             "cost_usd": sum(costs, Decimal(0)) if costs else None,
         }
         self._deps.store.append("eval_runs", row)
@@ -195,23 +198,9 @@ class EvalJob:
             self._write("running", self._runner)
 
     def _summarize(self, runner: Runner, planned: int) -> dict[str, Any]:
-        rows = newest_rows(queries.score_rows(self._deps.store, self._run_id))
-        scores = summarize(rows)
-        failed, skipped = (count_status(rows, status) for status in ("error", "skipped"))
-        answered = {(row["model"], row["variant"], row["sample_id"], row["epoch"]) for row in rows}
-        summary = {
-            "planned": planned,
-            "answers": len(answered) - failed - skipped,
-            "failed": failed,
-            "skipped": skipped,
-            "not_asked": planned - len(answered),
-            "errors": count_codes(rows),
-            "scores": scores,
-            "comparisons": {name: compare_sides(rows, name) for name in scorers_of(rows)},
-            "thresholds": judge_thresholds(self._config.get("thresholds", ()), scores),
-            "stopped_by": runner.stopped_by.as_dict() if runner.stopped_by else None,
-        }
-        return {**summary, "sentence": _say(summary)}
+        stopped_by = runner.stopped_by.as_dict() if runner.stopped_by else None
+        thresholds = self._config.get("thresholds", ())
+        return summarize_run(self._deps.store, self._run_id, planned, thresholds, stopped_by)
 
     def _write(self, status: str, runner: Runner, summary: Mapping[str, Any] | None = None) -> None:
         config, plan = self._config, self._config.plan
@@ -243,6 +232,45 @@ class EvalJob:
         self._deps.store.append("eval_runs", self._last)
 
 
+def _add_scorers(kept: Sequence[Any], added: Sequence[Any]) -> list[Any]:
+    """The scorers of a configuration with others, which replace those of the same name."""
+
+    def name_of(item: Any) -> Any:
+        if isinstance(item, str):
+            return item
+        return item.get("name") or item.get("type") or item.get("function")
+
+    names = {name_of(item) for item in added}
+    return [*(item for item in kept if name_of(item) not in names), *added]
+
+
+def summarize_run(
+    store: Store,
+    run_id: str,
+    planned: int,
+    thresholds: Sequence[Mapping[str, Any]],
+    stopped_by: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The summary of the answers that a run has stored, of which `planned` are wanted."""
+    rows = newest_rows(queries.score_rows(store, run_id))
+    scores = summarize(rows)
+    failed, skipped = (count_status(rows, status) for status in ("error", "skipped"))
+    answered = {(row["model"], row["variant"], row["sample_id"], row["epoch"]) for row in rows}
+    summary = {
+        "planned": planned,
+        "answers": len(answered) - failed - skipped,
+        "failed": failed,
+        "skipped": skipped,
+        "not_asked": planned - len(answered),
+        "errors": count_codes(rows),
+        "scores": scores,
+        "comparisons": {name: compare_sides(rows, name) for name in scorers_of(rows)},
+        "thresholds": judge_thresholds(thresholds, scores),
+        "stopped_by": stopped_by,
+    }
+    return {**summary, "sentence": _say(summary)}
+
+
 def _say(summary: Mapping[str, Any]) -> str:
     """What a run came to, in one or two sentences."""
     text = f"{summary['answers']:,} of {summary['planned']:,} answers"
@@ -258,9 +286,9 @@ def _say(summary: Mapping[str, Any]) -> str:
         stopped = summary["stopped_by"]
         text += f", {summary['skipped']:,} left out by a cap"
         text += f": {stopped['message']}" if stopped else ""
-    for pairs in summary["comparisons"].values():
-        if len(pairs) == 1:
-            text += f". {pairs[0]['sentence']}"
+    compared = {name: pairs[0] for name, pairs in summary["comparisons"].items() if len(pairs) == 1}
+    for name, pair in compared.items():
+        text += f". {f'{name}: ' if len(compared) > 1 else ''}{pair['sentence']}"
     return f"{text}."
 
 
