@@ -46,9 +46,9 @@ def http_page(examples: Mapping[str, str]) -> str:
 
 def read_document() -> dict[str, Any]:
     """The OpenAPI document of a server with a home of its own."""
-    from toolkit.api.gateway import ModelCalls
     from toolkit.api.http_app import build_api
     from toolkit.api.metrics import Metrics
+    from toolkit.api.model_calls import ModelCalls
     from toolkit.api.openapi import openapi_document
     from toolkit.toolkit import Toolkit
 

@@ -26,10 +26,16 @@ Row = Mapping[str, Cell]
 
 TEXT_CHARS: Final = 4_000
 """Longer texts are cut on a card; the object has the whole text."""
+LINE_CHARS: Final = 500
+"""The same for a heading, a value, a cell of a table, or a note."""
 TABLE_ROWS: Final = 60
+NO_FORMULAS: Final = "tex2jax_ignore mathjax_ignore"
+"""Classes that keep MathJax from reading the text between two dollar signs as a formula."""
 _LEAST_USD: Final = Decimal("0.000001")
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _redactors: list[Callable[[str], str]] = []
 _PACKAGE: Final = str(Path(__file__).parent) + os.sep
 _SHELL_PACKAGES: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("IPython", "ipykernel"))
@@ -63,10 +69,10 @@ class Card:
 
     def html(self) -> str:
         """The card as inert HTML: every text is escaped."""
-        parts = [f"<div><b>{_html(self.title)}</b></div>"]
+        parts = [f"<div><b>{_html(_one_line(self.title))}</b></div>"]
         if self.text:
             parts.append(
-                f"<div style='white-space:pre-wrap;margin:.4rem 0'>{_html(_cut(self.text))}</div>"
+                f"<div style='white-space:pre-wrap;margin:.4rem 0'>{inert_html(self.text)}</div>"
             )
         if shown := _known(self.facts):
             facts = " · ".join(f"{_html(name)} {_html(value)}" for name, value in shown.items())
@@ -75,9 +81,8 @@ class Card:
             parts.append(_bar_html(self.phases))
         if self.rows:
             parts.append(_table_html(self.rows))
-        parts += [f"<div style='opacity:.75'>{_html(note)}</div>" for note in self.notes]
-        # The classes keep MathJax from reading the text between two dollar signs as a formula.
-        return f"<div class='tex2jax_ignore mathjax_ignore'>{''.join(parts)}</div>"
+        parts += [f"<div style='opacity:.75'>{_html(_one_line(note))}</div>" for note in self.notes]
+        return f"<div class='{NO_FORMULAS}'>{''.join(parts)}</div>"
 
     def markdown(self) -> str:
         """The card as Markdown; texts and tables are fenced, so that nothing in them is markup."""
@@ -87,7 +92,7 @@ class Card:
         """The card as plain text."""
         lines = [_one_line(self.title)]
         if self.text:
-            lines += [_clean(_cut(self.text))]
+            lines += [shown_text(self.text)]
         if shown := _known(self.facts):
             lines.append(" · ".join(f"{name} {value}" for name, value in shown.items()))
         if self.phases:
@@ -196,7 +201,7 @@ def _show(value: Cell) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text without secrets and the control characters that recolor, erase or reorder it."""
+    """Text without secrets, the characters that recolor, erase or reorder it, and half ones."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _redacted(text))
 
 
@@ -207,12 +212,22 @@ def _redacted(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _clean(" ".join(text.split()))
+    return _clean(_cut(" ".join(text.split()), LINE_CHARS))
 
 
-def _cut(text: str) -> str:
+def shown_text(text: str, chars: int = TEXT_CHARS) -> str:
+    """A longer text as cards show it: cut, without secrets and control characters."""
+    return _clean(_cut(text, chars))
+
+
+def inert_html(text: str) -> str:
+    """The same as HTML in which nothing is markup."""
+    return escape(shown_text(text))
+
+
+def _cut(text: str, chars: int) -> str:
     text = _redacted(text)  # while a secret is whole
-    return text if len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + " …"
+    return text if len(text) <= chars else text[:chars] + " …"
 
 
 def _html(text: str) -> str:

@@ -57,7 +57,8 @@ def run_prompt(shell: Shell, line: str, cell: str) -> Reply | Board | None:
     showing it.
 
     Raises:
-        InvalidInput: no model, too many of them, or an unknown option.
+        InvalidInput: no model, too many of them, an unknown option, or NAME is not the name of a
+            variable.
     """
     given = _prompt_arguments().parse_args(_split(line))
     models: list[str] = given.model or []
@@ -66,6 +67,8 @@ def run_prompt(shell: Shell, line: str, cell: str) -> Reply | Board | None:
             f"%%prompt takes 1 to {_MOST_MODELS} models, not {len(models)}",
             hint="Name each with -m, for example: %%prompt -m local/smollm2-135m",
         )
+    if given.name is not None and not given.name.isidentifier():
+        raise InvalidInput(f"{given.name!r} is not the name of a variable")
     text, options = cell.strip("\n"), _options(given)
     found: Reply | Board
     if len(models) == 1:

@@ -483,14 +483,15 @@ class Toolkit:
         self, policies: Policy | Sequence[Policy], calls: pd.DataFrame | None = None
     ) -> Backtest:
         """See `toolkit.backtest`."""
-        from toolkit.health.policy_backtest import Policy, backtest
+        from toolkit.charts.frames import as_pandas
+        from toolkit.health.policy_backtest import backtest, require_policies
         from toolkit.store.queries.calls import policy_attempts
 
-        wanted = (policies,) if isinstance(policies, Policy) else tuple(policies)
+        wanted = require_policies(policies)
         if calls is None:
             names = {name for policy in wanted for name in (policy.model, policy.fallback) if name}
             calls = policy_attempts(sorted(names)).frame(self.store)
-        return backtest(wanted, calls)
+        return backtest(wanted, as_pandas(calls))
 
     def watch_litellm(self) -> Callable[[], None]:
         """See `toolkit.watch_litellm`."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 import toolkit as tk
 from tests.servers import MockProvider
+from toolkit.compare.board_result import Board
+from toolkit.compare.pane import Pane
 from toolkit.display import Card
+from toolkit.providers.checks import CheckResult, ProbeResult
 from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
 
 HOSTILE = (
@@ -76,6 +80,47 @@ def test_what_is_public_has_a_view(home):
         assert "<i>" not in html and markdown.startswith("```")
     assert "mock" in tk.providers._repr_html_()
     assert "<i>one</i>" in board._repr_markdown_(), "fenced, as it came"
+
+
+_HUGE = "long " * 200_000
+_HALF = "half \ud83d a character"
+
+
+@pytest.mark.parametrize("text", [HOSTILE + " $x$", _HUGE, _HALF], ids=["hostile", "huge", "half"])
+def test_a_board_is_as_safe_and_short_as_a_card(home, text):
+    names = {"model": f"mock/{text}", "params": {"stop": text}}
+    panes = tuple(
+        Pane(pane_id=str(at), index=at, text=text, state="done", ttft_ms=5.0, **names)
+        for at in range(8)
+    )
+    board = Board(board_id="b", created_at=datetime.now(UTC), prompt=text, panes=panes, store=None)
+    html, markdown = board._repr_html_(), board._repr_markdown_()
+    assert set(_TAG.findall(html)) <= _ALLOWED and "mathjax_ignore" in html
+    assert not re.search(r"<[^>]*\b(?:src|href|on\w+)\s*=", html)
+    for shown in (html, markdown):
+        assert not set("\x1b\u202e\ud83d") & set(shown)
+        assert len(shown.encode()) < 100_000
+    assert markdown.count("TTFT") == 8, "every answer has a part of the card"
+
+
+@pytest.mark.parametrize("text", [_HUGE, _HALF, "", "\n\t"], ids=["huge", "half", "empty", "blank"])
+def test_every_part_of_a_card_is_cut_and_can_be_sent(text):
+    card = Card(
+        title=text, text=text, facts={"f": text}, rows=[{"c": text}], notes=[text], phases={"p": 0}
+    )
+    for shown in (card.html(), card.markdown(), card.plain()):
+        assert len(shown.encode()) < 10_000
+
+
+def test_a_connection_test_shows_its_four_answers():
+    answers = {
+        question: CheckResult(question=question, answer="works", reason=HOSTILE)
+        for question in ("address", "reachable", "key", "model")
+    }
+    shown = ProbeResult(provider="mock", **answers, latency_ms=12.0)
+    assert set(_TAG.findall(shown._repr_html_())) <= _ALLOWED
+    plain = shown._repr_mimebundle_()["text/plain"]
+    assert "key accepted" in plain and "12 ms" in plain and "\x1b" not in plain
 
 
 def test_completion_offers_only_public_names():

@@ -69,3 +69,73 @@ def test_a_result_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr("toolkit.store.reader.USER_SQL_ROWS", 1000)
     with pytest.raises(tk.errors.StoreError, match="more than 1,000 rows"):
         tk.sql("SELECT * FROM range(5000)", as_="arrow")
+
+
+def test_values_of_numpy_and_columns_of_frames_are_parameters():
+    wanted = tk.sql(SQL)["input_tokens"]
+    query = "SELECT count(*) AS n FROM calls WHERE input_tokens = ?"
+    assert tk.sql(query, [wanted.to_numpy()[0]])["n"][0] == 1
+    models = tk.sql(SQL, as_="polars")["model"]
+    query = "SELECT count(*) AS n FROM calls WHERE list_contains($models, model)"
+    for column in (models, models.to_pandas()):
+        assert tk.sql(query, {"models": column})["n"][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        (None, ()),
+        ("SELECT '\ud83d'", ()),
+        ("SELECT ?", ["\ud83d"]),
+        ("SELECT $x", {"x": ["a", "\ud83d"]}),
+        ("SELECT ?", "text"),
+        ("SELECT ?", 5),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error_of_ours(query, params):
+    with pytest.raises(tk.errors.InvalidInput, match=r"half of a character|the query|the param"):
+        tk.sql(query, params)
+
+
+def test_filters_refuse_half_characters():
+    for read in (tk.calls, tk.models):
+        with pytest.raises(tk.errors.InvalidInput, match="half of a character"):
+            read(provider="\ud83d")
+
+
+_FORMS = {
+    "polars": lambda: tk.sql("SELECT * FROM calls", as_="polars"),
+    "lazy": lambda: tk.sql("SELECT * FROM calls", as_="polars").lazy(),
+    "arrow": lambda: tk.sql("SELECT * FROM calls", as_="arrow"),
+    "pandas-arrow": lambda: tk.sql("SELECT * FROM calls", as_="pandas-arrow"),
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_a_backtest_and_a_chart_take_every_form_of_frame(form):
+    policy = tk.Policy(model=tk.calls()["model"][0])
+    expected = tk.backtest(policy, tk.calls()).frame()
+    pd.testing.assert_frame_equal(tk.backtest(policy, _FORMS[form]()).frame(), expected)
+    drawn = tk.charts.ecdf(_FORMS[form](), "duration_ms")
+    assert len(drawn.data) == len(tk.charts.ecdf(tk.calls(), "duration_ms").data) > 0
+
+
+def test_a_backtest_of_no_policy_says_what_to_give():
+    with pytest.raises(tk.errors.InvalidInput, match="a policy is a str"):
+        tk.backtest(["m1"], tk.calls())
+
+
+def test_a_dataset_takes_a_lazy_frame_and_refuses_what_is_no_frame():
+    frame = pl.DataFrame({"input": ["a"], "target": ["b"]})
+    assert len(tk.Dataset.from_frame(frame.lazy())) == 1
+    with pytest.raises(tk.errors.InvalidInput, match="not a DataFrame"):
+        tk.Dataset.from_frame("questions.csv")
+
+
+@pytest.mark.parametrize("model", [None, 5, ["a/b"]])
+def test_a_model_that_is_not_a_text_is_an_error_of_ours(model):
+    for call in (tk.complete, tk.embed):
+        with pytest.raises(tk.errors.InvalidInput, match="the model is a"):
+            call(model, "Hello")
+    with pytest.raises(tk.errors.InvalidProvider):
+        tk.complete("openai/half\ud83d", "Hello")

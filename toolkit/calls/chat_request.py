@@ -76,6 +76,7 @@ def build_request(
     Raises:
         InvalidInput: an option is misspelt, or a value cannot be sent.
     """
+    _require_model(model)
     check_options(options)
     rest = dict(options)
     messages = build_messages(prompt, rest.pop("system", None))
@@ -102,6 +103,7 @@ def build_embedding_request(
     Raises:
         InvalidInput: there is no text, there are too many, or an item is not a text.
     """
+    _require_model(model)
     check_options(options, _EMBED_PARAMETERS)
     inputs = (texts,) if isinstance(texts, str) else tuple(texts)
     if not inputs or len(inputs) > MAX_INPUTS:
@@ -122,6 +124,14 @@ def build_embedding_request(
         params=rest,
         **fields,
     )
+
+
+def _require_model(model: object) -> None:
+    if not isinstance(model, str):
+        raise InvalidInput(
+            f"the model is a {type(model).__name__}",
+            hint="Name a model as PROVIDER/MODEL, for example openai/gpt-5-mini.",
+        )
 
 
 def _take_fields(options: dict[str, Any]) -> dict[str, Any]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from toolkit.charts.numbers import duration, money, rate, tokens
-from toolkit.display import Card
+from toolkit.display import NO_FORMULAS, TEXT_CHARS, Card, inert_html, shown_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.compare.pane import Pane
 
-_CARD_TEXT_CHARS = 4_000
 _STATE_MARK = {
     "waiting": "◌ waiting",
     "streaming": "◐ streaming",
@@ -93,8 +91,9 @@ def state_mark(pane: Pane) -> str:
 def board_texts(prompt: object, panes: Sequence[Pane]) -> Card:
     """The same as text, for where a notebook shows no HTML."""
     asked = prompt if isinstance(prompt, str) else "a conversation"
+    chars = TEXT_CHARS // (len(panes) + 1)  # so that every answer has a part of the card
     answers = [
-        f"[{name}] {state_mark(pane)}\n{pane.text or pane.reasoning or pane.error or '–'}\n"
+        f"[{shown_text(name, chars)}] {state_mark(pane)}\n{shown_text(_body(pane), chars)}\n"
         f"{pane_footer(pane)}"
         for pane, name in zip(panes, pane_names(panes), strict=True)
     ]
@@ -106,14 +105,15 @@ def board_card(prompt: object, panes: Sequence[Pane]) -> str:
     asked = prompt if isinstance(prompt, str) else f"{len(list(prompt))} messages"  # type: ignore[call-overload]
     cells = "".join(
         "<div style='flex:1 1 20rem;border:1px solid #8a8f9855;border-radius:6px;padding:.6rem'>"
-        f"<div><b>{escape(name)}</b> <span>{escape(state_mark(pane))}</span></div>"
-        f"<div style='white-space:pre-wrap;margin:.4rem 0'>{_body(pane)}</div>"
-        f"<div style='font-variant-numeric:tabular-nums;opacity:.75'>{escape(pane_footer(pane))}"
-        "</div></div>"
+        f"<div><b>{inert_html(name)}</b> <span>{inert_html(state_mark(pane))}</span></div>"
+        f"<div style='white-space:pre-wrap;margin:.4rem 0'>{inert_html(_body(pane))}</div>"
+        "<div style='font-variant-numeric:tabular-nums;opacity:.75'>"
+        f"{inert_html(pane_footer(pane))}</div></div>"
         for pane, name in zip(panes, pane_names(panes), strict=True)
     )
     return (
-        f"<div><div style='white-space:pre-wrap;opacity:.75'>{_text(asked)}</div>"
+        f"<div class='{NO_FORMULAS}'>"
+        f"<div style='white-space:pre-wrap;opacity:.75'>{inert_html(asked)}</div>"
         f"<div style='display:flex;flex-wrap:wrap;gap:.6rem;margin-top:.4rem'>{cells}</div></div>"
     )
 
@@ -164,15 +164,10 @@ def _row_of(pane: Pane) -> dict[str, Any]:
 def _body(pane: Pane) -> str:
     if pane.error is not None:
         said = f"\n“{pane.error.provider_message}”" if pane.error.provider_message else ""
-        return _text(f"{pane.error.message}{said}\n{pane.error.hint}".strip())
-    return _text(pane.text or pane.reasoning or "–")
+        return f"{pane.error.message}{said}\n{pane.error.hint}".strip()
+    return pane.text or pane.reasoning or "–"
 
 
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 24 else text[:23] + "…"
-
-
-def _text(text: str) -> str:
-    cut = text if len(text) <= _CARD_TEXT_CHARS else text[:_CARD_TEXT_CHARS] + " …"
-    return escape(cut)

@@ -151,16 +151,27 @@ class Dataset:
         """Build a dataset from a DataFrame of pandas or polars, or from an Arrow table.
 
         Missing values count as absent; `columns` as in `from_rows`.
+
+        Raises:
+            InvalidInput: it is no such frame, or as `from_rows`.
         """
-        own_rows = getattr(frame, "to_pylist", None) or getattr(frame, "to_dicts", None)
+        table: Any = frame
+        if type(table).__name__ == "LazyFrame":
+            table = table.collect()
+        own_rows = getattr(table, "to_pylist", None) or getattr(table, "to_dicts", None)
         if callable(own_rows):
             rows = own_rows()
+        elif not hasattr(table, "iloc") or not hasattr(table, "columns"):
+            raise InvalidInput(
+                f"a {type(table).__name__} is not a DataFrame",
+                hint="Use Dataset.from_rows for a list of rows, Dataset.from_file for a file.",
+            )
         else:
-            names = [str(name) for name in frame.columns]
+            names = [str(name) for name in table.columns]
             double = next((name for name in names if names.count(name) > 1), None)
             if double is not None:
                 raise InvalidInput(f"the frame has two columns {double!r}", hint="Rename one.")
-            values = [frame.iloc[:, at].tolist() for at in range(len(names))]
+            values = [table.iloc[:, at].tolist() for at in range(len(names))]
             rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
         return cls.from_rows(rows, is_columnar=True, **columns)
 

@@ -143,7 +143,7 @@ def backtest(policies: Policy | Sequence[Policy], attempts: pd.DataFrame) -> Bac
         InvalidInput: a policy makes no sense, a column is missing, or a model has no attempt that
             ended.
     """
-    wanted = (policies,) if isinstance(policies, Policy) else tuple(policies)
+    wanted = require_policies(policies)
     missing = [name for name in COLUMNS if name not in attempts]
     if missing or not wanted:
         raise InvalidInput(
@@ -156,6 +156,22 @@ def backtest(policies: Policy | Sequence[Policy], attempts: pd.DataFrame) -> Bac
     recorded = {model: _Attempts.of(attempts, model) for model in models}
     outcomes = tuple(_judge(policy, recorded) for policy in wanted)
     return Backtest(outcomes=outcomes, notes=tuple(_notes(recorded, outcomes)))
+
+
+def require_policies(policies: Policy | Sequence[Policy]) -> tuple[Policy, ...]:
+    """One policy or several as a tuple.
+
+    Raises:
+        InvalidInput: something else is among them.
+    """
+    wanted = (policies,) if isinstance(policies, Policy) else tuple(policies)
+    for policy in wanted:
+        if not isinstance(policy, Policy):
+            raise InvalidInput(
+                f"a policy is a {type(policy).__name__}",
+                hint="Use tk.Policy(model=...), or a list of them.",
+            )
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)

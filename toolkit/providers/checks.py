@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Protocol
 
+from toolkit.display import Card, Row, Shown, milliseconds
 from toolkit.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -52,7 +53,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResult:
+class ProbeResult(Shown):
     """One test of one provider.
 
     Attributes:
@@ -110,6 +111,23 @@ class ProbeResult:
         if self.missing_model is not None:
             found.append(f"The default model: {self.model.reason}.")
         return tuple(found)
+
+    def _card(self) -> Card:
+        rows: list[Row] = [
+            {
+                "check": QUESTIONS[check.question],
+                "answer": check.answer.replace("_", " "),
+                "reason": check.reason,
+                "what to do": check.hint,
+            }
+            for check in self.checks
+        ]
+        latency = milliseconds(self.latency_ms)
+        return Card(
+            title=f"Connection test of {self.provider}",
+            facts={"models": len(self.models), "listing": latency, "called": self.model_asked},
+            rows=rows,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain JSON-ready values."""

@@ -20,7 +20,7 @@ from toolkit.providers.type_detection import complete_base_url, detect_type
 from toolkit.secret import Secret
 from toolkit.settings import Settings, read_dotenv
 
-_NOT_AN_ID: Final = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)")
+_NOT_AN_ID: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|(^|/)\.{1,2}(/|$)")
 _NAMED: Final = re.compile(r"PROVIDER_([A-Z0-9][A-Z0-9_]{0,62})_URL")
 
 FindHeader = Callable[[Provider, str], Secret | None]

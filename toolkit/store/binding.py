@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from toolkit.errors import InvalidInput
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -31,6 +33,7 @@ def execute(
         return connection.execute(sql)
     literals = [find_literal(value) for value in params]
     if None in literals:
+        require_text(params)
         return connection.execute(sql, list(params))
     connection.execute(f"PREPARE {_NAME} AS {sql}")
     return connection.execute(f"EXECUTE {_NAME}({', '.join(map(str, literals))})")
@@ -46,6 +49,27 @@ def require_literal(text: str) -> str:
     if literal is None:
         raise ValueError("a text with NUL or lone surrogates cannot be part of a statement")
     return literal
+
+
+def require_text(value: Any) -> None:
+    """Refuse half characters in a value or anywhere in it: DuckDB's own error says nothing.
+
+    Raises:
+        InvalidInput: a text holds an unpaired surrogate.
+    """
+    if isinstance(value, Mapping):
+        require_text([*value.keys(), *value.values()])
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            require_text(item)
+    elif isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput(
+                f"{value[:80]!a} holds half of a character (an unpaired surrogate)",
+                hint="Copy the text again, or leave that character out.",
+            ) from None
 
 
 def find_literal(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from toolkit.errors import InvalidInput, StoreError
 from toolkit.store import rollup, staging
-from toolkit.store.binding import execute
+from toolkit.store.binding import execute, require_text
 from toolkit.store.database import Database, explain
 from toolkit.store.ingest import read_mark
 from toolkit.store.journal import Entry, Journal
@@ -107,6 +107,7 @@ class Reader:
         """
         with _sql_errors():
             run = self._run or self._connection.execute
+            require_text(params)
             return _frame(run(sql, list(params)))
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -147,6 +148,7 @@ class LockedDownReader:
                 has a result of too many rows or bytes.
         """
         with _sql_errors():
+            _require_values(sql, params)
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
                 return _bounded_frame(self._result(sql, params, timeout_s), timeout_s)
@@ -159,6 +161,7 @@ class LockedDownReader:
     ) -> pa.Table:
         """The same as an Arrow table, with the types of the database. Errors as `frame`."""
         with _sql_errors():
+            _require_values(sql, params)
             require_one_query(self._connection, sql)
             with _time_limit(self._connection, timeout_s):
                 return _bounded_arrow(self._result(sql, params, timeout_s), timeout_s)
@@ -166,10 +169,33 @@ class LockedDownReader:
     def _result(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any], timeout_s: float
     ) -> duckdb.DuckDBPyConnection:
-        values = dict(params) if isinstance(params, Mapping) else list(params)
+        values: dict[str, Any] | list[Any]
+        if isinstance(params, Mapping):
+            values = {name: _bindable(value) for name, value in params.items()}
+        else:
+            values = [_bindable(value) for value in params]
         if self._run is not None:
             return self._run(sql, values, timeout_s)
         return self._connection.execute(sql, values)
+
+
+def _bindable(value: Any) -> Any:
+    """Scalars of numpy and columns of pandas and polars as plain values, which DuckDB binds."""
+    for name in ("tolist", "to_list"):
+        if callable(convert := getattr(value, name, None)):
+            return convert()
+    return value
+
+
+def _require_values(sql: str, params: Sequence[Any] | Mapping[str, Any]) -> None:
+    if not isinstance(sql, str):
+        raise InvalidInput(f"the query is a {type(sql).__name__}", hint="Give a SELECT as text.")
+    if isinstance(params, str) or not isinstance(params, Iterable):
+        raise InvalidInput(
+            f"the parameters are a {type(params).__name__}",
+            hint="Give a list for `?`, or a mapping for `$name`.",
+        )
+    require_text([sql, params])
 
 
 @contextmanager
