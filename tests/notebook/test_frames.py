@@ -21,7 +21,9 @@ AT = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def rows(home):
     for tokens, cost in ((7, Decimal("0.000123")), (None, None)):
-        row = call_row(input_tokens=tokens, cost_usd=cost, flags=("a", "b"))
+        row = call_row(
+            input_tokens=tokens, cost_usd=cost, flags=("a", "b"), duration_ms=120.0, source="live"
+        )
         current().store.append("calls", row)
 
 

@@ -91,9 +91,10 @@ def state_mark(pane: Pane) -> str:
 def board_texts(prompt: object, panes: Sequence[Pane]) -> Card:
     """The same as text, for where a notebook shows no HTML."""
     asked = prompt if isinstance(prompt, str) else "a conversation"
-    chars = TEXT_CHARS // (len(panes) + 1)  # so that every answer has a part of the card
+    # Every answer has a part of the card, beside its name and figures.
+    chars = TEXT_CHARS // max(1, len(panes)) - 200
     answers = [
-        f"[{shown_text(name, chars)}] {state_mark(pane)}\n{shown_text(_body(pane), chars)}\n"
+        f"[{shown_text(name, 80)}] {state_mark(pane)}\n{shown_text(_body(pane), chars)}\n"
         f"{pane_footer(pane)}"
         for pane, name in zip(panes, pane_names(panes), strict=True)
     ]
