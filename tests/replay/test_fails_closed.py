@@ -726,7 +726,7 @@ def test_a_child_process_fails_closed(method, provider, sink):
     with cassette("closed/processes", mode="replay", secrets=()) as opened:
         process = context.Process(target=by_requests, args=(f"http://127.0.0.1:{sink.port}/v1", 7))
         process.start()
-        process.join(60)
+        process.join(600)
         assert process.exitcode == 1
         opened.discard()
 

@@ -17,7 +17,7 @@ from toolkit.ui.components.page_hints import page_hint
 PACKAGE = Path(__file__).resolve().parents[2] / "toolkit"
 # Hints of these packages are read in a terminal, in Python, or by clients of the API.
 ELSEWHERE = ("cli", "api", "load_test")
-TERMINAL = re.compile(r"`(toolkit|pip) [^`]*` in a terminal")
+TERMINAL = re.compile(r"`(toolkit|pip|ray) [^`]*` in a terminal")
 OPTION = re.compile(r"(?<![\w`-])--[a-z]")
 
 

@@ -204,7 +204,7 @@ class RayLauncher:
             raise ToolkitError(
                 f"no Ray cluster answers at {self._address or 'RAY_ADDRESS or this machine'}: "
                 f"{error}",
-                hint="Start one with `ray start --head`, or give its address: "
+                hint="Start one with `ray start --head` in a terminal, or give its address: "
                 'backend="ray:HOST:6379".',
             ) from None
         self._has_connected = True
