@@ -107,10 +107,13 @@ def ran(client: NotebookClient, source: str) -> list[dict[str, Any]]:
 
 
 def leaks_in(client: NotebookClient, cells: dict[str, str]) -> dict[str, list[str]]:
-    """Run cells; the forms of the key in the outputs of each, text and JSON read apart."""
+    """Run cells; the forms of the key in the outputs of each, text and JSON read apart.
+
+    Each cell has a model of its own: the circuit breaker of one that failed three times is open.
+    """
     leaks, shown = {}, 0
-    for name, source in cells.items():
-        outputs = ran(client, source)
+    for number, (name, source) in enumerate(cells.items()):
+        outputs = ran(client, source.replace("leaky/m", f"leaky/m{number}"))
         shown += bool(outputs)
         texts = "\n".join(_texts(outputs))
         if forms := found_in((texts + json.dumps(outputs, default=str)).encode()):
