@@ -483,7 +483,7 @@ class Toolkit:
         self, policies: Policy | Sequence[Policy], calls: pd.DataFrame | None = None
     ) -> Backtest:
         """See `toolkit.backtest`."""
-        from toolkit.charts.frames import as_pandas
+        from toolkit.charts.frame_kinds import as_pandas
         from toolkit.health.policy_backtest import backtest, require_policies
         from toolkit.store.queries.calls import policy_attempts
 

@@ -225,7 +225,6 @@ def test_a_bounded_function_cannot_be_reached_by_its_full_name(shared, name):
         ("SELECT " + "abs(" * 900 + "1" + ")" * 900, "nested"),
         ("SELECT " + "[" * 900 + "]" * 900, "nested"),
         ("SELECT '" + "x" * reader_module.USER_SQL_LENGTH + "'", "more than 1,000,000 characters"),
-        ("SELECT '\ud800'", "character 9 of the query is half of a surrogate pair"),
     ],
 )
 def test_a_text_that_cannot_be_parsed_is_a_clear_error(shared, sql, reason):

@@ -57,7 +57,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        frames = importlib.import_module("toolkit.charts.frames")
+        frames = importlib.import_module("toolkit.charts.frame_kinds")
         draw = getattr(importlib.import_module(f"toolkit.charts.{_HOMES[name]}"), name)
         return frames.takes_frames(draw)
     raise AttributeError(f"module 'toolkit.charts' has no attribute {name!r}")

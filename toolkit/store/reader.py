@@ -308,7 +308,7 @@ def require_one_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """
     import duckdb
 
-    _require_plain_text(sql)
+    _require_short_text(sql)
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise StoreError(
@@ -327,11 +327,11 @@ def require_one_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise StoreError(f"{', '.join(sorted(refused))} is not allowed here", cause="not_allowed")
 
 
-def _require_plain_text(sql: str) -> None:
-    """Refuse a text that takes the parser too long, or that is no text in UTF-8.
+def _require_short_text(sql: str) -> None:
+    """Refuse a text that takes the parser too long.
 
     Raises:
-        StoreError: which of both.
+        StoreError: the text is too long.
     """
     if len(sql) > USER_SQL_LENGTH:
         raise StoreError(
@@ -339,12 +339,6 @@ def _require_plain_text(sql: str) -> None:
             hint="Select with a condition or a join instead of a list of values.",
             cause="too_large",
         )
-    try:
-        sql.encode()
-    except UnicodeEncodeError as error:
-        raise StoreError(
-            f"character {error.start + 1} of the query is half of a surrogate pair", cause="sql"
-        ) from None
 
 
 def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[str, bool]]:
