@@ -377,6 +377,16 @@ def run_proxy(rounds: int, size: int) -> dict[str, Any]:
     }
 
 
+def machine_facts() -> dict[str, Any]:
+    """What a figure depends on: versions, cores, and the load as the run begins."""
+    return {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "versions": {name: version(name) for name in ("litellm", "fastapi", "uvicorn", "aiohttp")},
+    }
+
+
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -388,7 +398,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=100, help="requests of one turn")
     options = parser.parse_args()
-    load_before = os.getloadavg() if hasattr(os, "getloadavg") else None
+    facts = machine_facts()
     seconds = options.minutes * 60
     if options.what == "load":
         found = run_load(seconds, options.rate, options.streams)
@@ -396,12 +406,6 @@ def main() -> None:
         found = run_overload(seconds, options.rate, options.at_once)
     else:
         found = run_proxy(options.rounds, options.size)
-    facts = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_before": load_before,
-        "versions": {name: version(name) for name in ("litellm", "fastapi", "uvicorn", "aiohttp")},
-    }
     print(json.dumps({"benchmark": f"gateway {options.what}", **facts, **found}, indent=1))
 
 

@@ -10,15 +10,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import re
 import time
-from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from benchmarks.gateway import ANSWER, Door, Tally, at_rate, gateway, percentile, provider
+from benchmarks.gateway import (
+    ANSWER,
+    Door,
+    Tally,
+    at_rate,
+    gateway,
+    machine_facts,
+    percentile,
+    provider,
+)
 from benchmarks.light_client import LightClient
 
 _STAMP: Final = re.compile(rb'"content": ?"(\d{6,}) "')
@@ -135,17 +141,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="plain requests per second")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each part of `hostile`")
     options = parser.parse_args()
-    load_before = os.getloadavg() if hasattr(os, "getloadavg") else None
+    facts = machine_facts()
     if options.what == "chunks":
         found = run_chunks(options.rounds, options.at_once)
     else:
         found = run_hostile(options.rate, options.seconds, options.at_once)
-    facts = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_before": load_before,
-        "versions": {name: version(name) for name in ("litellm", "fastapi", "uvicorn", "aiohttp")},
-    }
     print(json.dumps({"benchmark": f"gateway {options.what}", **facts, **found}, indent=1))
 
 

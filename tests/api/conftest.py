@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import keyring
 import pytest
-import uvicorn
 
-from tests.api.every_api import gateway, running_gateway
+from tests.api.every_api import gateway, running_gateway, served_by_thread
 from tests.servers import MockProvider
 from toolkit.api.bearer_tokens import BearerTokens
-from toolkit.api.http_app import build_app
-from toolkit.api.http_server import open_socket, server_config
 from toolkit.keys import os_keyring
 from toolkit.toolkit import Toolkit, current
 
@@ -49,14 +44,6 @@ def served(home, monkeypatch):
         toolkit.providers.registry.add(
             "mock", base_url=provider.base_url, is_local=True, needs_key=False, default_model="m"
         )
-        listening = open_socket("127.0.0.1", 0)
-        server = uvicorn.Server(server_config(build_app(toolkit)))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        yield Served(url=url, toolkit=toolkit, tokens=tokens, token=token, provider=provider)
-        server.should_exit = True
-        thread.join(10)
+        with served_by_thread(toolkit) as url:
+            yield Served(url=url, toolkit=toolkit, tokens=tokens, token=token, provider=provider)
         toolkit.close()

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,6 +58,22 @@ class Gateway:
         return httpx.post(self.url + path, json=body, headers=headers, timeout=60)
 
 
+@contextmanager
+def served_by_thread(toolkit: Toolkit) -> Iterator[str]:
+    """The API of a toolkit, as a server in a thread of this process; gives its address."""
+    listening = open_socket("127.0.0.1", 0)
+    server = uvicorn.Server(server_config(build_app(toolkit)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
 @pytest.fixture(scope="module")
 def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with pytest.MonkeyPatch.context() as patch, MockProvider() as provider:
@@ -81,16 +98,8 @@ def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewa
                 default_model=model,
             )
         token = BearerTokens(settings.token_path).create("test").reveal()
-        listening = open_socket("127.0.0.1", 0)
-        server = uvicorn.Server(server_config(build_app(toolkit)))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        yield Gateway(url, token, provider, toolkit)
-        server.should_exit = True
-        thread.join(20)
+        with served_by_thread(toolkit) as url:
+            yield Gateway(url, token, provider, toolkit)
         toolkit.close()
 
 
