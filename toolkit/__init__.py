@@ -256,7 +256,8 @@ def spend(
 
     Args:
         by: `provider`, `model`, `tag`, `day` (UTC), `token` (of the gateway) or `origin`.
-        since, until: calls sent in this span (day or time, UTC); None: no bound.
+        since, until: calls sent in this span: days, times (UTC) or `30d`, `6h` before now; None:
+            no bound.
 
     Returns:
         DataFrame with the keys, `calls`, `cost_usd` (`Decimal`: the provider's own figure where

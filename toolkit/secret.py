@@ -47,6 +47,10 @@ KEY_PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 # A provider's "Incorrect API key provided: abc***xyz" repeats part of the key.
 _ECHO: Final = re.compile(r"(?i)(api[ _-]?key(?: provided)?\s*[:=]\s*[\"']?)[^\s\"',.}]{6,}")
 
+# Passwords in connection strings: `password=hush`, `postgres://me:hush@host`.
+_PASSWORD: Final = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
+_ANY_PASSWORD: Final = re.compile(r"(//[^:/@\s]*:)[^@\s]*@")
+
 _FINGERPRINT_MIN_LENGTH: Final = 20
 _MIN_REDACTABLE: Final = 6
 
@@ -122,6 +126,11 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     for _, pattern in KEY_PATTERNS:
         text = pattern.sub(REDACTED, text)
     return _ECHO.sub(rf"\1{REDACTED}", text)
+
+
+def hide_password(text: str) -> str:
+    """Return `text` without the passwords of connection strings and addresses."""
+    return _ANY_PASSWORD.sub(r"\1***@", _PASSWORD.sub(r"\1***", text))
 
 
 def find_key_patterns(text: str) -> list[str]:

@@ -20,6 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from toolkit.display import Card, Row, Shown
+from toolkit.secret import hide_password
+
 Recording = Literal["full", "hash", "off"]
 
 SHARED_SCHEMES: Final = ("quack:", "ducklake:", "md:")
@@ -32,7 +35,7 @@ def home_path() -> Path:
     return Path(override).expanduser().absolute() if override else user_data_path("toolkit")
 
 
-class Settings(BaseSettings):
+class Settings(Shown, BaseSettings):
     """All settings, from init > environment `TOOLKIT_*` > `settings.toml` in the home > defaults.
 
     Attributes:
@@ -159,6 +162,22 @@ class Settings(BaseSettings):
             TomlConfigSettingsSource(settings_cls, home / "settings.toml"),
         )
 
+    def _card(self) -> Card:
+        """Every setting with its value, those that differ from their defaults first."""
+        rows: list[Row] = []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            is_default = value == field.get_default(call_default_factory=True)
+            rows.append({"setting": name, "value": _shown(value), "changed": not is_default})
+        changed = sum(bool(row["changed"]) for row in rows)
+        return Card(
+            title=f"{changed} of {len(rows)} settings differ from their defaults",
+            rows=sorted(rows, key=lambda row: not row["changed"]),
+            notes=[
+                f"Set them in {self.home / 'settings.toml'}, or as TOOLKIT_* in the environment."
+            ],
+        )
+
     @property
     def store_path(self) -> Path:
         """The DuckDB file: `toolkit.duckdb` in the home, unless `store` is another path."""
@@ -216,6 +235,15 @@ class Settings(BaseSettings):
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.home
+
+
+def _shown(value: object) -> str:
+    """The value of a setting for people; a secret is only said to be set."""
+    if isinstance(value, SecretStr):
+        return "set, not shown" if value.get_secret_value() else "not set"
+    if value is None or value in ("", (), {}):
+        return "not set"
+    return hide_password(str(value))
 
 
 _MAX_DOTENV_BYTES: Final = 1024 * 1024

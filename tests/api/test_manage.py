@@ -77,6 +77,11 @@ def test_calls_and_health_can_be_read(served):
     calls = served.ask("GET", "/api/calls?provider=mock&status=ok").json()
     assert calls["total"] == 1
     assert calls["data"][0]["model"] == "mock/m"
+    for route, total in (("calls", "total"), ("spend", "data")):
+        for since, is_in in (("30d", True), ("2000-01-01", True), ("2999-01-01", False)):
+            found = served.ask("GET", f"/api/{route}?since={since}").json()[total]
+            assert bool(found) is is_in, (route, since)
+        assert not served.ask("GET", f"/api/{route}?until=1d").json()[total]
     assert served.ask("GET", "/api/health").status_code == 200
     checked = served.ask("POST", "/api/health/check", json={"name": "mock"})
     assert checked.status_code == 200
@@ -192,6 +197,8 @@ def test_providers_are_exported_and_imported_with_their_keys(served):
         ("/api/providers/UPPER", 422),
         ("/api/nothing", 404),
         ("/api/calls?status=maybe", 422),
+        ("/api/calls?since=lately", 400),
+        ("/api/spend?since=lately", 400),
     ],
 )
 def test_nonsense_has_the_one_error_shape(served, path, status):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +13,6 @@ import pytest
 from tests.cli.conftest import call
 from tests.cli.shell import run, run_json
 from toolkit import toolkit as toolkit_module
-from toolkit.cli.duration import read_since
-from toolkit.errors import InvalidInput
 from toolkit.records import CALL_COLUMNS
 from toolkit.toolkit import current
 
@@ -125,13 +122,3 @@ def test_an_empty_ledger_tells_what_to_do_first():
     done = run("calls", "list")
     assert done.returncode == 0
     assert "toolkit demo" in done.stderr
-
-
-def test_since_understands_spans_and_dates():
-    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert read_since("6h", now) == now - timedelta(hours=6)
-    assert read_since("2w", now) == now - timedelta(weeks=2)
-    assert read_since("2026-11-20") == datetime(2026, 11, 20, tzinfo=UTC)
-    assert read_since(None) is None
-    with pytest.raises(InvalidInput, match="yesterday"):
-        read_since("yesterday")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.evals.answers import failed, row, run, skipped, two_models
+from toolkit.evals.eval_run import EvalRun
 from toolkit.evals.exchange.eval_report import (
     order_samples,
     plot_tradeoff,
@@ -15,8 +17,12 @@ from toolkit.evals.exchange.eval_report import (
     score_axis,
     strip_scores,
 )
+from toolkit.evals.exchange.junit import write_junit
 from toolkit.evals.results.matrix import read_matrix
-from toolkit.evals.results.run_results import summarize_sides
+from toolkit.evals.results.run_results import keep_samples, summarize_sides
+from toolkit.evals.results.summary import summarize
+from toolkit.evals.scoring.score import UNREADABLE
+from toolkit.ui.evals.eval_labels import say_cell
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -101,3 +107,29 @@ def test_marks_stand_where_their_numbers_are():
     assert max(mark.x for mark in plot.marks) == 600 and plot.x_ends[0] == "0 ms"
     assert plot_tradeoff(entries[:1], "p50_ms") is None
     assert score_axis([{"low": 20.0, "high": 300.0}]) == (0.0, 300.0)
+
+
+def test_an_unreadable_answer_is_told_apart_from_a_wrong_one_in_every_file():
+    nothing = {"score": 0.0, "error_code": UNREADABLE, "explanation": "the answer has no number"}
+    rows = [row(1), row(2, score=0.0), row(3, **nothing)]
+    matrix = read_matrix(rows)
+    assert [cell.judgements[0].mark for cell in matrix.answers] == ["✓", "✕", "?"]
+    assert [s.sample_id for s in keep_samples(matrix, "unreadable", "exact")] == ["q3"]
+    page = Tags(render_report(run(), rows)).text
+    assert "? exact: 0 unreadable: the answer has no number" in " ".join(page.split())
+    assert [entry["unreadable"] for entry in summarize_sides(rows)] == [1]
+    failures = ET.fromstring(write_junit(run(), rows)).iterfind("testcase/failure")
+    assert [failure.get("type") for failure in failures] == ["exact", UNREADABLE]
+    assert say_cell(next(iter(matrix.samples[2].cells.values())), "exact").startswith(
+        "? unreadable"
+    )
+    repeats = read_matrix([row(1), row(1, epoch=2, **nothing)]).samples[0].cells.values()
+    assert say_cell(next(iter(repeats)), "exact").startswith("✓ 1 of 2, 1 unreadable")
+
+
+def test_the_card_of_a_run_counts_what_has_no_score():
+    scores = summarize([row(1), row(2, score=0.0, error_code=UNREADABLE)])
+    facts = {"run_id": "r", "name": "n", "status": "done", "facts": {}, "store": None}
+    shown = EvalRun(summary={"sentence": "2 answers.", "scores": scores}, **facts)._card().plain()
+    head, line = shown.splitlines()[-2:]
+    assert dict(zip(head.split(), line.split(), strict=True))["unreadable"] == "1"

@@ -17,6 +17,7 @@ from toolkit.compare.pane import Pane
 from toolkit.display import Card
 from toolkit.providers.checks import CheckResult, ProbeResult
 from toolkit.records import Receipt, Reply, Timing, ToolCall, Usage
+from toolkit.settings import Settings
 
 HOSTILE = (
     "<script>alert(1)</script><img src=http://127.0.0.1/x onerror=alert(1)>"
@@ -75,10 +76,14 @@ def test_what_is_public_has_a_view(home):
         tk.providers.add("mock", base_url=server.base_url, local=True, test=False)
         board = tk.compare("Hi", ["mock/a", "mock/b"], max_tokens=5)
     estimate = tk.estimate("mock/a", "Hi", max_tokens=5)
-    for shown in (tk.providers, tk.keys, tk.health, estimate, board):
+    for shown in (
+        *(tk.providers, tk.keys, tk.health, tk.catalog, tk.settings),
+        *(estimate, board),
+    ):
         html, markdown = shown._repr_html_(), shown._repr_markdown_()
         assert "<i>" not in html and markdown.startswith("```")
     assert "mock" in tk.providers._repr_html_()
+    assert "0 models of 0 providers" in tk.catalog._repr_mimebundle_()["text/plain"]
     assert "<i>one</i>" in board._repr_markdown_(), "fenced, as it came"
 
 
@@ -153,3 +158,29 @@ def test_options_are_completed_inside_the_brackets():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_catalog_shows_how_many_models_each_provider_lists(home):
+    with MockProvider() as server:
+        tk.providers.add("mock", base_url=server.base_url, local=True, test=False)
+        tk.catalog.sync("mock")
+    tk.catalog.disable("mock/mock-small")
+    shown = tk.catalog._repr_mimebundle_()
+    for form in shown.values():
+        assert "3 models of 1 providers" in form and "UTC" in form
+    assert re.search(r"mock +3 +2 +\d{4}-", shown["text/plain"])
+
+
+def test_settings_show_what_was_changed_and_no_secret(home, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_MAX_RETRIES", "7")
+    monkeypatch.setenv("TOOLKIT_STORE_TOKEN", "hush-hush-hush")
+    monkeypatch.setenv("TOOLKIT_STORE", "ducklake:postgres:host=h password=hush dbname=d")
+    monkeypatch.setenv("TOOLKIT_PROXY", "http://me:hush@127.0.0.1:1")
+    shown = Settings()._repr_mimebundle_()
+    for form in shown.values():
+        assert "hush" not in form and "max_retries" in form and "recording" in form
+    lines = shown["text/plain"].splitlines()
+    assert re.match(r"\d of \d+ settings differ", lines[0])
+    changed = [line.split()[0] for line in lines if line.endswith("  yes")]
+    assert {"max_retries", "proxy", "store", "store_token"} <= set(changed)
+    assert lines[2:][: len(changed)] == [line for line in lines if line.endswith("  yes")]

@@ -18,8 +18,8 @@ from tests.store.shared_stores import (
     sample_rows,
 )
 from toolkit.errors import StoreError
+from toolkit.secret import hide_password
 from toolkit.settings import Settings
-from toolkit.store.backends.lake import hide_password
 from toolkit.store.backends.lake_backend import LakeBackend
 from toolkit.store.store import Store
 

@@ -110,6 +110,12 @@ def test_the_demo_history_is_drawn_until_there_are_calls_of_ones_own(toolkit, op
     home = open_page("home")
     assert "Compare two models now, no key needed" in labels(home)
     assert "demo history" in " ".join(link.proto.label for link in home.get("page_link"))
+    drawn = {"health": "percentiles_over_time", "models": "ecdf", "spend": "calls_by_time"}
+    for page, chart in drawn.items():
+        app = open_page(page)
+        assert not app.exception
+        assert "Demo history" in [header.value for header in app.header]
+        assert f"tk.charts.{chart}(" in "".join(code.value for code in app.code)
 
     toolkit.complete("mock/mock-small", "Mine")
     app = open_page("calls")
@@ -117,6 +123,8 @@ def test_the_demo_history_is_drawn_until_there_are_calls_of_ones_own(toolkit, op
     app = open_page("calls", source="demo")
     assert "**3** requests" in words(app)
     assert metrics(open_page("home"))["Requests"] == "1"
+    for page in drawn:
+        assert "Demo history" not in [header.value for header in open_page(page).header]
 
     app.button(key="remove-demo").click().run()
     assert not app.exception

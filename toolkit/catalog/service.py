@@ -28,9 +28,11 @@ from toolkit.catalog.reprice import Question, Repricer
 from toolkit.catalog.sources.overrides import override_row, probe_row
 from toolkit.catalog.sources.sourced_values import read_claims
 from toolkit.catalog.sync import Syncer, SyncReport, SyncResult
+from toolkit.display import Card, Shown
 from toolkit.errors import ModelNotFound, ToolkitError
 from toolkit.providers.naming import similar_models
 from toolkit.providers.provider import LOCAL
+from toolkit.store.queries.app_pages import provider_counts
 from toolkit.store.queries.models import enabled_models
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ _LOCAL_IDLE_TIMEOUT_S: Final = 300.0
 Names = list[str]
 
 
-class Catalog:
+class Catalog(Shown):
     """The models of one toolkit."""
 
     def __init__(  # noqa: PLR0913 - a service gets each thing that it uses
@@ -90,6 +92,30 @@ class Catalog:
         self._on_edit = on_edit
         self._probe_calls = probe_calls
         self._token_for = token_for
+
+    def _card(self) -> Card:
+        """How many models each provider lists, and how the last listing ended."""
+        syncs = {row["provider"]: row for row in self.syncs().astype(object).to_dict("records")}
+        counts = {row["provider"]: row for row in provider_counts().rows(self._store)}
+        rows: list[dict[str, Any]] = []
+        for name in sorted(counts.keys() | syncs.keys()):
+            counted, synced = counts.get(name, {}), syncs.get(name, {})
+            at, problem = synced.get("synced_at"), synced.get("error")
+            rows.append(
+                {
+                    "provider": name,
+                    "models": counted.get("listed", 0),
+                    "switched on": counted.get("enabled", 0),
+                    "last listed": _minute(at),
+                    "problem": problem if isinstance(problem, str) else "",
+                }
+            )
+        total = sum(row["models"] for row in rows)
+        return Card(
+            title=f"The catalog: {total:,} models of {len(rows):,} providers",
+            rows=rows,
+            notes=['tk.models("name") finds models; tk.catalog.sync() lists them again.'],
+        )
 
     @cached_property
     def catalog_store(self) -> CatalogStore:
@@ -224,7 +250,7 @@ class Catalog:
         """What changed, newest first: new, gone, back, price, context, capability, status.
 
         Args:
-            since: a day (from its first second, UTC) or a moment; None: everything.
+            since: a day (its first second, UTC), a moment, or `7d` before now; None: everything.
             kinds: only these.
             provider: only this provider's.
             model: only this `provider/model_id`.
@@ -269,7 +295,7 @@ class Catalog:
         """What past calls would have cost on another day, or at another model.
 
         Args:
-            since, until: live calls sent in this span; None: no bound.
+            since, until: live calls sent in this span, as `changes` takes it; None: no bound.
             at: prices of this day; None: those in force now.
             as_: take the prices of this `provider/model_id` for all calls.
 
@@ -455,3 +481,8 @@ def _interval(provider: Provider) -> timedelta:
     """How often a provider's listing is read."""
     seconds = provider.sync_interval_s
     return SYNC_EVERY if seconds is None else timedelta(seconds=seconds)
+
+
+def _minute(at: Any) -> str:
+    """A moment to the minute; pandas has NaT for none."""
+    return "never" if str(at) in ("None", "NaT") else f"{at:%Y-%m-%d %H:%M} UTC"

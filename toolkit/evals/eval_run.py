@@ -290,7 +290,10 @@ class EvalRun(Shown):
         return entries
 
     def _card(self) -> Card:
-        columns = ("model", "variant", "scorer", "mean", "low", "high", "n", "answers", "failed")
+        columns = (
+            *("model", "variant", "scorer", "mean", "low", "high", "n", "answers"),
+            *("unreadable", "unscored", "failed", "skipped"),
+        )
         return Card(
             title=f"{self.name or self.run_id} ({self.status})",
             text=str(self),

@@ -30,6 +30,7 @@ from toolkit.api.management.request_bodies import (
     ProviderTrial,
     ProviderUpdate,
 )
+from toolkit.catalog.parsing import read_moment
 from toolkit.errors import InvalidInput
 from toolkit.pricing.spend import SpendKey
 from toolkit.providers.checks import ProbeResult
@@ -121,6 +122,10 @@ Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Text = Annotated[str | None, Query(max_length=512)]
+When = Annotated[
+    str | None,
+    Query(max_length=64, description="A day, a time, or how long ago: 2026-11-21, 6h, 30d."),
+]
 
 
 def build_management(toolkit: Toolkit) -> APIRouter:
@@ -320,23 +325,28 @@ def _add_reading_routes(router: APIRouter, toolkit: Toolkit) -> None:
     read, manage = Depends(require_scope("read")), Depends(require_scope("manage"))
 
     @router.get("/calls", tags=["calls"], summary="Recorded calls, newest first")
-    def list_calls(
+    def list_calls(  # noqa: PLR0913, PLR0917 - one parameter per filter
         provider: Text = None,
         model: Text = None,
         status: Literal["ok", "error", "cancelled"] | None = None,
         origin: Text = None,
+        since: When = None,
+        until: When = None,
         limit: Limit = 100,
         offset: Offset = 0,
         token: BearerToken = read,
     ) -> Page:
-        which = CallFilter(provider=provider, model=model, status=status, origin=origin)
+        which = CallFilter(
+            provider=provider, model=model, status=status, origin=origin,
+            since=read_moment(since), until=read_moment(until),
+        )  # fmt: skip
         return page_rows(toolkit.store, call_summaries(which), (limit, offset))
 
     @router.get("/spend", tags=["calls"], summary="What calls have cost, and a forecast")
     def read_spend(
         by: Annotated[list[SpendKey] | None, Query()] = None,
-        since: Text = None,
-        until: Text = None,
+        since: When = None,
+        until: When = None,
         token: BearerToken = read,
     ) -> dict[str, Any]:
         frame = toolkit.spend(by or ("provider", "model"), since=since, until=until)

@@ -15,8 +15,8 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from toolkit.catalog.parsing import read_moment
 from toolkit.charts.numbers import count, duration, duration_unit, money, rate
-from toolkit.cli.duration import read_since
 from toolkit.cli.output import (
     Column,
     JsonFlag,
@@ -220,7 +220,7 @@ def _filter(
         model=model,
         status=status,
         origin=origin,
-        since=read_since(since),
+        since=read_moment(since),
         is_user_only=is_user_only,
     )
 

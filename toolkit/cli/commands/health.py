@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from toolkit.catalog.parsing import require_span
 from toolkit.charts.numbers import UNKNOWN, count, duration, share
-from toolkit.cli.duration import require_span
 from toolkit.cli.output import (
     Column,
     JsonFlag,

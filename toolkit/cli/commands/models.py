@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from toolkit.catalog.changes import fold_first_listings
+from toolkit.catalog.parsing import read_moment
 from toolkit.charts.numbers import UNPRICED, count, money
-from toolkit.cli.duration import read_since
 from toolkit.cli.output import (
     Column,
     JsonFlag,
@@ -152,7 +152,7 @@ def changes(
     options = {"kinds": kind} if kind else {}
     with opened_toolkit() as toolkit:
         frame = toolkit.catalog.changes(
-            read_since(since), provider=provider, model=model, **options
+            read_moment(since), provider=provider, model=model, **options
         )
     rows = text_rows(frame)
     rows = rows if as_json else fold_first_listings(rows)
@@ -241,7 +241,7 @@ def reprice(
 ) -> None:
     """Show what past calls would have cost on another day or with another model."""
     with opened_toolkit() as toolkit:
-        frame = toolkit.catalog.reprice(read_since(since), at, as_, until=read_since(until))
+        frame = toolkit.catalog.reprice(read_moment(since), at, as_, until=read_moment(until))
     rows = text_rows(frame)
     columns = (
         Column("model", "Called"),

@@ -6,8 +6,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from toolkit.catalog.parsing import read_moment
 from toolkit.charts.numbers import UNKNOWN, count, money
-from toolkit.cli.duration import read_since
 from toolkit.cli.output import Column, JsonFlag, new_app, notice, opened_toolkit, show_rows
 from toolkit.cli.views.model_views import text_rows
 from toolkit.pricing.spend import SpendKey
@@ -49,7 +49,7 @@ def show_spend(
     keys = [key for name in by or ["provider", "model"] for key in name.split(",")]
     with opened_toolkit() as toolkit:
         frame = toolkit.spend(
-            cast("list[SpendKey]", keys), since=read_since(since), until=read_since(until)
+            cast("list[SpendKey]", keys), since=read_moment(since), until=read_moment(until)
         )
         forecast = toolkit.forecast_spend()
     rows = text_rows(frame)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from toolkit.cli.duration import require_span
+from toolkit.catalog.parsing import require_span
 from toolkit.cli.output import Column, JsonFlag, notice, opened_toolkit, print_json, show_rows
 from toolkit.errors import InvalidInput
 

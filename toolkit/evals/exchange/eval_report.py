@@ -73,7 +73,7 @@ def order_samples(matrix: Matrix) -> list[SampleRow]:
     """Samples with errors first, then failures, differences, what a cap left out, the rest."""
     first = matrix.scorers[0] if matrix.scorers else None
     ordered: dict[str, SampleRow] = {}
-    for chosen in ("errors", "failed", "different", "skipped", "all"):
+    for chosen in ("errors", "failed", "unreadable", "different", "skipped", "all"):
         assert chosen in FILTERS
         for sample in keep_samples(matrix, chosen, first):
             ordered.setdefault(sample.sample_id, sample)

@@ -8,13 +8,15 @@ from xml.etree import ElementTree as ET
 
 from toolkit.evals.exchange.xml_text import clean_xml
 from toolkit.evals.results.matrix import AnswerCell, Judgement, read_matrix
+from toolkit.evals.scoring.score import UNREADABLE
 
 _MOST_CHARS: Final = 2_000
 
 
 def write_junit(run: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """The XML: an answer that did not pass is a failure; a failed call or scorer is an error; what
-    a cap left out is skipped.
+    """The XML: an answer that did not pass is a failure, of the type `UNREADABLE`
+    where it gave the scorer nothing to compare; a failed call or scorer is an error; what a cap
+    left out is skipped.
 
     A score without a pass mark (a similarity, a latency) is reported and never fails.
     """
@@ -44,7 +46,8 @@ def _case(cell: AnswerCell, judged: Judgement | None) -> ET.Element:
         _add_problem(case, "error", judged.error_code or "not scored", judged.explanation or "")
     elif judged is not None and judged.is_pass is False:
         message = f"{judged.score:.3g} {judged.explanation or ''}".strip()
-        _add_problem(case, "failure", judged.scorer, message, cell.output)
+        kind = UNREADABLE if judged.is_unreadable else judged.scorer
+        _add_problem(case, "failure", kind, message, cell.output)
     elif judged is not None:
         ET.SubElement(case, "system-out").text = f"score {judged.score:.6g}"
     return case

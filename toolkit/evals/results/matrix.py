@@ -12,11 +12,15 @@ from typing import Any, Literal
 
 from toolkit.evals.results.cell_values import as_value, in_order
 from toolkit.evals.results.summary import PEOPLE, Row, Side, newest_rows, scorers_of, short_names
+from toolkit.evals.scoring.score import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The score of one scorer for one answer; `score` is None where it could not be scored."""
+    """The score of one scorer for one answer; `score` is None where it could not be scored.
+
+    `is_unreadable`: the answer gave nothing to compare, or the judge no verdict.
+    """
 
     scorer: str
     score: float | None
@@ -26,12 +30,15 @@ class Judgement:
     judge_model: str | None
     judge_call_id: str | None
     judge_cost_usd: Decimal | None
+    is_unreadable: bool = False
 
     @property
     def mark(self) -> str:
         """A shape for it, so that colour is never the only sign."""
         if self.scorer == PEOPLE and self.score is None:
             return "·"  # a comment without a verdict
+        if self.is_unreadable:
+            return "?"
         if self.error_code is not None or self.score is None:
             return "!"
         if self.is_pass is None:
@@ -185,4 +192,5 @@ def _read_judgement(row: Row) -> Judgement:
         judge_model=row["judge_model"],
         judge_call_id=row["judge_call_id"],
         judge_cost_usd=row["judge_cost_usd"],
+        is_unreadable=row["error_code"] == UNREADABLE,
     )

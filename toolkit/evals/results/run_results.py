@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from toolkit.evals.results.matrix import AnswerCell, Matrix, SampleRow, read_matrix
 from toolkit.evals.results.summary import Row, Side, compare_sides, newest_rows, summarize
 
-Filter = Literal["all", "failed", "different", "errors", "skipped"]
-FILTERS: Final[tuple[Filter, ...]] = ("all", "failed", "different", "errors", "skipped")
+Filter = Literal["all", "failed", "unreadable", "different", "errors", "skipped"]
+FILTERS: Final[tuple[Filter, ...]] = get_args(Filter)
 
 
 def keep_samples(matrix: Matrix, chosen: Filter, scorer: str | None) -> list[SampleRow]:
     """Return the samples that a filter keeps.
 
-    `failed`: an answer did not pass this scorer. `different`: the columns, or the repeats within
-    one, do not agree (by score; by text without a scorer). `errors`: a call failed or a
-    scorer could not judge. `skipped`: a cap left an answer out.
+    `failed`: an answer did not pass this scorer. `unreadable`: it gave this scorer nothing to
+    compare. `different`: the columns, or the repeats within one, do not agree (by score; by text
+    without a scorer). `errors`: a call failed or a scorer could not judge. `skipped`: a cap left
+    an answer out.
     """
     return [sample for sample in matrix.samples if _is_kept(sample, chosen, scorer)]
 
@@ -61,7 +62,8 @@ def summarize_sides(rows: Iterable[Row]) -> list[dict[str, Any]]:
     facts = {side: _measure(matrix, side) for side in matrix.sides}
     entries = summarize(newest)
     if not matrix.scorers:
-        nothing = {"scorer": None, "mean": None, "low": None, "high": None, "n": 0, "flicker": None}
+        nothing = {"scorer": None, "mean": None, "low": None, "high": None, "n": 0, "flicker": None,
+                   "unreadable": 0}  # fmt: skip
         entries = [
             {"model": side[0], "variant": side[1], **nothing, "answers": 0, "unscored": 0,
              **{name: sum(cell.status == status for cell in _of_side(matrix, side))
@@ -100,6 +102,9 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 def _is_kept(sample: SampleRow, chosen: Filter, scorer: str | None) -> bool:
     if chosen == "failed":
         return any(_has_failed(cell, scorer) for cell in sample.answers)
+    if chosen == "unreadable":
+        found = (cell.find_judgement(scorer) for cell in sample.answers)
+        return any(judged is not None and judged.is_unreadable for judged in found)
     if chosen == "different":
         return _differs(sample, scorer)
     if chosen == "skipped":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 from toolkit.errors import StoreError, StoreLocked, StoreTooNew
+from toolkit.secret import hide_password
 from toolkit.settings import Settings
 from toolkit.store import migrate
 from toolkit.store.backends.address import start_extended_engine
@@ -33,8 +33,6 @@ MAINTENANCE_LOCK: Final = 7_265_002
 _RETRIES: Final = 100
 _RETRY_WAIT_MS: Final = 20
 _POLL_S: Final = (0.01, 0.2)
-_PASSWORD: Final = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
-_ANY_PASSWORD: Final = re.compile(r"(//[^:/@\s]*:)[^@\s]*@")
 _AWAY_WORDS: Final = (
     *("Connection refused", "Connection reset", "could not connect", "server closed"),
     *("terminating connection", "the database system is", "no connection to the server"),
@@ -284,11 +282,6 @@ def _lock_down(engine: duckdb.DuckDBPyConnection) -> None:
     engine.execute("SET memory_limit = '1GB'")
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
-
-
-def hide_password(text: str) -> str:
-    """The text without the passwords of connection strings."""
-    return _ANY_PASSWORD.sub(r"\1***@", _PASSWORD.sub(r"\1***", text))
 
 
 def _quoted(text: str) -> str:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid_utils import uuid7
 
 from toolkit.errors import StoreCorrupt, StoreError
+from toolkit.secret import hide_password
 from toolkit.settings import Settings
 from toolkit.store.backends.address import QuackAddress, find_token
-from toolkit.store.backends.lake import WRITE_LOCK, Lake, hide_password
+from toolkit.store.backends.lake import WRITE_LOCK, Lake
 from toolkit.store.backends.quack_client import QuackClient, write_literal
 from toolkit.store.database import Database
 from toolkit.store.ingest import PREFIX, move_loaded

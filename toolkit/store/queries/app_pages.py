@@ -177,6 +177,15 @@ def demo_call() -> Query:
     return Query("SELECT 1 AS found FROM calls WHERE source = 'demo' LIMIT 1")
 
 
+def demo_by_model() -> Query:
+    """Calls, tokens and cost of the demo history by model."""
+    return Query(
+        "SELECT model, count(*) AS calls, sum(input_tokens) AS input_tokens,\n"
+        "  sum(output_tokens) AS output_tokens, sum(cost_usd) AS cost_usd\n"
+        "FROM calls WHERE source = 'demo' GROUP BY model ORDER BY calls DESC, model"
+    )
+
+
 def find_models(text: str) -> Query:
     """Models whose name holds the text; those that are switched on first."""
     return Query(

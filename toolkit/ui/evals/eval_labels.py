@@ -109,6 +109,10 @@ def _judged(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     score = cell_score(cell, scorer)
     lost = f", {failed} failed" if failed else ""
     lost += f", {skipped} skipped" if skipped else ""
+    unreadable = sum(j.is_unreadable for j in judged)
+    if len(cell) == 1 and unreadable:
+        return "? unreadable"
+    lost += f", {unreadable} unreadable" if unreadable else ""
     if score is None:
         return ("! not scored" if judged else "") + lost
     if len(cell) == 1:

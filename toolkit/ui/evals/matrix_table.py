@@ -18,8 +18,9 @@ from toolkit.ui.evals.eval_labels import say_cell
 
 MOST_LINES: Final = 1_000
 _HELP: Final = (
-    "failed: an answer did not pass. different: columns or repeats disagree. errors: a call "
-    "failed or a scorer could not judge. skipped: not run because the cap was reached."
+    "failed: an answer did not pass. unreadable: it gave the scorer nothing to compare. "
+    "different: columns or repeats disagree. errors: a call failed or a scorer could not judge. "
+    "skipped: not run because the cap was reached."
 )
 
 

@@ -95,6 +95,7 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
         {
             "model and variant": [str(entry["name"]) for entry in entries],
             "score [95 %]": [say_score(entry) for entry in entries],
+            "unreadable": [count(entry["unreadable"]) for entry in entries],
             "not scored": [count(entry["unscored"]) for entry in entries],
             "failed": [count(entry["failed"]) for entry in entries],
             "left out": [count(entry["skipped"]) for entry in entries],
@@ -113,9 +114,11 @@ def _draw_table(entries: Sequence[Mapping[str, Any]]) -> None:
         alt="Scores by model and variant",
     )
     st.caption(
-        "n counts samples; repeats of a sample are averaged first. Failed calls and samples "
-        "skipped by the cap have no score and do not count as wrong. Latency and cost cover the "
-        "answers made in this run; “timed” is the number of answers behind the percentiles."
+        "n counts samples; repeats of a sample are averaged first. Unreadable answers gave the "
+        "scorer nothing to compare: they score 0 and are counted apart from wrong ones. Failed "
+        "calls and samples skipped by the cap have no score and do not count as wrong. Latency and "
+        "cost cover the answers made in this run; “timed” is the number of answers behind the "
+        "percentiles."
     )
 
 

@@ -16,6 +16,7 @@ from toolkit.health.view import blank_days, rank, read_picture
 from toolkit.store.queries import app_pages
 from toolkit.store.queries import health as health_queries
 from toolkit.toolkit import Toolkit
+from toolkit.ui.components.demo_history import draw_demo_latency
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import UNKNOWN, ago, at, count, exactly, span_of
 from toolkit.ui.components.health_marks import forget_troubles
@@ -183,8 +184,10 @@ def draw_health(toolkit: Toolkit) -> None:
         empty("No provider is in use yet. Providers that are set up are monitored here.")
         if st.button("Add provider", type="primary", icon=":material/add:"):
             st.switch_page("providers.py", query_params={"add": "yes"})
+        draw_demo_latency(toolkit)
         return
     _draw_rows(toolkit, rows, picture.strips, now)
+    draw_demo_latency(toolkit)
     _look_again(toolkit)
 
 

@@ -90,7 +90,7 @@ def draw_first_start(toolkit: Toolkit, *, has_demo: bool = False) -> None:
     if has_demo:
         st.page_link(
             "calls.py",
-            label="A demo history is on the page Calls, with its charts",
+            label="Charts of the demo history are on the pages Calls, Health, Models and Spend",
             icon=":material/bar_chart:",
         )
 

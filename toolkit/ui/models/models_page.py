@@ -17,6 +17,7 @@ from toolkit.errors import ToolkitError
 from toolkit.store.queries.app_pages import PRICES_AND_CONTEXT
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.chart_block import draw_chart
+from toolkit.ui.components.demo_history import draw_demo_speed
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import UNKNOWN, ago, at, count, duration, price, rate
 from toolkit.ui.components.page_head import empty, page_head
@@ -134,8 +135,10 @@ def draw_page(toolkit: Toolkit) -> None:
         draw_refresh(toolkit)
     if not len(models):
         _draw_empty(toolkit)
+        draw_demo_speed(toolkit)
         return
     _draw_body(toolkit)
+    draw_demo_speed(toolkit)
 
 
 def _draw_empty(toolkit: Toolkit) -> None:

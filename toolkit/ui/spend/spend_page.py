@@ -17,6 +17,7 @@ from toolkit.store.queries import app_pages as queries
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components import pictures
 from toolkit.ui.components.chart_block import draw_bare, draw_sources
+from toolkit.ui.components.demo_history import draw_demo_spend
 from toolkit.ui.components.format import at, count, money
 from toolkit.ui.components.page_head import empty, page_head, section
 from toolkit.ui.components.table import Column, draw_table
@@ -98,6 +99,7 @@ def draw_spend(toolkit: Toolkit) -> None:
     if not total["calls"]:
         empty("No calls in this time range. Costs appear here by day and model.")
         st.page_link("compare.py", label="Compare two models", icon=":material/view_column_2:")
+        draw_demo_spend(toolkit)
         return
     _draw_tiles(toolkit, total, now)
     left, right = st.columns((60, 40), gap="medium")
