@@ -331,8 +331,9 @@ def _listing(kind: str) -> str:
 
 
 def _identity(kind: str) -> str:
-    from toolkit.calls.adapters.identities import CLOUDS, can_sign
+    from toolkit.calls.adapters.identities import CLOUDS
     from toolkit.calls.adapters.key_exchange import write_exchange
+    from toolkit.calls.adapters.request_signing import can_sign
 
     if kind == "sap" or write_exchange(kind, "key") is not None:
         return "key, exchanged for a token"

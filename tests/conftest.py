@@ -75,6 +75,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _MAIN = sys.modules["__main__"]
 _KEY_VARIABLES = ("_API_KEY", "_BASE_URL", "_KEY", "_TOKEN")
+_NO_MACHINE_IDENTITY = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AZURE_TOKEN_CREDENTIALS": "dev",
+    "NO_GCE_CHECK": "true",
+}
 _LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")
 
 
@@ -105,6 +110,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in list(os.environ):
         if name.startswith(("TOOLKIT_", "OTEL_")) or name.endswith(_KEY_VARIABLES):
             monkeypatch.delenv(name)
+    for name, value in _NO_MACHINE_IDENTITY.items():  # a machine of CI may have one
+        monkeypatch.setenv(name, value)
     folder = tmp_path / "home"
     monkeypatch.setenv("TOOLKIT_HOME", str(folder))
     monkeypatch.chdir(tmp_path)

@@ -19,8 +19,8 @@ from tests.calls.test_identities import (
     vertex,
 )
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.adapters import identities, token_renewal
-from toolkit.errors import ConnectionFailed, KeyRequired
+from toolkit.calls.adapters import cloud_credentials, identities, request_signing, token_renewal
+from toolkit.errors import ConnectionFailed, KeyRequired, ServerError
 
 __all__ = ["no_identities"]
 
@@ -41,6 +41,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(identities, "time", clock)
+    monkeypatch.setattr(request_signing, "time", clock)
     monkeypatch.setattr(token_renewal, "time", clock)
     return clock
 
@@ -217,14 +218,14 @@ def test_after_a_failed_renewal_the_old_token_is_used_until_it_ends(
         await azure.complete()
         assert (asked, len(service.requests)) == (2, 3), "not tried again at each call"
         clock.ahead_s = LIFE_S + 1
-        with pytest.raises(KeyRequired) as failed:
+        with pytest.raises(ServerError) as failed:
             await azure.complete()
         return failed.value
 
     error = asyncio.run(ask())
     assert tokens_sent(server) == ["first"] * 7
     assert "no access token for mock: the token service answered 503" in str(error)
-    assert "Check the credentials" in error.hint
+    assert "overloaded or down" in error.hint
     assert len([r for r in caplog.records if "was not renewed" in r.message]) == 2
     assert "t" * 30 not in caplog.text
 
@@ -240,18 +241,18 @@ def test_callers_that_share_a_failure_get_errors_of_their_own(azure, service, se
         return await asyncio.gather(*(azure.complete() for _ in range(4)), return_exceptions=True)
 
     errors = asyncio.run(ask())
-    assert [type(error) for error in errors] == [KeyRequired] * 4
+    assert [type(error) for error in errors] == [ServerError] * 4
     assert len({id(error) for error in errors}) == 4
     assert len(service.requests) == 1 and server.requests == []
-    assert [call.error_code for call in azure.calls] == ["API_KEY_REQUIRED"] * 4
+    assert [call.error_code for call in azure.calls] == ["SERVER_ERROR"] * 4
 
 
 def test_a_cancelled_caller_does_not_take_the_renewal_from_the_others(
     monkeypatch, azure, service, server
 ):
     give(service, "first")
-    gate, find = threading.Event(), identities._FINDERS["azure"]
-    monkeypatch.setitem(identities._FINDERS, "azure", lambda: gate.wait(60) and find())
+    gate, find = threading.Event(), cloud_credentials._FINDERS["azure"]
+    monkeypatch.setitem(cloud_credentials._FINDERS, "azure", lambda: gate.wait(60) and find())
 
     async def ask():
         began, other = (asyncio.create_task(azure.complete()) for _ in range(2))

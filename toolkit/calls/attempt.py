@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
 from toolkit.calls.adapters.differences import may_drop
-from toolkit.calls.adapters.identities import Identities, RequestSigner
+from toolkit.calls.adapters.identities import Identities
 from toolkit.calls.adapters.request import UnsupportedParams
+from toolkit.calls.adapters.request_signing import RequestSigner
 from toolkit.calls.attempt_spec import AttemptEnd, AttemptSpec
 from toolkit.calls.parsers import error_classes
 from toolkit.calls.parsers.embedding_vectors import EmbeddingsParser

@@ -23,7 +23,6 @@ _ENVIRONMENT: Final = {
     "LITELLM_MODE": "PRODUCTION",  # otherwise any .env nearby is loaded into the environment
     "LITELLM_RUST": "0",  # Rust sockets would bypass the transport and the cassettes
     "HF_HUB_OFFLINE": "1",
-    "AWS_EC2_METADATA_DISABLED": "true",
 }
 
 
