@@ -333,13 +333,13 @@ def _listing(kind: str) -> str:
 def _identity(kind: str) -> str:
     from toolkit.calls.adapters.identities import CLOUDS
     from toolkit.calls.adapters.key_exchange import write_exchange
-    from toolkit.calls.adapters.request_signing import can_sign
+    from toolkit.calls.adapters.request_signing import SIGNED_TYPES
 
     if kind == "sap" or write_exchange(kind, "key") is not None:
         return "key, exchanged for a token"
     if cloud := CLOUDS.get(kind):
         return f"key or {cloud.capitalize()} identity"
-    if can_sign(kind):
+    if kind in SIGNED_TYPES:
         return "key or Oracle signature" if kind == "oci" else "key or AWS signature"
     return "key"
 

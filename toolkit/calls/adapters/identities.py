@@ -32,7 +32,7 @@ from toolkit.calls.adapters.cloud_credentials import (
     read_object,
 )
 from toolkit.calls.adapters.key_exchange import TokenRequest, write_exchange
-from toolkit.calls.adapters.request_signing import RequestSigner, can_sign, find_signer
+from toolkit.calls.adapters.request_signing import SIGNED_TYPES, RequestSigner, find_signer
 from toolkit.calls.adapters.token_renewal import Token, TokenRenewals, leeway_of
 from toolkit.calls.http_client import open_http
 from toolkit.calls.policy.retry import read_retry_after
@@ -103,7 +103,7 @@ class Identities:
 
     async def find_signer(self, provider: Provider) -> RequestSigner | None:
         """What signs a provider's requests, or None where it has no such identity."""
-        if not can_sign(provider.type):
+        if provider.type not in SIGNED_TYPES:
             return None
         signer = self._signers.get(_signer_name(provider))
         return signer or await asyncio.to_thread(self._find_signer_once, provider)

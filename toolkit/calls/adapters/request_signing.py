@@ -36,6 +36,8 @@ _AWS_SERVICES: Final[Mapping[str, str]] = {
     "sagemaker_chat": "sagemaker",
     "sagemaker_nova": "sagemaker",
 }
+SIGNED_TYPES: Final = frozenset((*_AWS_SERVICES, "oci"))
+"""Provider types whose requests may be signed in place of a key."""
 _SIGNED_BY_ORACLE: Final = (
     *("date", "(request-target)", "host"),
     *("content-length", "content-type", "x-content-sha256"),
@@ -47,11 +49,6 @@ class RequestSigner(Protocol):
 
     def sign(self, request: HttpRequest) -> HttpRequest:
         """The request with its signature headers."""
-
-
-def can_sign(provider_type: str) -> bool:
-    """Return whether requests of a provider type may be signed in place of a key."""
-    return provider_type in _AWS_SERVICES or provider_type == "oci"
 
 
 def find_signer(provider: Provider) -> RequestSigner | None:
