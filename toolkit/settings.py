@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
@@ -247,7 +248,7 @@ def _shown(value: object) -> str:
 
 
 _MAX_DOTENV_BYTES: Final = 1024 * 1024
-_dotenv_cache: dict[Path, tuple[tuple[int, int], dict[str, str]]] = {}
+_dotenv_cache: dict[str, tuple[tuple[int, int], dict[str, str]]] = {}
 
 
 def read_dotenv(folder: Path | None = None) -> Mapping[str, str]:
@@ -256,15 +257,16 @@ def read_dotenv(folder: Path | None = None) -> Mapping[str, str]:
     They are never exported into the environment. Values are used literally; variables in them
     are not expanded.
     """
-    path = (folder or Path.cwd()) / ".env"
+    # Read at every call, so without the cost of a Path object: a text, and one look at the file.
     try:
-        status = path.stat()
-        if not path.is_file() or status.st_size > _MAX_DOTENV_BYTES:
+        path = os.path.join(folder or os.getcwd(), ".env")
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_DOTENV_BYTES:
             return {}
         stamp = (status.st_mtime_ns, status.st_size)
         known = _dotenv_cache.get(path)
         if known is None or known[0] != stamp:
-            _dotenv_cache[path] = known = (stamp, _parse_dotenv(path))
+            _dotenv_cache[path] = known = (stamp, _parse_dotenv(Path(path)))
     except OSError:
         return {}
     return known[1]

@@ -20,6 +20,7 @@ from toolkit import __version__
 from toolkit.api import APP_PREFIXES
 from toolkit.api.access import require_scope
 from toolkit.api.bearer_tokens import BearerToken, BearerTokens
+from toolkit.api.direct_routes import DirectRoutes, find_endpoints
 from toolkit.api.formats.chat_format import ChatBody, ChatFormat
 from toolkit.api.formats.error_format import error_body, error_format, respond
 from toolkit.api.formats.model_request import ModelRequest
@@ -146,9 +147,11 @@ def build_api(
         docs_url=None,
         redoc_url=None,
     )
+    parsers, gateway = build_parsers(calls), build_gateway(calls)
     api.include_router(build_management(toolkit), prefix="/api")
-    api.include_router(build_parsers(calls))  # first: one may replace an endpoint of ours
-    api.include_router(build_gateway(calls))
+    api.include_router(parsers)  # first: one may replace an endpoint of ours
+    api.include_router(gateway)
+    api.state.endpoints = find_endpoints(gateway, parsers)
     api.include_router(
         build_metrics(
             metrics,
@@ -214,7 +217,7 @@ def _guarded(
 ) -> Guard:
     without_token = {"/metrics"} if toolkit.settings.metrics_open else set()
     return Guard(
-        _ContinuedTrace(api, toolkit.tracing),
+        _ContinuedTrace(DirectRoutes(api, api.state.endpoints), toolkit.tracing),
         tokens=BearerTokens(toolkit.settings.token_path),
         limits=Limits(),
         hosts={"localhost", "127.0.0.1", "::1", *hosts},
