@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -100,8 +100,16 @@ def provider(**answer: Any) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def gateway(upstream: str, *, concurrency: int = 512) -> Iterator[Door]:
-    """`toolkit serve` with that provider, and a token that may ask so many things at once."""
+def gateway(
+    upstream: str, *, concurrency: int = 512, others: Mapping[str, str] | None = None
+) -> Iterator[Door]:
+    """`toolkit serve` with that provider, and a token that may ask so many things at once.
+
+    Args:
+        upstream: base URL of the provider `mock`.
+        concurrency: how many requests the token may have open.
+        others: base URLs of more providers, by name.
+    """
     from toolkit.api.bearer_tokens import BearerTokens
     from toolkit.settings import Settings
     from toolkit.toolkit import Toolkit
@@ -113,9 +121,10 @@ def gateway(upstream: str, *, concurrency: int = 512) -> Iterator[Door]:
         token = tokens.create(
             "load", requests_per_minute=10_000_000, concurrency=concurrency
         ).reveal()
-        toolkit.providers.registry.add(
-            "mock", base_url=upstream, is_local=True, needs_key=False, auto_sync=False
-        )
+        for name, url in {"mock": upstream, **(others or {})}.items():
+            toolkit.providers.registry.add(
+                name, base_url=url, is_local=True, needs_key=False, auto_sync=False
+            )
         toolkit.close()
         environment = {**os.environ, "TOOLKIT_HOME": home, "TOOLKIT_HEALTH_INTERVAL_S": "0"}
         command = [sys.executable, "-m", "toolkit", "serve", "--port", "0"]

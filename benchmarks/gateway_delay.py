@@ -12,6 +12,8 @@ import asyncio
 import json
 import re
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +31,7 @@ from benchmarks.light_client import LightClient
 
 _STAMP: Final = re.compile(rb'"content": ?"(\d{6,}) "')
 _SIZE: Final = 10_000_000
+_SPAWN_S: Final = 3.0  # in which the hostile clients' process starts and begins
 
 
 async def read_delays(door: Door, delays: list[float]) -> None:
@@ -78,10 +81,10 @@ def run_chunks(rounds: int, at_once: int) -> dict[str, Any]:
 def hostile_bodies() -> list[bytes]:
     """Bodies of 10 MB that cost a careless server seconds: escapes, depth, values, long texts."""
     escapes = b'{"a":"' + b'\\"' * (_SIZE // 2)
-    deep = b'{"model":"mock/m","messages":' + b"[" * (_SIZE - 40)
-    many = b'{"model":"mock/m","messages":[' + b"{}," * (_SIZE // 3 - 20) + b"{}]}"
+    deep = b'{"model":"hostile/m","messages":' + b"[" * (_SIZE - 40)
+    many = b'{"model":"hostile/m","messages":[' + b"{}," * (_SIZE // 3 - 20) + b"{}]}"
     text = json.dumps(
-        {"model": "mock/m", "messages": [{"role": "user", "content": "a b" * (_SIZE // 3 - 60)}]}
+        {"model": "hostile/m", "messages": [{"role": "user", "content": "a b" * (_SIZE // 3 - 60)}]}
     )
     return [escapes, deep, many, text.encode()]
 
@@ -106,17 +109,32 @@ async def send_hostile(
             statuses[name] = statuses.get(name, 0) + 1
 
 
+def send_from_process(door: Door, seconds: float, at_once: int) -> dict[str, int]:
+    """Hostile clients in a process of their own: what they cost is not the gateway's."""
+    statuses: dict[str, int] = {}
+    bodies = hostile_bodies()
+
+    async def send() -> None:
+        await asyncio.gather(
+            *(send_hostile(door, bodies, seconds, statuses) for _ in range(at_once))
+        )
+
+    asyncio.run(send())
+    return statuses
+
+
 async def measure_hostile(door: Door, rate: float, seconds: float, at_once: int) -> dict[str, Any]:
     """Plain requests alone, and beside clients that send hostile bodies."""
     await at_rate(door, 5, 2, Tally())
     alone, beside = Tally(), Tally()
-    statuses: dict[str, int] = {}
-    bodies = hostile_bodies()  # made before, for it takes the time of this process
     await at_rate(door, rate, seconds, alone)
-    await asyncio.gather(
-        at_rate(door, rate, seconds, beside),
-        *(send_hostile(door, bodies, seconds, statuses) for _ in range(at_once)),
-    )
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        sending = asyncio.get_running_loop().run_in_executor(
+            pool, send_from_process, door, seconds + _SPAWN_S, at_once
+        )
+        await asyncio.sleep(_SPAWN_S)
+        await at_rate(door, rate, seconds, beside)
+        statuses = await sending
     return {
         "plain_per_s": rate,
         "hostile_at_once": at_once,
@@ -127,8 +145,12 @@ async def measure_hostile(door: Door, rate: float, seconds: float, at_once: int)
 
 
 def run_hostile(rate: float, seconds: float, at_once: int) -> dict[str, Any]:
-    """What bodies of 10 MB do to the other clients."""
-    with provider(**ANSWER) as upstream, gateway(upstream) as door:
+    """What bodies of 10 MB do to the other clients, whose provider is another one."""
+    with (
+        provider(**ANSWER) as upstream,
+        provider(**ANSWER) as other,
+        gateway(upstream, others={"hostile": other}) as door,
+    ):
         return asyncio.run(measure_hostile(door, rate, seconds, at_once))
 
 

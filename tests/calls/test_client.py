@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 from typing import Any
 
@@ -308,6 +309,38 @@ def test_a_row_that_cannot_be_written_does_not_destroy_the_answer(server: MockPr
     reply = asyncio.run(asked.complete())
     assert reply.text and any("disk is full" in note for note in reply.notes)
     assert asked.client.ledger.lost == 1
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_large_row_is_written_beside_the_event_loop(server: MockProvider, leaves: bool) -> None:
+    """The loop goes on meanwhile; a caller that leaves does not take the row with it."""
+    begun, go_on = threading.Event(), threading.Event()
+    calls: list[Call] = []
+
+    def write(call: Call) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        calls.append(call)
+
+    asked = Asking(make_provider(server.base_url), record=write)
+
+    async def scenario() -> None:
+        calling = asyncio.create_task(asked.complete("word " * 100_000))
+        await asyncio.to_thread(begun.wait, 60)
+        assert not calls and not calling.done()
+        if leaves:
+            calling.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        if leaves:
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+        else:
+            reply = await calling
+            assert reply.attempts == tuple(calls)
+
+    asyncio.run(scenario())
+    assert [call.status for call in calls] == ["ok"]
 
 
 def test_a_provider_that_hangs_does_not_hold_up_another(server: MockProvider) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from toolkit.calls.adapters import RequestNotBuilt
+from toolkit.calls.adapters.request import encode_body
 from toolkit.calls.chat_request import build_embedding_request, build_request, check_options
 from toolkit.calls.options import MODEL_PARAMETERS, TOOLKIT_OPTIONS
 from toolkit.errors import InvalidInput
@@ -148,3 +151,14 @@ _JSON = st.recursive(
 @given(_JSON)
 def test_whatever_is_json_passes_unchanged(value: Any):
     assert build_request("a/b", "Hi", {"extra_field": value}).params["extra_field"] == value
+
+
+@given(_JSON)
+def test_a_body_is_written_as_the_json_that_it_is(value: Any):
+    assert json.loads(encode_body({"field": value})) == {"field": value}
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, "\ud800", object(), {1, 2}])
+def test_what_has_no_form_in_json_is_not_written_as_something_else(value: Any):
+    with pytest.raises(RequestNotBuilt):
+        encode_body({"field": [None, value]})

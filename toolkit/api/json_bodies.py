@@ -19,6 +19,8 @@ MAX_VALUES: Final = 300_000
 # 10 MB takes some hundredths of a second and no step keeps other threads waiting. (A loop over
 # single marks took a second of such a body, during which every other request waited in turns.)
 _WINDOW: Final = 64 * 1024
+# A parser would find it too, but in one step that keeps every other thread waiting.
+_NOT_CLOSED: Final = "a string, an object or an array is not closed"
 _NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
@@ -27,7 +29,7 @@ class BodyRefused(ValueError):
 
 
 def check_bounds(body: bytes) -> None:
-    """Refuse a body that is nested too deeply or holds too many values.
+    """Refuse a body that is nested too deeply, holds too many values, or is large and cut off.
 
     Raises:
         BodyRefused: it does.
@@ -40,6 +42,8 @@ def check_bounds(body: bytes) -> None:
         depth, deepest = _measure_depth(text, depth)
         if deepest > MAX_DEPTH:
             raise BodyRefused(f"the JSON is nested deeper than {MAX_DEPTH}")
+    if depth and len(body) > LARGE_BYTES:
+        raise BodyRefused(f"the body is not valid JSON: {_NOT_CLOSED}")
 
 
 def _measure_depth(text: bytes, depth: int) -> tuple[int, int]:
@@ -73,3 +77,5 @@ def _without_strings(body: bytes) -> Iterator[bytes]:
         parts = window.split(b'"')
         yield b" ".join(parts[is_inside::2])
         is_inside ^= len(parts) % 2 == 0
+    if is_inside and size > LARGE_BYTES:
+        raise BodyRefused(f"the body is not valid JSON: {_NOT_CLOSED}")

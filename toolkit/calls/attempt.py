@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from toolkit.calls.adapters import HttpRequest, OutgoingRequest, RequestNotBuilt, write_request
 from toolkit.calls.adapters.differences import may_drop
@@ -50,6 +50,11 @@ from toolkit.settings import Settings
 if TYPE_CHECKING:
     from toolkit.calls.transport.connections import Sessions
     from toolkit.keys.service import ResolvedKey
+
+
+_LARGE_BYTES: Final = 256 * 1024
+"""Size of request and answer together from which the row is written in a thread."""
+_SLOW_S: Final = 10.0  # until a large row is ingested and gone from the journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +113,7 @@ class Attempt:
         with self._closing():
             await self._send()
             self._read_whole()
-            return self._succeed()
+            return await self._succeed()
 
     async def open(self) -> Attempt:
         """Send the request and wait for the first piece of the stream, kept for `deltas`.
@@ -150,7 +155,7 @@ class Attempt:
                 self.record.closed_ns = time.monotonic_ns()
             assert self.record.stream_body is not None
             await self.record.stream_body.drain()
-            self.reply = self._succeed()
+            self.reply = await self._succeed()
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
@@ -275,13 +280,36 @@ class Attempt:
         if error := error_classes.reading_error(self.reading, self.record, self._context()):
             raise error
 
-    def _succeed(self) -> Reply:
-        reply = self._tools.ledger.reply(self._result("ok"))
+    async def _succeed(self) -> Reply:
+        """Write the row and return the reply."""
+        result, ledger = self._result("ok"), self._tools.ledger
+        is_large = self._size_bytes() >= _LARGE_BYTES
+        if not is_large and time.monotonic() >= ledger.slow_until:
+            reply = ledger.reply(result)
+            self._settle(reply)
+            return reply
+        # Writing a row of 10 MB takes a tenth of a second, and those after it wait until SQLite has
+        # moved it from its log to its file: the event loop would serve nobody meanwhile. A
+        # cancellation does not stop the thread; the row and the limits are settled all the same.
+        if is_large:
+            ledger.slow_until = time.monotonic() + _SLOW_S
+        writing = asyncio.ensure_future(asyncio.to_thread(ledger.reply, result))
+        writing.add_done_callback(self._note_written)
+        return await asyncio.shield(writing)
+
+    def _note_written(self, writing: asyncio.Future[Reply]) -> None:
+        if not writing.cancelled() and writing.exception() is None:
+            self._settle(writing.result())
+
+    def _settle(self, reply: Reply) -> None:
         self.call = reply.attempts[-1]
         self.this.settle(
             AttemptEnd(status="ok", total_tokens=reply.usage.total_tokens, call=self.call)
         )
-        return reply
+
+    def _size_bytes(self) -> int:
+        sent = len(self.written.body) if self.written is not None else 0
+        return sent + len(self.record.body or b"") + sum(map(len, self.reading.text))
 
     def _fail(self, error: CallError | WireFailure | AnswerRefused) -> NoReturn:
         """Write the row and raise the error, without the chain of what caused it."""

@@ -120,6 +120,7 @@ class CallRecorder:
 
     Attributes:
         lost: how many rows could not be written.
+        slow_until: moment (`time.monotonic()`) until which a large row may hold others up.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class CallRecorder:
         self._seq = itertools.count(1)
         self._warmed: set[tuple[str, str]] = set()
         self.lost: int = 0
+        self.slow_until: float = 0.0
 
     def reply(self, result: AttemptResult) -> Reply:
         """Write the row of a success and return the reply."""

