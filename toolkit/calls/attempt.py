@@ -282,8 +282,8 @@ class Attempt:
 
     async def _succeed(self) -> Reply:
         """Write the row and return the reply."""
-        result, ledger = self._result("ok"), self._tools.ledger
         is_large = self._size_bytes() >= _LARGE_BYTES
+        result, ledger = self._result("ok"), self._tools.ledger
         if not is_large and time.monotonic() >= ledger.slow_until:
             reply = ledger.reply(result)
             self._settle(reply)
