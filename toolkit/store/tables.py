@@ -219,12 +219,13 @@ def encode_row(table: Table, row: Mapping[str, Any]) -> str:
     _check_columns(table, row)
     text = _encode(table, row)
     matcher = current_matcher()
-    redacted = {
-        name: redact_shapes(value)
-        for name, value in row.items()
-        if name not in _BODIES and isinstance(value, str)
-    }
-    if not matcher.spans(text.encode()) and all(row[n] == v for n, v in redacted.items()):
+    redacted: dict[str, str] = {}
+    for name, value in row.items():
+        if isinstance(value, str) and name not in _BODIES:
+            without = redact_shapes(value)
+            if without != value:
+                redacted[name] = without
+    if not redacted and not matcher.spans(text.encode()):
         return text
     clean = {name: matcher.redact_value(value) for name, value in {**row, **redacted}.items()}
     if "flags" in _COLUMNS[table.name] and any(row[name] != v for name, v in clean.items()):
