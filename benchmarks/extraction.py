@@ -9,7 +9,9 @@ the share that pass among those that should.
 
 `labelled_answers.jsonl` grew beside the extractor and its tests. The answers of
 `labelled_answers_unseen.jsonl` were written and labelled without sight of the extractor, so that
-its first reading of them is independent; `unseen_first_reading.json` keeps those figures.
+its first reading of them is independent; `unseen_first_reading.json` keeps those figures. The
+labels of `labelled_answers_third.jsonl`, further kinds of answers, were fixed before its first
+reading, which `third_first_reading.json` keeps.
 
 With `--tools`, a folder with `inspect` and `lmeval` (virtual environments with `inspect_ai` and
 `lm_eval`) and `promptfoo` (an npm folder), the scorers of those tools read the same answers; a tool

@@ -11,11 +11,12 @@ import pytest
 from benchmarks.extraction import SET, measure, ours, read_set
 
 UNSEEN = SET.with_name("labelled_answers_unseen.jsonl")
+THIRD = SET.with_name("labelled_answers_third.jsonl")
 # What the extractor is known to miss: a digit within a proper name, and a hyphen for a space.
 MISSED = {"In 1969, 2 astronauts walked on the Moon during Apollo 11.", "New-York"}
 
 
-@pytest.mark.parametrize("path", [SET, UNSEEN], ids=["grown", "unseen"])
+@pytest.mark.parametrize("path", [SET, UNSEEN, THIRD], ids=["grown", "unseen", "third"])
 def test_no_labelled_answer_is_read_otherwise_than_a_reader_would(path: Path):
     readers = ours()
     wrong = [

@@ -74,6 +74,32 @@ def extract_json(text: str, *, decision: Callable[[Any], object] | None = None) 
     return last.value
 
 
+_LOOSE: Final = regex.compile(
+    r"""(?P<string>"(?:[^"\\\n]|\\.)*+")|'(?P<single>(?:[^'"\\\n]|\\.)*+)'(?=\s*[:,}\]])"""
+    r"|(?P<comment>//[^\n]*|/\*.{0,2000}?\*/)|(?<=[:,\[]\s*)(?P<word>True|False|None)\b",
+    regex.DOTALL,
+)
+_TRAILING: Final = regex.compile(r'("(?:[^"\\\n]|\\.)*+")|,(?=\s*[}\]])')
+_PYTHON: Final = {"True": "true", "False": "false", "None": "null"}
+
+
+def repair_json(text: str) -> str:
+    """The text with what judges write into JSON put right: comments, trailing commas, single
+    quotes, Python's words. What a program would have to parse is never repaired.
+    """
+
+    def right(match: regex.Match[str]) -> str:
+        if match["string"]:
+            return match[0]
+        if match["single"] is not None:
+            content = match["single"].replace("\\'", "'")
+            return f'"{content}"'
+        return _PYTHON[match["word"]] if match["word"] else " "
+
+    loose = _LOOSE.sub(right, text)
+    return _TRAILING.sub(lambda match: match[1] or "", loose)
+
+
 def _contradict(
     text: str, earlier: _Found, last: _Found, decision: Callable[[Any], object]
 ) -> bool:

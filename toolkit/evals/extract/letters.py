@@ -16,12 +16,15 @@ import regex
 from toolkit.evals.extract.normalization import (
     drop_reasoning,
     find_boxed,
+    find_tagged,
     normalize_unicode,
     strip_markup,
 )
 
 # Cyrillic and Greek capitals that look like Latin ones, as models mix them up.
 _LOOKALIKES: Final = str.maketrans("АВСЕНКМОРТХΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABCEHKMOPTXABEZHIKMNOPTYX")
+# Options as Korean, Japanese and Chinese exams number them.
+_CIRCLED: Final = str.maketrans("①②③④⑤⑥⑦⑧⑨⑩", "ABCDEFGHIJ")
 _MARKERS: Final = (
     # English; then German, French, Spanish, Portuguese, Italian, Dutch, Polish, Nordic, Turkish,
     # Vietnamese, Indonesian, Russian, Ukrainian, Czech, Greek, Arabic, Hindi; Chinese, Japanese,
@@ -37,7 +40,8 @@ _MARKERS: Final = (
 _VERBS: Final = (
     r"\b(?:I(?:'d| would| will|'ll)?\s+(?:say|go\s+(?:with|for)|choose|pick|select|opt\s+for|"
     r"answer|vote\s+for|guess|lean(?:\s+(?:towards?|to))?|prefer)|leaning\s+(?:towards?|to)|(?:choose|select|choosing|selecting|pick|chose|selected|picked)|"
-    r"(?:I'm|I am)\s+going\s+(?:with|for)|(?:it|this|that)(?:'s| is| must be| should be| would be)|"
+    r"(?:I'm|I am)\s+going\s+(?:with|for)|(?:it|this|that)(?:'s| is| must be| should be| would be"
+    r"| has to be| ought to be)|"
     r"(?:leaves|leaving|left\s+with)(?:\s+(?:us|me|you))?(?:\s+with)?(?:\s+(?:only|just))?|"
     r"by\s+(?:the\s+process\s+of\s+|process\s+of\s+)?elimination[:,]?|"
     r"must be|(?:so|thus|hence|therefore|definitely|probably|clearly|definitively|finally)[:,]?|"
@@ -52,7 +56,7 @@ _FILLER: Final = (
     r"should|must|will|the|correct|right|best|final|most|likely|appropriate|accurate|therefore|"
     r"thus|clearly|definitely|indeed|letter|option|choice|answer|to|this|question|that|for|given|"
     r"by|here|below|above|among|these|ist|lautet|die|richtige|Buchstabe|Antwort|est|la|l'|bonne|"
-    r"correcte|réponse|lettre|es|correcta|opción|letra|correta|alternativa|corretta|lettera|het|"
+    r"correcte|réponse|lettre|letra|certa|certo|es|correcta|opción|letra|correta|alternativa|corretta|lettera|het|"
     r"juiste|jest|là|adalah|doğru|şıkkı|är|er|on|je|η|είναι|σωστή|đúng|הנכונה|היא|הוא|правильный|"
     r"верный|это|является|donc|alors|also|richtig|вариант|هي|هو|الصحيحة|सही|है|correcto|correto|giusta|esatta)|é|a(?=\s)|è)\b(?!\s*$)"
     r"|(?:应该|應該|应当|应|はい|为|為|是|は|が|은|는|项|項))"
@@ -78,10 +82,10 @@ _LETTER_LIST: Final = regex.compile(
     r"[)\]]?\s*(?:[,;.]|$|\b(?:and|or|are|were|can|could|do|seem)\b)"
 )
 _JUDGED: Final = regex.compile(
-    r"(?<![\w'])[(\[]?(?P<letter>\p{Lu})[)\]]?(?:\s*[:?.=–—-]+|\s)\s*(?:is\s+)?"
+    r"(?<![\w'])[(\[]?(?P<letter>\p{Lu})[)\]]?[^\S\n]*(?:[:?.=|–—-]+|[^\S\n])[^\S\n]*\(?(?:is\s+)?"
     r"(?P<verdict>(?P<right>yes|right|correct|true|richtig|korrekt|vrai|correcta?|certo|✅|✓|✔)"
     r"|no|wrong|incorrect|false|falsch|faux|incorrecta?|errado|❌|✗|✘)"
-    r"(?:(?<=[✅✓✔❌✗✘])\ufe0f?|(?=\s*(?:[.,;!]|$|[(\[]\p{Lu}[)\]]|[-–—:]\s)))",
+    r"(?:(?<=[✅✓✔❌✗✘])\ufe0f?|(?=\s*(?:[.,;!|)]|$|[(\[]\p{Lu}[)\]]|[-–—:]\s)))",
     regex.I | regex.M,
 )
 _DENIED_BEFORE: Final = regex.compile(r"\b(?:not|nor|neither|never)\s+$", regex.I)
@@ -140,9 +144,11 @@ def find_choice(
         options: the text of each option; an answer that repeats one of them has chosen it.
     """
     allowed = letters.upper()
-    text = normalize_unicode(drop_reasoning(text)).strip()
+    text = normalize_unicode(drop_reasoning(text).translate(_CIRCLED)).strip()
     text = _ALONE.sub(lambda match: match[0].translate(_LOOKALIKES), text)
-    if marked := _find_checked(text, allowed) or _find_boxed(text, allowed):
+    tagged = strip_markup(find_tagged(text) or "")
+    marked = _bare(tagged, allowed) or _find_checked(text, allowed) or _find_boxed(text, allowed)
+    if marked:
         return marked
     text = strip_markup(text.replace("\\boxed", "")).strip()
     if found := _bare(text, allowed):
@@ -233,7 +239,9 @@ def _find_stated(text: str, allowed: str) -> str:
             letter_at = _letter_before(text, match, allowed, lower)
         if letter_at is None or _is_denied(text, match.start(), letter_at):
             continue
-        if found and _is_only_named(text, match, letter_at, found[-1][0]):
+        if _is_list_head(text, match, letter_at) or (
+            found and _is_only_named(text, match, letter_at, found[-1][0])
+        ):
             continue
         found.append((letter_at, _with_second(text, letter_at, allowed)))
     for match in regex.finditer(
@@ -254,9 +262,28 @@ def _find_stated(text: str, allowed: str) -> str:
         is_unreal = "would be" in match[0] and _UNREAL.search(text, 0, match.start())
         if not (is_unreal and found):
             found.append((match.start(name), match[name]))
-    for match in regex.finditer(rf"(?i:{_CONTRAST})(?P<letter>[{allowed}])(?!\w)", text):
-        found.append((match.start("letter"), match["letter"]))
+    found += _find_pointed_at(text, allowed)
     return max(found)[1] if found else ""
+
+
+def _find_pointed_at(text: str, allowed: str) -> list[tuple[int, str]]:
+    """Letters after an arrow that ends a line, and after "not B but", with their positions."""
+    arrow = (
+        rf"(?<![{allowed}][)\]]?\s*)(?:→|⇒|=>|∴)\s*[(\[]?(?P<letter>[{allowed}])[)\]]?"
+        r"[^\w\n]*(?:$|\n)"
+    )
+    contrast = rf"(?i:{_CONTRAST})(?P<letter>[{allowed}])(?!\w)"
+    return [
+        (match.start("letter"), match["letter"])
+        for pattern in (arrow, contrast)
+        for match in regex.finditer(pattern, text)
+    ]
+
+
+def _is_list_head(text: str, match: regex.Match[str], letter_at: int) -> bool:
+    """Whether the letter begins a list of all options: "Options: A (no), B (yes)"."""
+    is_plural = match[0][:7].lower() in ("options", "choices")
+    return is_plural and regex.match(r"[)\]]?\s*[(,;:=]", text[letter_at + 1 :]) is not None
 
 
 def _is_only_named(text: str, match: regex.Match[str], letter_at: int, chosen_at: int) -> bool:
@@ -344,6 +371,10 @@ def _from_lines(text: str, allowed: str) -> str:
         return ""
     if last := _bare(lines[-1], allowed):
         return last
+    # The first line is the choice, and the lines after it talk about the other options.
+    alone = [letter for line in lines if (letter := _bare(line, allowed))]
+    if alone and alone == [_bare(lines[0], allowed)]:
+        return alone[0]
     return "".join(dict.fromkeys(found))
 
 

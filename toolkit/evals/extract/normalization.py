@@ -12,6 +12,9 @@ import regex
 _THINKING: Final = regex.compile(
     r"<(think|thinking|thought|reasoning|reflection)>.*?(?:</\1>|\Z)", regex.DOTALL | regex.I
 )
+_TAGGED: Final = regex.compile(
+    r"<(answer|final[_ -]?answer|result|solution)>(.{0,4000}?)</\1>", regex.DOTALL | regex.I
+)
 _CLOSED_ONLY: Final = regex.compile(r"\A.*</(?:think|thinking|reasoning)>", regex.DOTALL | regex.I)
 _TEXT_COMMAND: Final = regex.compile(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|mbox|bm)\s*"
@@ -47,6 +50,12 @@ def drop_reasoning(text: str) -> str:
     alone comes from templates that write the opening one into the prompt.
     """
     return _CLOSED_ONLY.sub("", _THINKING.sub("", text))
+
+
+def find_tagged(text: str) -> str | None:
+    """The content of the last `<answer>...</answer>`, where the prompt asked for such a tag."""
+    found = _TAGGED.findall(text)
+    return found[-1][1] if found else None
 
 
 def normalize_unicode(text: str) -> str:

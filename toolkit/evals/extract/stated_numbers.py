@@ -14,7 +14,12 @@ from typing import Final
 
 import regex
 
-from toolkit.evals.extract.normalization import drop_reasoning, find_boxed, strip_markup
+from toolkit.evals.extract.normalization import (
+    drop_reasoning,
+    find_boxed,
+    find_tagged,
+    strip_markup,
+)
 from toolkit.evals.extract.number_forms import (
     ends_compound,
     follow_number,
@@ -30,7 +35,7 @@ from toolkit.evals.extract.refusals import declines_to_answer
 _FULL_WIDTH: Final = {0xFF01 + i: 0x21 + i for i in range(94)}
 _NUMBER: Final = regex.compile(
     r"""
-    (?<before>(?:(?:minus|negative)\s+|[-+−–]\s?)?)      # a sign; judged by what precedes it
+    (?<before>(?:(?:minus|negative)\s+|[-+−–][^\S\n]?)?)      # a sign; judged by what precedes it
     (?<currency>[$€£¥₹]\s?)?
     (?:
         (?<hex>0x[0-9a-fA-F]+\b | 0b[01]+\b)
@@ -69,8 +74,16 @@ _STATED: Final = regex.compile(
     r"|\b(?:réponse|résultat)\b[^.\n:=]{0,40}?(?:\b(?:est)\b\s*:?|\s*[:=])"
     r"|\b(?:respuesta|resultado|resposta|risposta|risultato)\b[^.\n:=]{0,40}?(?:\b(?:es|é|è)(?!\w)\s*:?|\s*[:=])"
     r"|(?:ответ|отв\.)\s*[:=—-]?|(?:最终)?答案\s*(?:是|为|為|：|:|=)*|答え\s*(?:は|：|:)*|정답[은:：\s]*"
+    r"|\bI(?:['’](?:ll|d)|\s+will|\s+would)\s+(?:go\s+with|settle\s+(?:on|for)|say)\b"
     r"|\#{4,}",
     regex.I,
+)
+# A heading such as "## Final answer"; its answer is the next line.
+_HEADING: Final = regex.compile(
+    r"^[^\w\n]*(?:(?:the|my)\s+)?(?:(?:final|correct)\s+)?(?:answer|result|Antwort|(?:End)?ergebnis|"
+    r"réponse(?:\s+finale)?|respuesta(?:\s+final)?|resposta(?:\s+final)?|risposta(?:\s+finale)?|"
+    r"ответ|(?:最终)?答案|答え|정답)[^\w\n]*\n(?:\s*[-=]{3,}[^\S\n]*\n)?\s*(?P<line>[^\n]+)",
+    regex.I | regex.M,
 )
 _CALLED_ANSWER: Final = regex.compile(r"\W{0,4}is\s+(?:the|my)\s+(?:\w+\s+)?answer\b", regex.I)
 _ISO_DATE: Final = regex.compile(r"\b([12]\d{3})-[01]\d-[0-3]\d\b")
@@ -80,14 +93,19 @@ _DENIED_BEFORE: Final = regex.compile(
 )
 # References in brackets, citations such as [1] after a word, and ordinals.
 _REFERENCE: Final = regex.compile(
-    r"\((?:see|cf\.?|from|by|in)\s[^()]*\)|(?<=[\p{L}\d.)\]])\s?\[\d{1,3}\]|\b\d+(?:st|nd|rd|th)\b",
+    r"\((?:see|cf\.?|from|by|in|(?:down|up)\s+from|instead\s+of|compared|previously|formerly|not|"
+    r"since|because|the\s+other|excluding|before)\b[^()]*\)|(?<=[\p{L}\d.)\]])\s?\[\d{1,3}\]|\b\d+(?:st|nd|rd|th)\b",
     regex.I,
 )
 # The same value in another unit, after the value itself: "330 metres tall (1,083 ft)", "0.5 (50%)".
 _CONVERSION: Final = regex.compile(
     r"(?<=\d[^\S\n]?(?:[\p{L}°%²³/]+[^\S\n]?){0,3})"
     r"\((?:(?:≈|~|=|about|approximately|approx\.?|roughly|or|i\.e\.,?|ca\.?|etwa|environ)\s*)?"
-    r"[$€£¥]?\d[\d.,\u00a0\u202f]*\s?(?:[\p{L}°%²³/]+\s?){1,3}\)",
+    r"[$€£¥]?\d[\d.,\u00a0\u202f]*\s?(?:[\p{L}°%²³/]+\s?){1,3}\)"
+    # The range in which it lies: "8 million (7.8–8.2 million)".
+    r"|(?<=\d[^\S\n]?(?:[\p{L}°%²³/]+[^\S\n]?){0,3})"
+    r"\((?:[\p{L}\d% ]{0,20}[:,]?\s)?[$€£¥]?\d[\d.,]*\s?(?:[-–—]|to)\s?[$€£¥]?\d[\d.,]*"
+    r"\s?(?:[\p{L}°%²³/]+\s?){0,3}\)",
     regex.I,
 )
 # "I first thought the answer was 24": what was held before is not the answer.
@@ -162,7 +180,11 @@ def find_stated_number(text: str, *, take: str = "last") -> Number | None:
     "answer is" and its kin, else the first or last of all. None without a number, and where it
     cannot be told which number or which value is meant.
     """
-    found = _find_stated(drop_reasoning(text), take)
+    text = drop_reasoning(text)
+    tagged = find_tagged(text)
+    if tagged is not None and (found := _find_stated(tagged, take)):
+        return found if found.readings else None
+    found = _find_stated(text, take)
     return found if found and found.readings else None
 
 
@@ -182,9 +204,8 @@ def _find_stated(  # noqa: PLR0911 - one place of an answer a line
             continue
         if stated := _number_after(tidy, marker.end()):
             return stated
-    called = [number for number in _find_all(tidy) if _CALLED_ANSWER.match(tidy, number.end)]
-    if called:
-        return called[-1]
+    if found := _number_under_heading(tidy) or _number_called_answer(tidy):
+        return found
     if declines_to_answer(tidy) or _answers_parts(tidy):
         return None
     plain = _drop_references(tidy)
@@ -193,6 +214,21 @@ def _find_stated(  # noqa: PLR0911 - one place of an answer a line
         return _read_words(plain, take)
     at = [i for i, number in enumerate(numbers) if not _is_denied(plain, number)]
     return _one_of(plain, numbers, at[0] if take == "first" else at[-1]) if at else None
+
+
+def _number_called_answer(text: str) -> Number | None:
+    """The last number that is called the answer: "12 is the answer"."""
+    called = [number for number in _find_all(text) if _CALLED_ANSWER.match(text, number.end)]
+    return called[-1] if called else None
+
+
+def _number_under_heading(text: str) -> Number | None:
+    """The one number of the line below the last heading such as "## Final answer"."""
+    for heading in reversed(list(_HEADING.finditer(text))):
+        numbers = _find_all(heading["line"].rpartition("=")[2] or heading["line"])
+        if len(numbers) == 1:
+            return numbers[0]
+    return None
 
 
 def _find_boxed_number(text: str) -> Number | None:

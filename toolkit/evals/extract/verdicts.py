@@ -12,7 +12,12 @@ from typing import Any, Final, Literal
 
 import regex
 
-from toolkit.evals.extract.embedded_json import NoJson, SeveralDecisions, extract_json
+from toolkit.evals.extract.embedded_json import (
+    NoJson,
+    SeveralDecisions,
+    extract_json,
+    repair_json,
+)
 from toolkit.evals.extract.normalization import (
     drop_reasoning,
     find_boxed,
@@ -60,7 +65,8 @@ _WINNER_LABEL: Final = regex.compile(
     regex.I,
 )
 _GAP: Final = (
-    r"(?:[ \t:：=\-–>#*_`|(\[{\"'$]|\n(?!\n)|\n\n(?=\W*(?:A|B|TIE)\W*(?:\n|$))|\\boxed|"
+    r"(?:[ \t:：=\-–>#*_`|(\[{\"'$是为為はが은는이가]"
+    r"|\n(?!\n)|\n\n(?=\W*(?:A|B|TIE)\W*(?:\n|$))|\\boxed|"
     r"\b(?:is|it|it's|(?-i:a)|the|ist|est|es|è|é|это|является|answer|response|assistant|option|model|candidate|"
     r"overall|clearly|be|would)(?:_|\b))*"
 )
@@ -69,6 +75,28 @@ _SIDE: Final = (
     r"(?<side>A|B|TIE|TIED|DRAW|EQUAL|NEITHER|BOTH|EQUALLY\s+GOOD|C(?=\]\]))(?!\w|'\w)"
 )
 _LABELLED_SIDE: Final = regex.compile(rf"{_GAP}{_SIDE}(?<after>[^\n]{{0,30}})", regex.I)
+_ANSWERS: Final = r"(?:answer|response|assistant|option|model|candidate)"
+_ORDINAL: Final = regex.compile(
+    rf"\b(?:the\s+)?(?P<ordinal>first|second)\s+{_ANSWERS}\b|\b{_ANSWERS}\s+(?P<number>[12])\b(?![.,]?\d)",
+    regex.I,
+)
+_COUNTS: Final = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+)
+_WORDS_OF: Final = regex.compile(
+    rf"(?<!\b(?:or|to|and|not)\s)\b(?P<points>{'|'.join(_COUNTS)})\s+out\s+of\s+(?P<top>{'|'.join(_COUNTS)})\b",
+    regex.I,
+)
 _BRACKETS: Final = regex.compile(r"\[\[\s*(A|B|C|TIE|DRAW)\s*\]\]", regex.I)
 _ARENA: Final = regex.compile(
     r"\[\[\s*A\s*(>>?|<<?|=)\s*B\s*\]\]|\[\[\s*B\s*(>>?|<<?|=)\s*A\s*\]\]"
@@ -153,7 +181,7 @@ def read_winner(text: str) -> Winner | None:
         return None
     if isinstance(given, str):
         text = f"WINNER: {given}"
-    tidy = regex.sub(r"[*`]+", "", strip_markup(text))
+    tidy = _ORDINAL.sub(_name_side, regex.sub(r"[*`]+", "", strip_markup(text)))
     marked = [(match.start(), _side(match[1])) for match in _BRACKETS.finditer(text)]
     marked += [(match.start(), _arena(match)) for match in _ARENA.finditer(text)]
     if marked:
@@ -161,6 +189,12 @@ def read_winner(text: str) -> Winner | None:
         is_one = len({side for _, side in marked}) == 1 or _CORRECTED.search(text)
         return max(marked)[1] if is_one else None
     return _find_preferred(tidy) or _lone_side(text, tidy)
+
+
+def _name_side(match: regex.Match[str]) -> str:
+    """Answer A for the first answer, answer B for the second."""
+    is_first = (match["ordinal"] or match["number"]).lower() in ("first", "1")
+    return f"answer {'A' if is_first else 'B'}"
 
 
 def _find_preferred(tidy: str) -> Winner | None:
@@ -223,6 +257,7 @@ def _read_points(text: str, low: float, top: float) -> float | None:
     if isinstance(given, int | float) and not isinstance(given, bool):
         return float(given) if low <= given <= top else None
     tidy = strip_markup(normalize_unicode(given if isinstance(given, str) else text))
+    tidy = _WORDS_OF.sub(_in_digits, tidy)
     if isinstance(given, str):  # the field of an object needs no label
         tidy = f"score: {tidy}"
     labels = list(_SCORE_LABEL.finditer(tidy))
@@ -240,6 +275,12 @@ def _read_points(text: str, low: float, top: float) -> float | None:
     if labels and not isinstance(given, str):
         return None
     return _lone_points(tidy, low, top)
+
+
+def _in_digits(match: regex.Match[str]) -> str:
+    """4 out of 5 for four out of five."""
+    points, top = (_COUNTS.index(match[name].lower()) for name in ("points", "top"))
+    return f"{points} out of {top}"
 
 
 def _find_points_line(text: str, labels: Sequence[regex.Match[str]]) -> tuple[str, Number] | None:
@@ -299,12 +340,14 @@ def _arena(match: regex.Match[str]) -> Winner:
 def _from_json(text: str, keys: tuple[str, ...]) -> Any:
     if "{" not in text:
         return None
-    try:
-        return _pick(extract_json(text, decision=lambda value: _pick(value, keys)), keys)
-    except SeveralDecisions:
-        raise
-    except NoJson:
-        return None
+    for form in (text, repair_json(text[text.index("{") :])):
+        try:
+            return _pick(extract_json(form, decision=lambda value: _pick(value, keys)), keys)
+        except SeveralDecisions:
+            raise
+        except NoJson:
+            continue
+    return None
 
 
 def _pick(value: Any, keys: tuple[str, ...]) -> Any:
