@@ -89,15 +89,12 @@ def test_the_first_answer_is_a_and_the_second_is_b(text: str, winner: str | None
 @pytest.mark.parametrize(
     ("text", "target", "value"),
     [
-        ("25%", "0.25", 1),
-        ("0.25", "25%", 1),
         ("25%", "25", 1),
-        ("25 percent", "1/4", 1),
-        ("2.5%", "0.25", 0),
-        ("25%", "2500", 0),
+        ("25 percent", "25%", 1),
+        ("25%", "0.25", 0),
     ],
 )
-def test_a_percentage_equals_its_share(text: str, target: str, value: float):
+def test_a_percentage_is_its_number(text: str, target: str, value: float):
     sample = Sample(sample_id="s", input="q", target=target)
     assert score(scorers.numeric(), Answer(sample=sample, text=text)).value == value
 

@@ -237,6 +237,29 @@ def test_aiohttp_sees_a_recorded_cut_again(provider):
     assert (b"".join(played[1]), played[2]) == (b"".join(recorded[1]), recorded[2])
 
 
+async def _length_by_aiohttp(url: str) -> str | None:
+    async with aiohttp.ClientSession() as session, session.head(url) as response:
+        return response.headers.get("content-length")
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        lambda url: httpx.head(url).headers.get("content-length"),
+        lambda url: requests.head(url, timeout=60).headers.get("content-length"),
+        lambda url: asyncio.run(_length_by_aiohttp(url)),
+    ],
+    ids=["httpx", "requests", "aiohttp"],
+)
+def test_a_head_request_is_answered_with_the_length_that_was_recorded(length, provider):
+    url = f"{provider.base_url}/models"
+    with open_cassette():
+        recorded = length(url)
+    with open_cassette("replay"):
+        assert length(url) == recorded
+    assert int(recorded) > 0
+
+
 def test_a_body_recorded_by_one_library_plays_in_every_other(provider):
     url = f"{provider.base_url}/chat/completions"
     with open_cassette():

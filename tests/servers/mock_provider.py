@@ -212,7 +212,8 @@ class MockProvider:
         self, received: Received, answer: Answer, writer: asyncio.StreamWriter, body: Any
     ) -> bool:
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        writer.write(_head(received, answer, "application/json", len(data)) + data)
+        shown = b"" if received.method == "HEAD" else data
+        writer.write(_head(received, answer, "application/json", len(data)) + shown)
         await writer.drain()
         return True
 

@@ -172,22 +172,9 @@ def find_target_number(target: str) -> Number | None:
 
 
 def _is_near(found: Number, wanted: Number, tolerance: float, relative: float) -> bool:
-    if found.is_percent != wanted.is_percent and _is_share(found, wanted, relative):
-        return True
     return any(
         value == target
         or abs(value - target) <= max(Fraction(tolerance), Fraction(relative) * abs(target))
-        for value in found.readings
-        for target in wanted.readings
-    )
-
-
-def _is_share(found: Number, wanted: Number, relative: float) -> bool:
-    """Whether one of them is the other's percentage: 25% and 0.25."""
-    hundredth = Fraction(1, 100)
-    scales = (hundredth, 1) if found.is_percent else (1, hundredth)
-    return any(
-        abs(value * scales[0] - target * scales[1]) <= Fraction(relative) * abs(target * scales[1])
         for value in found.readings
         for target in wanted.readings
     )

@@ -62,6 +62,13 @@ class ExchangeRecorder:
         if self._on_end is not None:
             self._on_end(self)
 
+    def _length_of(self, headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+        """The length that the answer to a HEAD request names: it has no body to count."""
+        if self.asked.method.upper() != "HEAD":
+            return {}
+        found = [value for name, value in headers if name.lower() == "content-length"]
+        return {"content-length": found[:1]} if found else {}
+
     def _now_ms(self) -> float:
         return (time.monotonic_ns() - self._sent_ns) / 1e6
 
@@ -79,7 +86,7 @@ class ExchangeRecorder:
             request_body=scrubber.scrub_body(self.asked.request_body),
             status=status,
             reason=scrubber.scrub_text(reason),
-            answer_headers=scrubber.scrub_answer_headers(headers),
+            answer_headers=scrubber.scrub_answer_headers(headers) | self._length_of(headers),
             body=body,
             started_ms=self._started_ms,
             headers_ms=self._headers_ms,
