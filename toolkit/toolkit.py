@@ -84,6 +84,7 @@ class Toolkit:
         self.settings: Settings = settings
         self.on_record: list[Callable[[Call], None]] = []
         self._find_limiter: Callable[[RateLimit], Limiter] | None = None
+        self._is_checked = False
         redact_cards(lambda text: current_matcher().redact(text))
 
     def __enter__(self) -> Self:
@@ -97,11 +98,20 @@ class Toolkit:
     ) -> None:
         self.close()
 
+    def _check_settings(self) -> None:
+        """Log once what is wrong in `settings.toml`."""
+        if not self._is_checked:
+            from toolkit.providers.outside_changes import check_settings_file
+
+            self._is_checked = True
+            check_settings_file(self.settings)
+
     @cached_property
     def store(self) -> Store:
         """The database of calls, and everything else that is kept."""
         from toolkit.store.store import Store
 
+        self._check_settings()
         return Store(self.settings)
 
     @cached_property
@@ -109,6 +119,7 @@ class Toolkit:
         """Where providers are kept and resolved."""
         from toolkit.providers.registry import Registry
 
+        self._check_settings()
         return Registry(
             self.settings,
             # Both are looked up when they are needed: keys and plugins need the registry first.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from toolkit.errors import InvalidProvider, ProviderError
 from toolkit.files import locked, remove_leftovers, write_atomic
+from toolkit.providers.entry import FIELDS
+from toolkit.providers.outside_changes import KeptCopy
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,15 +45,18 @@ class Content:
         default: name of the default provider, or None.
         aliases: names of failover chains -> models.
         plugins: settings of plugins, by provider name.
+        ignored: what the file has besides, which has no effect.
     """
 
     providers: Mapping[str, Mapping[str, Any]]
     default: str | None
     aliases: Mapping[str, tuple[str, ...]]
     plugins: Mapping[str, Mapping[str, Any]]
+    ignored: tuple[str, ...] = ()
 
 
 _EMPTY: Final = Content({}, None, {}, {})
+_log = logging.getLogger("toolkit.providers")
 
 
 class RegistryFile:
@@ -60,6 +66,12 @@ class RegistryFile:
         self.path: Path = settings.registry_path
         self._backups = settings.backups_path
         self._wait_s = settings.lock_wait_s
+        self._kept = KeptCopy(
+            self.path,
+            self.last_good_path,
+            settings.lock_wait_s,
+            "`toolkit providers restore --last-good` restores it.",
+        )
         self._cached: tuple[_Stamp, Content] | None = None
 
     @property
@@ -84,7 +96,11 @@ class RegistryFile:
         """
         stamp = self.stamp()
         if self._cached is None or self._cached[0] != stamp:
-            self._cached = (stamp, _EMPTY if stamp is None else self._content(self._text()))
+            content = _EMPTY if stamp is None else self._content(self._text())
+            self._cached = (stamp, content)
+            self._kept.report()
+            for name in content.ignored:
+                _log.warning("%s: %s has no effect", self.path, name)
         return self._cached[1]
 
     def change(self, edit: Callable[[TOMLDocument, Content], T]) -> T:
@@ -101,6 +117,7 @@ class RegistryFile:
                 remove_leftovers(self.last_good_path)
                 text = self._text() if self.path.exists() else ""
                 content = self._content(text) if text else _EMPTY
+                self._kept.report_locked()
                 document = tomlkit.parse(text or _HEADER)
                 result = edit(document, content)
                 written = tomlkit.dumps(document)
@@ -117,26 +134,30 @@ class RegistryFile:
         return result
 
     def recover(self) -> Path:
-        """Restore the last valid copy; the invalid file is kept under another name.
+        """Restore the last valid copy; the present file is kept under another name.
+
+        Where the file is valid but was changed outside the toolkit, its content before that change
+        is restored.
 
         Returns:
-            The path of the invalid file.
+            The path of the file as it was.
 
         Raises:
             ProviderError: there is no copy.
         """
-        try:
-            good = self.last_good_path.read_bytes()
-        except FileNotFoundError:
+        former = self._kept.newest_good()
+        if former is None:
             raise ProviderError(
                 f"there is no valid copy of {self.path.name}",
                 hint="Correct the file by hand, or move it away and start with an empty one.",
-            ) from None
+            )
+        good = former.read_bytes()
         with locked(self.path, self._wait_s):
             aside = self.path.with_name(f"{self.path.name}.broken-{_now_text()}")
             if self.path.exists():
                 self.path.rename(aside)
             write_atomic(self.path, good)
+            write_atomic(self.last_good_path, good)
         self._cached = None
         return aside
 
@@ -179,7 +200,9 @@ class RegistryFile:
             raise self._broken(
                 "broken_file", "contains something other than tables under [providers]"
             )
-        return Content(providers, _default(data), _aliases(data), _plugins(data))
+        return Content(
+            providers, _default(data), _aliases(data), _plugins(data), tuple(_ignored(data))
+        )
 
     def _broken(self, cause: str, what: str) -> InvalidProvider:
         offer = (
@@ -235,6 +258,24 @@ def _plugins(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     if not isinstance(table, dict):
         return {}
     return {name: settings for name, settings in table.items() if isinstance(settings, dict)}
+
+
+def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
+    """What is in the file and not read: misspelt or damaged names, and values of a wrong type."""
+    known = {"version", "providers", "defaults", "aliases", "plugins"}
+    yield from (ascii(name) for name in data if name not in known)
+    for name, entry in data.get("providers", {}).items():
+        yield from (f"providers.{name}: {ascii(field)}" for field in entry if field not in FIELDS)
+    defaults = data.get("defaults", {})
+    if not isinstance(defaults, dict) or not isinstance(defaults.get("provider", ""), str):
+        yield "defaults"
+    read = {"aliases": _aliases(data), "plugins": _plugins(data)}
+    for table, content in read.items():
+        given = data.get(table, {})
+        if not isinstance(given, dict):
+            yield table
+            continue
+        yield from (f"{table}.{name}" for name in given if name not in content)
 
 
 def _now_text() -> str:

@@ -16,6 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from toolkit.errors import InvalidInput, ToolkitError
 from toolkit.files import locked, write_atomic
+from toolkit.providers.outside_changes import keep_settings_file
 from toolkit.settings import Settings
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
@@ -212,6 +213,7 @@ def change_setting(settings: Settings, name: str, text: str) -> None:
     # Two sessions may save at the same time; the lock also removes what killed saves left.
     with locked(path, settings.lock_wait_s):
         write_atomic(path, _changed(path, name, text))
+        keep_settings_file(settings)
 
 
 def _changed(path: Path, name: str, text: str) -> str:
