@@ -23,11 +23,11 @@ from toolkit.errors import FileLocked, FileUnsafe
 from toolkit.files import (
     FileLock,
     csv_of,
-    escape_formula,
+    escape_cell,
     is_locked,
     locked,
     read_private,
-    unescape_formula,
+    unescape_cell,
     write_atomic,
 )
 
@@ -214,7 +214,7 @@ def test_a_secret_file_is_bounded(tmp_path: Path) -> None:
     ],
 )
 def test_no_cell_of_a_csv_file_is_a_formula(text):
-    assert escape_formula(text) == "'" + text
+    assert escape_cell(text) == "'" + text
     frame = pd.DataFrame([{"a": text, "b": 1.5}, {"a": None, "b": -2.0}])
     rows = list(csv.reader(io.StringIO(csv_of(frame).decode(), newline="")))
     assert [row[0] for row in rows] == ["a", "'" + text, ""]
@@ -225,9 +225,21 @@ def test_no_cell_of_a_csv_file_is_a_formula(text):
 
 @pytest.mark.parametrize("text", ["", "plain", "-5", "+1.5e-3", "it's", "'quoted'", "a=1"])
 def test_what_is_no_formula_stays_as_it_is(text):
-    assert escape_formula(text) == text
+    assert escape_cell(text) == text
 
 
-@given(st.text("=+-@'\t\r\n1a"))
-def test_every_escaped_text_comes_back(text):
-    assert unescape_formula(escape_formula(text)) == text
+@pytest.mark.parametrize("sign", [*"\u061c\u200e\u200f\u202a\u202d\u202e\u2066\u2069"])
+def test_what_changes_the_direction_is_shown_in_a_cell(sign):
+    written = f"\\u{ord(sign):04x}"
+    assert escape_cell(f"a{sign}b") == f"a{written}b"
+    frame = pd.DataFrame([{"a": f"x{sign}"}])
+    assert written in csv_of(frame).decode() and sign not in csv_of(frame).decode()
+    assert sign in csv_of(frame, escape=False).decode()
+
+
+@given(
+    st.text("=+-@'\t\r\n1a"), st.lists(st.sampled_from(["\u202e", "\\u202e", "\\u005c", "\\", "u"]))
+)
+def test_every_escaped_text_comes_back(text, signs):
+    text += "".join(signs)
+    assert unescape_cell(escape_cell(text)) == text

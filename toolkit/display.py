@@ -36,10 +36,18 @@ _LEAST_USD: Final = Decimal("0.000001")
 _CONTROL: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_DIRECTION: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _redactors: list[Callable[[str], str]] = []
 _PACKAGE: Final = str(Path(__file__).parent) + os.sep
 _SHELL_PACKAGES: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("IPython", "ipykernel"))
 _BAR_COLORS: Final = ("#8a8f98", "#b58900", "#268bd2", "#2aa198", "#859900")
+
+
+def show_direction(text: str) -> str:
+    """The text with the characters that change the direction of others written as `\\u202e`."""
+    if text.isascii():
+        return text
+    return _DIRECTION.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def redact_cards(redact: Callable[[str], str]) -> None:

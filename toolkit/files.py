@@ -30,6 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final
 
+from toolkit.display import show_direction
 from toolkit.errors import FileLocked, FileUnsafe
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ _POLL_MAX_S: Final = 0.05
 _MAX_PRIVATE_BYTES: Final = 16 * 1024 * 1024
 # What Excel, LibreOffice and Google Sheets take as the beginning of a formula.
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_WRITTEN: Final = "(005c|061c|200e|200f|202[a-e]|206[6-9])"
+_ESCAPED: Final = re.compile(rf"\\u{_WRITTEN}")
+_SHOWN: Final = re.compile(rf"\\(?=u{_WRITTEN})")
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 # Windows refuses to read or write a locked byte, so the lock lies far behind any content.
 _LOCK_OFFSET: Final = 1 << 30
@@ -246,18 +250,21 @@ def atomic_writer(path: Path, *, mode: int = PRIVATE, durable: bool = True) -> I
         sync_folder(path.parent)
 
 
-def escape_formula(text: str) -> str:
-    """Return the text of a CSV cell so that no spreadsheet runs it as a formula.
+def escape_cell(text: str) -> str:
+    """Return the text of a CSV cell so that no spreadsheet runs it as a formula or reorders it.
 
-    An apostrophe goes before it, as OWASP recommends; numbers stay. A text that has one already
-    gets another, so that `unescape_formula` brings each text back.
+    An apostrophe goes before a formula, as OWASP recommends; numbers stay. Characters that change
+    the direction of others are written as `\\u202e`. What looks escaped already is escaped again,
+    so that `unescape_cell` brings each text back.
     """
+    text = show_direction(_SHOWN.sub(r"\\u005c", text)) if "\\u" in text else show_direction(text)
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
-def unescape_formula(text: str) -> str:
-    """Return the text that `escape_formula` was given."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+def unescape_cell(text: str) -> str:
+    """Return the text that `escape_cell` was given."""
+    text = text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "\\u" in text else text
 
 
 def csv_of(frame: pd.DataFrame, *, escape: bool = True) -> bytes:
@@ -265,12 +272,12 @@ def csv_of(frame: pd.DataFrame, *, escape: bool = True) -> bytes:
 
     Args:
         frame: the table.
-        escape: put an apostrophe before what a spreadsheet would run as a formula.
+        escape: see `escape_cell`.
     """
     safe = frame.copy() if escape else frame
     for name in safe.columns if escape else ():
         if any(isinstance(value, str) for value in safe[name]):
-            safe[name] = [escape_formula(v) if isinstance(v, str) else v for v in safe[name]]
+            safe[name] = [escape_cell(v) if isinstance(v, str) else v for v in safe[name]]
     # Only with this end of a line is a carriage return within a cell quoted; unquoted, what comes
     # after it is a cell of its own.
     return safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8", "replace")

@@ -55,6 +55,12 @@ _FINGERPRINT_MIN_LENGTH: Final = 20
 _MIN_REDACTABLE: Final = 6
 
 
+# These are found by what stands before them, which a name does not have.
+_IN_CONTEXT: Final = frozenset({"bearer", "query", "userinfo"})
+_PARTS: Final = re.compile(r"[/:@\s]")
+# Keys without a prefix of their own: letters of both cases and digits without any separator.
+_SHAPELESS: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9]{32,}")
+
 _revealed: Final[dict[str, None]] = {}
 
 
@@ -136,6 +142,17 @@ def hide_password(text: str) -> str:
 def find_key_patterns(text: str) -> list[str]:
     """Names of the key shapes that occur in `text` (empty when it is clean)."""
     return sorted({name for name, pattern in KEY_PATTERNS if pattern.search(text)})
+
+
+def is_like_key(name: str) -> bool:
+    """Whether a name, of a model for example, is rather a key that was given in its place."""
+    parts = [part for part in _PARTS.split(name) if len(part) >= _FINGERPRINT_MIN_LENGTH]
+    return any(
+        part in _revealed
+        or bool(_SHAPELESS.fullmatch(part))
+        or any(pattern.match(part) for kind, pattern in KEY_PATTERNS if kind not in _IN_CONTEXT)
+        for part in parts
+    )
 
 
 MIN_CHARS: Final = 8

@@ -21,6 +21,7 @@ from toolkit.cli.output import (
     show_rows,
     show_wait,
 )
+from toolkit.display import show_direction
 
 TEXT = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
@@ -76,9 +77,17 @@ def test_control_characters_never_reach_a_terminal(capsys):
 
 @given(st.text())
 def test_plain_text_keeps_lines_and_all_that_can_be_seen(text):
-    assert plain(text) == "".join(
-        c for c in text if c in "\t\n" or not (ord(c) < 32 or 127 <= ord(c) < 160)
+    assert plain(text) == show_direction(
+        "".join(c for c in text if c in "\t\n" or not (ord(c) < 32 or 127 <= ord(c) < 160))
     )
+
+
+def test_characters_that_reorder_others_are_shown_as_what_they_are(capsys):
+    row = {"model": "evil\u202egnp\u2066x", "text": "a\u200fb"}
+    show_rows([row], (Column("model", "Model"), Column("text", "Text")), as_json=False)
+    out = capsys.readouterr().out
+    assert "evil\\u202egnp\\u2066x" in out and "a\\u200fb" in out
+    assert not {*out} & {*"\u202e\u2066\u200f"}
 
 
 def test_an_empty_table_says_so_beside_the_result(capsys):

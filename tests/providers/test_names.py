@@ -14,6 +14,7 @@ from toolkit.providers.naming import (
     key_variables,
     short,
 )
+from toolkit.secret import Secret
 
 BAD = [
     "", " ", "-a", "A", "Open", "a b", "a_b", "a.b", "a/b", "a\\b", "../a", "a\n", "a\0", "ä", "𝒶",
@@ -71,3 +72,52 @@ def test_close_names_come_nearest_first():
 
 def test_foreign_values_are_cut_in_messages():
     assert len(short("x" * 10_000)) < 80
+
+
+KEYS = [
+    *("sk-proj-" + "a1B2" * 8, "sk-ant-api03-" + "x" * 30, "gsk_" + "A" * 30, "AIza" + "b" * 35),
+    *("xai-" + "c" * 40, "hf_" + "d" * 34, "AKIA" + "E" * 16, "pplx-" + "f" * 40),
+    "Zq8" * 11,  # Mistral's and others' have no beginning of their own
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_is_not_taken_for_the_name_of_a_model(registry, key):
+    registry.add("corp", base_url="https://llm.corp.example/v1")
+    for use in (
+        lambda: registry.resolve(f"corp/{key}"),
+        lambda: registry.resolve(f"corp/{key}:latest"),
+        lambda: registry.resolve(key),
+        lambda: registry.update("corp", default_model=key),
+    ):
+        with pytest.raises(InvalidProvider) as refused:
+            use()
+        assert refused.value.cause == "key"
+        assert key not in str(refused.value) and "keys set" in refused.value.hint
+
+
+def test_a_key_in_use_without_any_shape_is_not_taken_for_a_model_either(registry):
+    key = "a-key-of-words-that-has-no-shape"
+    registry.add("corp", base_url="https://llm.corp.example/v1")
+    assert registry.resolve(f"corp/{key}")
+    assert Secret(key).reveal() == key
+    with pytest.raises(InvalidProvider):
+        registry.resolve(f"corp/{key}")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("gpt-5-mini", "claude-sonnet-4-5-20250929", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+        *("accounts/fireworks/models/llama-v3p1-8b-instruct", "task-something-long-and-winding"),
+        *(
+            "ft:gpt-4o-mini-2024-07-18:my-org:custom:AbCdEf12",
+            "hf.co/unsloth/gemma-3-4b-it-GGUF:Q4",
+        ),
+        *("us.anthropic.claude-3-7-sonnet-20250219-v1:0", "@cf/meta/llama-3.1-8b-instruct"),
+        "owner/model:5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa",
+    ],
+)
+def test_names_of_models_are_no_keys(registry, model):
+    registry.add("corp", base_url="https://llm.corp.example/v1")
+    assert registry.resolve(f"corp/{model}")[1] == model

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from toolkit.charts.numbers import UNKNOWN
+from toolkit.display import show_direction
 from toolkit.errors import InvalidInput, ToolkitError
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def notice(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Remove control characters, which a terminal would interpret."""
-    return _CONTROL.sub("", text)
+    """Remove control characters, which a terminal would interpret, and show those of direction."""
+    return show_direction(_CONTROL.sub("", text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from toolkit.errors import InvalidProvider
+from toolkit.secret import is_like_key
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -68,9 +69,26 @@ def check_model(model_id: str) -> str:
     """Validate a model id, which may contain slashes, and return it.
 
     Raises:
-        InvalidProvider: as `check_text`.
+        InvalidProvider: as `check_text` and `require_no_key`.
     """
-    return check_text(model_id, "model's id", _MAX_MODEL)
+    checked = check_text(model_id, "model's id", _MAX_MODEL)
+    require_no_key(checked)
+    return checked
+
+
+def require_no_key(name: str) -> None:
+    """Refuse a key in place of a name: names are recorded, shown and sent to providers.
+
+    Raises:
+        InvalidProvider: it looks like a key; the message does not repeat it.
+    """
+    if is_like_key(name):
+        raise InvalidProvider(
+            "what was given as the name of a model looks like an API key",
+            cause="key",
+            hint="Name a model as PROVIDER/MODEL, and store the key with `toolkit keys set "
+            "PROVIDER`. If the key was typed where others could see it, replace it.",
+        )
 
 
 def key_variables(name: str) -> tuple[str, ...]:

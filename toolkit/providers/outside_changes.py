@@ -65,7 +65,7 @@ class KeptCopy:
         if kept is not None and list(differences(kept, current)):
             former = self._keep_former(kept)
         if current is not None:
-            write_atomic(self.copy, current)
+            write_atomic(self.copy, current, durable=False)
         else:
             self.copy.unlink(missing_ok=True)
         self._tell(kept, current, former)
@@ -99,7 +99,7 @@ class KeptCopy:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{self.path.stem}-{stamp}{_REPLACED}{self.path.suffix}"
         former = self.copy.with_name(name)
-        write_atomic(former, content)
+        write_atomic(former, content, durable=False)
         for old in sorted(self._formers())[:-_BACKUPS]:
             old.unlink(missing_ok=True)
         return former

@@ -13,7 +13,7 @@ from toolkit.keys.index import KeyIndex
 from toolkit.providers.base_url import check_base_url, looks_local, repair_base_url
 from toolkit.providers.entry import read_entry
 from toolkit.providers.headers import Headers
-from toolkit.providers.naming import close_names, key_variables, short
+from toolkit.providers.naming import close_names, key_variables, require_no_key, short
 from toolkit.providers.provider import LOCAL, Provider, find_address, has_key, origin_of, presets
 from toolkit.providers.registry_file import RegistryFile
 from toolkit.providers.type_detection import complete_base_url, detect_type
@@ -130,6 +130,7 @@ class ProviderList:
                 f"{short(model)} is not the name of a model: it has control characters or a path",
                 cause="text",
             )
+        require_no_key(model)
         if not slash and name and self.find(name) is None:
             raise self._not_found(name, is_model=True)
         provider = self.require(name)

@@ -265,7 +265,7 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
     known = {"version", "providers", "defaults", "aliases", "plugins"}
     yield from (ascii(name) for name in data if name not in known)
     for name, entry in data.get("providers", {}).items():
-        yield from (f"providers.{name}: {ascii(field)}" for field in entry if field not in FIELDS)
+        yield from (f"providers.{name}: {field!a}" for field in entry if field not in FIELDS)
     defaults = data.get("defaults", {})
     if not isinstance(defaults, dict) or not isinstance(defaults.get("provider", ""), str):
         yield "defaults"

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from toolkit.evals.exchange.imported import COLUMNS
 from toolkit.evals.results.cell_values import as_value
-from toolkit.files import escape_formula, unescape_formula
+from toolkit.files import escape_cell, unescape_cell
 
 _JSON: Final = frozenset({"input", "target", "scores", "metadata", "params"})
 _INTEGERS: Final = frozenset({"epoch", "input_tokens", "output_tokens"})
@@ -40,7 +40,7 @@ def write_csv(rows: Iterable[Mapping[str, Any]], *, escape: bool = True) -> byte
     writer.writerow(COLUMNS)
     for row in rows:
         cells = ("" if v is None else v for v in map(_as_text, COLUMNS, _values(row)))
-        writer.writerow(escape_formula(v) if escape and isinstance(v, str) else v for v in cells)
+        writer.writerow(escape_cell(v) if escape and isinstance(v, str) else v for v in cells)
     return text.getvalue().encode("utf-8", "replace")
 
 
@@ -120,7 +120,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
         raise ValueError(str(error)) from None
     finally:
         csv.field_size_limit(before)
-    return [{k: None if v == "" else unescape_formula(v) for k, v in row.items()} for row in found]
+    return [{k: None if v == "" else unescape_cell(v) for k, v in row.items()} for row in found]
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:

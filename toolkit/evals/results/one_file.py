@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.display import show_direction
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -16,6 +18,7 @@ def report_environment(folder: Path) -> Environment:
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
+        finalize=lambda value: show_direction(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
