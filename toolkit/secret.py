@@ -16,12 +16,16 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import islice
-from typing import Any, Final, NoReturn
+from traceback import clear_frames
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REDACTED: Final = "[redacted]"
 
@@ -111,6 +115,54 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled or copied into another process")
+
+
+def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function that is given keys leave none of them in the traceback of its error.
+
+    A traceback that shows local variables (rich's and pytest's can) would show the arguments in
+    each frame that the error has passed, those of other libraries among them.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            args, kwargs = (), {}  # type: ignore[assignment]
+            _forget_variables(error)
+            raise
+
+    return call
+
+
+def hides_arguments_async(
+    function: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The same for a coroutine function."""
+
+    @wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(*args, **kwargs)
+        except BaseException as error:
+            args, kwargs = (), {}  # type: ignore[assignment]
+            _forget_variables(error)
+            raise
+
+    return call
+
+
+def _forget_variables(error: BaseException) -> None:
+    """Clear the frames that an error, and those that led to it, have passed."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        found = todo.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            clear_frames(found.__traceback__)
+            todo += [found.__cause__, found.__context__]
 
 
 def encodings(value: str) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from toolkit.keys.terminal import ask_passphrase
 from toolkit.providers.naming import check_name
 from toolkit.providers.provider import Provider
 from toolkit.providers.provider_list import ProviderList
-from toolkit.secret import Secret
+from toolkit.secret import Secret, hides_arguments
 from toolkit.settings import Settings, read_dotenv
 
 
@@ -176,6 +176,7 @@ class Keys(Shown):
 
     # ---- changing what is stored --------------------------------------------------------------
 
+    @hides_arguments
     def set(
         self,
         provider: Provider | str,
@@ -219,6 +220,7 @@ class Keys(Shown):
             self.note_check(entry.fingerprint, verdict.answer, verdict.reason)
         return entry
 
+    @hides_arguments
     def set_header(
         self, provider: Provider | str, header: str, value: str, *, store: StoreName = "keyring"
     ) -> KeyEntry:
@@ -255,6 +257,7 @@ class Keys(Shown):
             self.stores.delete(entry)
         return found
 
+    @hides_arguments
     def rotate(
         self,
         provider: Provider | str,
@@ -306,6 +309,7 @@ class Keys(Shown):
             self.stores.delete(entry)
         return found
 
+    @hides_arguments
     def unlock_vault(self, passphrase: str) -> None:
         """Open the encrypted vault for this process; a new vault gets this passphrase.
 

@@ -269,7 +269,10 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
     defaults = data.get("defaults", {})
     if not isinstance(defaults, dict) or not isinstance(defaults.get("provider", ""), str):
         yield "defaults"
-    read = {"aliases": _aliases(data), "plugins": _plugins(data)}
+    read: Mapping[str, Mapping[str, object]] = {
+        "aliases": _aliases(data),
+        "plugins": _plugins(data),
+    }
     for table, content in read.items():
         given = data.get(table, {})
         if not isinstance(given, dict):

@@ -34,7 +34,7 @@ from toolkit.providers.provider import UNSAVED, ModelSettings, Provider, presets
 from toolkit.providers.registry import Registry
 from toolkit.providers.transfer_service import Transfer
 from toolkit.providers.type_detection import is_known_local
-from toolkit.secret import Secret
+from toolkit.secret import Secret, hides_arguments, hides_arguments_async
 from toolkit.store.queries.health import read_headroom
 from toolkit.store.store import Store
 
@@ -166,6 +166,7 @@ class Providers(Shown):
 
     # ---- changing -----------------------------------------------------------------------------
 
+    @hides_arguments
     def add(  # noqa: PLR0913 - an interface that scripts rely on
         self,
         name: str,
@@ -232,6 +233,7 @@ class Providers(Shown):
         _report(draft.notes, on_note)
         return self._mirror(added)
 
+    @hides_arguments
     def update(  # noqa: PLR0913 - an interface that scripts rely on
         self,
         name: str,
@@ -308,6 +310,7 @@ class Providers(Shown):
 
     # ---- testing and discovery ----------------------------------------------------------------
 
+    @hides_arguments
     def test(
         self,
         name: str | None = None,
@@ -323,6 +326,7 @@ class Providers(Shown):
         """
         return self._run(self.atest(name, api_key=api_key, call=call, model=model, **values))
 
+    @hides_arguments_async
     async def atest(
         self,
         name: str | None = None,
@@ -362,6 +366,7 @@ class Providers(Shown):
         result = self._run(self._tester.test(provider, api_key=secret.reveal()))
         return KeyVerdict(provider.name, result.key.answer, result.key.reason, result.key.hint)
 
+    @hides_arguments
     def rotate_key(
         self, name: str, value: str, *, key_name: str = CURRENT, call: bool = False
     ) -> KeyEntry:

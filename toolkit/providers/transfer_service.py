@@ -22,7 +22,7 @@ from toolkit.providers.transfer import (
     write_plain,
     write_sealed,
 )
-from toolkit.secret import Secret
+from toolkit.secret import Secret, hides_arguments
 
 OnConflict = Literal["skip", "replace", "rename"]
 Finding = Literal["new", "changed", "same", "refused"]
@@ -216,6 +216,7 @@ class Transfer:
         """
         return write_plain(self._chosen(names), style)
 
+    @hides_arguments
     def write_with_keys(self, passphrase: str, names: Iterable[str] | None = None) -> str:
         """Providers and their stored keys, encrypted; keys of the environment are not included.
 
@@ -238,6 +239,7 @@ class Transfer:
                 )
         return write_sealed(chosen, shared, Secret(passphrase))
 
+    @hides_arguments
     def preview(
         self,
         raw: bytes,
@@ -253,6 +255,7 @@ class Transfer:
         secret = None if passphrase is None else Secret(passphrase)
         return plan_import(read_document(raw, secret), self._registry, on_conflict)
 
+    @hides_arguments
     def apply(
         self, plan: ImportPlan, *, skip_refused: bool = False, store: StoreName = "keyring"
     ) -> ImportPlan:
