@@ -19,6 +19,7 @@ from toolkit.store.binding import execute, require_text
 from toolkit.store.database import Database, explain
 from toolkit.store.ingest import read_mark
 from toolkit.store.journal import Entry, Journal
+from toolkit.store.query_process import GrowingQueryError, growing_functions
 from toolkit.store.tables import Table
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ _BOUNDED_FUNCTIONS: Final = {
         for name in ("range", "generate_series")
     },
 }
-
+_BOUNDED_NAMES: Final = frozenset(_BOUNDED_FUNCTIONS)
 
 Run = Callable[[str, Sequence[Any]], "duckdb.DuckDBPyConnection"]
 RunLimited = Callable[[str, Sequence[Any] | Mapping[str, Any], float], "duckdb.DuckDBPyConnection"]
@@ -127,6 +128,10 @@ class LockedDownReader:
     Args:
         connection: where statements are parsed, and run.
         run: runs a statement elsewhere, within so many seconds.
+
+    Attributes:
+        may_grow: whether queries are run whose values may become large; this process is then one
+            that may be ended.
     """
 
     def __init__(
@@ -134,6 +139,7 @@ class LockedDownReader:
     ) -> None:
         self._connection = connection
         self._run = run
+        self.may_grow: bool = False
 
     def frame(
         self,
@@ -146,10 +152,10 @@ class LockedDownReader:
         Raises:
             StoreError: it is not one reading statement, not allowed, failed, took too long, or
                 has a result of too many rows or bytes.
+            GrowingQueryError: its values may become large.
         """
         with _sql_errors():
-            _require_values(sql, params)
-            require_one_query(self._connection, sql)
+            self._require_query(sql, params)
             with _time_limit(self._connection, timeout_s):
                 return _bounded_frame(self._result(sql, params, timeout_s), timeout_s)
 
@@ -161,10 +167,18 @@ class LockedDownReader:
     ) -> pa.Table:
         """The same as an Arrow table, with the types of the database. Errors as `frame`."""
         with _sql_errors():
-            _require_values(sql, params)
-            require_one_query(self._connection, sql)
+            self._require_query(sql, params)
             with _time_limit(self._connection, timeout_s):
                 return _bounded_arrow(self._result(sql, params, timeout_s), timeout_s)
+
+    def _require_query(self, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> None:
+        _require_values(sql, params)
+        require_one_query(self._connection, sql)
+        if self.may_grow:
+            return
+        bounded = _BOUNDED_NAMES if self._run is None else frozenset()
+        if names := growing_functions(_parse(self._connection, sql), bounded):
+            raise GrowingQueryError(names)
 
     def _result(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any], timeout_s: float
@@ -220,7 +234,7 @@ def reading_locked_down(
     pending = PendingEntries(journal)
     with database.open_separately(wait_s, pending.remember) as connection:
         _lay_over(connection, journal, pending)
-        _bound_functions(connection)
+        bound_functions(connection)
         # By default so many rows are made ahead that values of 10 KB take a gigabyte.
         connection.execute("SET streaming_buffer_size = '64KB'")
         connection.execute(f"SET memory_limit = '{USER_SQL_MEMORY}'")
@@ -229,7 +243,7 @@ def reading_locked_down(
         yield LockedDownReader(connection)
 
 
-def _bound_functions(connection: duckdb.DuckDBPyConnection) -> None:
+def bound_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Put macros of the same names before the functions that make values of any size."""
     for name, body in _BOUNDED_FUNCTIONS.items():
         refusal = f"error('{name} may make no value of more than {_MOST_MADE:,} parts here')"
@@ -350,13 +364,7 @@ def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[
     Raises:
         StoreError: the statement is nested too deeply.
     """
-    import json
-
-    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
-    try:
-        tree = json.loads(found[0]) if found else {}
-    except RecursionError:
-        raise StoreError("the query is nested too deeply", cause="too_large") from None
+    tree = _parse(connection, sql)
     names: set[tuple[str, bool]] = set()
     todo = [tree]
     while todo:
@@ -369,6 +377,21 @@ def _functions_of(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[
         elif isinstance(node, list):
             todo.extend(node)
     return names
+
+
+def _parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """DuckDB's own parse of a statement.
+
+    Raises:
+        StoreError: the statement is nested too deeply.
+    """
+    import json
+
+    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    try:
+        return json.loads(found[0]) if found else {}
+    except RecursionError:
+        raise StoreError("the query is nested too deeply", cause="too_large") from None
 
 
 def _frame(result: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from toolkit.store.database import Database
     from toolkit.store.ingest import IngestReport
     from toolkit.store.journal import Loss
+    from toolkit.store.query_process import Form
     from toolkit.store.reader import Reader
     from toolkit.store.retention import Pruned, Retention
     from toolkit.store.store_info import Check, StoreInfo
@@ -144,17 +145,33 @@ class Store:
         Raises:
             StoreError: it is not allowed, failed or took too long; or as `reading`.
         """
-        with suppress(StoreError):
-            self.ingest(wait_s=0)
-        with self._backend.reading_locked_down() as reader:
-            return reader.frame(sql, params)
+        found: pd.DataFrame = self._answer("frame", sql, params)
+        return found
 
     def user_arrow(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
         """The same as an Arrow table. Errors as `user_frame`."""
+        found: pa.Table = self._answer("arrow", sql, params)
+        return found
+
+    def answer_here(
+        self, form: Form, sql: str, params: Sequence[Any] | Mapping[str, Any]
+    ) -> pd.DataFrame | pa.Table:
+        """The same in this process, which may grow without bound. Errors as `user_frame`."""
+        with self._backend.reading_locked_down() as reader:
+            reader.may_grow = True
+            return reader.frame(sql, params) if form == "frame" else reader.arrow(sql, params)
+
+    def _answer(self, form: Form, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> Any:
+        from toolkit.store.query_process import GrowingQueryError, run_apart
+        from toolkit.store.reader import USER_SQL_TIMEOUT_S
+
         with suppress(StoreError):
             self.ingest(wait_s=0)
-        with self._backend.reading_locked_down() as reader:
-            return reader.arrow(sql, params)
+        try:
+            with self._backend.reading_locked_down() as reader:
+                return reader.frame(sql, params) if form == "frame" else reader.arrow(sql, params)
+        except GrowingQueryError:
+            return run_apart(self.settings, form, sql, params, USER_SQL_TIMEOUT_S)
 
     def info(self) -> StoreInfo:
         """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""

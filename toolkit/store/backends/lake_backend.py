@@ -20,7 +20,7 @@ from toolkit.store.fair_lock import FairFileLock
 from toolkit.store.ingest import PREFIX, IngestReport, move_loaded, read_mark
 from toolkit.store.journal import Journal
 from toolkit.store.migrate import OnStep
-from toolkit.store.reader import LockedDownReader, Reader, reading
+from toolkit.store.reader import LockedDownReader, Reader, bound_functions, reading
 from toolkit.store.store_info import Check, StoreInfo, read_info, verify
 
 _BATCH_ROWS: Final = 5_000
@@ -146,6 +146,7 @@ class LakeBackend:
         """The lake alone, for a user's SQL, after the journal was moved."""
         self.ingest()
         with self._locked_down.connected() as connection:
+            bound_functions(connection)
             yield LockedDownReader(connection)
 
     def read_info(self) -> StoreInfo:

@@ -27,6 +27,7 @@ from toolkit.store.backends.quack_client import QuackClient, engine
 from toolkit.store.fair_lock import FairFileLock
 from toolkit.store.ingest import IngestReport
 from toolkit.store.journal import Journal
+from toolkit.store.query_process import GrowingQueryError
 from toolkit.store.reader import LockedDownReader, Reader, too_slow
 from toolkit.store.store_info import Check, StoreInfo, read_info, verify
 
@@ -139,7 +140,14 @@ class QuackBackend:
         ) -> duckdb.DuckDBPyConnection:
             return _within(timeout_s, lambda: self._client.run(sql, values))
 
-        yield LockedDownReader(_local(), run)
+        try:
+            yield LockedDownReader(_local(), run)
+        except GrowingQueryError as error:
+            raise StoreError(
+                f"{error} may take any amount of the memory of the server that you share",
+                hint="Select the rows with plain functions, and do the last step on the frame.",
+                cause="not_allowed",
+            ) from None
 
     def read_info(self) -> StoreInfo:
         """The store in numbers; a server that does not answer is the error in it."""
