@@ -15,10 +15,11 @@ import pytest
 from tests.store.rows import call_row
 from toolkit.errors import StoreError
 from toolkit.settings import Settings
-from toolkit.store import query_process
 from toolkit.store.backends.quack_backend import QuackBackend
-from toolkit.store.query_process import growing_functions, run_apart
 from toolkit.store.store import Store
+from toolkit.store.user_sql import query_process
+from toolkit.store.user_sql.query_growth import growing_functions
+from toolkit.store.user_sql.query_process import run_apart
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_a_hungry_query_is_ended_and_the_store_goes_on(
 ) -> None:
     code = query_process._CODE.replace(
         "import answer; ",
-        "import answer; import toolkit.store.query_process as q; "
+        "import answer; import toolkit.store.user_sql.query_child as q; "
         f"q.PROCESS_BYTES = {700 * 1024**2}; ",
     )
     monkeypatch.setattr(query_process, "_CODE", code)

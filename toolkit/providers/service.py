@@ -459,8 +459,7 @@ class Providers(Shown):
         Args:
             name: of the provider.
             find_url: returns its current base URL, or None for the saved one. Stored keys stay
-                bound
-                to their own origins.
+                bound to their own origins.
         """
         self.registry.url_sources[self.require(name).name] = find_url
 

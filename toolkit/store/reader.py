@@ -19,8 +19,8 @@ from toolkit.store.binding import execute, require_text
 from toolkit.store.database import Database, explain
 from toolkit.store.ingest import read_mark
 from toolkit.store.journal import Entry, Journal
-from toolkit.store.query_process import GrowingQueryError, growing_functions
 from toolkit.store.tables import Table
+from toolkit.store.user_sql.query_growth import GrowingQueryError, growing_functions
 
 if TYPE_CHECKING:
     import duckdb

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from toolkit.store.database import Database
     from toolkit.store.ingest import IngestReport
     from toolkit.store.journal import Loss
-    from toolkit.store.query_process import Form
     from toolkit.store.reader import Reader
     from toolkit.store.retention import Pruned, Retention
     from toolkit.store.store_info import Check, StoreInfo
+    from toolkit.store.user_sql.query_process import Form
 
 _CLOSE_WAIT_S: Final = 2.0
 # A waiting writer makes later readers wait; a background ingest can always try again.
@@ -162,8 +162,9 @@ class Store:
             return reader.frame(sql, params) if form == "frame" else reader.arrow(sql, params)
 
     def _answer(self, form: Form, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> Any:
-        from toolkit.store.query_process import GrowingQueryError, run_apart
         from toolkit.store.reader import USER_SQL_TIMEOUT_S
+        from toolkit.store.user_sql.query_growth import GrowingQueryError
+        from toolkit.store.user_sql.query_process import run_apart
 
         with suppress(StoreError):
             self.ingest(wait_s=0)

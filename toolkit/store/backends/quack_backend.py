@@ -27,9 +27,9 @@ from toolkit.store.backends.quack_client import QuackClient, engine
 from toolkit.store.fair_lock import FairFileLock
 from toolkit.store.ingest import IngestReport
 from toolkit.store.journal import Journal
-from toolkit.store.query_process import GrowingQueryError
 from toolkit.store.reader import LockedDownReader, Reader, too_slow
 from toolkit.store.store_info import Check, StoreInfo, read_info, verify
+from toolkit.store.user_sql.query_growth import GrowingQueryError
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,0 +1,1 @@
+"""A user's own SQL: which queries may grow, and the process in which those run."""
