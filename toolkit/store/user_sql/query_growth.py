@@ -50,6 +50,10 @@ KEEPS_SIZE: Final = frozenset(
     | {"regr_slope", "regr_intercept", "regr_r2", "entropy", "product", "mad", "geomean"}
     | {"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead"}
     | {"first_value", "last_value", "nth_value", "grouping"}
+    # files and settings, which are refused where the query runs
+    | {"read_text", "read_blob", "read_csv", "read_csv_auto", "read_json", "read_json_auto"}
+    | {"read_json_objects", "read_parquet", "parquet_scan", "glob", "sniff_csv", "getenv"}
+    | {"duckdb_secrets", "duckdb_settings"}
     # tables
     | {"duckdb_tables", "duckdb_columns", "duckdb_views", "pragma_table_info", "pragma_version"}
 )
