@@ -160,3 +160,12 @@ def test_two_runs_stand_side_by_side_on_the_samples_that_both_have():
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))
 def test_percentiles_are_numpys(values, share):
     assert percentile(values, share) == pytest.approx(np.quantile(values, share), abs=1e-6)
+
+
+def test_the_interval_of_a_time_or_a_cost_does_not_reach_below_nothing():
+    spread = (1.0, 30.0)
+    rows = [row(n, score=value, scorer="duration_ms") for n, value in enumerate(spread)]
+    rows += [row(n, score=value, scorer="own") for n, value in enumerate((-1.0, 30.0))]
+    (time_ms, own) = summarize_sides(rows)
+    assert time_ms["low"] == 0 and time_ms["high"] > 30
+    assert own["low"] < 0, "a measure of the user's own may be negative"

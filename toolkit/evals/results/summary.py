@@ -78,7 +78,8 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
     entries = []
     for scorer in scorers_of(rows):
         sides = scores_by_side(rows, scorer)
-        within = SHARE if unit_of(scorer, sides.values()) is None else UNBOUNDED
+        unit = unit_of(scorer, sides.values())
+        within = SHARE if unit is None else UNBOUNDED
         for side in dict.fromkeys((row["model"], row["variant"]) for row in rows):
             scores = sides.get(side, {})
             mean, changes = mean_interval(scores, within=within), flicker(scores)
@@ -89,7 +90,8 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "variant": side[1],
                     "scorer": scorer,
                     "mean": mean.value if mean.n else None,
-                    "low": mean.low if mean.n else None,
+                    # Few values of a wide spread reach below nothing; no time or cost does.
+                    "low": (max(mean.low, 0.0) if unit else mean.low) if mean.n else None,
                     "high": mean.high if mean.n else None,
                     "n": mean.n,
                     "answers": sum(len(values) for values in scores.values()),
