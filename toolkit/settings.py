@@ -47,16 +47,21 @@ class Settings(Shown, BaseSettings):
             when it is made.
         store_token: token of the server of a shared database; treated as a secret.
         recording: how prompts and answers are kept: `full`, `hash` (digests only) or `off`.
-        journal_sync: `normal` survives kill -9, `full` survives power loss.
+        journal_sync: what a recorded call survives: `normal` a killed process, `full` power loss.
         lock_wait_s: maximum wait for the lock of the database, seconds.
-        connect_timeout_s, first_token_timeout_s, chunk_timeout_s, total_timeout_s:
-            deadlines of one call, seconds, on the monotonic clock.
+        connect_timeout_s: maximum time to open a connection, seconds.
+        first_token_timeout_s: maximum time from the request to the first token, seconds.
+        chunk_timeout_s: maximum time between two chunks of a stream, seconds.
+        total_timeout_s: maximum time of a whole call, seconds.
         max_retries: maximum retries per request and provider.
-        max_event_mib, max_body_mib: maximum size of a stream event and of a decompressed body, MiB.
-            An image or a long reasoning trace may arrive in one event.
+        max_event_mib: maximum size of one event of a stream, MiB; an image or a long reasoning
+            trace may arrive in one event.
+        max_body_mib: maximum size of a decompressed body, MiB.
         max_stream_events: maximum number of events in one stream.
-        retry_initial_s, retry_max_s, retry_factor: first and maximum wait before a retry, seconds,
-            and the backoff factor; the wait is chosen at random up to that limit.
+        retry_initial_s: limit of the wait before the first retry, seconds; each wait is chosen at
+            random up to its limit.
+        retry_max_s: the highest limit of a wait, seconds.
+        retry_factor: how many times as high the limit is for each further retry.
         default_rpm: requests per window to a cloud provider that has no `rpm` of its own; 0: no
             limit.
         rate_window_s: length of the window of `rpm` and `tpm`, seconds.
@@ -66,7 +71,7 @@ class Settings(Shown, BaseSettings):
         health_webhook_url: URL to which alerts about incidents are posted as JSON; treated as a
             secret.
         objectives: availability and latency objectives by provider, `default` for all; see
-            `toolkit.health.analysis.slo.Objective`.
+            docs/health.md.
         daily_budget_usd: maximum cost of all calls per UTC day, USD; None: no cap.
         budgets: further caps, USD per UTC day, by `provider:NAME`, `model:PROVIDER/MODEL` or
             `tag:KEY=VALUE`.

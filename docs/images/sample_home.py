@@ -7,8 +7,11 @@ are real names; their addresses point to a closed port of this machine, so nothi
 
 from __future__ import annotations
 
+import json
 import random
 import sys
+import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -67,6 +70,7 @@ FAULTS: Final = {
 }
 EXTRA_MODELS: Final = 640
 BOARDS: Final = 150
+LOAD_TEST_AGE: Final = timedelta(hours=26)  # so that its calls are not the newest ones
 
 
 def main() -> None:
@@ -83,31 +87,46 @@ def fill(home: Path, *, days: int = 21, seed: int = 7) -> None:
     registry = Registry(settings)
     for name in sorted({model.partition("/")[0] for model, *_ in MODELS} - {"local"}):
         registry.add(name, base_url=CLOSED_PORT, is_local=True, auto_sync=False, needs_key=False)
+    registry.add("vllm", base_url=CLOSED_PORT, is_local=True, auto_sync=False)
     store = Store(settings)
     store.append_many("calls", _calls(rng, now, days))
     store.append_many("models", _models(rng, now))
     store.append_many("model_changes", _changes(now))
     store.append_many("incidents", _incidents(now))
     store.append_many("regressions", _verdicts(now))
-    for table, rows in _evaluation(rng, now).items():
-        store.append_many(table, rows)
-    for table, rows in _boards(rng, now).items():
-        store.append_many(table, rows)
+    for tables in (_evaluation(rng, now), _boards(rng, now), _load_test(LOAD_TEST_AGE)):
+        for table, rows in tables.items():
+            store.append_many(table, rows)
     store.ingest()
     store.close()
-    _measure_load(settings)
 
 
-def _measure_load(settings: Settings) -> None:
-    """A real load test of a scripted server, which is gone afterwards."""
+def _load_test(age: timedelta) -> dict[str, list[dict[str, Any]]]:
+    """A real load test of a scripted server, which is gone afterwards, dated back by `age`."""
     answer = Answer(text=" ".join(PROMPTS[1]), content_delay_s=0.12, chunk_delay_s=0.01)
-    with MockProvider(answer) as server:
+    with tempfile.TemporaryDirectory() as folder, MockProvider(answer) as server:
+        settings = Settings(home=Path(folder))
         Registry(settings).add("vllm", base_url=server.base_url, is_local=True, auto_sync=False)
         toolkit = Toolkit(settings=settings)
         toolkit.load_tests.run(
             "vllm/qwen3-8b", concurrency=(1, 2, 4, 8), requests=24, warmup=2, name="one server"
         )
+        tables = ("calls", "load_tests")
+        found = {table: toolkit.store.rows(f"SELECT * FROM {table}") for table in tables}
         toolkit.close()
+    return {table: [_dated_back(row, age) for row in rows] for table, rows in found.items()}
+
+
+def _dated_back(row: Mapping[str, Any], age: timedelta) -> dict[str, Any]:
+    """A row of the database as it is written: earlier, and with its JSON as values."""
+    return {name: _as_written(value, age) for name, value in row.items()}
+
+
+def _as_written(value: Any, age: timedelta) -> Any:
+    if isinstance(value, datetime):
+        return value - age
+    is_json = isinstance(value, str) and value[:1] in ("{", "[")
+    return json.loads(value) if is_json else value
 
 
 def _calls(rng: random.Random, now: datetime, days: int) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 Run it from the repository's root: `python docs/images/take_screenshots.py`. It fills a home folder
 of its own (`sample_home.py`), starts the app on a free port and writes one picture for each page
-beside this file, and the dark and narrow ones of Home. It needs Chromium, and the extra `local` for
-the picture of Compare.
+beside this file, and some more in the dark and on a phone. It needs Chromium, and the extra `local`
+for the picture of Compare.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from sample_home import fill  # noqa: E402 - the checkout is not installed
 
+from toolkit.settings import Settings  # noqa: E402
+from toolkit.store.store import Store  # noqa: E402
 from toolkit.ui.home.first_use import LABEL  # noqa: E402
 from toolkit.ui.server import serve_command  # noqa: E402
 
 WIDE: Final = {"width": 1440, "height": 900}
 PHONE: Final = {"width": 390, "height": 844}
 PHONE_AGENT: Final = "Mozilla/5.0 (Linux; Android 14) Chrome/120 Mobile Safari/537.36 Mobi"
+ON_PHONE: Final[dict[str, Any]] = {"viewport": PHONE, "user_agent": PHONE_AGENT}
 WAIT_MS: Final = 180_000
 SETTLE_MS: Final = 3_000
 PAGES: Final = {
@@ -66,9 +69,14 @@ def main() -> None:
             for name, path in PAGES.items():
                 take(browser, f"{url}/{path}", name)
             take(browser, url, "home-dark", color_scheme="dark")
-            take(browser, url, "home-phone", viewport=PHONE, user_agent=PHONE_AGENT)
+            failed = f"{url}/calls?call={newest_failure(home)}"
+            take(browser, failed, "call-dark", color_scheme="dark")
+            for name, path in ("home", ""), ("health", "health"):
+                take(browser, f"{url}/{path}", f"{name}-phone", **ON_PHONE)
         with running(Path(folder) / "empty") as url:
-            take_compare(browser, url)
+            take(browser, url, "empty-phone", **ON_PHONE)
+            board = take_compare(browser, url)
+            take(browser, board, "compare-phone", **ON_PHONE)
         browser.close()
 
 
@@ -117,8 +125,18 @@ def settle(page: Any) -> None:
     page.mouse.move(5, 5)
 
 
-def take_compare(browser: Any, url: str) -> None:
-    """Press the first button of an empty home and photograph both answers."""
+def newest_failure(home: Path) -> str:
+    """The request that failed last."""
+    store = Store(Settings(home=home))
+    rows = store.rows(
+        "SELECT request_id FROM calls WHERE status = 'error' ORDER BY started_at DESC LIMIT 1"
+    )
+    store.close()
+    return str(rows[0]["request_id"])
+
+
+def take_compare(browser: Any, url: str) -> str:
+    """Press the first button of an empty home, photograph both answers, and return the address."""
     page = browser.new_page(viewport=WIDE)
     page.set_default_timeout(WAIT_MS)
     page.goto(url)
@@ -126,7 +144,9 @@ def take_compare(browser: Any, url: str) -> None:
     page.get_by_text("✓ 2 of 2 done").wait_for()
     settle(page)
     page.screenshot(path=HERE / "compare.png")
+    address = str(page.url)
     page.close()
+    return address
 
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ def test_the_newest_run_is_shown_with_its_matrix(evaluated: Toolkit, open_page: 
     assert not app.exception and not app.error
     assert list(table(app, "State")["Run"]) == ["first", "before"]
     assert "39 of 40 answers, 1 failed (TIMEOUT 1)." in words(app)
-    matrix = table(app, "sample")
+    matrix = table(app, "Sample")
     assert len(matrix) == 20
-    assert list(matrix.columns) == ["sample", "mock/a", "mock/b", "input", "target"]
+    assert list(matrix.columns) == ["Sample", "mock/a", "mock/b", "Input", "Target"]
     assert matrix["mock/a"][4] == "✓ 1 · yes · 105 ms · $0.00100"
     assert matrix["mock/b"][19] == "✕ failed · timeout"
 
@@ -87,7 +87,7 @@ def test_filters_live_in_the_address(
     chosen: str, kept: int, evaluated: Toolkit, open_page: Any
 ) -> None:
     app = open_page("evals", filter=chosen)
-    assert not app.exception and len(table(app, "sample")) == kept
+    assert not app.exception and len(table(app, "Sample")) == kept
     assert f"{kept} of 20 samples" in words(app)
 
 
@@ -96,9 +96,9 @@ def test_scores_stand_with_interval_cost_latency_and_the_verdict_in_words(
 ) -> None:
     app = open_page("evals", tab="Scores")
     assert not app.exception and not app.error
-    scores = table(app, "score [95 %]")
-    assert scores["score [95 %]"][0] == "0.8 [0.584, 0.919] n = 20"
-    assert list(scores["failed"]) == ["0", "1"] and list(scores["cost"]) == ["$0.0200", "$0.0190"]
+    scores = table(app, "Score [95 %]")
+    assert scores["Score [95 %]"][0] == "0.8 [0.584, 0.919] n = 20"
+    assert list(scores["Failed"]) == ["0", "1"] and list(scores["Cost"]) == ["$0.0200", "$0.0190"]
     shown = words(app)
     assert "mock/a is better by" in shown and "19 samples" in shown
     titles = [m.value for m in app.markdown if m.value.startswith("**Score")]
@@ -109,7 +109,7 @@ def test_two_runs_stand_side_by_side(evaluated: Toolkit, open_page: Any) -> None
     app = open_page("evals", tab="Compare with another run", against="before run-0")
     assert not app.exception and not app.error
     assert "first: mock/a is better by" in words(app)
-    both = table(app, "sample")
+    both = table(app, "Sample")
     assert [c for c in both.columns if ":" in c] == [
         "mock/a (before: plain)", "mock/a (first: plain)",
         "mock/b (before: plain)", "mock/b (first: plain)",
@@ -180,8 +180,8 @@ def test_what_a_cap_left_out_is_told_in_cell_story_and_filter(home: Any, open_pa
     toolkit.store.append("eval_runs", run(status="stopped"))
     toolkit.store.append_many("eval_samples", [row(1), failed(2), skipped(3)])
     app = open_page("evals", filter="skipped", sample="q3")
-    assert not app.exception and list(table(app, "sample")["sample"]) == ["q3"]
-    assert table(app, "sample")["mock/a"][0] == "⏸ skipped · over the budget"
+    assert not app.exception and list(table(app, "Sample")["Sample"]) == ["q3"]
+    assert table(app, "Sample")["mock/a"][0] == "⏸ skipped · over the budget"
     assert "⏸ BUDGET_EXCEEDED: raise the cap" in words(app)
 
 
@@ -207,6 +207,7 @@ def test_a_run_is_started_left_found_again_and_stopped_in_a_real_browser(
     models.fill("mock/mock-small")
     models.press("Enter")
     page.keyboard.press("Escape")
+    page.get_by_text("Repeats, limits and parameters").click()
     once = page.get_by_role("spinbutton", name="Concurrent calls")
     once.fill("1")
     once.press("Tab")
@@ -234,6 +235,9 @@ def test_a_run_is_started_left_found_again_and_stopped_in_a_real_browser(
     asked = len(stage.mock.requests)
     page.wait_for_timeout(600)
     assert len(stage.mock.requests) == asked < 40 and scroll_width(page) <= 390
+    stage.mock.default = Answer(text="Paris")
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("40 of 40 answers").first.wait_for()
     assert page.locator("[data-testid=stException]").count() == 0
     page.close()
 
@@ -289,7 +293,7 @@ def test_an_answer_is_rated_and_commented_on_the_page(evaluated: Toolkit, open_p
     app = open_page("evals", run="run-1", sample="q6")
     assert app.segmented_control(key="rating-run-1-q6-mock/b-plain-1").value == "✓ good"
     assert app.text_input(key="comment-run-1-q6-mock/b-plain-1").value == HOSTILE
-    cells = table(app, "sample").set_index("sample").loc["q6"]
+    cells = table(app, "Sample").set_index("Sample").loc["q6"]
     assert "rated ✓" in cells["mock/b"] and "rated" not in cells["mock/a"]
     scores = open_page("evals", run="run-1", tab="Scores")
     assert not scores.exception
@@ -297,4 +301,4 @@ def test_an_answer_is_rated_and_commented_on_the_page(evaluated: Toolkit, open_p
     app.segmented_control(key="rating-run-1-q6-mock/b-plain-1").set_value(None).run()
     app.text_input(key="comment-run-1-q6-mock/b-plain-1").set_value("").run()
     app = open_page("evals", run="run-1")
-    assert "rated" not in table(app, "sample").to_string()
+    assert "rated" not in table(app, "Sample").to_string()

@@ -56,10 +56,10 @@ def test_the_cost_is_told_before_anything_is_sent_and_the_run_goes_on_by_itself(
     assert not [b for b in app.button if b.label == "Start"]
     app.button(key="eval-estimate").click().run()
     assert not app.exception and not mock.requests
-    estimate = table(app, "expected")
-    asked = int(estimate["calls"][0])
-    assert list(estimate["model"]) == ["mock/mock-small"]
-    assert estimate["high"][0] == f"~{money(asked * 0.1)}"
+    estimate = table(app, "Expected")
+    asked = int(estimate["Calls"][0])
+    assert list(estimate["Model"]) == ["mock/mock-small"]
+    assert estimate["High"][0] == f"~{money(asked * 0.1)}"
     assert f"high {money(asked * 0.1)}" in words(app)
     app.button(key="eval-start").click().run()
     assert not app.exception and not app.error
@@ -127,7 +127,7 @@ def test_recorded_calls_are_asked_again_as_the_conversations_that_they_were(
     app.text_area(key="eval-sql").set_value("DROP TABLE calls").run()
     assert app.error and not app.exception
     app.text_area(key="eval-sql").set_value(query).run()
-    assert not app.error and "1 samples" in words(app)
+    assert not app.error and "1 sample" in words(app)
     app.button(key="eval-estimate").click().run()
     app.button(key="eval-start").click().run()
     assert started(toolkit).status == "done"
@@ -215,3 +215,28 @@ def test_the_cost_in_words_says_what_is_not_known(usd: Any, cap: Any, told: str)
         for one in usd
     ]
     assert told in say_cost(estimates, cap)
+
+
+def test_a_recorded_call_is_added_to_a_dataset_and_evaluated(
+    recorded: Toolkit, mock: MockProvider, open_page: Any
+) -> None:
+    row = recorded.store.rows("SELECT request_id, call_id FROM calls WHERE origin = 'compare'")[0]
+    app = open_page("calls", call=row["request_id"])
+    target = app.text_area(key=f"dataset-target-{row['call_id']}")
+    assert target.value == "The sky is blue."
+    target.set_value("blue").run()
+    app.button(key="dataset-add").click().run()
+    assert not app.exception and not app.error
+    assert [entry.value for entry in app.success] == ["Added. The dataset has 1 sample."]
+    app.button(key="dataset-add").click().run()
+    assert "already has the sample" in words(app)
+    mock.default = Answer(text="It is blue.")
+    app = open_page("evals")
+    app.segmented_control(key="eval-data").set_value("yours").run()
+    assert "1 sample" in words(app)
+    app = with_model(app, "mock/mock-small")
+    app.button(key="eval-estimate").click().run()
+    app.button(key="eval-start").click().run()
+    assert not app.exception and not app.error
+    done = started(recorded)
+    assert done.status == "done" and list(done.frame()["score"]) == [1.0]

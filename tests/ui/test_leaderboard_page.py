@@ -23,13 +23,13 @@ def test_the_page_shows_who_wins_against_whom_and_how_judges_agree(
     judge_board(toolkit, board, "mock/judge")
     app = open_page("leaderboard")
     assert not app.exception and not app.error
-    pairs = next(f.value for f in app.dataframe if "Won" in f.value.columns)
-    row = pairs[pairs["Won"] == "1 mock/m1"].iloc[0]
-    place = {name.split(" ")[1]: name.split(" ")[0] for name in pairs["Won"]}
+    pairs = next(f.value for f in app.dataframe if "Wins" in f.value.columns)
+    row = pairs[pairs["Wins"] == "1 mock/m1"].iloc[0]
+    place = {name.split(" ")[1]: name.split(" ")[0] for name in pairs["Wins"]}
     assert (row["1"], row[place["mock/m2"]], row[place["mock/m3"]]) == ("–", "1/1", "0/1")
     judges = next(f.value for f in app.dataframe if "Judge" in f.value.columns)
     assert list(judges["Judge"]) == ["mock/judge"]
-    assert list(judges["agree"]) == ["50% of 2"] and list(judges["votes"]) == [3]
+    assert list(judges["Agreement"]) == ["50% of 2"] and list(judges["Votes"]) == [3]
     labels = [button.proto.label for button in app.get("download_button")]
     assert "Preference data (DPO)" in labels
 

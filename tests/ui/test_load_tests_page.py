@@ -29,7 +29,7 @@ def test_the_newest_run_is_open_with_its_steps_and_charts(toolkit, mock, open_pa
     assert "newer, done" in words(app) and "12 of 12 measured requests answered" in words(app)
     runs, steps = app.dataframe[0].value, app.dataframe[1].value
     assert list(runs["Model"]) == ["mock/mock-model"] * 2
-    assert len(steps) == 2 and "goodput/s" in steps.columns
+    assert len(steps) == 2 and "Goodput/s" in steps.columns
     assert len(app.get("plotly_chart")) == 2
     app = open_page("load", run=older.run_id)
     assert "older, done" in words(app)

@@ -118,10 +118,14 @@ def test_a_models_panel_shows_facts_with_sources_history_and_its_switch(
     synced.catalog.override("acme/alpha", {"price:output": "9", "retires_on": "2027-01-01"})
     app = open_page("models", model="acme/alpha")
     assert not app.exception
-    facts = next(f.value for f in app.dataframe if "fact" in f.value.columns)
-    row = facts[facts["fact"] == "price: output"].iloc[0]
-    assert (row["used value"], row["by"], row["other sources"]) == ("9", "override", "provider: 2")
-    assert "conflict" in row["agree"]
+    facts = next(f.value for f in app.dataframe if "Fact" in f.value.columns)
+    row = facts[facts["Fact"] == "price: output"].iloc[0]
+    assert (row["Used value"], row["Source"], row["Other sources"]) == (
+        "9",
+        "override",
+        "provider: 2",
+    )
+    assert "conflict" in row["Agreement"]
     assert "Retires on 2027" in words(app).replace("\\", "")
     assert "input $0.5 → $1" in words(app).replace("\\", "")
     app.toggle[0].set_value(False).run()
@@ -143,7 +147,7 @@ def test_the_same_open_model_is_shown_with_price_and_latency_of_each_provider(
     assert list(same["Model"]) == ["acme/alpha", "other/org/alpha"]
     assert list(same["$/M out"]) == [2.0, 0.5]
     assert [round(ms, -1) for ms in same["TTFT ms"]] == [120, 480]
-    assert list(same["calls, 7 d"]) == [1, 1]
+    assert list(same["Calls, 7 d"]) == [1, 1]
 
 
 def test_a_panel_of_a_model_that_is_not_there_is_a_card_not_a_traceback(
@@ -171,12 +175,12 @@ def test_capabilities_are_tried_after_their_cost_was_shown(
     mock.enqueue("It is blue.")
     app.button(key=f"probe-{model}").click().run()
     assert not app.exception and not app.error
-    shown = next(f.value for f in app.dataframe if "because" in f.value.columns)
-    assert list(shown["shown"]) == ["✓ yes", "✗ no"]
-    assert list(shown["because"]) == ["called get_weather", "said another colour of a red picture"]
-    facts = next(f.value for f in app.dataframe if "fact" in f.value.columns).set_index("fact")
-    assert facts.loc["capability: tools", "by"] == "probe"
-    assert facts.loc["capability: vision", "used value"] == "no"
+    shown = next(f.value for f in app.dataframe if "Reason" in f.value.columns)
+    assert list(shown["Shown"]) == ["✓ yes", "✗ no"]
+    assert list(shown["Reason"]) == ["called get_weather", "said another colour of a red picture"]
+    facts = next(f.value for f in app.dataframe if "Fact" in f.value.columns).set_index("Fact")
+    assert facts.loc["capability: tools", "Source"] == "probe"
+    assert facts.loc["capability: vision", "Used value"] == "no"
 
 
 def test_what_changed_is_told_by_date_in_words(synced: Toolkit, open_page: Any) -> None:

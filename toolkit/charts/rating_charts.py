@@ -15,10 +15,11 @@ from toolkit.charts.style import error_bars, new_figure, plain, say
 if TYPE_CHECKING:
     import pandas as pd
 
-_PLOT_PX: Final = (560.0, 220.0)  # about, on a wide page
+_PLOT_PX: Final = (240.0, 220.0)  # about, between the outermost points on a wide page
+_ROOM_PX: Final = (30.0, 105.0)  # about, left and right of them
 _CHARACTER_PX: Final = 6.0
-_PLACES: Final = ("top center", "bottom center", "middle right", "middle left",
-                  "top right", "top left", "bottom right", "bottom left")  # fmt: skip
+_PLACES: Final = ("middle right", "middle left", "top right", "top left", "bottom right",
+                  "bottom left", "top center", "bottom center")  # fmt: skip
 _NEEDED: Final = ["rating", "usd_per_thousand", "p50_ms"]
 
 
@@ -59,12 +60,13 @@ def rating_tradeoff(ratings: pd.DataFrame) -> go.Figure:
         )
     costs = [float(value) for value in known["usd_per_thousand"]]
     ticks = _ticks(min(costs), max(costs))
-    reach = max(0.15, 0.12 * math.log10(max(costs) / min(costs)))  # room for the labels
+    decades = max(1.0, math.log10(max(costs) / min(costs)))
     figure.update_xaxes(
         type="log",
         tickvals=ticks,
         ticktext=[money(tick) for tick in ticks],
-        range=[math.log10(min(costs)) - reach, math.log10(max(costs)) + reach],
+        # Most labels are at the right of their points.
+        range=[math.log10(min(costs)) - 0.12 * decades, math.log10(max(costs)) + 0.45 * decades],
     )
     return figure
 
@@ -78,9 +80,14 @@ def _ticks(low: float, high: float) -> list[float]:
 def _label_places(known: pd.DataFrame) -> dict[str, str]:
     """For each model the place beside its point where its label covers the least."""
     costs = [math.log10(float(value)) for value in known["usd_per_thousand"]]
-    ratings = [float(value) for value in known["rating"]]
-    xs, ys = _spread(costs, _PLOT_PX[0]), _spread(ratings, _PLOT_PX[1])
+    columns = ([float(value) for value in known[name]] for name in ("rating", "low", "high"))
+    heights = _spread([value for column in columns for value in column], _PLOT_PX[1])
+    n = len(costs)
+    xs, ys = _spread(costs, _PLOT_PX[0]), heights[:n]
     taken = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in zip(xs, ys, strict=True)]
+    whiskers = zip(xs, heights[n : 2 * n], heights[2 * n :], strict=True)
+    taken += [_Box(x - 5, low, x + 5, high) for x, low, high in whiskers]
+    taken += [_Box(-1e4, -1e4, -_ROOM_PX[0], 1e4), _Box(_PLOT_PX[0] + _ROOM_PX[1], -1e4, 1e4, 1e4)]
     places: dict[str, str] = {}
     rows = sorted(zip(xs, ys, known.to_dict("records"), strict=True), key=lambda point: point[:2])
     for x, y, row in rows:

@@ -34,10 +34,10 @@ def new_figure(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
-    # Labels that do not fit are tilted, but never stood on end.
-    figure.update_xaxes(title={"text": x}, automargin=True, showgrid=True, zeroline=False,
-                        autotickangles=[0, 30])  # fmt: skip
-    figure.update_yaxes(title={"text": y}, automargin=True, showgrid=True, zeroline=False)
+    # Labels that do not fit are tilted, but never stood on end. An empty title would take space.
+    common = {"automargin": True, "showgrid": True, "zeroline": False}
+    figure.update_xaxes(title={"text": x} if x else None, autotickangles=[0, 30], **common)
+    figure.update_yaxes(title={"text": y} if y else None, **common)
     if log_x:
         figure.update_xaxes(type="log")
     return figure

@@ -151,7 +151,7 @@ def changes_of_used(since: datetime, now: datetime) -> Query:
 def ended_runs(since: datetime) -> Query:
     """Eval runs that ended since then."""
     return Query(
-        "SELECT run_id, name, dataset, models, status, samples, done, errors, ended_at\n"
+        "SELECT run_id, name, dataset, models, status, samples, done, errors, ended_at, summary\n"
         "FROM eval_runs WHERE ended_at >= ? ORDER BY ended_at DESC LIMIT 20",
         (since,),
     )

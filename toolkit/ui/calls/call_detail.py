@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -16,164 +13,16 @@ import streamlit as st
 from toolkit.charts import waterfall
 from toolkit.charts.phases import number
 from toolkit.charts.states import call_state
-from toolkit.errors import ToolkitError
-from toolkit.records import Reply
-from toolkit.replay.from_call import make_case
 from toolkit.store.queries import Query
 from toolkit.toolkit import Toolkit
+from toolkit.ui.calls.call_actions import Row, draw_actions
 from toolkit.ui.calls.call_table import request_state
 from toolkit.ui.components.chart_block import draw_chart
 from toolkit.ui.components.error_advice import headline, what_to_do
-from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import UNKNOWN, ago, count, duration, exactly, money
-from toolkit.ui.components.model_picker import model_names
-from toolkit.ui.components.page_head import leave_notice
 from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import plain, show_text
 
-# What can be done with a recorded call: ask again, make a test of it, copy it.
-
-
-_KEY: Final = "asked-again"
-_LOOK_EVERY_S: Final = 0.5
-
-
-@dataclass(slots=True)
-class AskedAgain:
-    """A recorded request that is being sent again."""
-
-    model: str
-    future: Future[Reply]
-    began: float = field(default_factory=time.monotonic)
-
-
-def draw_actions(toolkit: Toolkit, row: Row) -> None:
-    """The buttons over an opened call."""
-    messages = _messages(row)
-    with st.container(horizontal=True):
-        if messages:
-            with st.popover("Send again", icon=":material/replay:", type="primary"):
-                _ask_form(toolkit, row, messages)
-        with st.popover("Create a test", icon=":material/science:"):
-            _test_form(toolkit, row)
-        with st.popover("Copy", icon=":material/content_copy:"):
-            st.caption("Python")
-            st.code(python_of(row), language="python", wrap_lines=True)
-            st.caption("curl, through the gateway of this app")
-            st.code(curl_of(row), language="bash", wrap_lines=True)
-
-
-def _ask_form(toolkit: Toolkit, row: Row, messages: list[Any]) -> None:
-    names = model_names(toolkit)
-    current = str(row["model"])
-    options = list(dict.fromkeys([current, *names]))
-    model = st.selectbox("Model", options, key="again-model", accept_new_options=True)
-    st.caption("Sends the same messages and parameters. Cloud models are charged at their price.")
-    with st.container(horizontal=True):
-        if st.button("Ask", type="primary", key="again-ask"):
-            options_sent = {**_params(row), "origin": "chat"}
-            task = toolkit.acomplete(model or current, messages, **options_sent)
-            st.session_state[_KEY] = AskedAgain(model or current, toolkit.portal.start(task))
-            st.rerun()
-        if st.button("Open in Compare", key="again-compare", icon=":material/view_column_2:"):
-            query: dict[str, Any] = {"model": [current], "prompt": _last_text(messages)}
-            st.switch_page("compare.py", query_params=query)
-
-
-def draw_asking(toolkit: Toolkit) -> None:
-    """The progress of a request that was asked again, and its end."""
-    asked: AskedAgain | None = st.session_state.get(_KEY)
-    if asked is None:
-        return
-    if not asked.future.done():
-        _watch()
-        return
-    del st.session_state[_KEY]
-    try:
-        reply = asked.future.result()
-    except ToolkitError as error:
-        error_card(error)
-        return
-    st.query_params["call"] = reply.request_id
-    leave_notice(f"{asked.model} answered.")
-    st.rerun()
-
-
-@st.fragment(run_every=_LOOK_EVERY_S)  # type: ignore[untyped-decorator]
-def _watch() -> None:
-    asked: AskedAgain | None = st.session_state.get(_KEY)
-    if asked is None or asked.future.done():
-        st.rerun()
-    assert asked is not None
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(f"… asking, {time.monotonic() - asked.began:.0f} s", color="blue")
-        if st.button("Stop", key="again-stop", type="tertiary", icon=":material/stop_circle:"):
-            asked.future.cancel()
-            del st.session_state[_KEY]
-            st.rerun()
-
-
-def _test_form(toolkit: Toolkit, row: Row) -> None:
-    st.caption("The recorded answer becomes a case of a suite, which can be replayed offline.")
-    call_id = str(row["call_id"])
-    suite = st.text_input("Suite", value="from-calls", key="test-suite")
-    name = st.text_input("Case", value=f"call-{call_id[-8:]}", key=f"test-name-{call_id}")
-    if not st.button("Create the test", type="primary", key="test-make"):
-        return
-    try:
-        _, cases = make_case(toolkit, call_id, suite=suite.strip(), name=name.strip() or None)
-    except ToolkitError as error:
-        error_card(error)
-        return
-    st.success(f"Saved in `{cases.parent}`.")
-    st.page_link("regressions.py", label="Go to Regressions", icon=":material/rule:")
-
-
-def python_of(row: Row) -> str:
-    """Python that sends the same request again."""
-    params = "".join(f",\n    {name}={value!r}" for name, value in _params(row).items())
-    prompt = json.dumps(_messages(row), indent=4, ensure_ascii=False).replace("\n", "\n    ")
-    return (
-        "import toolkit as tk\n\n"
-        f"reply = tk.complete(\n    {row['model']!r},\n    {prompt}{params},\n)\nprint(reply)"
-    )
-
-
-def curl_of(row: Row) -> str:
-    """A curl command that sends the same request through the gateway of this app."""
-    body = {"model": row["model"], "messages": _messages(row), **_params(row)}
-    text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
-    address = (st.context.url or "http://127.0.0.1:8501").split("/calls")[0].rstrip("/")
-    return (
-        f"curl {address}/v1/chat/completions \\\n"
-        '  -H "Authorization: Bearer $TOOLKIT_TOKEN" \\\n'
-        "  -H 'Content-Type: application/json' \\\n"
-        f"  -d '{text}'"
-    )
-
-
-def _messages(row: Row) -> list[Any]:
-    value = row.get("messages")
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return []
-    return list(value or ())
-
-
-def _params(row: Row) -> dict[str, Any]:
-    value = row.get("params")
-    found = json.loads(value) if isinstance(value, str) else value
-    return dict(found or {})
-
-
-def _last_text(messages: list[Any]) -> str:
-    content = messages[-1].get("content") if messages else ""
-    return content if isinstance(content, str) else ""
-
-
-Row = Mapping[str, Any]
 _TOKENS: Final = {
     "input_tokens": "input",
     "cached_input_tokens": "of it cached",
@@ -200,7 +49,6 @@ def draw_request(
     if last["status"] == "error":
         _failure(last)
     draw_actions(toolkit, last)
-    draw_asking(toolkit)
     _facts(attempts)
     messages, time, receipt, headers, raw = st.tabs(
         list(_TABS), key="call-tab", bind="query-params", on_change="rerun"
@@ -309,7 +157,7 @@ def _attempts(attempts: Sequence[Row]) -> None:
             "Kind": Column([str(row["attempt_kind"]) for row in attempts], 66),
             "Model": Column([str(row["model"]) for row in attempts], 150, on_phone=True),
             "HTTP": Column([number(row, "http_status") for row in attempts], 48, "number"),
-            "total ms": Column([number(row, "duration_ms") for row in attempts], 66, "number"),
+            "Total ms": Column([number(row, "duration_ms") for row in attempts], 66, "number"),
             "Cost": Column([row["cost_usd"] for row in attempts], 74, "money"),
         },
         key="attempts",

@@ -179,6 +179,8 @@ def _named(column: str) -> list[str]:
 def _word(column: str, value: str) -> str:
     if column == "status":
         return "failed" if value == "error" else call_state(value).word
+    if column == "origin":
+        return value.replace("_", " ")
     return cause_of(value) if column == "error_code" else value
 
 

@@ -61,11 +61,11 @@ def draw_requests(
         "Answer": Column([_line(row["answer"]) for row in records], 186),
         "TTFT ms": Column([row["ttft_ms"] for row in records], 66, "number", on_phone=True),
         "tok/s": Column([row["output_tps"] for row in records], 52, "number", style="%.0f"),
-        "total ms": Column([row["duration_ms"] for row in records], 70, "number"),
-        "in": Column([row["input_tokens"] for row in records], 52, "number", "Input tokens"),
-        "out": Column([row["output_tokens"] for row in records], 48, "number", "Output tokens"),
+        "Total ms": Column([row["duration_ms"] for row in records], 70, "number"),
+        "In": Column([row["input_tokens"] for row in records], 52, "number", "Input tokens"),
+        "Out": Column([row["output_tokens"] for row in records], 48, "number", "Output tokens"),
         "Cost": Column([row["cost_usd"] for row in records], 84, "money"),
-        "Origin": Column([str(row["origin"]) for row in records], 72),
+        "Origin": Column([str(row["origin"]).replace("_", " ") for row in records], 72),
     }
     if is_beside:
         wanted = ("When", "State", "Model", "Prompt", "TTFT ms", "Cost")
@@ -77,7 +77,7 @@ def draw_requests(
         key=f"requests-{'beside' if is_beside else 'alone'}",
         opens=("When", "State", "Model", "Prompt", "Answer"),
         alt="Requests, newest first",
-        height=min(28 * len(records) + 38, HEIGHT_PX),
+        most_px=HEIGHT_PX,
         opened=ids.index(opened) if opened in ids else None,
     )
     return None if chosen is None else ids[chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ from toolkit import charts
 from toolkit.errors import ToolkitError
 from toolkit.files import csv_of
 from toolkit.store.queries import call_list as queries
+from toolkit.store.queries.calls import list_calls
 from toolkit.store.queries.filters import CallFilter
 from toolkit.toolkit import Toolkit
+from toolkit.ui.calls.call_actions import draw_asking
 from toolkit.ui.calls.call_detail import draw_request
 from toolkit.ui.calls.call_filters import (
     DEMO_SOURCE,
@@ -36,6 +39,7 @@ from toolkit.ui.home.first_use import ask_two_models
 
 
 MOST_ROWS: Final = 50_000
+MOST_SPANS: Final = 5_000
 _FORMATS: Final = {
     "CSV": ("calls.csv", "text/csv"),
     "JSON": ("calls.json", "application/json"),
@@ -49,7 +53,7 @@ def draw_export(toolkit: Toolkit, chosen: CallFilter) -> None:
         st.caption(
             f"The calls that match these filters with all columns, at most the newest "
             f"{count(MOST_ROWS)}. "
-            "`toolkit calls export` writes OpenTelemetry spans and files of any size."
+            "`toolkit calls export` writes files of any size."
         )
         for name, (file, mime) in _FORMATS.items():
             st.download_button(
@@ -60,6 +64,33 @@ def draw_export(toolkit: Toolkit, chosen: CallFilter) -> None:
                 key=f"export-{name}",
                 on_click="ignore",
             )
+        is_installed = bool(find_spec("opentelemetry") and find_spec("opentelemetry.exporter"))
+        st.download_button(
+            "OpenTelemetry",
+            data=lambda: export_spans(toolkit, chosen),
+            file_name="calls-otlp.json",
+            mime="application/json",
+            key="export-otlp",
+            on_click="ignore",
+            disabled=not is_installed,
+            help=f"Spans in OTLP's JSON, without prompts and answers; at most the newest "
+            f"{count(MOST_SPANS)} calls."
+            if is_installed
+            else "Install it with: pip install 'llm-provider-toolkit[otel]'",
+        )
+
+
+def export_spans(toolkit: Toolkit, chosen: CallFilter) -> bytes:
+    """The newest calls of a filter as OpenTelemetry spans, one trace per request.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    from toolkit.calls.otel.exporters import encode_calls, merge
+
+    rows = list_calls(toolkit.store, chosen, MOST_SPANS)[::-1]
+    servers = toolkit.tracing.servers_of(row["provider"] for row in rows)
+    return merge(list(encode_calls(rows, servers, as_json=True, has_content=False)), as_json=True)
 
 
 def export_calls(toolkit: Toolkit, chosen: CallFilter, name: str) -> bytes:
@@ -188,6 +219,7 @@ def _draw_panel(toolkit: Toolkit, request_id: str) -> None:
         st.button("All calls", icon=":material/arrow_back:", on_click=close_request, key="back")
     with st.container(border=True, height=height, key="request-panel"):
         if rows:
+            draw_asking(toolkit)
             draw_request(toolkit, rows, query, on_close=close_request)
         else:
             st.caption("This request is not in the database.")

@@ -34,7 +34,7 @@ from toolkit.ui.compare.panes import (
     state_of,
 )
 from toolkit.ui.compare.question import PROMPT, draw_question
-from toolkit.ui.compare.saved_board import draw_boards, prompt_text
+from toolkit.ui.compare.saved_board import draw_boards, draw_recent_boards, prompt_text
 from toolkit.ui.compare.session import CompareState, answer_names, compare_state
 from toolkit.ui.compare.vote_panel import draw_judge, draw_vote, winner_of
 from toolkit.ui.components.chart_block import draw_figure, draw_sources, notebook_of
@@ -81,10 +81,10 @@ def _numbers(panes: tuple[Pane, ...]) -> None:
             "Model": Column(pane_names(panes), 190, on_phone=True),
             "State": Column([state_of(pane) for pane in panes], 92, "state"),
             "TTFT ms": Column([pane.ttft_ms for pane in panes], 64, "number", on_phone=True),
-            "total ms": Column([pane.duration_ms for pane in panes], 66, "number"),
+            "Total ms": Column([pane.duration_ms for pane in panes], 66, "number"),
             "tok/s": Column([pane.output_tps for pane in panes], 50, "number", style="%.0f"),
-            "in": Column(given, 46, "number", "Input tokens"),
-            "out": Column([pane.output_tokens for pane in panes], 46, "number", "Output tokens"),
+            "In": Column(given, 46, "number", "Input tokens"),
+            "Out": Column([pane.output_tokens for pane in panes], 46, "number", "Output tokens"),
             "Cost": Column([pane.cost_usd for pane in panes], 82, "money", on_phone=True),
         },
         key="compare-numbers",
@@ -245,6 +245,7 @@ def _draw_drafts(toolkit: Toolkit, state: CompareState) -> None:
                 example, key=f"example-{number}", type="tertiary",
                 on_click=lambda text=example: st.session_state.update({PROMPT: text}),
             )  # fmt: skip
+    _open_board(draw_recent_boards(toolkit))
 
 
 def _panes_now(state: CompareState, *, best: int | None = None) -> None:
@@ -303,9 +304,14 @@ def _draw_list(toolkit: Toolkit) -> None:
             st.query_params.clear()
             compare_state().clear()
             st.rerun()
-    if (chosen := draw_boards(toolkit)) is not None:
+    _open_board(draw_boards(toolkit))
+
+
+def _open_board(board_id: str | None) -> None:
+    """Go to a board that was clicked in a list."""
+    if board_id is not None:
         st.query_params.clear()
-        st.query_params["board"] = chosen
+        st.query_params["board"] = board_id
         st.rerun()
 
 

@@ -48,6 +48,7 @@ from toolkit.ui.components.theme import is_phone
 from toolkit.ui.home.first_use import ask_two_models
 
 FEW_VOTES: Final = 5
+_SIDES: Final = (59, 41)
 _VOTERS: Final[tuple[Voters, ...]] = ("people", "judges", "both")
 
 
@@ -62,11 +63,13 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     controlled = controlled_leaderboard(votes) if is_controlled else None
     table = controlled.table if controlled else leaderboard(votes)
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    pairs = next_pairs(votes, board_models(toolkit.store, _CANDIDATES)) if rows else []
     with page_head("Leaderboard", _sentence(votes, rows, is_controlled=is_controlled)):
         if every:
             st.segmented_control("Voters", _VOTERS, default="people", required=True, key="voter",
                                  bind="query-params", label_visibility="collapsed")  # fmt: skip
         _export(toolkit, votes, rows)
+        _draw_vote_button(pairs)
     if every:
         _draw_filters(of_voter)
     if not rows:
@@ -76,16 +79,16 @@ def draw_leaderboard(toolkit: Toolkit) -> None:
     with toolkit.store.reading() as reader:
         facts = {row["model"]: row for row in measured.rows(reader)}
     rows = _with_facts(rows, facts)
-    left, right = st.columns((62, 38), gap="medium")
+    left, right = st.columns(_SIDES, gap="medium")
     with left:
         _draw_ratings(rows)
         if controlled is not None:
             st.caption(controlled.sentence)
-        draw_tradeoff(rows, measured)
+        draw_matrix(votes, [str(row["model"]) for row in rows])
     with right:
-        draw_next_pair(toolkit, votes)
+        draw_tradeoff(rows, measured)
+        draw_next_pairs(pairs)
         draw_judges(every)
-    draw_matrix(votes, [str(row["model"]) for row in rows])
 
 
 def _draw_filters(votes: Sequence[Mapping[str, Any]]) -> None:
@@ -136,7 +139,8 @@ def _sentence(
     boards = len({vote["board_id"] for vote in votes})
     control = ", controlled for length and position" if is_controlled else ""
     return (
-        f"**{count(len(votes))} votes** on {len(rows)} models, {count(boards)} boards. "
+        f"**{count(len(votes))} vote{'' if len(votes) == 1 else 's'}** on {len(rows)} models, "
+        f"{count(boards)} board{'' if boards == 1 else 's'}. "
         f"Bradley-Terry with ties{control}; intervals 95 %."
     )
 
@@ -147,12 +151,12 @@ def _draw_ratings(rows: Sequence[Mapping[str, Any]]) -> None:
         {
             "Rank": Column([_rank(row, rows) for row in rows], 54, on_phone=True),
             "Model": Column([str(row["model"]) for row in rows],
-                            160 if is_phone() else 196, on_phone=True),
+                            160 if is_phone() else 184, on_phone=True),
             "Rating": Column([_rating(row) for row in rows], 60, "number", on_phone=True),
-            "95 %": Column([_interval(row, ends) for row in rows], 150, "image",
-                           f"From {ends[0]:.0f} to {ends[1]:.0f}"),
-            "votes": Column([row["votes"] for row in rows], 54, "number", on_phone=True),
-            "won": Column([row["wins"] for row in rows], 48, "number"),
+            f"95 %, {ends[0]:.0f} to {ends[1]:.0f}": Column(
+                [_interval(row, ends) for row in rows], 140, "image"),
+            "Votes": Column([row["votes"] for row in rows], 54, "number", on_phone=True),
+            "Won": Column([row["wins"] for row in rows], 48, "number"),
             "TTFT ms": Column([row["p50_ms"] for row in rows], 66, "number"),
             "$ / 1,000": Column([row["usd_per_thousand"] for row in rows], 74, "number",
                                 "Per 1,000 of your own calls", style="%.2f"),
@@ -226,18 +230,18 @@ def draw_matrix(votes: Sequence[Mapping[str, Any]], models: Sequence[str]) -> No
     shown = models[:MATRIX_MODELS]
     wins = count_wins(votes)
     columns = {
-        "Won": Column([f"{n} {name}" for n, name in enumerate(shown, 1)], 170, on_phone=True)
+        "Wins": Column([f"{n} {name}" for n, name in enumerate(shown, 1)], 170, on_phone=True)
     }
     for number, against in enumerate(shown, 1):
         columns[f"{number}"] = Column(
-            [_pair_text(wins.get((model, against))) for model in shown], 52, "right", against,
+            [_pair_text(wins.get((model, against))) for model in shown], 50, "right", against,
             on_phone=True,
         )  # fmt: skip
     draw_table(
         columns,
         key="pairs",
         alt="Wins of each model against each other model",
-        height=min(28 * len(shown) + 38, 480),
+        most_px=480,
     )
     st.caption("Wins of the row against the column, of all votes on that pair; ties are neither.")
     if len(models) > len(shown):
@@ -271,11 +275,11 @@ def draw_judges(every: Sequence[Mapping[str, Any]]) -> None:
     draw_table(
         {
             "Judge": Column(judges, 146, on_phone=True),
-            "kappa": Column([_kappa(found.get(name)) for name in judges], 124, "right",
+            "Kappa": Column([_kappa(found.get(name)) for name in judges], 124, "right",
                             "Cohen's kappa with its 95 % interval: 1 is full agreement, 0 chance",
                             on_phone=True),
-            "agree": Column([_share(found.get(name)) for name in judges], 98, "right"),
-            "votes": Column([sum(vote["voter"] == name for vote in every) for name in judges],
+            "Agreement": Column([_share(found.get(name)) for name in judges], 98, "right"),
+            "Votes": Column([sum(vote["voter"] == name for vote in every) for name in judges],
                             46, "number"),
         },
         key="judges",
@@ -293,9 +297,21 @@ def _share(found: Agreement | None) -> str:
     return "no shared pair" if found is None else f"{found.observed:.0%} of {count(found.n)}"
 
 
-def draw_next_pair(toolkit: Toolkit, votes: Sequence[Mapping[str, Any]]) -> None:
+def _draw_vote_button(pairs: Sequence[NextPair]) -> None:
+    """The way to the vote that tells most, in the head of the page."""
+    if not pairs:
+        return
+    if st.button("Vote on the next pair", type="primary", icon=":material/how_to_vote:"):
+        st.switch_page("compare.py", query_params=_blind(pairs[0]))
+
+
+def _blind(pair: NextPair) -> dict[str, Any]:
+    """The query of Compare with both models and their names hidden."""
+    return {"model": [pair.model_a, pair.model_b], "blind": "on"}
+
+
+def draw_next_pairs(pairs: Sequence[NextPair]) -> None:
     """The pairs whose next vote tells most, each with a link that opens it blind on Compare."""
-    pairs = next_pairs(votes, board_models(toolkit.store, _CANDIDATES))
     if not pairs:
         return
     section("Next pair to vote on")
@@ -305,7 +321,7 @@ def draw_next_pair(toolkit: Toolkit, votes: Sequence[Mapping[str, Any]]) -> None
             "compare.py",
             label=f"**{label}**" if number == 0 else label,
             icon=":material/compare_arrows:",
-            query_params={"model": [pair.model_a, pair.model_b], "blind": "on"},
+            query_params=_blind(pair),
             help=_gain(pair),
         )
     st.caption(
@@ -320,8 +336,9 @@ def _gain(pair: NextPair) -> str:
 
 
 def short_label(number: int, row: Mapping[str, Any]) -> str:
-    """The name of a model of the Pareto front; of another one its line in the table of wins."""
-    return str(row["model"]).rpartition("/")[2] if row["is_front"] else str(number)
+    """The name of a model; on a phone, off the Pareto front, its line in the table of wins."""
+    is_named = row["is_front"] or not is_phone()  # all names would cover each other there
+    return str(row["model"]).rpartition("/")[2] if is_named else str(number)
 
 
 def draw_tradeoff(rows: Sequence[Mapping[str, Any]], measured: Query) -> None:
@@ -341,13 +358,11 @@ def draw_tradeoff(rows: Sequence[Mapping[str, Any]], measured: Query) -> None:
     )
     sql = f"{votes.text};\n\n{measured.text}"
     drawn = pd.DataFrame(list(rows))
-    if is_phone():  # names of all points would cover each other
-        drawn["label"] = [short_label(number, row) for number, row in enumerate(rows, 1)]
+    drawn["label"] = [short_label(number, row) for number, row in enumerate(rows, 1)]
     draw_chart(rating_tradeoff(drawn), key="tradeoff", sql=sql, python=python)
     if is_phone():
-        st.caption("A number is the line of the model in the table of wins below.")
+        st.caption("A number is the line of the model in the table of wins.")
     st.caption(
         "Filled: no other model is at least as good in rating, cost and TTFT at once (the Pareto "
-        "front). Cost and TTFT are those of your own calls of the last 7 days; the text beside a "
-        "name is its TTFT p50."
+        "front). Cost and TTFT are those of your own calls of the last 7 days."
     )

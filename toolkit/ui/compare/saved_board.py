@@ -21,6 +21,7 @@ from toolkit.errors import ToolkitError
 from toolkit.records import Message
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import at
+from toolkit.ui.components.page_head import section
 from toolkit.ui.components.table import Column, draw_table
 
 _KEPT: Final = 32
@@ -120,6 +121,7 @@ _ERRORS: Final[Mapping[str, type[ToolkitError]]] = {
 
 
 MOST_BOARDS: Final = 500
+RECENT_BOARDS: Final = 8
 
 
 def draw_boards(toolkit: Toolkit) -> str | None:
@@ -129,7 +131,7 @@ def draw_boards(toolkit: Toolkit) -> str | None:
         "Search boards", key="board-text", type="search", live="200ms", width=330,
         placeholder="Text of the question, or a model", label_visibility="collapsed",
     )  # fmt: skip
-    asked = [row["title"] or prompt_text(prompt_of(row["messages"])) for row in rows]
+    asked = [_asked(row) for row in rows]
     models = [", ".join(row["models"] or ()) for row in rows]
     wanted = (text or "").lower().split()
     kept = [
@@ -140,23 +142,38 @@ def draw_boards(toolkit: Toolkit) -> str | None:
     if not kept:
         st.markdown("No boards yet." if not rows else "No board matches.")
         return None
+    return _draw_rows([rows[index] for index in kept], "boards")
+
+
+def draw_recent_boards(toolkit: Toolkit) -> str | None:
+    """The newest boards, if there are any; returns the one that was clicked."""
+    rows = list_boards(toolkit.store, RECENT_BOARDS)
+    if not rows:
+        return None
+    section("Recent boards")
+    return _draw_rows(rows, "recent-boards")
+
+
+def _draw_rows(rows: Sequence[Mapping[str, Any]], key: str) -> str | None:
     zone = st.context.timezone
     chosen = draw_table(
         {
-            "When": Column([at(rows[i]["created_at"], zone) for i in kept], 96, on_phone=True),
-            "Question": Column(
-                [" ".join(asked[i].split())[:200] for i in kept], 470, on_phone=True
-            ),
-            "Models": Column([models[i] for i in kept], 440),
-            "panes": Column([rows[i]["panes"] for i in kept], 60, "number"),
-            "votes": Column([rows[i]["votes"] for i in kept], 60, "number"),
+            "When": Column([at(row["created_at"], zone) for row in rows], 96, on_phone=True),
+            "Question": Column([_line(_asked(row)) for row in rows], 470, on_phone=True),
+            "Models": Column([", ".join(row["models"] or ()) for row in rows], 440),
+            "Panes": Column([row["panes"] for row in rows], 60, "number"),
+            "Votes": Column([row["votes"] for row in rows], 60, "number"),
         },
-        key="boards",
+        key=key,
         opens=("When", "Question", "Models"),
         alt="Boards, newest first",
-        height=min(28 * len(kept) + 38, 640),
+        most_px=640,
     )
-    return None if chosen is None else str(rows[kept[chosen]]["board_id"])
+    return None if chosen is None else str(rows[chosen]["board_id"])
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    return str(row["title"] or prompt_text(prompt_of(row["messages"])))
 
 
 def _line(text: str) -> str:

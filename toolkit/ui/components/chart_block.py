@@ -12,6 +12,7 @@ from toolkit.ui.components.text import plain
 from toolkit.ui.components.theme import bar_colour
 
 _CONFIG: Final = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+_STANDOFF_PX: Final = 6  # between the labels of an axis and its title
 
 
 def draw_chart(figure: Any, *, key: str, sql: str, python: str) -> None:
@@ -34,7 +35,7 @@ def draw_bare(figure: Any, *, key: str) -> None:
     font = {"color": axis, "size": 12}
     legend = {"font": font, "traceorder": "normal"}
     figure.update_layout(title=None, margin={"t": 12, "b": 8}, legend=legend, font=font)
-    figure.update_xaxes(tickfont=font, title_font=font, gridcolor=grid)
+    figure.update_xaxes(tickfont=font, title_font=font, title_standoff=_STANDOFF_PX, gridcolor=grid)
     figure.update_yaxes(tickfont=font, title_font=font, gridcolor=grid)
     _show_in_zone(figure, st.context.timezone)
     st.plotly_chart(figure, key=key, config=_CONFIG, alt=title)

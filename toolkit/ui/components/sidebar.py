@@ -121,7 +121,7 @@ def search_dialog(toolkit: Toolkit, pages: Mapping[str, str]) -> None:
         key=f"search-{abs(hash(text))}",
         opens=("Kind", "Name", "Where"),
         alt="Search results",
-        height=min(28 * len(found) + 38, 480),
+        most_px=480,
     )
     if chosen is not None:
         match = found[chosen]
@@ -134,6 +134,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Set up": ("providers.py", "models.py", "settings.py"),
 }
 _FRESH_S: Final = 15.0
+_PANELS: Final = ("new", "sample", "conversation")
+"""What opens a dialog of a page, in the address."""
 
 
 def draw_sidebar(toolkit: Toolkit, pages: Mapping[str, Any]) -> None:
@@ -152,6 +154,8 @@ def draw_sidebar(toolkit: Toolkit, pages: Mapping[str, Any]) -> None:
                     news = _news_of(toolkit, file)
                     st.page_link(pages[file], label=f"{pages[file].title}{news}")
     if searches:
+        for panel in _PANELS:  # only one dialog can be open
+            st.query_params.pop(panel, None)
         search_dialog(toolkit, titles)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import streamlit as st
@@ -14,7 +14,10 @@ from toolkit.ui.components.theme import is_phone, state_colour
 
 ROW_PX: Final = 28
 _STYLED_ROWS: Final = 300
-_HEAD_PX: Final = 38
+_HEAD_PX: Final = 34
+_MOST_PX: Final = 900
+_PHONE_PX: Final = 354
+_USUAL_PX: Final = 110
 _KINDS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "number": ("NumberColumn", {"format": "%,d"}),
     "money": ("NumberColumn", {}),
@@ -60,7 +63,7 @@ def draw_table(
     key: str,
     alt: str,
     opens: Sequence[str] = (),
-    height: int | None = None,
+    most_px: int = _MOST_PX,
     row_px: int = ROW_PX,
     opened: int | None = None,
 ) -> int | None:
@@ -72,13 +75,15 @@ def draw_table(
         alt: what the table shows, for readers who cannot see it.
         opens: columns whose cells open the row. Number columns are left out: a click on any
             header sorts, and the grid reports that as a choice of the column's first cell.
-        height: pixels; None: as high as its rows.
+        most_px: the greatest height; a table with fewer rows ends at its last one.
         row_px: height of a row.
         opened: the row that is open now; it is framed.
     """
     import pandas as pd
 
     shown = {name: c for name, c in columns.items() if c.on_phone or not is_phone()} or columns
+    if is_phone():
+        shown = _fitted(shown)
     names = list(shown)
     frame = pd.DataFrame({name: pd.Series(_values(c)) for name, c in shown.items()})
     data: Any = frame if len(frame) > _STYLED_ROWS else _styled(frame, shown)
@@ -92,7 +97,7 @@ def draw_table(
     event = st.dataframe(
         data,
         hide_index=True,
-        height=height or min(row_px * rows + _HEAD_PX, 900),
+        height="content" if row_px * rows + _HEAD_PX <= most_px else most_px,
         key=key,
         row_height=row_px,
         placeholder=UNKNOWN,
@@ -106,6 +111,17 @@ def draw_table(
     if not cells or cells[0][1] not in opens or not 0 <= cells[0][0] < rows:
         return None
     return int(cells[0][0])
+
+
+def _fitted(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """The columns with the widest text narrowed, so that the last one is seen on a phone too."""
+    excess = sum(column.width or _USUAL_PX for column in columns.values()) - _PHONE_PX
+    texts = [name for name, column in columns.items() if column.kind in ("text", "name")]
+    if excess <= 0 or not texts:
+        return dict(columns)
+    widest = max(texts, key=lambda name: columns[name].width or _USUAL_PX)
+    width = max((columns[widest].width or _USUAL_PX) - excess, _USUAL_PX)
+    return {**columns, widest: replace(columns[widest], width=width)}
 
 
 def _values(column: Column) -> list[Any]:

@@ -41,7 +41,8 @@ BARS: Final[Mapping[str, Mapping[str, str]]] = {
 # Streamlit has no setting for the padding at the sides, and it always writes white on a primary
 # button: on a dark ground no accent can carry white text and be readable as text itself. Its
 # colours of code were measured at 3.6:1 (light) and 4.3:1 (dark), code in captions (which it draws
-# at 60 % opacity) and the key of a shortcut on a primary button at 3.4 to 3.7:1.
+# at 60 % opacity) and the key of a shortcut on a primary button at 3.4 to 3.7:1. A link to a page
+# is indented, so that the titles of the tiles of Home would not be in line with their numbers.
 _STYLE: Final = """
 [data-testid="stMainBlockContainer"], [data-testid="stBottomBlockContainer"] {{
   padding-left: 1.75rem; padding-right: 1.75rem;
@@ -53,6 +54,7 @@ _STYLE: Final = """
 }}
 {code}
 [data-testid="stCaptionContainer"] code {{ color: {caption} !important; }}
+[class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding-left: 0; }}
 button[kind^="primary"] kbd {{ color: inherit !important; opacity: 1 !important; }}
 {dark}
 """

@@ -13,7 +13,8 @@ from toolkit.evals.results.summary import PEOPLE
 from toolkit.ui.components.format import UNKNOWN, as_utc, count, duration, money
 from toolkit.ui.components.text import visible
 
-_CELL_CHARS: Final = 80
+_ROW_CHARS: Final = 88
+_FEWEST_CHARS: Final = 24
 _NOISE: Final = 1e-9
 
 
@@ -70,13 +71,23 @@ def say_left(per_s: float, left_s: float) -> str:
     return f", {per_s:.1f} answers/s, {left}"
 
 
-def say_cell(cell: Sequence[AnswerCell], scorer: str | None) -> str:
-    """One cell of the matrix: how it was judged, the answer, latency and cost."""
+def say_cell(cell: Sequence[AnswerCell], scorer: str | None, *, columns: int = 1) -> str:
+    """One cell of the matrix: how it was judged, the answer, latency and cost.
+
+    Args:
+        cell: the answers of one side to one sample.
+        scorer: whose judgement is shown.
+        columns: how many sides stand beside one another; with more, less of the answer is shown.
+    """
     if not cell:
         return "not run"
     first = next((shown for shown in cell if shown.status == "ok"), cell[0])
     text = first.output if first.status == "ok" else call_state("error", first.error_code).word
-    facts = [_judged(cell, scorer), _rated(cell, scorer), _short(text or "")]
+    facts = [
+        _judged(cell, scorer),
+        _rated(cell, scorer),
+        _short(text or "", max(_FEWEST_CHARS, _ROW_CHARS // columns)),
+    ]
     times = [shown.duration_ms for shown in cell if shown.duration_ms is not None]
     if times:
         facts.append(duration(sum(times) / len(times)))
@@ -121,6 +132,6 @@ def _judged(cell: Sequence[AnswerCell], scorer: str | None) -> str:
     return (f"✓ {sum(passed)} of {len(cell)}" if passed else f"· {score:.3g}") + lost
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int) -> str:
     line = " ".join(visible(text).split())
-    return line if len(line) <= _CELL_CHARS else line[: _CELL_CHARS - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -12,7 +12,7 @@ from toolkit.evals.results.cell_values import say_value
 from toolkit.evals.results.matrix import Matrix, SampleRow
 from toolkit.evals.results.run_results import FILTERS, Filter, keep_samples
 from toolkit.ui.components.format import count
-from toolkit.ui.components.table import ROW_PX, Column, draw_table
+from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import visible
 from toolkit.ui.evals.eval_labels import say_cell
 
@@ -60,7 +60,7 @@ def draw_samples(
         columns,
         key=f"{key}-{chosen}",
         opens=list(columns),
-        height=min(ROW_PX * len(shown) + 38, 460),
+        most_px=460,
         opened=ids.index(opened) if opened in ids else None,
         alt="Samples by model and variant",
     )
@@ -70,13 +70,17 @@ def draw_samples(
 
 
 def _columns(matrix: Matrix, kept: Sequence[SampleRow], scorer: str | None) -> Mapping[str, Column]:
-    columns = {"sample": Column([sample.sample_id for sample in kept], 110, "name", on_phone=True)}
+    columns = {"Sample": Column([sample.sample_id for sample in kept], 110, "name", on_phone=True)}
     for side in matrix.sides:
-        cells = [_cell(say_cell(sample.cells.get(side, ()), scorer)) for sample in kept]
+        said = [
+            say_cell(sample.cells.get(side, ()), scorer, columns=len(matrix.sides))
+            for sample in kept
+        ]
+        cells = [_cell(text) for text in said]
         columns[matrix.names[side] or "answer"] = Column(cells, None, "state", on_phone=True)
     for name in ("input", "target"):
         values = [visible(say_value(getattr(sample, name)))[:200] for sample in kept]
-        columns[name] = Column(values, on_phone=True)
+        columns[name.capitalize()] = Column(values, on_phone=True)
     return columns
 
 

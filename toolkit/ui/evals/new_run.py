@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
 
 from toolkit.errors import ToolkitError
-from toolkit.evals.config import find_dataset
-from toolkit.evals.dataset import Dataset, bundled_names
+from toolkit.evals.dataset import Dataset
 from toolkit.evals.estimate import Estimate
-from toolkit.evals.results.cell_values import say_value
 from toolkit.evals.template import find_variables
-from toolkit.store.queries.eval_pages import RECORDED_CALLS
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import count, money
 from toolkit.ui.components.health_marks import mark_of, read_troubles, warning_of, without_mark
 from toolkit.ui.components.model_picker import LOCAL_MODEL, model_names
-from toolkit.ui.components.text import own, visible
-from toolkit.ui.evals.new_run_scorers import choose_scorers
+from toolkit.ui.components.text import own
+from toolkit.ui.evals.new_run_inputs import choose_data, choose_scorers, variables_of
 
 MOST_PROMPTS: Final = 6
 _STATE: Final = "eval-draft"
@@ -37,12 +32,10 @@ class Draft:
     Attributes:
         prompts: how many prompts are shown.
         summary: the order that was estimated last, as text, and its estimates.
-        is_begun: it was started just now, so that the form is folded away.
     """
 
     prompts: int = 1
     summary: tuple[str, Sequence[Estimate]] | None = None
-    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +52,30 @@ class Wanted:
         return json.dumps([self.dataset.digest, list(self.models), self.options], default=str)
 
 
+def draw_start_button() -> None:
+    """The button that opens the form; the address then has `new=true`, so a link opens it too."""
+    if st.button("New run", type="primary", icon=":material/add:", key="eval-new"):
+        st.query_params["new"] = "true"
+
+
 def draw_start(toolkit: Toolkit, *, is_first: bool) -> None:
-    """The form, folded away unless there is no run yet; what it costs stands before the start."""
-    draft = _draft()
-    if draft.is_begun:
-        st.session_state["new"], draft.is_begun = False, False
-    form = st.expander(
-        "New run",
-        expanded=is_first,
-        icon=":material/add:",
-        key="new",
-        on_change="rerun",
-        bind="query-params",
-    )
-    if form.open:
-        with form:
-            _draw_form(toolkit, draft)
+    """The form: on the page while there is no run yet, later in a panel at the side."""
+    if is_first:
+        with st.container(border=True):
+            _draw_form(toolkit, _draft())
+    elif st.query_params.get("new") == "true":
+        _start_panel(toolkit)
+
+
+def _forget_panel() -> None:
+    """The panel was closed."""
+    st.query_params.pop("new", None)
+
+
+@st.dialog("New run", width=720, position="right", on_dismiss=_forget_panel)  # type: ignore[untyped-decorator]
+def _start_panel(toolkit: Toolkit) -> None:
+    """The form in a panel at the side."""
+    _draw_form(toolkit, _draft())
 
 
 def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
@@ -83,7 +84,9 @@ def _draw_form(toolkit: Toolkit, draft: Draft) -> None:
     solvers = _choose_prompts(draft, dataset)
     has_targets = dataset is not None and any(s.target is not None for s in dataset)
     scorers, missing = choose_scorers(model_names(toolkit), has_targets=has_targets)
-    options = {"scorers": scorers, "solvers": solvers, **_choose_limits()}
+    with st.expander("Repeats, limits and parameters", icon=":material/tune:"):
+        limits = _choose_limits()
+    options = {"scorers": scorers, "solvers": solvers, **limits}
     if dataset is None:
         missing.insert(0, "data")
     if not models:
@@ -202,16 +205,16 @@ def _draw_estimate(
     ways = ("low_usd", "expected_usd", "high_usd")
     st.dataframe(
         {
-            "model": [_named(entry) for entry in estimates],
-            "calls": [count(entry.calls) for entry in estimates],
-            "tokens in": [f"~{count(entry.input_tokens)}" for entry in estimates],
-            **{way[:-4]: [_about(getattr(e, way)) for e in estimates] for way in ways},
-            "from": [entry.basis for entry in estimates],
+            "Model": [_named(entry) for entry in estimates],
+            "Calls": [count(entry.calls) for entry in estimates],
+            "Tokens in": [f"~{count(entry.input_tokens)}" for entry in estimates],
+            **{way[:-4].capitalize(): [_about(getattr(e, way)) for e in estimates] for way in ways},
+            "Basis": [entry.basis for entry in estimates],
         },
         hide_index=True,
         column_config={
-            "model": st.column_config.TextColumn(pinned=True),
-            **{name: right for name in ("calls", "tokens in", "low", "expected", "high")},
+            "Model": st.column_config.TextColumn(pinned=True),
+            **{name: right for name in ("Calls", "Tokens in", "Low", "Expected", "High")},
         },
         alt="Estimated cost by model",
     )
@@ -254,7 +257,7 @@ def _about(usd: Any) -> str:
 def _estimate(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
     draft.summary = None
     try:
-        with st.spinner("Reckoning"):
+        with st.spinner("Estimating"):
             found = toolkit.evaluation.estimate(wanted.dataset, wanted.models, **wanted.options)
     except ToolkitError as error:
         error_card(error)
@@ -268,7 +271,7 @@ def _start(toolkit: Toolkit, draft: Draft, wanted: Wanted) -> None:
     except ToolkitError as error:
         error_card(error)
         return
-    draft.summary, draft.is_begun = None, True
+    draft.summary = None
     st.query_params.from_dict({"run": running.run_id})
     st.rerun()
 
@@ -282,116 +285,3 @@ def _draft() -> Draft:
         st.session_state[_STATE] = Draft()
     draft: Draft = st.session_state[_STATE]
     return draft
-
-
-KINDS: Final = ("bundled", "a file", "recorded calls")
-FILE_TYPES: Final = ("csv", "jsonl", "json", "parquet")
-_SHOWN: Final = 3
-
-
-def choose_data(toolkit: Toolkit) -> Dataset | None:
-    """The dataset that was chosen, with a look into it; None while there is none, and why."""
-    kind = st.segmented_control(
-        "Data",
-        list(KINDS),
-        default=KINDS[0],
-        key="eval-data",
-        help="Each row has an input and, for scorers that compare, a target. Prompts can use all "
-        "other columns as variables.",
-    )
-    chooser = {KINDS[1]: _choose_file, KINDS[2]: _choose_calls}.get(kind or "", _choose_bundled)
-    try:
-        dataset = chooser(toolkit)
-    except ToolkitError as error:
-        error_card(error)
-        return None
-    if dataset is not None:
-        _draw_look(dataset)
-    return dataset
-
-
-def variables_of(dataset: Dataset) -> list[str]:
-    """The names that a prompt may use with every sample."""
-    shared: set[str] | None = None
-    for sample in dataset:
-        own_names = {name for name, value in sample.variables.items() if value is not None}
-        shared = own_names if shared is None else shared & own_names
-    first = ["input", "target"]
-    return sorted(shared or (), key=lambda name: (name not in first, name))
-
-
-def _choose_bundled(toolkit: Toolkit) -> Dataset | None:
-    name = st.selectbox("Dataset", bundled_names(), key="eval-bundled")
-    return Dataset.bundled(name) if name else None
-
-
-def _choose_file(toolkit: Toolkit) -> Dataset | None:
-    file = st.file_uploader("File", list(FILE_TYPES), key="eval-file")
-    columns = _choose_columns()
-    if file is None:
-        return None
-
-    def read() -> Dataset:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"data{Path(file.name).suffix.lower()}"
-            path.write_bytes(file.getbuffer())
-            return Dataset.from_file(path, name=Path(file.name).stem, **columns)
-
-    return _read_once((file.file_id, columns), read)
-
-
-def _choose_calls(toolkit: Toolkit) -> Dataset | None:
-    query = st.text_area(
-        "Query",
-        value=RECORDED_CALLS,
-        key="eval-sql",
-        height=130,
-        help="A read-only SQL query over the database with the column `input` and, optionally, "
-        "`target` and `id`. It cannot access files or the network.",
-    )
-    if not query.strip():
-        return None
-    return _read_once(
-        ("sql", query),
-        lambda: find_dataset({"sql": query, "name": "recorded calls"}, toolkit.store),
-    )
-
-
-def _choose_columns() -> dict[str, str]:
-    labels = {"input": "Input column", "target": "Target column", "id": "Id column"}
-    with st.container(horizontal=True):
-        return {
-            name: st.text_input(label, value=name, key=f"eval-column-{name}", width=180).strip()
-            for name, label in labels.items()
-        }
-
-
-def _read_once(what: Any, read: Callable[[], Dataset]) -> Dataset:
-    """What was read last, as long as the same is wanted: the page runs again at every key."""
-    kept = st.session_state.get("eval-dataset")
-    if kept is None or kept[0] != what:
-        kept = st.session_state["eval-dataset"] = (what, read())
-    dataset: Dataset = kept[1]
-    return dataset
-
-
-def _draw_look(dataset: Dataset) -> None:
-    without = sum(sample.target is None for sample in dataset)
-    summary = f"{count(len(dataset))} samples"
-    summary += f", {count(without)} of them without a target" if without else ""
-    st.caption(own(f"{summary}. The first ones:"))
-    shown = dataset.samples[:_SHOWN]
-    st.dataframe(
-        {
-            "sample": [sample.sample_id for sample in shown],
-            "input": [visible(say_value(sample.input))[:200] for sample in shown],
-            "target": [
-                visible(say_value(list(t) if isinstance(t := sample.target, tuple) else t))[:200]
-                for sample in shown
-            ],
-        },
-        hide_index=True,
-        height="content",
-        column_config={"sample": st.column_config.TextColumn(pinned=True)},
-        alt="First samples of the data",
-    )

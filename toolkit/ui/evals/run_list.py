@@ -16,7 +16,7 @@ from toolkit.store.queries.eval_pages import one_run
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.error_card import error_card
 from toolkit.ui.components.format import UNKNOWN, ago, as_utc, count, money
-from toolkit.ui.components.table import ROW_PX, Column, draw_table
+from toolkit.ui.components.table import Column, draw_table
 from toolkit.ui.components.text import own, plain
 from toolkit.ui.evals.eval_labels import best_of, left_words, say_left, sentence_of
 from toolkit.ui.evals.run_data import run_name
@@ -28,16 +28,19 @@ run = tk.evaluate(questions, "local/smollm2-135m", scorers=["contains"])
 print(run)"""
 
 
-def draw_nothing() -> None:
-    """What this page is for, and what fills it."""
-    st.caption(
-        "An evaluation runs the same samples through models and prompts, scores every answer, "
-        "and shows whether the difference is significant. Runs started in the app, from Python "
-        "or the command line, and imported runs are listed here."
-    )
-    st.markdown("In Python; this example needs no key, because the model runs on this machine:")
+EVALS_ARE_FOR: Final = (
+    "An evaluation runs the same samples through models and prompts, scores every answer, and "
+    "shows whether the difference is significant."
+)
+
+
+def draw_other_ways() -> None:
+    """The ways to a run that are not on this page."""
+    st.markdown("**From Python**")
+    st.caption("This example needs no key, because the model runs on this machine.")
     st.code(_START, language="python", wrap_lines=True)
-    st.caption("Import a log of Inspect AI, results of promptfoo, or an exported run:")
+    st.markdown("**From another tool**")
+    st.caption("A log of Inspect AI, results of promptfoo, or an exported run:")
     st.code("toolkit eval import results.json", language="bash", wrap_lines=True)
 
 
@@ -73,7 +76,7 @@ def draw_runs(runs: Sequence[Mapping[str, Any]]) -> str:
         # The choice is a line's number; with one more run, the number would be that of another run.
         key=f"runs-{len(runs)}-{ids[0]}",
         opens=("Run", "State", "When", "Best score", "Models", "Data"),
-        height=min(ROW_PX * len(runs) + 38, 240),
+        most_px=240,
         opened=ids.index(wanted) if wanted in ids else None,
         alt="Evaluations, newest first",
     )  # fmt: skip

@@ -42,6 +42,7 @@ from toolkit.ui.health.provider_detail import (
 
 
 _LOOK_EVERY_S = 0.5
+_MODELS_IN_SIGHT: Final = 13
 _KEY = "health-check"
 
 
@@ -119,19 +120,19 @@ def draw_models(toolkit: Toolkit, provider: str) -> None:
     zone = st.context.timezone
     st.dataframe(
         {
-            "model": [row["model"].partition("/")[2] for row in rows],
-            "state": [provider_state(row["state"]).label for row in rows],
-            "reason": [reason_words(row["reason"]) for row in rows],
-            "since": [at(row["since"], zone) for row in rows],
-            "last success": [ago(row["last_success_at"]) for row in rows],
-            "failed": [f"{count(row['bad'])} of {count(row['n'])}" for row in rows],
+            "Model": [row["model"].partition("/")[2] for row in rows],
+            "State": [provider_state(row["state"]).label for row in rows],
+            "Reason": [reason_words(row["reason"]) for row in rows],
+            "Since": [at(row["since"], zone) for row in rows],
+            "Last success": [ago(row["last_success_at"]) for row in rows],
+            "Failed": [f"{count(row['bad'])} of {count(row['n'])}" for row in rows],
         },
         hide_index=True,
-        height=min(36 * (len(rows) + 1) + 4, 520),
+        height="content" if len(rows) <= _MODELS_IN_SIGHT else 520,
         key="health-models",
         column_config={
-            "model": st.column_config.TextColumn(pinned=True),
-            "failed": st.column_config.TextColumn(alignment="right"),
+            "Model": st.column_config.TextColumn(pinned=True),
+            "Failed": st.column_config.TextColumn(alignment="right"),
         },
         alt=f"States of the models of {provider}, worst first",
     )
@@ -334,13 +335,13 @@ def draw_overview(
                              "TTFT of your answered calls of the last day", on_phone=True),
             "p95 ms": Column([row["ttft_p95_ms"] for row in rows], 60, "number",
                              "TTFT; not shown below 20 calls"),
-            "calls": Column([row["calls_1d"] for row in rows], 54, "number", "Last day"),
+            "Calls": Column([row["calls_1d"] for row in rows], 54, "number", "Last day"),
             "Failed %": Column([_failed(row) for row in rows], 68, "number",
                                "Calls of the last day that failed because of the provider or the "
                                "network", on_phone=True, style="%.1f"),
             "Headroom": Column([_headroom(row) for row in rows], 90, "progress",
                                "Remaining requests or tokens, as last reported by the provider"),
-            "Last answer": Column([_last(row, now) for row in rows], 86, on_phone=True),
+            "Last answer": Column([_last(row, now) for row in rows], 86),
         },
         key="health-table",
         opens=("Provider", "State", "Why", "Since", "Last answer"),

@@ -28,16 +28,16 @@ def draw_objectives(toolkit: Toolkit, provider: str) -> None:
     days = f"{rows[0]['days']:g} days" if rows else ""
     st.dataframe(
         {
-            "objective": [_objective(row) for row in rows],
-            "verdict": [OBJECTIVE[row["verdict"]].label for row in rows],
-            f"met, {days}": [share(row["good"], row["total"]) for row in rows],
+            "Objective": [_objective(row) for row in rows],
+            "Verdict": [OBJECTIVE[row["verdict"]].label for row in rows],
+            f"Met, {days}": [share(row["good"], row["total"]) for row in rows],
             "95 %": [_interval(row) for row in rows],
-            "error budget": [_budget(row) for row in rows],
-            **{f"burn {window}": [_burn(row, window) for row in rows] for window in _BURNS},
+            "Error budget": [_budget(row) for row in rows],
+            **{f"Burn {window}": [_burn(row, window) for row in rows] for window in _BURNS},
         },
         hide_index=True,
         key="health-objectives",
-        column_config={"objective": st.column_config.TextColumn(pinned=True)},
+        column_config={"Objective": st.column_config.TextColumn(pinned=True)},
         alt=f"Objectives of {provider}",
     )
     for row in rows:

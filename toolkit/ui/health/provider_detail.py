@@ -29,6 +29,7 @@ SPANS: Final[Mapping[str, timedelta]] = {
     "30 d": timedelta(days=30),
 }
 USUAL_SPAN: Final = "24 h"
+_NOW_PX: Final = 220
 _METRICS: Final = {"TTFT": "ttft_ms", "duration": "duration_ms"}
 
 
@@ -129,7 +130,7 @@ def draw_against(toolkit: Toolkit, wanted: Wanted, rows: Sequence[Mapping[str, A
     st.dataframe(
         facts,
         hide_index=True,
-        height=36 * (len(facts[""]) + 1) + 4,
+        height="content",
         key="health-pair",
         alt=f"{' and '.join(names)} side by side",
     )
@@ -165,17 +166,17 @@ def draw_now(toolkit: Toolkit, wanted: Wanted, state: State) -> None:
         st.caption(f"You made no calls in the last {wanted.span}.")
         _draw_incidents(incidents, wanted.now)
         return
-    left, middle, right = st.columns((35, 32, 33), gap="medium")
+    left, middle, right = st.columns((36, 27, 37), gap="medium")
     with left:
         figure = charts.health_latency(rows, *events, of=wanted.of, ends=wanted.ends)
-        figure.update_layout(height=240)
+        figure.update_layout(height=_NOW_PX)
         draw_figure(figure, key="now-latency")
         code = _code("health_latency", latency, marks, wanted)
         draw_sources(key="now-latency", sql=latency.text, python=code)
     with middle:
         if len(failures):
             figure = charts.health_errors(failures, *events, of=wanted.of, ends=wanted.ends)
-            figure.update_layout(height=240)
+            figure.update_layout(height=_NOW_PX)
             figure.update_xaxes(nticks=4)
             draw_figure(figure, key="now-errors")
             code = _code("health_errors", failed, marks, wanted)
@@ -196,15 +197,15 @@ def _draw_incidents(rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
     ends = ["open" if row["closed_at"] is None else "over" for row in rows]
     draw_table(
         {
-            "State": Column([INCIDENT[end] for end in ends], 66, "state", on_phone=True),
-            "Began": Column([at(row["opened_at"], zone) for row in rows], 96, on_phone=True),
-            "Lasted": Column([_lasted(row, now) for row in rows], 70),
-            "What": Column([reason_words(row["reason"]) for row in rows], 132, on_phone=True),
-            "lost": Column([row["failures"] for row in rows], 44, "number", "Failed calls"),
+            "State": Column([INCIDENT[end] for end in ends], 60, "state", on_phone=True),
+            "Began": Column([at(row["opened_at"], zone) for row in rows], 84, on_phone=True),
+            "Lasted": Column([_lasted(row, now) for row in rows], 56),
+            "What": Column([reason_words(row["reason"]) for row in rows], 174, on_phone=True),
+            "Lost": Column([row["failures"] for row in rows], 40, "number", "Failed calls"),
         },
         key="incidents",
         alt="Incidents, newest first",
-        height=min(28 * len(rows) + 38, 240),
+        most_px=240,
     )
 
 
@@ -223,7 +224,7 @@ def _side_by_side(pair: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         "stalled answers, 1 day": lambda row: _of(row["stalled_1d"], row["watched_1d"]),
     }
     columns = {row["provider"]: [text_of(row) for text_of in facts.values()] for row in pair}
-    return {"": list(facts), **columns}
+    return {"Fact": list(facts), **columns}
 
 
 def _of(part: int | None, whole: int | None) -> str:

@@ -246,8 +246,8 @@ def _against(course: Sequence[float]) -> str:
 
 def _draw_tiles(tiles: Sequence[Tile]) -> None:
     with st.grid(6, min_column_width=150):
-        for tile in tiles:
-            with st.container(border=True, gap=4):
+        for number, tile in enumerate(tiles):
+            with st.container(border=True, gap=4, key=f"tile-{tile.page[:-3]}-{number}"):
                 st.page_link(
                     tile.page, label=tile.title, query_params=dict(tile.query), help=tile.help
                 )
@@ -293,14 +293,14 @@ def _draw_changes(changes: Sequence[Change]) -> None:
     chosen = draw_table(
         {
             "When": Column([change.when for change in changes], 84),
-            "What": Column([change.what for change in changes], 90, on_phone=True),
-            "Name": Column([change.name for change in changes], 190, on_phone=True),
-            "How": Column([change.how for change in changes], 320),
+            "What": Column([change.what for change in changes], 84, on_phone=True),
+            "Name": Column([change.name for change in changes], 250, on_phone=True),
+            "How": Column([change.how for change in changes], 248),
         },
         key="changes",
         opens=("What", "Name", "How"),
         alt="Changes of models in use, ended runs and new boards",
-        height=min(28 * len(changes) + 38, 320),
+        most_px=320,
     )
     if chosen is not None:
         change = changes[chosen]
@@ -336,7 +336,7 @@ def _draw_models(toolkit: Toolkit, now: datetime) -> None:
             "Model": Column([row["model"] for row in rows], 190, on_phone=True),
             "24 h": Column([row["course"] for row in rows], 120, "line"),
             "p50 ms": Column([row["p50_ms"] for row in rows], 64, "number", on_phone=True),
-            "calls": Column([row["calls"] for row in rows], 56, "number"),
+            "Calls": Column([row["calls"] for row in rows], 56, "number"),
         },
         key="used-models",
         opens=("Model",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -11,12 +11,13 @@ from typing import Any, Final
 import streamlit as st
 
 from toolkit.catalog.changes import describe
-from toolkit.charts.numbers import count
+from toolkit.charts.numbers import UNKNOWN, count
 from toolkit.charts.states import State, cause_of, provider_state, reason_words
 from toolkit.store.queries import app_pages as queries
 from toolkit.toolkit import Toolkit
 from toolkit.ui.components.format import at, span_of
 from toolkit.ui.components.health_marks import read_troubles
+from toolkit.ui.evals.eval_labels import best_of
 
 _ACTIONS: Final = {
     "auth_error": ("Change the key", "providers.py"),
@@ -25,6 +26,8 @@ _ACTIONS: Final = {
 _CHANGES: Final = {"price": "Price", "new": "New model", "gone": "Model gone", "back": "Model back"}
 _REGRESSED, _ENDS = State("✕", "regressed", "red"), State("!", "ends", "orange")
 _FAILED: Final = State("✕", "failed", "red")
+_MOST_FAILING: Final = 6
+_LINE_CHARS: Final = 38
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +78,35 @@ def find_needs(toolkit: Toolkit, since: datetime, now: datetime) -> list[Need]:
         failures = queries.failures(since).rows(reader)
         verdicts = queries.newest_verdicts().rows(reader)
     needs += [_regressed(row, now) for row in verdicts if row["failed"]]
-    needs += [
-        Need(
-            state=_FAILED,
-            what=str(row["provider"]),
-            why=f"{count(row['n'])} failed: {cause_of(row['error_code'])}",
-            since=span_of(row["last_at"], now),
-            action="Its calls",
-            page="calls.py",
-            query={"provider": str(row["provider"]), "state": "error"},
+    failed = [row for row in failures if row["provider"] not in troubles]
+    return needs + _failing(failed, since, now)[:_MOST_FAILING] + _ending(toolkit)
+
+
+def _failing(rows: Sequence[Mapping[str, Any]], since: datetime, now: datetime) -> list[Need]:
+    """One item per provider with failed calls, most of them first; `rows` are by cause."""
+    by_provider: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_provider.setdefault(str(row["provider"]), []).append(row)
+    totals = {name: sum(int(row["n"]) for row in of) for name, of in by_provider.items()}
+    window = {"span": "…", "from": since.isoformat(timespec="seconds")}
+    needs = []
+    for provider in sorted(totals, key=lambda name: -totals[name]):
+        causes = by_provider[provider]
+        words = [cause_of(row["error_code"]) for row in causes]
+        if len(causes) > 1:
+            words = [f"{count(row['n'])} {word}" for row, word in zip(causes, words, strict=True)]
+        needs.append(
+            Need(
+                state=_FAILED,
+                what=provider,
+                why=f"{count(totals[provider])} failed: {', '.join(words)}",
+                since=span_of(max(row["last_at"] for row in causes), now),
+                action="Its calls",
+                page="calls.py",
+                query={"provider": provider, "state": "error", **window},
+            )
         )
-        for row in failures
-        if row["provider"] not in troubles
-    ][:6]
-    return needs + _ending(toolkit)
+    return needs
 
 
 def _trouble(row: Mapping[str, Any], now: datetime) -> Need:
@@ -171,12 +189,14 @@ def _of_model(row: Mapping[str, Any]) -> Change:
 def _of_run(row: Mapping[str, Any]) -> Change:
     models = len(row["models"] or ())
     failed = f", {count(row['errors'])} errors" if row["errors"] else ""
+    best = best_of(row)
+    answers = f"{count(row['done'])} of {count(row['samples'])} answers"
     return Change(
         at=row["ended_at"],
         when=_when(row["ended_at"]),
         what=f"Eval {row['status']}",
         name=f"{row['name'] or row['dataset']}, {models} model{'' if models == 1 else 's'}",
-        how=f"{count(row['done'])} of {count(row['samples'])} answers{failed}",
+        how=f"{answers if best == UNKNOWN else f'best {best}'}{failed}",
         page="evals.py",
         query={"run": str(row["run_id"])},
     )
@@ -187,11 +207,19 @@ def _of_board(row: Mapping[str, Any]) -> Change:
         at=row["created_at"],
         when=_when(row["created_at"]),
         what="Board",
-        name=row["title"] or first_line(row["messages"]),
+        name=shorten(str(row["title"] or first_line(row["messages"])), _LINE_CHARS),
         how=f"{count(row['panes'])} models",
         page="compare.py",
         query={"board": str(row["board_id"])},
     )
+
+
+def shorten(text: str, most: int) -> str:
+    """A text of at most so many characters, cut between two words."""
+    if len(text) <= most:
+        return text
+    kept = text[:most].rpartition(" ")[0] or text[: most - 1]
+    return f"{kept.rstrip(' ,.;:-')}…"
 
 
 def first_line(messages: str | None) -> str:

@@ -106,7 +106,7 @@ def _draw_runs(runs: Sequence[Row], opened: str) -> None:
         key=f"load-tests-{len(runs)}-{ids[0]}",
         opens=("State", "Model", "When"),
         alt="Load tests, newest first",
-        height=min(28 * len(runs) + 38, 200),
+        most_px=200,
         opened=ids.index(opened),
     )
     if chosen is not None and ids[chosen] != opened:
@@ -134,7 +134,7 @@ def _draw_run(run: LoadTestRun) -> None:
     rows = [table_row(step) for step in steps]
     draw_table(
         {
-            name: Column(
+            name[:1].upper() + name[1:]: Column(
                 [str(row.get(name, "")) for row in rows],
                 _WIDTHS.get(name),
                 "text" if name == "step" else "right",

@@ -69,11 +69,11 @@ def _head(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
 def _facts(found: Mapping[str, Any]) -> None:
     rows = [
         {
-            "fact": name.replace("_", " ").replace(":", ": "),
-            "used value": _words(said[0]["value"]),
-            "by": said[0]["source"],
-            "other sources": ", ".join(f"{c['source']}: {_words(c['value'])}" for c in said[1:]),
-            "agree": "≠ conflict" if name in found["conflicts"] else "",
+            "Fact": name.replace("_", " ").replace(":", ": "),
+            "Used value": _words(said[0]["value"]),
+            "Source": said[0]["source"],
+            "Other sources": ", ".join(f"{c['source']}: {_words(c['value'])}" for c in said[1:]),
+            "Agreement": "≠ conflict" if name in found["conflicts"] else "",
         }
         for name, said in found["claims"].items()
     ]
@@ -128,11 +128,11 @@ def _draw_verdicts(model: str, verdicts: Sequence[CapabilityVerdict]) -> None:
     words = {True: "✓ yes", False: "✗ no", None: "not determined"}
     rows = [
         {
-            "capability": one.capability.replace("_", " "),
-            "shown": words[one.supported],
-            "listed": "–" if one.listed is None else words[one.listed],
-            "because": one.reason,
-            "cost": money(one.cost_usd),
+            "Capability": one.capability.replace("_", " "),
+            "Shown": words[one.supported],
+            "Listed": "–" if one.listed is None else words[one.listed],
+            "Reason": one.reason,
+            "Cost": money(one.cost_usd),
         }
         for one in verdicts
     ]
@@ -187,7 +187,7 @@ def _draw_elsewhere(toolkit: Toolkit, found: Mapping[str, Any]) -> None:
             "TTFT ms": Column(numbers("ttft_ms"), 62, "number", "Median of your own calls",
                               on_phone=True),
             "tok/s": Column(numbers("output_tps"), 50, "number", style="%.0f", on_phone=True),
-            "calls, 7 d": Column(numbers("calls"), 66, "number"),
+            "Calls, 7 d": Column(numbers("calls"), 66, "number"),
         },
         key="model-elsewhere",
         alt="Price and latency of the same model at each provider",

@@ -292,7 +292,7 @@ def _draw_changes(toolkit: Toolkit, wanted: ModelFilter) -> None:
             },
             key=f"changes-{day}",
             alt=f"Changes of {day}",
-            height=min(28 * len(shown) + 38, 400),
+            most_px=400,
         )
     if len(changes) > CHANGES_SHOWN:
         st.caption(f"The newest {count(CHANGES_SHOWN)} of {count(len(changes))} are listed.")
@@ -309,9 +309,9 @@ def _draw_ending(toolkit: Toolkit) -> None:
             "Model": Column(list(ending["model"]), 300, on_phone=True),
             "Retires on": Column([f"{day:%d %b %Y}" for day in ending["retires_on"]], 100,
                               on_phone=True),
-            "days left": Column(list(ending["days_left"]), 80, "number"),
+            "Days left": Column(list(ending["days_left"]), 80, "number"),
             "Successor": Column([str(name or "–") for name in ending["successor"]], 240),
-            "your calls, 30 d": Column(list(ending["calls_30d"]), 120, "number"),
+            "Your calls, 30 d": Column(list(ending["calls_30d"]), 120, "number"),
         },
         key="ending",
         alt="Models retiring soon",
@@ -341,7 +341,7 @@ def draw_models(toolkit: Toolkit, models: pd.DataFrame, *, is_beside: bool) -> s
         "Provider": Column(list(models["provider"]), 84),
         "On": Column(["✓ on" if on else "turn on" for on in enabled], 56, "button",
                      on_phone=True, press=switch),
-        "calls, 7 d": Column(list(models["calls"]), 66, "number"),
+        "Calls, 7 d": Column(list(models["calls"]), 66, "number"),
         "Last answer": Column([ago(known(when)) for when in models["answered_at"]], 80),
         "TTFT ms": Column(_numbers(models["ttft_ms"]), 66, "number",
                           "p50 of your own calls", on_phone=True),
@@ -355,14 +355,14 @@ def draw_models(toolkit: Toolkit, models: pd.DataFrame, *, is_beside: bool) -> s
         "Note": Column([_note(row) for row in models.to_dict("records")], 106),
     }  # fmt: skip
     if is_beside:
-        wanted = ("Model", "Provider", "On", "calls, 7 d", "TTFT ms", "$/M out", "Note")
+        wanted = ("Model", "Provider", "On", "Calls, 7 d", "TTFT ms", "$/M out", "Note")
         columns = {name: columns[name] for name in wanted}
     chosen = draw_table(
         columns,
         key=f"models-{'beside' if is_beside else 'alone'}",
         opens=("Model", "Provider", "Last answer", "Added", "Note"),
         alt="Models, the most used first",
-        height=min(28 * len(models) + 38, _HEIGHT_PX),
+        most_px=_HEIGHT_PX,
     )
     return None if chosen is None else names[chosen]
 

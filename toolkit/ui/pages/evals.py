@@ -10,12 +10,18 @@ from toolkit.store.queries.eval_pages import list_runs, rows_of
 from toolkit.toolkit import Toolkit, current
 from toolkit.ui.components.error_card import errors_shown
 from toolkit.ui.components.format import ago
-from toolkit.ui.components.page_head import page_head
+from toolkit.ui.components.page_head import empty, page_head
 from toolkit.ui.components.text import plain
 from toolkit.ui.evals.matrix_table import choose_scorer, draw_samples
-from toolkit.ui.evals.new_run import draw_start
+from toolkit.ui.evals.new_run import draw_start, draw_start_button
 from toolkit.ui.evals.run_data import run_name, scored_by
-from toolkit.ui.evals.run_list import draw_nothing, draw_runs, draw_state, runs_sentence
+from toolkit.ui.evals.run_list import (
+    EVALS_ARE_FOR,
+    draw_other_ways,
+    draw_runs,
+    draw_state,
+    runs_sentence,
+)
 from toolkit.ui.evals.scores import draw_other_run, draw_scores, draw_story
 
 toolkit: Toolkit = current()
@@ -45,7 +51,7 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     with toolkit.store.reading() as reader:
         rows = rows_of(run_id).rows(reader)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(f"{run_name(run)}, {ago(run['started_at'])}"), anchor=False)
+        st.header(plain(f"{run_name(run)}, {ago(run['started_at'])}"), anchor=False)
         scorer = choose_scorer(scored_by(rows))
     draw_state(toolkit, run)
     if not rows:
@@ -75,8 +81,19 @@ def draw_run(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     if against.open:
         with against:
             draw_other_run(toolkit, run, runs, scorer)
-    if wanted := st.query_params.get("sample"):
+    wanted = st.query_params.get("sample")
+    if wanted and "new" not in st.query_params:  # one panel at a time
         sample_panel(run_id, wanted)
+
+
+def draw_first_run() -> None:
+    """The page of a home without runs: the form, and beside it the other ways to a run."""
+    empty(EVALS_ARE_FOR)
+    left, right = st.columns((60, 40), gap="medium")
+    with left:
+        draw_start(toolkit, is_first=True)
+    with right:
+        draw_other_ways()
 
 
 def draw_evals() -> None:
@@ -84,11 +101,12 @@ def draw_evals() -> None:
     with toolkit.store.reading() as reader:
         runs = list_runs().rows(reader)
     with page_head("Evals", runs_sentence(runs)):
-        pass
-    draw_start(toolkit, is_first=not runs)
+        if runs:
+            draw_start_button()
     if not runs:
-        draw_nothing()
+        draw_first_run()
         return
+    draw_start(toolkit, is_first=False)
     chosen = draw_runs(runs)
     st.query_params["run"] = chosen
     draw_run(next(run for run in runs if str(run["run_id"]) == chosen), runs)

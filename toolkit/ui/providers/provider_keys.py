@@ -75,10 +75,10 @@ def draw_vault_lock(toolkit: Toolkit) -> None:
 def _draw_locations(keys: Sequence[KeyLocation]) -> None:
     st.dataframe(
         {
-            "": ["active" if place.in_force else "" for place in keys],
-            "key": [place.fingerprint for place in keys],
-            "from": [f"{place.source} {place.name}" for place in keys],
-            "note": [place.note or (place.shadowed_by or "") for place in keys],
+            "In use": ["active" if place.in_force else "" for place in keys],
+            "Key": [place.fingerprint for place in keys],
+            "From": [f"{place.source} {place.name}" for place in keys],
+            "Note": [place.note or (place.shadowed_by or "") for place in keys],
         },
         hide_index=True,
         alt="Sources of keys for this provider",

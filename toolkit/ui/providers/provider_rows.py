@@ -69,8 +69,8 @@ class ProviderRow:
 
     @property
     def model_words(self) -> str:
-        """`12 of 40 models`; nothing listed yet is not zero models."""
-        return f"{self.enabled} of {self.listed} models" if self.listed else "models not listed"
+        """`12 of 40`; nothing listed yet is not zero models."""
+        return f"{self.enabled} of {self.listed}" if self.listed else "not listed"
 
 
 def read_rows(

@@ -30,7 +30,7 @@ from toolkit.ui.providers.provider_rows import ProviderRow, read_rows
 # All providers in one table: state, key in force, models, last answer; and the presets.
 
 
-_PRESETS_SHOWN: Final = 40
+_PRESET: Final = "preset"
 
 
 def draw_providers(toolkit: Toolkit, rows: Sequence[ProviderRow], *, is_beside: bool) -> str | None:
@@ -47,50 +47,44 @@ def draw_providers(toolkit: Toolkit, rows: Sequence[ProviderRow], *, is_beside: 
 
     letters = [(row.provider.display_name or row.provider.name)[:1] for row in rows]
     columns = {
-        "·": Column([as_image(letter_tile(letter)) for letter in letters], 38, "image"),
+        "Logo": Column([as_image(letter_tile(letter)) for letter in letters], 46, "image"),
         "Provider": Column(names, 120, on_phone=True),
         "State": Column([row.state(health) for row in rows], 114, "state", on_phone=True),
         "Where": Column(["local" if row.provider.is_local else "cloud" for row in rows], 60),
         "Active key": Column([row.key_words for row in rows], 250),
-        "Enabled models": Column([row.model_words for row in rows], 100),
+        "Models on": Column([row.model_words for row in rows], 92),
         "Listed": Column([ago(row.synced_at) for row in rows], 84),
         "Last answer": Column([ago(one.get("answered_at")) for one in of], 92),
-        "calls, 1 d": Column([one.get("calls_1d", 0) for one in of], 72, "number"),
+        "Calls, 1 d": Column([one.get("calls_1d", 0) for one in of], 72, "number"),
         "On": Column(
             ["✓ on" if row.provider.is_active else "turn on" for row in rows],
             70, "button", on_phone=True, press=switch,
         ),
     }  # fmt: skip
     if is_beside:
-        for name in ("Where", "Listed", "calls, 1 d"):
+        for name in ("Where", "Listed", "Calls, 1 d"):
             del columns[name]
         columns["Active key"].width = 130
     chosen = draw_table(
         columns,
         key=f"providers-{'beside' if is_beside else 'alone'}",
-        opens=("Provider", "State", "Where", "Active key", "Enabled models", "Last answer"),
+        opens=("Provider", "State", "Where", "Active key", "Models on", "Last answer"),
         alt="Providers with state, key, models and last answer",
         row_px=30,
-        height=min(30 * len(rows) + 38, 620),
+        most_px=620,
     )
     return None if chosen is None else names[chosen]
 
 
 def draw_presets(rows: Sequence[ProviderRow]) -> None:
-    """Known providers that are not set up yet, in one line."""
+    """Known providers that are not set up yet; a click opens the form filled in."""
     if not rows:
         return
-    st.caption("Known providers, one click to set up:")
-    with st.container(horizontal=True, gap="small"):
-        for row in rows[:_PRESETS_SHOWN]:
-            name = row.provider.name
-            st.button(
-                row.provider.display_name or name,
-                key=f"preset-{name}",
-                type="tertiary",
-                on_click=_begin,
-                args=(name,),
-            )
+    names = {row.provider.name: row.provider.display_name or row.provider.name for row in rows}
+    st.pills(
+        "Set up a known provider", list(names), format_func=names.__getitem__, key=_PRESET,
+        on_change=_begin, width="stretch",
+    )  # fmt: skip
 
 
 def draw_removed(toolkit: Toolkit, rows: Sequence[ProviderRow]) -> None:
@@ -118,8 +112,9 @@ def draw_removed(toolkit: Toolkit, rows: Sequence[ProviderRow]) -> None:
     )  # fmt: skip
 
 
-def _begin(name: str) -> None:
-    st.session_state["add-address"] = name
+def _begin() -> None:
+    st.session_state["add-address"] = st.session_state[_PRESET]
+    st.session_state[_PRESET] = None  # the choice is an action, which can be repeated
     st.query_params.clear()
     st.query_params["add"] = "yes"
 
@@ -147,7 +142,7 @@ _PLANNED: Final[Mapping[str, State]] = {
 
 def draw_share(toolkit: Toolkit) -> None:
     """A file to take along, and a file to read, with a look at what it would do first."""
-    with st.expander("Export and import", icon=":material/swap_vert:"):
+    with st.expander("Export and import", icon=":material/swap_vert:", type="compact"):
         st.caption("The file holds no keys; `toolkit providers export --with-keys` encrypts them.")
         st.download_button(
             "Export providers",

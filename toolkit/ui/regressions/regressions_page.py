@@ -79,7 +79,10 @@ def _sentence(run: Row) -> str:
     if failed:
         verb = "case fails" if failed == 1 else "cases fail"
         return f":red[**{failed} of {cases} {verb}**] in {name}, {count(run['pass'])} passed."
-    return f":green[**All {count(cases)} cases of {name} passed**], {ago(run['judged_at'])}."
+    passed = (
+        f"The case of {name} passed" if cases == 1 else f"All {count(cases)} cases of {name} passed"
+    )
+    return f":green[**{passed}**], {ago(run['judged_at'])}."
 
 
 def _draw_replay(toolkit: Toolkit, suites: Sequence[Path]) -> None:
@@ -105,7 +108,7 @@ def _draw_runs(runs: Sequence[Row], opened: Row) -> None:
         key="runs",
         opens=("Verdict", "Suite", "When", "How"),
         alt="Runs of suites, newest first",
-        height=min(28 * len(runs) + 38, 180),
+        most_px=180,
     )
     if chosen is not None and str(runs[chosen]["run_id"]) != str(opened["run_id"]):
         st.query_params["run"] = str(runs[chosen]["run_id"])
@@ -145,7 +148,7 @@ def _draw_cases(cases: Sequence[Row]) -> Row | None:
         key=f"cases-{shown}",
         opens=("Verdict", "Case", "Model"),
         alt="Cases of the run, failed ones first",
-        height=min(28 * len(kept) + 38, 480),
+        most_px=480,
     )
     if chosen is not None:
         st.query_params["case"] = str(kept[chosen]["case_name"])
@@ -180,11 +183,7 @@ def _verdict_sentence(case: Row, run: Row) -> str:
     failed = sum(not check["passed"] for check in checks)
     parts = []
     if checks:
-        parts.append(
-            f"{failed} of its {len(checks)} checks fail."
-            if failed
-            else f"All {len(checks)} checks hold."
-        )
+        parts.append(_checks_sentence(failed, len(checks)))
     elif case["difference"]:
         parts.append(
             plain(case["difference"]) + ("" if str(case["difference"])[-1:] == "." else ".")
@@ -196,6 +195,14 @@ def _verdict_sentence(case: Row, run: Row) -> str:
         few = " One answer cannot distinguish chance from change." if repeats == 1 else ""
         parts.append(f"{passed}{took}.{few}")
     return " ".join(parts) or "No further details."
+
+
+def _checks_sentence(failed: int, checks: int) -> str:
+    if checks == 1:
+        return "Its check fails." if failed else "Its check holds."
+    if not failed:
+        return f"All {checks} checks hold."
+    return f"{failed} of its {checks} checks {'fails' if failed == 1 else 'fail'}."
 
 
 def _draw_difference(case: Row) -> None:
@@ -260,10 +267,10 @@ def _draw_flaky(rows: Sequence[Row]) -> None:
             "Case": Column([str(row["case_name"]) for row in rows], 200, on_phone=True),
             "Suite": Column([str(row["suite"]) for row in rows], 160),
             "Model": Column([str(row["model"]) for row in rows], 240),
-            "flaky runs": Column([row["flaky_runs"] for row in rows], 90, "number"),
-            "live runs": Column([row["runs"] for row in rows], 90, "number"),
-            "passed": Column([row["passes"] for row in rows], 80, "number", on_phone=True),
-            "answers": Column([row["answers"] for row in rows], 80, "number", on_phone=True),
+            "Flaky runs": Column([row["flaky_runs"] for row in rows], 90, "number"),
+            "Live runs": Column([row["runs"] for row in rows], 90, "number"),
+            "Passed": Column([row["passes"] for row in rows], 80, "number", on_phone=True),
+            "Answers": Column([row["answers"] for row in rows], 80, "number", on_phone=True),
         },
         key="flaky",
         alt="Cases that were flaky in a live run",

@@ -66,7 +66,7 @@ def _draw_list(settings: Sequence[Setting], *, is_beside: bool) -> None:
         key=f"settings-{'beside' if is_beside else 'alone'}",
         opens=("Name", "Value", "Default", "From", "Meaning"),
         alt="Settings with value, default, source and meaning",
-        height=min(28 * len(settings) + 38, 720),
+        most_px=720,
     )
     name = None if chosen is None else settings[chosen].name
     if name and name not in (

@@ -228,28 +228,43 @@ def _draw_models(toolkit: Toolkit, since: datetime, total: Decimal) -> None:
     query = queries.spend_by_model(since)
     with toolkit.store.reading() as reader:
         rows = query.rows(reader)
+        courses = _courses(queries.spend_by_day("model", since).rows(reader), since)
     if not rows:
         return
     section("By model")
     chosen = draw_table(
         {
-            "Model": Column([row["model"] for row in rows], 260, on_phone=True),
-            "calls": Column([row["calls"] for row in rows], 70, "number"),
+            "Model": Column([row["model"] for row in rows], 250, on_phone=True),
+            "Calls": Column([row["calls"] for row in rows], 70, "number"),
             "Spend": Column([row["cost_usd"] or None for row in rows], 84, "money", on_phone=True),
             "Share": Column(_shares(rows, total), 150, "progress"),
-            "tokens in": Column([row["input_tokens"] for row in rows], 100, "number"),
-            "tokens out": Column([row["output_tokens"] for row in rows], 100, "number"),
-            "$ / 1,000 calls": Column(_per_thousand(rows), 110, "number", style="%.2f",
-                                      on_phone=True),
-            "unpriced": Column([row["unpriced"] for row in rows], 80, "number"),
+            "Tokens in": Column([row["input_tokens"] for row in rows], 100, "number"),
+            "Tokens out": Column([row["output_tokens"] for row in rows], 100, "number"),
+            "$ / 1,000 calls": Column(_per_thousand(rows), 110, "number", style="%.2f"),
+            "Unpriced": Column([row["unpriced"] for row in rows], 80, "number"),
+            "Spend a day": Column(
+                [courses.get(str(row["model"]), []) for row in rows], 180, "bars"
+            ),
         },
         key="spend-models",
         opens=("Model",),
         alt="Spend by model",
-        height=min(28 * len(rows) + 38, 480),
+        most_px=480,
     )  # fmt: skip
     if chosen is not None:
         st.switch_page("calls.py", query_params={"model": str(rows[chosen]["model"])})
+
+
+def _courses(rows: Sequence[Mapping[str, Any]], since: datetime) -> dict[str, list[float]]:
+    """The spend of every model on each day since then, days without spend included."""
+    first = since.date()
+    days = (datetime.now(UTC).date() - first).days + 1
+    courses: dict[str, list[float]] = {}
+    for row in rows:
+        course = courses.setdefault(str(row["name"]), [0.0] * days)
+        if 0 <= (day := (row["day"] - first).days) < days:
+            course[day] = float(row["cost_usd"])
+    return courses
 
 
 def _shares(rows: Sequence[Mapping[str, Any]], total: Decimal) -> list[float | None]:
