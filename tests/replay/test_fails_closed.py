@@ -615,6 +615,10 @@ def test_a_client_in_c_is_refused_under_any_name_and_when_imported_late(
         lambda url: subprocess.run(f"cd . && curl -s {url}", shell=True, check=False),
         lambda url: subprocess.run(["bash", "-c", f"wget {url}"], check=False),
         lambda url: os.system(f"curl {url}"),
+        lambda url: subprocess.run(["env", "A=1", "curl", url], check=False),
+        lambda url: subprocess.run(["timeout", "5", "/usr/bin/wget", url], check=False),
+        lambda url: subprocess.run(["nc", "127.0.0.1", "9"], check=False),
+        lambda url: subprocess.run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9"], check=False),
         lambda url: asyncio.run(asyncio.create_subprocess_exec("/usr/bin/curl", url)),
     ],
 )
@@ -622,7 +626,7 @@ def test_a_program_that_speaks_http_is_not_started(start, provider, sink):
     with cassette("closed/case", mode="record", secrets=()):
         by_httpx(provider.base_url, 1)
     with (
-        pytest.raises(CassetteMissing, match=r"through (curl|wget)"),
+        pytest.raises(CassetteMissing, match=r"through (curl|wget|nc|/dev/tcp)"),
         cassette("closed/case", mode="replay", secrets=()),
     ):
         start(f"http://127.0.0.1:{sink.port}/")

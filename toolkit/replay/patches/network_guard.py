@@ -55,8 +55,15 @@ _NATIVE_CLIENTS: Final = (
 """Module, class (empty: the module itself) and attribute by which a client in C is reached."""
 
 _NATIVE_MODULES: Final = frozenset(module for module, _, _ in _NATIVE_CLIENTS)
-_PROGRAMS: Final = frozenset({"curl", "wget", "http", "https", "xh", "aria2c"})
-_IN_SHELL: Final = re.compile(rf"(?:^|[\s;&|(`/])({'|'.join(sorted(_PROGRAMS))})(?=\s)")
+_HTTP_PROGRAMS: Final = frozenset({"curl", "wget", "http", "https", "xh", "aria2c"})
+_PROGRAMS: Final = _HTTP_PROGRAMS | {"nc", "ncat", "netcat", "socat", "telnet", "lynx", "w3m"}
+_WRAPPERS: Final = frozenset(
+    {"env", "nice", "nohup", "setsid", "stdbuf", "time", "timeout", "sudo", "xargs", "busybox"}
+)
+"""Programs that start the one that is named after them."""
+_IN_SHELL: Final = re.compile(
+    rf"(?:^|[\s;&|(`/])({'|'.join(sorted(_HTTP_PROGRAMS))})(?=\s)|(/dev/(?:tcp|udp))/"
+)
 _STARTING: Final = ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.system")
 
 _guards: list[_Guard] = []
@@ -161,8 +168,10 @@ class _Guard:
         program = os.path.basename(words[0] if words else _text(first))
         command = _text(given) if not words else words[-1] if "-c" in words[:-1] else ""
         found = _IN_SHELL.search(command)
-        name = program.removesuffix(".exe")
-        client = name if name in _PROGRAMS else found[1] if found else None
+        started = words if program in _WRAPPERS else [program]
+        names = [os.path.basename(word).removesuffix(".exe") for word in started]
+        client = next((name for name in names if name in _PROGRAMS), None)
+        client = client or (found[1] or found[2] if found else None)
         line = " ".join(words) or command
         if client and not any(host in line for host in self._cassette.allowed_hosts):
             self.on_client(client)
