@@ -19,7 +19,7 @@ from tests.calls.test_identities import (
     vertex,
 )
 from tests.servers.mock_provider import MockProvider
-from toolkit.calls.adapters import cloud_credentials, identities, request_signing, token_renewal
+from toolkit.calls.adapters import cloud_credentials, identities, token_renewal
 from toolkit.errors import ConnectionFailed, KeyRequired, ServerError
 
 __all__ = ["no_identities"]
@@ -32,16 +32,19 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
+        self.set_by_s = 0.0
 
     def time(self) -> float:
-        return time.time() + self.ahead_s
+        return time.time() + self.ahead_s + self.set_by_s
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
 
 
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(identities, "time", clock)
-    monkeypatch.setattr(request_signing, "time", clock)
     monkeypatch.setattr(token_renewal, "time", clock)
     return clock
 
@@ -232,6 +235,28 @@ def test_after_a_failed_renewal_the_old_token_is_used_until_it_ends(
     give(service, "second")
     assert asyncio.run(azure.complete()).text == "hello"
     assert tokens_sent(server)[-1] == "second", "another event loop, and the service is back"
+
+
+@pytest.mark.parametrize("days", [70, -40])
+def test_a_clock_that_is_set_does_not_lengthen_the_life_of_a_token(
+    azure, service, server, clock, days
+):
+    give(service, "first")
+    give(service, "second")
+    give(service, "second")
+
+    async def ask():
+        await azure.complete()
+        clock.set_by_s = days * 86400.0
+        await azure.complete()
+        clock.ahead_s = LIFE_S + 1
+        await azure.complete()
+        await azure.complete()
+
+    asyncio.run(ask())
+    sent = tokens_sent(server)
+    assert sent[0] == "first" and sent[-1] == "second" and len(service.requests) <= 3
+    assert sent[-2:] == ["second", "second"]
 
 
 def test_callers_that_share_a_failure_get_errors_of_their_own(azure, service, server):

@@ -159,3 +159,16 @@ def test_keys_ask_the_source_before_the_environment(keys, registry, monkeypatch)
     assert keys.resolve(corp).source == "token"
     assert [place.source for place in keys.list(corp) if place.in_force] == ["token"]
     assert "from-source" in {s.reveal() for s in keys.known_secrets()}
+
+
+def test_a_clock_that_is_set_back_does_not_lengthen_the_life_of_a_token(clock, issuer):
+    passed = Clock()
+    source = TokenSource("corp", issuer, leeway_s=0, now=clock, steady=passed)
+    assert source.get().reveal() == "token-1"
+    clock.now -= 40 * 86400
+    assert source.get().reveal() == "token-1"
+    passed.now += 601
+    assert source.get().reveal() == "token-2"
+    assert source.get().reveal() == "token-2"
+    clock.now += 110 * 86400
+    assert source.get().reveal() == "token-3"

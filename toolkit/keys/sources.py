@@ -284,6 +284,8 @@ class TokenSource:
         fetch: gets a new token; it may block, and never runs twice at the same time.
         leeway_s: how long before its expiry a token is replaced, seconds.
         now: the clock.
+        steady: a clock that is never set back: a token that ends in an hour is not used for weeks
+            where the other one is.
     """
 
     def __init__(
@@ -293,11 +295,13 @@ class TokenSource:
         *,
         leeway_s: float = LEEWAY_S,
         now: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._fetch = fetch
         self._leeway_s = leeway_s
-        self._now = now
+        self._now, self._steady = now, steady
+        self._fetched_at = (now(), steady())
         self._token: AccessToken | None = None
         self._lock = threading.Lock()  # held while fetching
         self._renewing = threading.Event()
@@ -325,8 +329,9 @@ class TokenSource:
         return None if self._token is None else self._token.secret
 
     def _left_s(self, token: AccessToken) -> float:
-        ends = token.expires_at
-        return float("inf") if ends is None else ends.timestamp() - self._now()
+        wall_s, steady_s = self._fetched_at
+        now = max(self._now(), wall_s + self._steady() - steady_s)
+        return float("inf") if token.expires_at is None else token.expires_at.timestamp() - now
 
     def _fetch_or_wait(self) -> AccessToken:
         with self._lock:
@@ -362,6 +367,7 @@ class TokenSource:
             if isinstance(got, AccessToken)
             else AccessToken(Secret(got) if isinstance(got, str) else got)
         )
+        self._fetched_at = (self._now(), self._steady())
         if not token.secret or self._left_s(token) <= 0:
             raise KeyRequired(
                 f"the token source of {self._name} returned an expired token",

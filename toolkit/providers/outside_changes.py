@@ -101,7 +101,8 @@ class KeptCopy:
         former = self.copy.with_name(name)
         write_atomic(former, content, durable=False)
         for old in sorted(self._formers())[:-_BACKUPS]:
-            old.unlink(missing_ok=True)
+            if old != former:  # the clock was set back
+                old.unlink(missing_ok=True)
         return former
 
     def _formers(self) -> Iterator[Path]:

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 
 from toolkit.calls.adapters.cloud_credentials import may_ask_machine
 from toolkit.calls.adapters.request import HttpRequest
-from toolkit.calls.adapters.token_renewal import PAUSE_S, leeway_of
+from toolkit.calls.adapters.token_renewal import PAUSE_S, Moment, leeway_of
 from toolkit.errors import CallError, ConnectionFailed, KeyRequired, RateLimited, ServerError
 from toolkit.providers.provider import Provider
 
@@ -81,6 +80,7 @@ class AwsSigner:
         self._lock = threading.Lock()  # requests are signed on several threads
         self._frozen: Any = None
         self._ends_at = self._renew_at = 0.0
+        self._asked_at = Moment()
 
     def sign(self, request: HttpRequest) -> HttpRequest:
         """The request with AWS's signature headers."""
@@ -110,7 +110,7 @@ class AwsSigner:
             KeyRequired: the credentials have ended and were not renewed.
         """
         with self._lock:
-            now = time.time()
+            now = self._asked_at.now()
             if self._frozen is not None and now < min(self._renew_at, self._ends_at):
                 return self._frozen
             try:
@@ -127,6 +127,7 @@ class AwsSigner:
                 return self._frozen
             # Without an end of their own they are asked for each time, which costs nothing.
             end = getattr(self._credentials, "_expiry_time", None)
+            self._asked_at = Moment()
             self._ends_at = end.timestamp() if isinstance(end, datetime) else 0.0
             self._renew_at = self._ends_at - leeway_of(self._ends_at - now)
             return self._frozen

@@ -49,12 +49,27 @@ class Token:
     renew_at: float
 
 
+class Moment:
+    """A moment from which time goes on even where the clock is set back.
+
+    A token that ends in an hour would otherwise be used for weeks.
+    """
+
+    def __init__(self) -> None:
+        self._wall_s, self._steady_s = time.time(), time.monotonic()
+
+    def now(self) -> float:
+        """Seconds as of `time.time`, but never less than this moment and what has passed since."""
+        return max(time.time(), self._wall_s + time.monotonic() - self._steady_s)
+
+
 class TokenRenewals:
     """The tokens in use, by name, and the renewals that are under way."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, Token] = {}
         self._paused_until: dict[str, float] = {}
+        self._fetched_at: dict[str, Moment] = {}
         # A task belongs to one event loop; a client may be used from several.
         self._running: weakref.WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[str, asyncio.Task[Token | None]]
@@ -72,7 +87,7 @@ class TokenRenewals:
         Raises:
             ToolkitError: there is no token that can still be used, and `fetch` raised this.
         """
-        now, held = time.time(), self._tokens.get(name)
+        now, held = self._now(name), self._tokens.get(name)
         if held is None or held.ends_at <= now:
             renewal = self._join(name, fetch)
             await asyncio.wait({renewal})
@@ -103,7 +118,7 @@ class TokenRenewals:
         try:
             token = await fetch()
         except ToolkitError as error:
-            held, now = self._tokens.get(name), time.time()
+            held, now = self._tokens.get(name), self._now(name)
             if held is not None and held.ends_at > now:
                 self._paused_until[name] = now + PAUSE_S
                 _log.warning(
@@ -114,8 +129,12 @@ class TokenRenewals:
             raise
         self._paused_until.pop(name, None)
         if token is not None:
-            self._tokens[name] = token
+            self._tokens[name], self._fetched_at[name] = token, Moment()
         return token
+
+    def _now(self, name: str) -> float:
+        fetched_at = self._fetched_at.get(name)
+        return time.time() if fetched_at is None else fetched_at.now()
 
 
 def _result_of(renewal: asyncio.Task[Token | None]) -> Token | None:
