@@ -31,6 +31,7 @@ import requests
 import urllib3
 
 import toolkit as tk
+from tests.replay.requests_client import body, by_requests
 from tests.servers.mock_provider import MockProvider
 from toolkit.errors import CassetteError, CassetteMissing, KeyRequired
 from toolkit.replay.cassettes.exchange import canonical_body
@@ -73,15 +74,7 @@ def provider() -> Iterator[MockProvider]:
         yield server
 
 
-def body(number: int) -> dict[str, Any]:
-    return {"model": "m", "messages": [{"role": "user", "content": f"question {number}"}]}
-
-
 # ---- clients: each takes (base URL, number) and gives the status ---------------------------------
-
-
-def by_requests(base: str, number: int) -> int:
-    return requests.post(f"{base}/chat/completions", json=body(number), timeout=30).status_code
 
 
 def by_urllib3(base: str, number: int) -> int:

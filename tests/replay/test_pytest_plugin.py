@@ -60,12 +60,16 @@ def provider() -> Iterator[MockProvider]:
 
 
 def run(project: Path, url: str, *options: str, **variables: str) -> tuple[int, str]:
-    # Where the package is installed its entry point loads the plugin; in a checkout -p does.
-    known = any(point.value == PLUGIN for point in entry_points(group="pytest11"))
-    command = [sys.executable, "-m", "pytest", "-q", *([] if known else ["-p", PLUGIN]), *options]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MOCK_URL": url} | variables
+    # Without the other plugins that happen to be installed, which take seconds to import.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "MOCK_URL": url}
+    return run_pytest(project, alone | variables, "-p", PLUGIN, *options)
+
+
+def run_pytest(project: Path, variables: dict[str, str], *options: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", "-q", *options]
+    environment = os.environ | variables
     done = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, timeout=90
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=170
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -168,6 +172,14 @@ def test_a_test_that_fails_while_recording_leaves_no_cassette(project, provider)
     assert "1 failed" in out
     assert "error" not in out.splitlines()[-1]
     assert not list(project.rglob("*.yaml"))
+
+
+def test_an_installed_package_loads_the_plugin_by_itself(project, provider):
+    if not any(point.value == PLUGIN for point in entry_points(group="pytest11")):
+        pytest.skip("the package is not installed here")
+    variables = {"PYTHONPATH": str(ROOT), "MOCK_URL": provider.base_url}
+    code, out = run_pytest(project, variables, "--cassettes=record", "-k", "test_marked")
+    assert (code, len(provider.requests)) == (0, 1), out
 
 
 def test_the_plugin_costs_a_session_nothing_until_it_is_used():
