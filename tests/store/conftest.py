@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.preloaded import Program, start_program
 from toolkit.settings import Settings
 from toolkit.store.store import Store
-
-ROOT = Path(__file__).resolve().parents[2]
 
 PREAMBLE = """
 import os, sys, time
@@ -24,7 +21,7 @@ home = Path(sys.argv[1])
 settings = Settings(home=home)
 """
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Program]
 
 
 @pytest.fixture
@@ -42,17 +39,10 @@ def store(settings: Settings) -> Iterator[Store]:
 @pytest.fixture
 def start(home: Path) -> Iterator[Start]:
     """Start a Python program over the same home; it is killed when the test ends."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Program] = []
 
-    def begin(code: str, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PREAMBLE + code, str(home), *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(code: str, *arguments: str) -> Program:
+        process = start_program(PREAMBLE + code, str(home), *arguments)
         running.append(process)
         return process
 

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 import pytest
 
+from tests.preloaded import Program, start_program
 from tests.store.rows import call_row, model_row
 from toolkit.errors import ToolkitError
 from toolkit.settings import Settings
@@ -28,7 +28,6 @@ from toolkit.store import queries
 from toolkit.store.queries import CallFilter, Query
 from toolkit.store.store import Store
 
-ROOT = Path(__file__).resolve().parents[2]
 # Generous: only a test that fails waits so long.
 PATIENCE_S = 60.0
 
@@ -38,16 +37,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a Python program in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+SERVE = """
+import os, sys
+os.dup2(1, 2)
+from toolkit.cli import main
+sys.exit(main(["store", "serve", "--port", sys.argv[1]]))
+"""
 
 
 class QuackService:
@@ -58,17 +53,11 @@ class QuackService:
         self.port = free_port()
         self.url = f"quack:127.0.0.1:{self.port}"
         self.log: list[str] = []
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Program | None = None
 
     def start(self) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "toolkit", "store", "serve", "--port", str(self.port)],
-            cwd=ROOT,
-            env={**os.environ, "TOOLKIT_HOME": str(self.home), "TOOLKIT_STORE": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = {**os.environ, "TOOLKIT_HOME": str(self.home), "TOOLKIT_STORE": ""}
+        process = start_program(SERVE, str(self.port), env=environment)
         self._process = process
         output: IO[str] | None = process.stdout
         assert output is not None

@@ -13,6 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.preloaded import start_program
+from tests.store.conftest import PREAMBLE
 from tests.store.rows import call_row
 from toolkit.errors import StoreError
 from toolkit.settings import Settings
@@ -38,19 +40,8 @@ sys.stdin.readline()
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A home as a killed process leaves it."""
-    import subprocess
-    import sys
-
-    from tests.store.conftest import PREAMBLE, ROOT
-
     home = tmp_path_factory.mktemp("base") / "home"
-    process = subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + FILL, str(home), str(STORED), str(WAITING)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = start_program(PREAMBLE + FILL, str(home), str(STORED), str(WAITING))
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()

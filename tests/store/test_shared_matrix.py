@@ -7,7 +7,6 @@ database must hold every acknowledged record once, in the tables and in the roll
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +14,12 @@ from typing import Protocol
 
 import pytest
 
+from tests.preloaded import Program, start_program
 from tests.store.shared_stores import (
     PATIENCE_S,
     LakeService,
     QuackService,
     find_postgres,
-    python,
     wait_until,
 )
 from toolkit.errors import StoreError
@@ -86,7 +85,7 @@ class FileKind:
         return Settings(home=self._home)
 
     def kill_server(self) -> None:
-        holder = python(HOLDER, TOOLKIT_HOME=str(self._home))
+        holder = start_program(HOLDER, env={**os.environ, "TOOLKIT_HOME": str(self._home)})
         assert holder.stdout is not None
         holder.stdout.readline()
         holder.kill()
@@ -171,19 +170,18 @@ class Writers:
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
         self.acknowledged: dict[str, int] = {}
-        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._running: dict[str, Program] = {}
         for number in range(WRITERS):
             name = f"w{number}"
             settings = kind.settings(name)
-            self._running[name] = python(
-                WRITER,
-                name,
-                str(ROWS),
-                str(CHUNK),
-                TOOLKIT_HOME=str(settings.home),
-                TOOLKIT_STORE=settings.store,
-                TOOLKIT_STORE_FILES=settings.store_files,
-                TOOLKIT_STORE_TOKEN=settings.store_token.get_secret_value(),
+            own = {
+                "TOOLKIT_HOME": str(settings.home),
+                "TOOLKIT_STORE": settings.store,
+                "TOOLKIT_STORE_FILES": settings.store_files,
+                "TOOLKIT_STORE_TOKEN": settings.store_token.get_secret_value(),
+            }
+            self._running[name] = start_program(
+                WRITER, name, str(ROWS), str(CHUNK), env={**os.environ, **own}
             )
         for name in self._running:
             self.read_one(name)
@@ -200,7 +198,8 @@ class Writers:
     def finish(self) -> None:
         """Wait until all have ended, and read what they have acknowledged."""
         for name, process in self._running.items():
-            out, _ = process.communicate(timeout=4 * PATIENCE_S)
+            out, err = process.communicate(timeout=4 * PATIENCE_S)
+            print(err)  # shown where the test fails
             numbers = [int(line) for line in out.split() if line.isdigit()]
             self.acknowledged[name] = max([self.acknowledged[name], *numbers])
 

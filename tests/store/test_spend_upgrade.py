@@ -13,7 +13,8 @@ from typing import Any
 
 import duckdb
 
-from tests.store.conftest import PREAMBLE, ROOT
+from tests.preloaded import ROOT
+from tests.store.conftest import PREAMBLE
 from tests.store.rows import call_row
 from toolkit.pricing.spend import SpendKey, read_spend
 from toolkit.settings import Settings
