@@ -32,6 +32,7 @@ KEEPS_SIZE: Final = frozenset(
     | {"make_timestamp", "make_time", "to_timestamp", "to_years", "to_months", "to_weeks"}
     | {"to_hours", "to_minutes", "to_seconds", "to_milliseconds", "to_microseconds", "timezone"}
     | {"last_day", "transaction_timestamp"}
+    | {"strftime"}  # twelve times its format at most, and what it writes is no format again
     # parts of values
     | {"->", "->>", "json_extract", "json_extract_string", "json_extract_path", "json_type"}
     | {"json_extract_path_text", "json_array_length", "json_valid", "json_exists", "json_value"}
