@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -27,6 +29,16 @@ LONG_AGO = format_datetime(NOW - timedelta(days=3), usegmt=True)
         ({"retry-after": "250ms"}, 0.25),
         ({"retry-after": "86400"}, 86400),
         ({"retry-after": IN_90_S}, 90),
+        ({"retry-after": "1m3.2s"}, 63.2),
+        ({"retry-after": "2h 5m"}, 7500),
+        ({"retry-after": "30 seconds"}, 30),
+        ({"retry-after": "5 minutes"}, 300),
+        ({"retry-after": "1 min, 3 secs"}, 63),
+        ({"retry-after": "2026-11-01T12:01:30Z"}, 90),
+        ({"retry-after": "2026-11-01T13:01:30+01:00"}, 90),
+        ({"retry-after": "7 apples"}, None),
+        ({"retry-after": "1m3.2s ago"}, None),
+        ({"x-ms-retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "1500"}, 1.5),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
@@ -55,6 +67,50 @@ def test_googles_retry_info_in_the_body():
     assert read_retry_after({"retry-after": "0"}, body) == 31
     assert read_retry_after({}, b'{"retryDelay": "31') is None
     assert read_retry_after({}, b'{"retryDelay": 31}') is None
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached for m. Please try again in 1m3.2s. Visit example.com", 63.2),
+        ("Please try again in 20s.", 20),
+        ("Please try again in 350ms.", 0.35),
+        ("Please try again in 7m12s. Need more tokens?", 432),
+        ("Please retry after 6 seconds.", 6),
+        ("Please retry in 12.5s.", 12.5),
+        ("You must wait for 2 minutes and 5 seconds", 125),
+        ("Try again in about 1 hour.", 3600),
+        ("Please try again in 3 days", 259_200),
+        ("Please try again later.", None),
+        ("Please try again in 5 sessions", None),
+        ("You used 20s of 30s", None),
+        ("try again in 0s", None),
+    ],
+)
+def test_words_of_a_message(message, seconds):
+    body = json.dumps({"error": {"message": message}}).encode()
+    assert read_retry_after({}, body) == (seconds and pytest.approx(seconds))
+    assert read_retry_after({"retry-after": "2"}, body) == 2
+
+
+@pytest.mark.parametrize(
+    ("member", "seconds"),
+    [({"retry_after": 12}, 12), ({"retry_after": "2.5"}, 2.5), ({"retryAfter": 3}, 3),
+     ({"retry_after_ms": 1500}, 1.5), ({"retry_after_seconds": 4}, 4),
+     ({"retry_after": None}, None),
+     ({"retry_after": -3}, None), ({"retry_after": 0}, None)],
+)  # fmt: skip
+def test_a_member_of_the_error(member, seconds):
+    body = json.dumps({"error": {"message": "slow down", **member}}).encode()
+    assert read_retry_after({}, body) == seconds
+
+
+@pytest.mark.parametrize("text", ["try again in " + "1m" * 50_000, "wait for 1 " * 9000,
+                                  '"retry_after": ' * 9000])  # fmt: skip
+def test_the_length_of_a_message_costs_nothing(text):
+    began = time.process_time()
+    read_retry_after({"retry-after": text}, text.encode())
+    assert time.process_time() - began < 5
 
 
 @given(st.floats(0.001, 366 * 86_400), st.sampled_from(["seconds", "ms", "body"]))

@@ -143,7 +143,7 @@ def find_meaning(status: int | None, words: ProviderWords) -> Meaning:
     status = status if status is not None and status >= 400 else words.status
     text = f"{words.code[:200]} {words.type[:200]} {_excerpt(words.message)}"
     if status is None:
-        return _by_words(text)
+        return _by_words(text, _by_name(words))
     if status >= 500:
         return _server(status, text)
     if status in _BY_WORDS_TOO:
@@ -204,7 +204,17 @@ def _not_found(text: str) -> Meaning:
     return NOT_CHAT if _NOT_CHAT_WORDS.search(text) else NO_MODEL
 
 
-def _by_words(text: str) -> Meaning:
+def _by_name(words: ProviderWords) -> Meaning | None:
+    """What the type or the code of an error is known to mean: Anthropic's, AWS's, Google's."""
+    for name in (words.type, words.code):
+        plain = name[:60].rpartition("#")[2].replace("_", "").lower()
+        plain = plain.removesuffix("exception").removesuffix("error")
+        if (found := _BY_NAME.get(plain)) is not None:
+            return found
+    return None
+
+
+def _by_words(text: str, by_name: Meaning | None = None) -> Meaning:
     """An error without any status: inside a 200, or in the middle of a stream."""
     for pattern, meaning in ((_OVERLOADED_WORDS, OVERLOADED), (_RATE_WORDS, RATE)):
         if pattern.search(text) and not _QUOTA_WORDS.search(text):
@@ -212,6 +222,8 @@ def _by_words(text: str) -> Meaning:
     found = _bad_request(text, SERVER)
     if found is not SERVER:
         return found
+    if by_name is not None:
+        return by_name
     invalid = "invalid_request" in text or "INVALID_ARGUMENT" in text
     return BAD_REQUEST if invalid and not _SERVER_WORDS.search(text) else SERVER
 
@@ -223,6 +235,24 @@ _BY_STATUS: Final[Mapping[int, Meaning]] = {
     409: CONFLICT,
     498: OVERLOADED,  # Groq: no capacity for the flex tier
     499: SERVER,
+}
+# Types and codes of errors in lower case, without underscores and without `error` at the end.
+_BY_NAME: Final[Mapping[str, Meaning]] = {
+    "accessdenied": PERMISSION,
+    "authentication": AUTH,
+    "billing": QUOTA,
+    "deadlineexceeded": TIMED_OUT,
+    "expiredtoken": AUTH,
+    "modeltimeout": TIMED_OUT,
+    "notfound": NO_MODEL,
+    "permission": PERMISSION,
+    "permissiondenied": PERMISSION,
+    "requesttoolarge": TOO_LARGE,
+    "resourcenotfound": NO_MODEL,
+    "timeout": TIMED_OUT,
+    "unauthenticated": AUTH,
+    "unrecognizedclient": AUTH,
+    "validation": BAD_REQUEST,
 }
 _BY_WORDS_TOO: Final[Mapping[int, Callable[[str], Meaning]]] = {
     403: _forbidden,

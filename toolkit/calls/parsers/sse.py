@@ -13,6 +13,7 @@ from toolkit.calls.transport.exchange_record import MAX_LINE_BYTES
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
+_OTHER_FIELDS = (b"event:", b"id:", b"retry:", b":")
 _MAX_FOREIGN = 64 * 1024
 
 
@@ -182,13 +183,19 @@ class LineSplitter:
             self._tail_size += len(rest)
         if self._tail_size > self.max_bytes or any(len(line) > self.max_bytes for line in lines):
             raise LineTooLong
-        return [_line_event(line) for line in lines if line.strip()]
+        return [_line_event(line) for line in lines if _has_data(line)]
 
     def finish(self) -> list[Event]:
         """What is left at the end of the body."""
         rest = b"".join(self._tail)
         self._tail.clear()
-        return [_line_event(rest)] if rest.strip() else []
+        return [_line_event(rest)] if _has_data(rest) else []
+
+
+def _has_data(line: bytes) -> bool:
+    """Whether a line holds an event: a proxy may have made server-sent events of the lines."""
+    line = line.strip()
+    return bool(line) and not line.startswith(_OTHER_FIELDS)
 
 
 def _line_event(line: bytes) -> Event:

@@ -342,7 +342,7 @@ class StreamParser:
         except BadFrame as error:
             raise self._record.fail("stream_cut", str(error)) from None
         for event in events:
-            if not self._over:
+            if not self._over and self._is_whole(event):
                 self._read_event(event, stamp_ns, deltas)
         if self._over:
             return deltas
@@ -354,6 +354,16 @@ class StreamParser:
             raise self._record.fail("stream_truncated", "no finish before the end of the body")
         self._complete(stamp_ns, deltas)
         return deltas
+
+    def _is_whole(self, event: Event) -> bool:
+        """Whether the last event, which no empty line ends, was not cut by the end of the body."""
+        if self._events == 0 or not event.data.lstrip().startswith(b"{"):
+            return True
+        try:
+            decode_json(event.data.strip(), whole=True)
+        except BadJson:
+            return False
+        return True
 
     def _is_event_stream(self) -> bool:
         return "event-stream" in self._record.headers.get("content-type", "")

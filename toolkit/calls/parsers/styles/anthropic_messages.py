@@ -77,6 +77,7 @@ class AnthropicParser(ResponseParser):
         if kind == "content_block_delta":
             return self._read_delta(value)
         if kind == "content_block_start":
+            reading.is_recognised = True  # a gateway may leave `message_start` out
             return self._read_block_start(value)
         self._read_frame(str(kind), value)
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from toolkit.calls.parsers.error_messages import ProviderWords, find_error
@@ -30,20 +30,21 @@ _ITEMS: Final = frozenset(("message", "reasoning", "function_call", "custom_tool
 # Events that repeat what deltas, `output_item.done` or the last event say.
 _REPEATED: Final = name_set(
     "response.queued response.in_progress response.content_part.added "
-    "response.content_part.done response.output_text.done response.refusal.done "
-    "response.function_call_arguments.done response.custom_tool_call_input.done "
-    "response.reasoning_summary_part.added response.reasoning_summary_part.done "
-    "response.reasoning_summary_text.done response.reasoning_text.done "
-    "response.reasoning_part.added response.reasoning_part.done "
+    "response.content_part.done response.reasoning_summary_part.added "
+    "response.reasoning_summary_part.done response.reasoning_part.added "
+    "response.reasoning_part.done "
     "response.output_text.annotation.added response.audio.done response.audio.transcript.done "
     "keepalive ping"
 )
-_ENDS: Final = (
-    "response.completed",
-    "response.incomplete",
-    "response.failed",
-    "response.cancelled",
-)
+# Events that repeat what deltas have brought, by the kind of content and the member with it.
+_WHOLE: Final[Mapping[str, tuple[str, str]]] = {
+    "response.output_text.done": ("text", "text"),
+    "response.refusal.done": ("refusal", "refusal"),
+    "response.reasoning_summary_text.done": ("reasoning", "text"),
+    "response.reasoning_text.done": ("reasoning", "text"),
+    "response.function_call_arguments.done": ("tool_call", "arguments"),
+    "response.custom_tool_call_input.done": ("tool_call", "input"),
+}
 
 
 def _item_id(item: Mapping[str, Any]) -> str:
@@ -59,7 +60,8 @@ class ResponsesParser(ResponseParser):
     def __init__(self) -> None:
         super().__init__()
         self._tools: dict[Any, ToolDraft] = {}
-        self._streamed: set[Any] = set()
+        # What deltas have brought: item, kind of content and number of the part (None: any).
+        self._streamed: set[tuple[str | int, str, int | None]] = set()
         self._done: dict[int, Mapping[str, Any]] = {}
         self._items: list[Mapping[str, Any]] = []
 
@@ -83,29 +85,27 @@ class ResponsesParser(ResponseParser):
         """Read one event; its `type` counts, the name only repeats it."""
         reading = self.reading
         kind = reading.as_label(value.get("type"), "type") or name
-        if kind == "response.output_text.delta":
-            self._note_logprobs(value.get("logprobs"))
-            return self._add("text", value, "delta")
+        if (read := _EVENTS.get(kind or "")) is not None:
+            return read(self, value)
+        if kind in _WHOLE:
+            return self._read_whole_part(value, *_WHOLE[kind])
         if kind and kind.startswith("response.reasoning") and "delta" in value:
             return self._add("reasoning", value, "delta")
-        if kind in (
-            "response.function_call_arguments.delta",
-            "response.custom_tool_call_input.delta",
-        ):
-            return self._read_arguments(value)
-        if kind == "response.refusal.delta":
-            refusal = reading.as_text(value.get("delta"), "delta")
-            reading.refusal = (reading.refusal or "") + refusal
-        elif kind == "response.output_item.added":
-            return self._begin_item(value)
-        elif kind == "response.output_item.done":
-            return self._end_item(value)
-        elif kind == "response.created" or kind in _ENDS:
-            self._read_state(str(kind), value)
-        elif kind == "error" or value.get("error"):
+        if kind == "error" or value.get("error"):
             reading.error = find_error(value if value.get("error") else {"error": dict(value)})
         elif kind not in _REPEATED:
             self._read_other_event(str(kind), value)
+        return ()
+
+    def _read_text(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        self._note_logprobs(value.get("logprobs"))
+        return self._add("text", value, "delta")
+
+    def _read_refusal(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        return self._add("refusal", value, "delta")
+
+    def _read_created(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        self._read_state(value)
         return ()
 
     def finish(self) -> Sequence[Piece]:
@@ -126,21 +126,55 @@ class ResponsesParser(ResponseParser):
                 reading.flags.add("tool_arguments_invalid")
         return ()
 
-    def _read_state(self, kind: str, value: Mapping[str, Any]) -> None:
+    def _read_state(self, value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The response inside an event: what it says of itself."""
         reading = self.reading
         response = reading.as_object(value.get("response"), "response")
+        if response is not None:
+            reading.note_unread("response.", response, _RESPONSE)
+            self._read_response(response)
+        return response
+
+    def _read_last(self, value: Mapping[str, Any]) -> Sequence[Piece]:
+        reading = self.reading
+        response = self._read_state(value)
         if response is None:
-            return
-        reading.note_unread("response.", response, _RESPONSE)
-        self._read_response(response)
-        if kind not in _ENDS:
-            return
+            return ()
         output = reading.as_list(response.get("output"), "response.output")
         self._items = [item for item in output if isinstance(item, dict)]
-        if not reading.has_content:  # a server that sends only the last event
-            for item in self._items:
-                self._read_item(item)
+        for item in output:
+            reading.as_object(item, "response.output[]")
+        pieces = self._read_missing()
         reading.is_ended = True
+        return pieces
+
+    def _read_missing(self) -> Sequence[Piece]:
+        """What only the last event holds: each kind of content that none before it has brought.
+
+        Ids and numbers of items are no help here: gateways renumber them in the last event.
+        """
+        reading = self.reading
+        others = {item.get("type") for item in self._done.values()} - _ITEMS
+        came = {
+            "text": bool(reading.text),
+            "refusal": reading.refusal is not None,
+            "reasoning": bool(reading.reasoning),
+            "annotations": bool(reading.parts),
+            "other": bool(reading.parts),
+        }
+        has_tools = bool(reading.tools)
+        pieces: list[Piece] = []
+        for item in self._items:
+            kind = item.get("type")
+            if kind == "message":
+                pieces += self._read_message(item, lambda content, _: not came[content])
+            elif kind == "reasoning":
+                pieces += () if came["reasoning"] else self._read_thoughts(item)
+            elif kind in ("function_call", "custom_tool_call"):
+                pieces += () if has_tools else self._read_call(item)
+            elif not isinstance(kind, str) or kind not in others:
+                pieces += self._read_item(item)
+        return pieces
 
     def _read_response(self, value: Mapping[str, Any]) -> None:
         """Model, status and usage of a body, or of the response inside an event."""
@@ -178,24 +212,40 @@ class ResponsesParser(ResponseParser):
         reading.has_other = True
         return []
 
-    def _read_message(self, item: Mapping[str, Any]) -> list[Piece]:
+    def _read_message(
+        self, item: Mapping[str, Any], is_new: Callable[[str, int], bool] | None = None
+    ) -> list[Piece]:
+        """Read a whole message.
+
+        Args:
+            item: the message.
+            is_new: whether a kind of content is to be read of the part with a number; all by
+                default.
+        """
         reading = self.reading
         pieces: list[Piece] = []
-        for part in reading.as_list(item.get("content"), "output[].content"):
+        for index, part in enumerate(reading.as_list(item.get("content"), "output[].content")):
             held = reading.as_object(part, "output[].content[]")
             if held is None:
                 continue
-            if held.get("type") == "refusal":
-                refusal = reading.as_text(held.get("refusal"), "refusal")
-                reading.refusal = (reading.refusal or "") + refusal
-            elif "text" in held:
-                self._note_logprobs(held.get("logprobs"))
-                pieces += self._add("text", held, "text")
+            kind = "refusal" if held.get("type") == "refusal" else "text"
+            if kind not in held:
+                kind = "other"
+            if is_new is None or is_new(kind, index):
+                pieces += self._read_part(held, kind)
+            if kind == "text" and (is_new is None or is_new("annotations", index)):
                 self._read_annotations(held)
-            else:
-                reading.parts.append(Part(type="other", raw=held))
-                reading.note_unread("output[].content[].", held, frozenset())
         return pieces
+
+    def _read_part(self, part: Mapping[str, Any], kind: str) -> list[Piece]:
+        reading = self.reading
+        if kind == "other":
+            reading.parts.append(Part(type="other", raw=part))
+            reading.note_unread("output[].content[].", part, frozenset())
+            return []
+        if kind == "text":
+            self._note_logprobs(part.get("logprobs"))
+        return self._add(kind, part, kind)
 
     def _read_thoughts(self, item: Mapping[str, Any]) -> list[Piece]:
         pieces: list[Piece] = []
@@ -250,16 +300,14 @@ class ResponsesParser(ResponseParser):
         kind = item.get("type")
         if kind in ("function_call", "custom_tool_call"):
             return self._end_call(item, index)
+        keys = _keys(item.get("id"), index)
         if kind == "message":
-            if not {_key(item.get("id")), _key(index)} & self._streamed:
-                return self._read_item(item)
-            for part in reading.as_list(item.get("content"), "item.content"):
-                if isinstance(part, dict):
-                    self._read_annotations(part)
-            return ()
+            return self._read_message(
+                item, lambda content, number: not self._has_come(keys, content, number)
+            )
         if kind == "reasoning":
             reading.has_other = True
-            is_known = {_key(item.get("id")), _key(index)} & self._streamed
+            is_known = any(key in keys and came == kind for key, came, _ in self._streamed)
             return () if is_known else self._read_thoughts(item)
         self._read_item(item)
         return ()
@@ -275,6 +323,21 @@ class ResponsesParser(ResponseParser):
         draft.arguments[:] = [whole or held]
         rest = whole[len(held) :] if whole.startswith(held) else ""
         return (("tool_call", rest),) if rest else ()
+
+    def _has_come(self, keys: Sequence[str | int], kind: str, number: int | None) -> bool:
+        """Whether deltas have brought a kind of content of a part, or of one without a number."""
+        return any((key, kind, place) in self._streamed for key in keys for place in (number, None))
+
+    def _read_whole_part(self, value: Mapping[str, Any], kind: str, name: str) -> Sequence[Piece]:
+        """A part that ends: it is new only where no delta of it has come."""
+        keys = _keys(value.get("item_id"), value.get("output_index"))
+        if kind == "tool_call":
+            draft = next((self._tools[key] for key in keys if key in self._tools), None)
+            if draft is None or draft.arguments or not isinstance(value.get(name), str):
+                return ()
+            return self._read_arguments({**value, "delta": value[name]})
+        is_known = not keys or self._has_come(keys, kind, _number_of(value))
+        return () if is_known or name not in value else self._add(kind, value, name)
 
     def _read_arguments(self, value: Mapping[str, Any]) -> Sequence[Piece]:
         part = self.reading.as_text(value.get("delta"), "delta")
@@ -344,9 +407,12 @@ class ResponsesParser(ResponseParser):
         if type(text) is not str:
             reading.refuse(name, text)
             return []
-        for key in (value.get("item_id"), value.get("output_index")):
-            if isinstance(key, str | int):
-                self._streamed.add(key)
+        number = _number_of(value)
+        for key in _keys(value.get("item_id"), value.get("output_index")):
+            self._streamed.add((key, kind, number))
+        if kind == "refusal":
+            reading.refusal = (reading.refusal or "") + text
+            return []
         if not text:
             return []
         if kind == "text":
@@ -354,6 +420,17 @@ class ResponsesParser(ResponseParser):
             return [("text", text)]
         reading.reasoning.append(text)
         return [("reasoning", text)]
+
+
+def _number_of(value: Mapping[str, Any]) -> int | None:
+    """The number of the part that an event is about, None where it does not say."""
+    number = value.get("content_index", value.get("summary_index"))
+    return number if type(number) is int else None
+
+
+def _keys(*values: Any) -> Sequence[str | int]:
+    """Those of an id and an index that can be keys."""
+    return [value for value in values if isinstance(value, str | int)]
 
 
 def _key(value: Any) -> str | int | None:
@@ -366,3 +443,18 @@ def _is_search(item: Mapping[str, Any]) -> bool:
     action = item.get("action")
     kind = action.get("type") if isinstance(action, Mapping) else None
     return item.get("type") == "web_search_call" and kind in (None, "search")
+
+
+_EVENTS: Final[Mapping[str, Callable[[ResponsesParser, Mapping[str, Any]], Sequence[Piece]]]] = {
+    "response.output_text.delta": ResponsesParser._read_text,
+    "response.refusal.delta": ResponsesParser._read_refusal,
+    "response.function_call_arguments.delta": ResponsesParser._read_arguments,
+    "response.custom_tool_call_input.delta": ResponsesParser._read_arguments,
+    "response.output_item.added": ResponsesParser._begin_item,
+    "response.output_item.done": ResponsesParser._end_item,
+    "response.created": ResponsesParser._read_created,
+    "response.completed": ResponsesParser._read_last,
+    "response.incomplete": ResponsesParser._read_last,
+    "response.failed": ResponsesParser._read_last,
+    "response.cancelled": ResponsesParser._read_last,
+}

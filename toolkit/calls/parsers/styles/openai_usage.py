@@ -24,6 +24,11 @@ _USAGE: Final = name_set(
     "currency price latency tool_usage"
 )
 
+_DETAILS: Final = (
+    *("prompt_tokens_details", "input_tokens_details"),
+    *("completion_tokens_details", "output_tokens_details"),
+)
+
 
 def read_usage(reading: ParsedResponse, value: Mapping[str, Any]) -> None:
     """Read the usage of a body or a chunk, where it has any."""
@@ -41,6 +46,9 @@ def read_usage(reading: ParsedResponse, value: Mapping[str, Any]) -> None:
     reading.note_unread("usage.", usage, _USAGE)
     prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
+    for name in _DETAILS:
+        if (odd := usage.get(name)) and not isinstance(odd, dict):
+            reading.flag_type(f"usage.{name}", odd)
     thought = _first(completion, "reasoning_tokens")
     asked, answered, reasoned, *_ = reading.counts(
         ("input_tokens", _first(usage, "prompt_tokens", "input_tokens")),
