@@ -414,6 +414,8 @@ stream("responses", "deltas-no-ids", BEGUN, *(
 stream("responses", "second-part-only-whole", BEGUN, delta("Hel"),
        item_done(message_item(text_part("Hel"), text_part("lo"))), completed(),
        text="Hello")  # fmt: skip
+stream("responses", "parts-numbered-from-one", BEGUN, delta("Hel", content_index=1),
+       delta("lo", content_index=1), item_done(SAID), completed(SAID), text="Hello")  # fmt: skip
 stream("responses", "done-without-delta", BEGUN,
        {"type": "response.output_text.done", "item_id": "msg_1", "output_index": 0,
         "content_index": 0, "text": "Hello"}, item_done(SAID), completed(SAID),

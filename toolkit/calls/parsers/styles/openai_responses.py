@@ -219,18 +219,20 @@ class ResponsesParser(ResponseParser):
 
         Args:
             item: the message.
-            is_new: whether a kind of content is to be read of the part with a number; all by
-                default.
+            is_new: whether the n-th part with a kind of content is to be read; all by default.
         """
         reading = self.reading
         pieces: list[Piece] = []
-        for index, part in enumerate(reading.as_list(item.get("content"), "output[].content")):
+        counts = {"text": 0, "refusal": 0, "other": 0}
+        for part in reading.as_list(item.get("content"), "output[].content"):
             held = reading.as_object(part, "output[].content[]")
             if held is None:
                 continue
             kind = "refusal" if held.get("type") == "refusal" else "text"
             if kind not in held:
                 kind = "other"
+            index = counts[kind]
+            counts[kind] += 1
             if is_new is None or is_new(kind, index):
                 pieces += self._read_part(held, kind)
             if kind == "text" and (is_new is None or is_new("annotations", index)):
@@ -324,9 +326,17 @@ class ResponsesParser(ResponseParser):
         rest = whole[len(held) :] if whole.startswith(held) else ""
         return (("tool_call", rest),) if rest else ()
 
-    def _has_come(self, keys: Sequence[str | int], kind: str, number: int | None) -> bool:
-        """Whether deltas have brought a kind of content of a part, or of one without a number."""
-        return any((key, kind, place) in self._streamed for key in keys for place in (number, None))
+    def _numbers(self, keys: Sequence[str | int], kind: str) -> set[int | None]:
+        """The numbers of the parts of an item whose content of a kind deltas have brought."""
+        return {number for key, came, number in self._streamed if came == kind and key in keys}
+
+    def _has_come(self, keys: Sequence[str | int], kind: str, place: int) -> bool:
+        """Whether deltas have brought the n-th part with a kind of content.
+
+        They are counted: some servers number the parts of a message from another start.
+        """
+        numbers = self._numbers(keys, kind)
+        return None in numbers or place < len(numbers)
 
     def _read_whole_part(self, value: Mapping[str, Any], kind: str, name: str) -> Sequence[Piece]:
         """A part that ends: it is new only where no delta of it has come."""
@@ -336,7 +346,8 @@ class ResponsesParser(ResponseParser):
             if draft is None or draft.arguments or not isinstance(value.get(name), str):
                 return ()
             return self._read_arguments({**value, "delta": value[name]})
-        is_known = not keys or self._has_come(keys, kind, _number_of(value))
+        numbers, number = self._numbers(keys, kind), _number_of(value)
+        is_known = not keys or None in numbers or number in numbers or (number is None and numbers)
         return () if is_known or name not in value else self._add(kind, value, name)
 
     def _read_arguments(self, value: Mapping[str, Any]) -> Sequence[Piece]:
