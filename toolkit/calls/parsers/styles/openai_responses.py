@@ -87,8 +87,8 @@ class ResponsesParser(ResponseParser):
         kind = reading.as_label(value.get("type"), "type") or name
         if (read := _EVENTS.get(kind or "")) is not None:
             return read(self, value)
-        if kind in _WHOLE:
-            return self._read_whole_part(value, *_WHOLE[kind])
+        if (whole := _WHOLE.get(kind or "")) is not None:
+            return self._read_whole_part(value, *whole)
         if kind and kind.startswith("response.reasoning") and "delta" in value:
             return self._add("reasoning", value, "delta")
         if kind == "error" or value.get("error"):
