@@ -357,7 +357,8 @@ class StreamParser:
 
     def _is_whole(self, event: Event) -> bool:
         """Whether the last event, which no empty line ends, was not cut by the end of the body."""
-        if self._events == 0 or not event.data.lstrip().startswith(b"{"):
+        is_said = self._events == 0 or event.name == "error"  # an error may be in plain words
+        if is_said or not event.data.lstrip().startswith(b"{"):
             return True
         try:
             decode_json(event.data.strip(), whole=True)
