@@ -51,5 +51,5 @@ def spend_bars(rows: pd.DataFrame, *, of: str = "", height_px: int = 300) -> Any
         )
     figure.update_yaxes(tickprefix="$", rangemode="tozero")
     days = count(data["day"].nunique())
-    figure.update_layout(title={"text": f"{title}, spend on {days} days"})
+    figure.update_layout(title={"text": f"{title} ({days} with spend)"})
     return figure
