@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from toolkit.stats.comparison import mcnemar_power, smallest_share_difference, smallest_shift
+from toolkit.stats.comparison import (
+    mcnemar_power,
+    sign_flip_p,
+    smallest_share_difference,
+    smallest_shift,
+)
+from toolkit.stats.intervals import spread_interval, student_t
 
 
 def brute_force_power(n, difference, discordance):
@@ -54,3 +60,34 @@ def test_a_shift_of_that_size_is_shown_in_eighty_percent_of_simulations(n):
     shift = smallest_shift((values - values.mean()) / values.std(ddof=1))
     shown = [sign_flip_p(rng.normal(shift, 1, n), resamples=999) <= 0.05 for _ in range(600)]
     assert 0.74 <= np.mean(shown) <= 0.87
+
+
+@pytest.mark.parametrize("n", [11, 12, 15, 20, 60])
+def test_above_ten_pairs_the_smallest_shift_has_the_power_of_the_t_test(n):
+    differences = np.random.default_rng(n).normal(size=n)
+    effect = smallest_shift(differences) / differences.std(ddof=1)
+    critical = stats.t.ppf(0.975, n - 1)
+    power = 1 - stats.nct.cdf(critical, n - 1, effect * np.sqrt(n))
+    assert power == pytest.approx(0.8, abs=0.002)
+
+
+@pytest.mark.parametrize("n", [7, 10])
+def test_up_to_ten_pairs_the_smallest_shift_has_the_power_of_flipped_signs(n):
+    differences = np.random.default_rng(n).normal(size=n)
+    effect = smallest_shift(differences) / differences.std(ddof=1)
+    draws = np.random.default_rng(99).normal(size=(300, n)) + effect
+    assert np.mean([sign_flip_p(draw) <= 0.05 for draw in draws]) == pytest.approx(0.8, abs=0.06)
+
+
+def test_students_t_is_exact_up_to_thirty_degrees_of_freedom_and_close_above():
+    assert student_t(30) == pytest.approx(stats.t.ppf(0.975, 30), abs=1e-9)
+    for freedom, error in ((31, 2e-6), (40, 1e-6), (100, 1e-7)):
+        assert student_t(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=error)
+
+
+def test_an_interval_is_one_of_95_percent_unless_another_is_wanted():
+    few = np.array([0.2, 0.3, 0.9])
+    many = np.linspace(0.1, 0.9, 20)
+    for values in (few, many):
+        assert spread_interval(values) == spread_interval(values, confidence=0.95)
+        assert spread_interval(values) != spread_interval(values, confidence=0.9)
