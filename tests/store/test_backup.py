@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 
@@ -154,3 +155,12 @@ def test_a_copy_that_differs_is_not_put_in_place(filled, settings, tmp_path, mon
     with pytest.raises(StoreCorrupt, match="calls"):
         filled.restore(path)
     assert settings.store_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_a_backup_replaces_nothing_that_is_no_file(store, tmp_path, kind):
+    target = tmp_path / "target"
+    target.mkdir() if kind == "folder" else os.mkfifo(target)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.backup(target)
+    assert target.is_dir() if kind == "folder" else target.is_fifo()

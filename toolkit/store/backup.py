@@ -49,6 +49,11 @@ def back_up(database: Database, journal: Journal, path: Path) -> Path:
         StoreError: it could not be written, or differs from the store.
     """
     path = path.expanduser().absolute()
+    if path.exists() and not path.is_file():
+        raise StoreError(
+            f"the backup cannot be written to {path}: it is not a regular file",
+            hint="Name a file, such as backup.duckdb.",
+        )
     aside = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
