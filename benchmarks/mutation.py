@@ -208,7 +208,9 @@ def tests_of(mutant: Mutant, reached: Reached) -> Sequence[str]:
         return ()
     if tests := lines[begin]:
         return tests[:_MOST_TESTS]
-    is_at_import = (Path(ROOT) / mutant.file).read_text("utf-8").splitlines()[begin - 1][:1] != " "
+    # The default of a parameter has a line of its own within the `def`, which runs at import.
+    text = (Path(ROOT) / mutant.file).read_text("utf-8").splitlines()[begin - 1]
+    is_at_import = begin == mutant.line or text[:1] != " "
     everything = [test for tests in lines.values() for test in tests] if is_at_import else []
     return list(dict.fromkeys(everything))[:_MOST_TESTS]
 
