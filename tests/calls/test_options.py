@@ -66,6 +66,12 @@ def test_a_prompt_of_another_kind_is_a_clear_error(prompt):
         build_request("a/b", prompt, {})
 
 
+@pytest.mark.parametrize("texts", [math.nan, 5, None, {"role": "user"}, b"text", ["a", 3]])
+def test_what_is_no_text_is_not_embedded(texts):
+    with pytest.raises(InvalidInput):
+        build_embedding_request("a/b", texts, {})
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -73,6 +79,8 @@ def test_a_prompt_of_another_kind_is_a_clear_error(prompt):
         {"temperature": math.inf},
         {"logit_bias": {"1": math.nan}},
         {"tools": ["search"]},
+        {"tools": len},
+        {"tools": {"type": "function"}},
         {"response_format": int},
         {"metadata": {"when": object()}},
         {"timeout_s": 0},

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from pydantic import BaseModel
 
 from tests.servers import Answer
 from toolkit.compare.new_board import start_board
@@ -200,6 +201,12 @@ def test_a_prompt_is_not_stored_where_recording_is_off(toolkit, mock, monkeypatc
         ("  ", ["mock/a", "mock/b"], {}),
         ([], ["mock/a", "mock/b"], {}),
         ("Hi", ["mock/a", "mock/b"], {"panes": [{}]}),
+        ("Hi", 5, {}),
+        ("Hi", None, {}),
+        ("Hi", ["mock/a", "mock/b"], {"timout_s": 5}),
+        ("Hi", ["mock/a", "mock/b"], {"panes": [{}, {"fallback": ["mock/c"]}]}),
+        ("Hi", ["mock/a", "mock/b"], {"temperature": float("nan")}),
+        ("Hi", ["mock/a", "mock/b"], {"tools": len}),
     ],
 )
 def test_what_is_no_board_is_refused_before_anything_is_sent(
@@ -208,6 +215,26 @@ def test_what_is_no_board_is_refused_before_anything_is_sent(
     with pytest.raises(InvalidInput):
         start_board(toolkit, prompt, models, options)
     assert not mock.requests
+
+
+def test_a_board_with_functions_and_a_pydantic_class_is_recorded_as_it_was_sent(toolkit, mock):
+    class Town(BaseModel):
+        """A town."""
+
+        name: str
+
+    def find_town(name: str) -> str:
+        """Find a town."""
+        return name
+
+    options = {"tools": [find_town], "panes": [{}, {"response_format": Town}]}
+    start_board(toolkit, "Where?", ["mock/a", "mock/b"], options).wait(20)
+    assert toolkit.store.rows("SELECT count(*) AS n FROM boards") == [{"n": 1}]
+    first, second = toolkit.store.rows(
+        "SELECT params::VARCHAR AS params FROM panes ORDER BY position"
+    )
+    assert "find_town" in first["params"] and "json_schema" in second["params"]
+    assert all(request.json["tools"] for request in mock.requests)
 
 
 def test_a_vote_is_a_row_for_each_pair_it_decides(toolkit, mock):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -105,6 +105,10 @@ def build_embedding_request(
     """
     _require_model(model)
     check_options(options, _EMBED_PARAMETERS)
+    if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
+        raise InvalidInput(
+            f"the texts to embed are a {type(texts).__name__}", hint="Give a string or a list."
+        )
     inputs = (texts,) if isinstance(texts, str) else tuple(texts)
     if not inputs or len(inputs) > MAX_INPUTS:
         raise InvalidInput(
@@ -216,6 +220,10 @@ def plain_parameters(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     plain = dict(params)
     if plain.get("tools"):
+        if not isinstance(plain["tools"], list | tuple):
+            raise InvalidInput(
+                f"`tools` is a {type(plain['tools']).__name__}", hint="Give a list of tools."
+            )
         plain["tools"] = [_plain_tool(tool) for tool in plain["tools"]]
     if isinstance(plain.get("response_format"), type):
         plain["response_format"] = _schema_format(plain["response_format"])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from uuid_utils import uuid7
 
+from toolkit.calls.chat_request import check_options, plain_parameters
 from toolkit.calls.model_client import ModelClient
 from toolkit.compare.board_result import Board
 from toolkit.compare.board_rows import Branch, append_row, board_row, pane_row
@@ -301,12 +302,18 @@ def start_board(
     # Keys leave the options here: what is left is shown, recorded and printed.
     shared_key = shared.pop("api_key", None)
     keys = [pane.pop("api_key", shared_key) for pane in own]
+    shared = _checked_params(shared)
     board = Board(
         board_id=str(uuid7()),
         created_at=datetime.now(UTC),
         prompt=prompt,
         panes=tuple(
-            Pane(pane_id=str(uuid7()), index=index, model=model, params={**shared, **own[index]})
+            Pane(
+                pane_id=str(uuid7()),
+                index=index,
+                model=model,
+                params=_checked_params({**shared, **own[index]}),
+            )
             for index, model in enumerate(models)
         ),
         is_blind=is_blind,
@@ -317,6 +324,16 @@ def start_board(
     running = RunningBoard(toolkit, board, shared, secrets, histories)
     running.start()
     return running
+
+
+def _checked_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as they are recorded and sent: functions and classes become schemas.
+
+    Raises:
+        InvalidInput: an option is misspelt, or a value cannot be sent.
+    """
+    check_options(params)
+    return plain_parameters(params)
 
 
 def _pane_options(panes: Any, count: int) -> list[dict[str, Any]]:
@@ -336,6 +353,10 @@ def _histories(histories: Any, count: int) -> list[tuple[Message, ...]]:
 
 
 def _refuse_bad_boards(prompt: str | Sequence[Message], models: Sequence[str]) -> None:
+    if not isinstance(models, Sequence):
+        raise InvalidInput(
+            f"the models are a {type(models).__name__}", hint="Give a list of `provider/model_id`."
+        )
     if isinstance(models, str) or not MIN_PANES <= len(models) <= MAX_PANES:
         count = 1 if isinstance(models, str) else len(models)
         raise InvalidInput(
