@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -112,6 +112,9 @@ def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ev
             f"there is no option {unknown[0]!r}",
             hint=f"Did you mean {near[0]!r}?" if near else f"Available: {', '.join(OPTIONS)}.",
         )
+    for name in ("params", "tags"):
+        if not isinstance(options.get(name) or {}, Mapping):
+            raise InvalidInput(f"`{name}` is {options[name]!r} and must be a mapping")
     names = _read_models(models)
     epochs = _read_count(options.get("epochs", 1), "epochs")
     solvers = read_solvers(options.get("solvers"), options.get("params") or {})
@@ -122,7 +125,9 @@ def read_config(dataset: Dataset, models: Any, options: Mapping[str, Any]) -> Ev
     default = ["contains"] if has_targets else []
     scorers = read_scorers(given, default=default)
     _check_cap(options.get("cap_usd"))
-    _read_count(options.get("workers", 1), "workers")
+    for name in ("workers", "concurrency"):
+        if options.get(name) is not None:
+            _read_count(options[name], name)
     _check_backend(options.get("backend"))
     # Whatever can be wrong with the data is found here, before the first call is paid for.
     check_prompts(solvers, dataset)
@@ -215,6 +220,10 @@ def _read_sql(store: Store, sql: Any) -> pd.DataFrame:
 
 
 def _read_models(models: Any) -> tuple[str, ...]:
+    if not isinstance(models, Iterable):
+        raise InvalidInput(
+            f"the models are a {type(models).__name__}", hint="Give a list of `provider/model_id`."
+        )
     names = (models,) if isinstance(models, str) else tuple(models)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InvalidInput("no model is given", hint="Name at least one as `provider/model_id`.")

@@ -282,3 +282,27 @@ def test_a_judge_without_a_verdict_is_reported_and_not_counted_as_zero(
     assert run.summary["errors"] == {"UNREADABLE": 1}
     (unread,) = [row for row in run.frame().to_dict("records") if row["error_code"] == "UNREADABLE"]
     assert math.isnan(unread["score"]) and "no readable verdict" in unread["error_message"]
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        (None, {}, "the models are a NoneType"),
+        (5, {}, "the models are a int"),
+        ("mock/mock-model", {"concurrency": "4"}, "`concurrency` is '4'"),
+        ("mock/mock-model", {"concurrency": 0}, "`concurrency` is 0"),
+        ("mock/mock-model", {"workers": 1.5}, "`workers` is 1.5"),
+        ("mock/mock-model", {"params": 0.5}, "`params` is 0.5 and must be a mapping"),
+        ("mock/mock-model", {"tags": ["a"]}, r"`tags` is \['a'\] and must be a mapping"),
+    ],
+)
+def test_values_of_a_wrong_kind_are_named_before_the_first_call(
+    toolkit: Toolkit,
+    server: MockProvider,
+    models: Any,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        toolkit.evaluation.run(data(2), models, **options)
+    assert not server.requests
