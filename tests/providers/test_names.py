@@ -93,7 +93,7 @@ def test_a_key_is_not_taken_for_the_name_of_a_model(registry, key):
         with pytest.raises(InvalidProvider) as refused:
             use()
         assert refused.value.cause == "key"
-        assert key not in str(refused.value) and "keys set" in refused.value.hint
+        assert key not in str(refused.value) and "stored for its provider" in refused.value.hint
 
 
 def test_a_key_in_use_without_any_shape_is_not_taken_for_a_model_either(registry):

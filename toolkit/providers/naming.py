@@ -86,8 +86,8 @@ def require_no_key(name: str) -> None:
         raise InvalidProvider(
             "what was given as the name of a model looks like an API key",
             cause="key",
-            hint="Name a model as PROVIDER/MODEL, and store the key with `toolkit keys set "
-            "PROVIDER`. If the key was typed where others could see it, replace it.",
+            hint="Name a model as PROVIDER/MODEL; a key is stored for its provider. If the key was "
+            "typed where others could see it, replace it.",
         )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolkit.errors import FileLocked
-from toolkit.files import locked, write_atomic
+from toolkit.files import locked, remove_leftovers, write_atomic
 from toolkit.providers.naming import close_names
 from toolkit.settings import Settings
 
@@ -60,6 +60,7 @@ class KeptCopy:
         """Do the same for a caller that holds the lock of the file."""
         if self._is_current():
             return
+        remove_leftovers(self.copy)
         kept, current = _read(self.copy), _read(self.path)
         former = None
         if kept is not None and list(differences(kept, current)):
@@ -99,6 +100,8 @@ class KeptCopy:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{self.path.stem}-{stamp}{_REPLACED}{self.path.suffix}"
         former = self.copy.with_name(name)
+        for left in self.copy.parent.glob(f".{self.path.stem}-*{_REPLACED}{self.path.suffix}.*"):
+            left.unlink(missing_ok=True)  # of a process that was killed; the lock is held
         write_atomic(former, content, durable=False)
         for old in sorted(self._formers())[:-_BACKUPS]:
             if old != former:  # the clock was set back
@@ -142,10 +145,11 @@ def check_settings_file(settings: Settings) -> None:
 
 def keep_settings_file(settings: Settings) -> None:
     """Keep `settings.toml` as the toolkit has just written it; the caller holds its lock."""
-    path = settings.home / "settings.toml"
+    path, copy = settings.home / "settings.toml", settings.backups_path / "settings.last-read.toml"
     if (content := _read(path)) is not None:
         with suppress(OSError):
-            write_atomic(settings.backups_path / "settings.last-read.toml", content)
+            remove_leftovers(copy)
+            write_atomic(copy, content)
 
 
 def _entries(content: bytes) -> dict[str, Any]:
