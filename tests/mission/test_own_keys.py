@@ -199,11 +199,11 @@ def test_the_page_of_providers_has_cloud_and_local_keys_and_links(mock):
     app = AppTest.from_file(str(ROOT / "toolkit/ui/pages/frame.py"), default_timeout=60)
     app.switch_page("providers.py").run()
     assert not app.exception
-    keys = {button.key for button in app.button}
-    assert {"preset-openai", "preset-ollama", "preset-local"} <= keys
+    presets = app.pills(key="preset")
+    assert {"OpenAI", "Ollama", "Built-in local model"} <= {str(name) for name in presets.options}
     places = app.button_group(key="place")
     assert {"cloud 0", "local 1"} <= {str(option) for option in places.options}
-    app.button(key="preset-groq").click().run()
+    presets.select("Groq").run()
     assert not app.exception
     assert app.text_input(key="add-key").proto.type == app.text_input(key="add-key").proto.PASSWORD
     assert "console.groq.com" in str(app.get("link_button")[0].proto.url)
