@@ -267,7 +267,7 @@ def test_the_report_shows_model_output_as_text_and_the_words_that_changed(toolki
     assert not {"script", "img", "link", "iframe"} & set(parsed.tags)
     assert not parsed.links
     assert "&lt;img src=x onerror=alert(1)&gt;" in "".join(text.split("<del>")[:1]) or "img" in text
-    assert "<del>cat</del><ins>dog</ins>" in text
+    assert "<del>cat sat</del><ins>dog ran</ins>" in text
     assert "▼ 1 regressed" in text
 
 
