@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ import toolkit as tk
 from tests.servers.mock_provider import MockProvider
 from toolkit.calls.chat_request import build_request
 from toolkit.errors import StoreError
+from toolkit.pricing import price_cache
 from toolkit.pricing.receipts import build_receipt
 from toolkit.records import Call, Usage
 from toolkit.settings import Settings
@@ -254,3 +256,31 @@ def test_a_price_of_the_users_own_may_be_in_another_currency_and_is_never_counte
     for wrong in ({"price:output": "much"}, {"price:words": "1"}, {"price:input": "2 EURO"}):
         with pytest.raises(tk.errors.InvalidInput):
             toolkit.catalog.override(MODEL, wrong)
+
+
+def test_one_caller_looks_a_known_model_up_again_and_the_others_do_not_wait(toolkit, monkeypatch):
+    before = look_up(toolkit, "openai/gpt-4o-mini")
+    monkeypatch.setattr(price_cache, "FRESH_S", 0.0)
+    begun, go_on, looked_up = threading.Event(), threading.Event(), []
+    at_once = toolkit.prices._find_costs
+
+    def slowly(provider, model_id):
+        looked_up.append(model_id)
+        begun.set()
+        assert go_on.wait(60)
+        return at_once(provider, model_id)
+
+    toolkit.prices._find_costs = slowly
+
+    async def ask():
+        first = asyncio.create_task(toolkit.prices.prepare("openai/gpt-4o-mini"))
+        await asyncio.to_thread(begun.wait, 60)
+        await asyncio.gather(*(toolkit.prices.prepare("openai/gpt-4o-mini") for _ in range(20)))
+        assert not first.done()
+        known = toolkit.prices.prices_for("openai", "gpt-4o-mini", datetime.now(UTC))
+        go_on.set()
+        await first
+        return known
+
+    assert asyncio.run(ask()) == before
+    assert looked_up == ["gpt-4o-mini"]

@@ -92,16 +92,26 @@ class PriceCache(Generic[Provider]):
         self._assumed = assumed_usd_per_million
         self._entries: dict[str, _Entry] = {}
         self._kept: set[str] = set()
+        self._looking_up: set[str] = set()
 
     async def prepare(self, model: str) -> None:
         """Look a model up, unless that was done within the last minute.
+
+        A known model is looked up again for one caller at a time; the others use what is known.
+        Beside rows of many MB a look-up takes seconds, and all callers together would take every
+        thread of the event loop.
 
         Raises:
             PermissionDenied: the model is disabled.
         """
         entry = self._entries.get(model)
-        if entry is None or time.monotonic() - entry.looked_up_at >= FRESH_S:
-            await asyncio.to_thread(self.look_up, model)
+        is_fresh = entry is not None and time.monotonic() - entry.looked_up_at < FRESH_S
+        if entry is None or not (is_fresh or model in self._looking_up):
+            self._looking_up.add(model)
+            try:
+                await asyncio.to_thread(self.look_up, model)
+            finally:
+                self._looking_up.discard(model)
             entry = self._entries[model]
         if not entry.costs.is_enabled:
             raise PermissionDenied(
