@@ -19,7 +19,7 @@ from toolkit.store.backends.quack_backend import QuackBackend
 from toolkit.store.store import Store
 from toolkit.store.user_sql import query_process
 from toolkit.store.user_sql.query_growth import growing_functions
-from toolkit.store.user_sql.query_process import run_apart
+from toolkit.store.user_sql.query_process import run_in_child
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_hungry_query_is_ended_and_the_store_goes_on(
     )
     monkeypatch.setattr(query_process, "_CODE", code)
     with pytest.raises(StoreError) as ended:
-        run_apart(store.settings, "frame", sql, (), 30.0)
+        run_in_child(store.settings, "frame", sql, (), 30.0)
     assert ended.value.cause in {"memory", "sql", "timeout"}, ended.value
     assert len(store.user_frame("SELECT * FROM calls")) == 2
 
@@ -161,7 +161,7 @@ def test_a_child_that_does_not_end_is_stopped(
     monkeypatch.setattr(query_process, "_CODE", "import time; time.sleep(600)")
     monkeypatch.setattr(query_process, "_START_S", 0.5)
     with pytest.raises(StoreError, match="took too long"):
-        run_apart(store.settings, "frame", "SELECT 1", (), 0.1)
+        run_in_child(store.settings, "frame", "SELECT 1", (), 0.1)
 
 
 def test_a_child_that_breaks_down_is_a_clear_error(
@@ -169,4 +169,4 @@ def test_a_child_that_breaks_down_is_a_clear_error(
 ) -> None:
     monkeypatch.setattr(query_process, "_CODE", "raise SystemExit('out of paper')")
     with pytest.raises(StoreError, match="out of paper"):
-        run_apart(store.settings, "frame", "SELECT 1", (), 5.0)
+        run_in_child(store.settings, "frame", "SELECT 1", (), 5.0)

@@ -164,7 +164,7 @@ class Store:
     def _answer(self, form: Form, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> Any:
         from toolkit.store.reader import USER_SQL_TIMEOUT_S
         from toolkit.store.user_sql.query_growth import GrowingQueryError
-        from toolkit.store.user_sql.query_process import run_apart
+        from toolkit.store.user_sql.query_process import run_in_child
 
         with suppress(StoreError):
             self.ingest(wait_s=0)
@@ -172,7 +172,7 @@ class Store:
             with self._backend.reading_locked_down() as reader:
                 return reader.frame(sql, params) if form == "frame" else reader.arrow(sql, params)
         except GrowingQueryError:
-            return run_apart(self.settings, form, sql, params, USER_SQL_TIMEOUT_S)
+            return run_in_child(self.settings, form, sql, params, USER_SQL_TIMEOUT_S)
 
     def info(self) -> StoreInfo:
         """Paths, sizes, rows by table, what waits in the journal, versions, who holds the file."""

@@ -36,7 +36,7 @@ _CODE: Final = (
 )
 
 
-def run_apart(
+def run_in_child(
     settings: Settings,
     form: Form,
     sql: str,
